@@ -1,0 +1,2 @@
+//! The SSH protocol.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Tunnels.
+#![forbid(unsafe_code)]
