@@ -1,2 +1,23 @@
-//! The SSH protocol.
+//! The SSH protocol (RFC 4251-4254 and OpenSSH's extensions), client and server, sans-io.
+//!
+//! A [`Connection`] takes bytes and time in and gives bytes, events and a next deadline out. It
+//! holds no socket, reads no clock, starts no thread and knows no runtime. Whatever needs a person
+//! or the outside world (is this host key right? may this login pass? sign this) leaves as an event
+//! with an id and is answered later by a method; other traffic goes on meanwhile.
+//!
+//! Every primitive comes from a [`CryptoProvider`](provider::CryptoProvider) given at construction.
 #![forbid(unsafe_code)]
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::string_slice,
+    clippy::integer_division
+)]
+
+pub mod algorithm;
+pub mod key;
+pub mod limits;
+pub mod printable;
+pub mod provider;
+pub mod secret;
+pub mod wire;
