@@ -169,10 +169,12 @@ impl KeyAlgorithm {
     /// The type name that stands first in a key blob of this algorithm. For RSA it is `ssh-rsa`
     /// whatever the hash (RFC 8332 section 3).
     pub const fn blob_type(self) -> &'static str {
-        match self {
-            Self::RsaSha512 | Self::RsaSha256 => "ssh-rsa",
-            Self::RsaSha512Cert | Self::RsaSha256Cert => "ssh-rsa-cert-v01@openssh.com",
-            other => other.name(),
+        if matches!(self, Self::RsaSha512 | Self::RsaSha256) {
+            "ssh-rsa"
+        } else if matches!(self, Self::RsaSha512Cert | Self::RsaSha256Cert) {
+            "ssh-rsa-cert-v01@openssh.com"
+        } else {
+            self.name()
         }
     }
 

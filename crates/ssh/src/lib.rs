@@ -15,8 +15,10 @@
 )]
 
 pub mod algorithm;
+pub mod error;
 pub mod key;
 pub mod limits;
+pub mod message;
 pub mod printable;
 pub mod provider;
 pub mod secret;

@@ -35,7 +35,7 @@ impl Printable {
 
 /// Controls (C0, DEL, C1), line and paragraph separators and direction marks: what can move a
 /// cursor, forge a line or reorder what a person reads.
-const fn is_unsafe(character: char) -> bool {
+fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
