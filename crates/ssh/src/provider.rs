@@ -78,7 +78,7 @@ pub trait ActiveKex: Send + Sync {
 
 /// The shared secret K, encoded as the exchange hash and the key derivation want it: an `mpint` for
 /// classic methods, a `string` for hybrids, with its length. Wiped when dropped.
-pub struct SharedSecret(pub(crate) Zeroizing<Vec<u8>>);
+pub struct SharedSecret(Zeroizing<Vec<u8>>);
 
 impl SharedSecret {
     /// K of a classic method (RFC 8731 section 3.1): `mpint` of the big-endian bytes.
@@ -95,6 +95,11 @@ impl SharedSecret {
         let mut encoded = Zeroizing::new(Vec::with_capacity(hash.len().saturating_add(4)));
         crate::wire::Write::put_string(&mut *encoded, hash);
         Self(encoded)
+    }
+
+    /// K as it goes into the hash.
+    pub(crate) fn encoded(&self) -> &[u8] {
+        &self.0
     }
 }
 

@@ -9,6 +9,10 @@ use zeroize::Zeroize;
 /// let secret = adit_ssh::secret::Secret::new(vec![1_u8]);
 /// println!("{secret:?}");
 /// ```
+#[expect(
+    missing_debug_implementations,
+    reason = "a secret shows nothing, not even that it is one"
+)]
 pub struct Secret<T: Zeroize>(T);
 
 impl<T: Zeroize> Secret<T> {
