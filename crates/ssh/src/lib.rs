@@ -15,6 +15,7 @@
 )]
 
 pub mod algorithm;
+pub mod block;
 pub mod error;
 pub mod key;
 pub mod limits;
