@@ -1,2 +1,4 @@
-//! Tunnels.
+//! Tunnels, both ends: what carries them, how they log in, and how they come back.
 #![forbid(unsafe_code)]
+
+pub mod transport;
