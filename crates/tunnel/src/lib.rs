@@ -1,4 +1,5 @@
 //! Tunnels, both ends: what carries them, how they log in, and how they come back.
 #![forbid(unsafe_code)]
 
+pub mod budget;
 pub mod transport;
