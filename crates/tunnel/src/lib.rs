@@ -2,4 +2,5 @@
 #![forbid(unsafe_code)]
 
 pub mod budget;
+pub mod copy;
 pub mod transport;
