@@ -330,6 +330,8 @@ mod tests {
         );
         assert_eq!(parse(&tabbed).unwrap().unwrap(), plain);
         assert_eq!(plain.marker, Marker::Host);
+        let revoked = parse(&format!("@revoked\thost {KEY}")).unwrap().unwrap();
+        assert_eq!(revoked.marker, Marker::Revoked);
     }
 
     #[test]
