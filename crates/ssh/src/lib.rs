@@ -15,6 +15,7 @@
 )]
 
 pub mod algorithm;
+pub mod auth;
 pub mod error;
 pub mod key;
 pub mod limits;
@@ -22,4 +23,5 @@ pub mod message;
 pub mod printable;
 pub mod provider;
 pub mod secret;
+pub mod ssh_agent;
 pub mod wire;
