@@ -20,7 +20,6 @@
 pub mod algorithm;
 pub mod auth;
 pub mod block;
-pub mod certificate;
 pub mod channel;
 pub mod connection;
 pub mod error;
@@ -37,6 +36,7 @@ pub mod printable;
 pub mod provider;
 mod schedule;
 pub mod secret;
+pub mod ssh_agent;
 pub mod version;
 pub mod wire;
 

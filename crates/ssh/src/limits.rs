@@ -67,6 +67,11 @@ pub const AUTH_QUERIES: u32 = 20;
 pub const AUTH_FAILURES: u32 = 6;
 /// Authentication requests of any kind before login fails.
 pub const AUTH_REQUESTS: u32 = 64;
+/// Login messages of a client that may wait while one before them is being decided (RFC 4252
+/// section 5.1 lets a client send several without waiting; few do, and none more than two).
+pub const AUTH_QUEUE: usize = 8;
+/// Longest list of methods in a refused login, in bytes.
+pub const AUTH_METHOD_LIST: usize = 4_096;
 /// Most prompts in one keyboard-interactive round.
 pub const KBDINT_PROMPTS: u32 = 8;
 /// Most keyboard-interactive rounds.

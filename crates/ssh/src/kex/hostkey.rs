@@ -68,11 +68,7 @@ impl HostKeyOffer {
     /// Strictly: the blob is of the negotiated algorithm and nothing else.
     pub(crate) fn parse(algorithm: KeyAlgorithm, blob: &[u8]) -> Result<Self, Violation> {
         const BAD: Violation = Violation::kex("host key is not valid for its algorithm");
-        let key = if algorithm.is_certificate() {
-            crate::certificate::Certificate::parse(blob).map_err(|_| BAD)?.key().clone()
-        } else {
-            PublicKey::from_blob(blob).map_err(|_| BAD)?
-        };
+        let key = PublicKey::from_blob(blob).map_err(|_| BAD)?;
         if !key.supports(algorithm.signature()) {
             return Err(BAD);
         }
