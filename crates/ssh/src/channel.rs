@@ -92,7 +92,13 @@ pub(crate) struct Channel {
 }
 
 impl Channel {
-    pub(crate) fn new(phase: Phase, is_session: bool, remote: u32, window: u32, send: SendWindow) -> Self {
+    pub(crate) fn new(
+        phase: Phase,
+        is_session: bool,
+        remote: u32,
+        window: u32,
+        send: SendWindow,
+    ) -> Self {
         Self {
             remote,
             phase,
@@ -160,7 +166,9 @@ impl Channel {
     pub(crate) fn discard_chunks(&mut self) -> usize {
         self.readable = false;
         let chunks = std::mem::take(&mut self.chunks);
-        chunks.iter().fold(0, |sum, chunk| sum.saturating_add(chunk.len()))
+        chunks
+            .iter()
+            .fold(0, |sum, chunk| sum.saturating_add(chunk.len()))
     }
 
     /// Whether there is something to send that may be sent.
@@ -172,7 +180,9 @@ impl Channel {
         match self.ending {
             Ending::Reset => true,
             Ending::Finish if !has_data => self.ours == Half::Open || self.theirs >= Half::Ended,
-            Ending::Finish | Ending::None => has_data && self.send.packet() > 0 && self.ours == Half::Open,
+            Ending::Finish | Ending::None => {
+                has_data && self.send.packet() > 0 && self.ours == Half::Open
+            }
         }
     }
 
@@ -192,7 +202,10 @@ impl Channel {
             first.advance(most);
             part
         };
-        debug_assert!(block.len() <= CAPACITY && block.start() >= HEADROOM, "{block:?}");
+        debug_assert!(
+            block.len() <= CAPACITY && block.start() >= HEADROOM,
+            "{block:?}"
+        );
         self.queued = self.queued.saturating_sub(block.len());
         self.send.sent(block.len());
         Some(block)
@@ -206,7 +219,12 @@ impl Channel {
     /// What it holds of the allowance, in bytes: its whole window while the peer may fill it, then
     /// what the application has not taken.
     pub(crate) fn promised(&self) -> u64 {
-        let may_fill = self.theirs == Half::Open && self.ours != Half::Closed && self.ending != Ending::Reset;
-        u64::from(if may_fill { self.receive.limit() } else { self.receive.buffered() })
+        let may_fill =
+            self.theirs == Half::Open && self.ours != Half::Closed && self.ending != Ending::Reset;
+        u64::from(if may_fill {
+            self.receive.limit()
+        } else {
+            self.receive.buffered()
+        })
     }
 }

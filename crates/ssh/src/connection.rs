@@ -90,7 +90,10 @@ pub struct RekeyLimits {
 impl Default for RekeyLimits {
     /// The cipher's limit in bytes, and an hour (RFC 4253 section 9).
     fn default() -> Self {
-        Self { bytes: None, age: Some(limits::REKEY_AGE) }
+        Self {
+            bytes: None,
+            age: Some(limits::REKEY_AGE),
+        }
     }
 }
 
@@ -192,7 +195,14 @@ impl Connection {
     pub fn client(config: ClientConfig, now: Instant) -> Self {
         let ClientConfig { transport, login } = config;
         let ours = ext_info::Ours::Client;
-        Self::new(Role::Client, transport, Arc::new([]), Login::Client(login), ours, now)
+        Self::new(
+            Role::Client,
+            transport,
+            Arc::new([]),
+            Login::Client(login),
+            ours,
+            now,
+        )
     }
 
     /// The end that accepted.
@@ -203,8 +213,17 @@ impl Connection {
             .host_key
             .retain(|algorithm| crate::kex::has_host_key(&config.host_keys, *algorithm));
         let login = Login::Server(config.login.clone(), config.delay_secret.clone());
-        let ours = ext_info::Ours::Server { signature_algorithms: config.login.signature_algorithms.clone() };
-        Self::new(Role::Server, transport, Arc::clone(&config.host_keys), login, ours, now)
+        let ours = ext_info::Ours::Server {
+            signature_algorithms: config.login.signature_algorithms.clone(),
+        };
+        Self::new(
+            Role::Server,
+            transport,
+            Arc::clone(&config.host_keys),
+            login,
+            ours,
+            now,
+        )
     }
 
     fn new(
@@ -286,7 +305,8 @@ impl Connection {
 
     /// Windows promised to the peer and bytes that applications have not taken, together.
     pub fn promised(&self) -> u64 {
-        self.running().map_or(0, |running| running.channels.promised())
+        self.running()
+            .map_or(0, |running| running.channels.promised())
     }
 
     /// Channels, half open ones included.
@@ -298,7 +318,9 @@ impl Connection {
     /// host key is open, nor while [`limits::CONTROL_QUEUE_BYTES`] of replies wait for a peer that
     /// does not take them.
     pub fn wants_read(&self) -> bool {
-        self.error().is_none() && !self.kex.awaits_verdict() && self.control_bytes < limits::CONTROL_QUEUE_BYTES
+        self.error().is_none()
+            && !self.kex.awaits_verdict()
+            && self.control_bytes < limits::CONTROL_QUEUE_BYTES
     }
 
     fn running(&self) -> Option<&Running> {
@@ -320,7 +342,11 @@ impl Connection {
         let is_own = self.peer.as_ref().is_some_and(Ident::is_own);
         let mut channels = Channels::new(Caps {
             channels: self.channel_cap,
-            window: if is_own { limits::WINDOW_OWN } else { limits::WINDOW_STOCK },
+            window: if is_own {
+                limits::WINDOW_OWN
+            } else {
+                limits::WINDOW_STOCK
+            },
         });
         channels.set_allowance(self.allowance);
         channels

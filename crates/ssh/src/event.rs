@@ -146,10 +146,6 @@ impl Events {
     pub(crate) fn pop(&mut self) -> Option<Event> {
         self.0.pop_front()
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 /// The blobs of a hostkeys-00 announcement: at most [`crate::limits::HOSTKEYS`] are looked at.

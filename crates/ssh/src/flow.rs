@@ -38,7 +38,14 @@ pub(crate) struct ReceiveWindow {
 
 impl ReceiveWindow {
     pub(crate) const fn new(limit: u32) -> Self {
-        Self { limit, granted: limit, buffered: 0, owed: 0, consumed: 0, round: None }
+        Self {
+            limit,
+            granted: limit,
+            buffered: 0,
+            owed: 0,
+            consumed: 0,
+            round: None,
+        }
     }
 
     pub(crate) const fn limit(&self) -> u32 {
@@ -56,7 +63,9 @@ impl ReceiveWindow {
 
     /// Bytes arrived; more than granted is the peer's fault, to the byte.
     pub(crate) fn data(&mut self, bytes: usize) -> Result<(), Violation> {
-        let bytes = u32::try_from(bytes).ok().filter(|bytes| *bytes <= self.granted);
+        let bytes = u32::try_from(bytes)
+            .ok()
+            .filter(|bytes| *bytes <= self.granted);
         let bytes = bytes.ok_or(Violation::protocol("channel data is over the window"))?;
         self.granted = self.granted.saturating_sub(bytes);
         self.buffered = self.buffered.saturating_add(bytes);
@@ -94,12 +103,21 @@ impl ReceiveWindow {
     }
 
     pub(crate) fn wants_adjust(&self) -> bool {
-        self.owed > 0 && self.owed >= limits::CHANNEL_PACKET.saturating_mul(3).min(self.limit >> 1)
+        self.owed > 0
+            && self.owed
+                >= limits::CHANNEL_PACKET
+                    .saturating_mul(3)
+                    .min(self.limit >> 1)
     }
 
     /// Whether the window holds the sender back: two thirds of it were taken within a round trip.
     /// A round that took longer begins anew.
-    pub(crate) fn wants_growth(&mut self, now: Instant, round_trip: Duration, most: u32) -> Option<u32> {
+    pub(crate) fn wants_growth(
+        &mut self,
+        now: Instant,
+        round_trip: Duration,
+        most: u32,
+    ) -> Option<u32> {
         let began = self.round?;
         let enough = self.consumed.saturating_mul(3) >= u64::from(self.limit).saturating_mul(2);
         let in_time = now.saturating_duration_since(began) <= round_trip;
@@ -120,7 +138,9 @@ impl ReceiveWindow {
 
     fn check(&self) {
         debug_assert_eq!(
-            u64::from(self.granted).saturating_add(self.buffered.into()).saturating_add(self.owed.into()),
+            u64::from(self.granted)
+                .saturating_add(self.buffered.into())
+                .saturating_add(self.owed.into()),
             u64::from(self.limit),
             "window accounting leaks: {self:?}"
         );
@@ -137,7 +157,10 @@ pub(crate) struct SendWindow {
 impl SendWindow {
     /// `packet` is the peer's maximum packet size; ours caps it.
     pub(crate) fn new(left: u32, packet: u32) -> Self {
-        Self { left, packet: packet.min(limits::CHANNEL_PACKET) }
+        Self {
+            left,
+            packet: packet.min(limits::CHANNEL_PACKET),
+        }
     }
 
     /// What may go into the next packet, in bytes.
@@ -146,13 +169,18 @@ impl SendWindow {
     }
 
     pub(crate) fn adjust(&mut self, bytes: u32) -> Result<(), Violation> {
-        self.left = self.left.checked_add(bytes).ok_or(Violation::protocol("window is over 2^32 - 1"))?;
+        self.left = self
+            .left
+            .checked_add(bytes)
+            .ok_or(Violation::protocol("window is over 2^32 - 1"))?;
         Ok(())
     }
 
     pub(crate) fn sent(&mut self, bytes: usize) {
         debug_assert!(bytes <= self.packet(), "sent more than the window");
-        self.left = self.left.saturating_sub(u32::try_from(bytes).unwrap_or(u32::MAX));
+        self.left = self
+            .left
+            .saturating_sub(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
 }
 
@@ -208,7 +236,10 @@ mod tests {
         let mut window = ReceiveWindow::new(6 << 20);
         window.data(5 << 20).unwrap();
         window.consumed(5 << 20, start);
-        assert_eq!(window.wants_growth(start + trip, trip, limits::WINDOW_STOCK), Some(2 << 20));
+        assert_eq!(
+            window.wants_growth(start + trip, trip, limits::WINDOW_STOCK),
+            Some(2 << 20)
+        );
         window.grow(2 << 20);
         window.adjust();
         window.data(8 << 20).unwrap();

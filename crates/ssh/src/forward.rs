@@ -53,7 +53,11 @@ enum Asked {
 #[derive(Debug)]
 enum Owed {
     /// The owner decides; for a TCP forward of port 0 the port goes into the answer.
-    Undecided { id: RequestId, forward: Forward, want_reply: bool },
+    Undecided {
+        id: RequestId,
+        forward: Forward,
+        want_reply: bool,
+    },
     Ready(Vec<u8>),
     /// Decided, and no reply is wanted.
     Silent,
@@ -91,7 +95,12 @@ impl GlobalRequests {
 
     /// Asks for a listener. The message is the caller's to queue.
     pub(crate) fn ask_forward(&mut self, forward: Forward) -> (RequestId, Vec<u8>) {
-        let out = build(&forward, "tcpip-forward", "streamlocal-forward@openssh.com", true);
+        let out = build(
+            &forward,
+            "tcpip-forward",
+            "streamlocal-forward@openssh.com",
+            true,
+        );
         let id = self.id();
         self.asked.push_back(Asked::Forward(id, forward));
         (id, out)
@@ -101,7 +110,12 @@ impl GlobalRequests {
     pub(crate) fn cancel_forward(&mut self, forward: &Forward) -> Vec<u8> {
         self.granted.retain(|granted| granted != forward);
         self.asked.push_back(Asked::Cancel);
-        build(forward, "cancel-tcpip-forward", "cancel-streamlocal-forward@openssh.com", true)
+        build(
+            forward,
+            "cancel-tcpip-forward",
+            "cancel-streamlocal-forward@openssh.com",
+            true,
+        )
     }
 
     /// Asks for a sign of life. OpenSSH's name; any answer is one.
@@ -117,11 +131,13 @@ impl GlobalRequests {
     /// sessions and targets, which its owner then decides; a client's server may bring visitors of
     /// forwards that it granted and nothing else, or it could reach into the client's network.
     pub(crate) fn may_be_opened(&self, kind: &ChannelKind, role: Role) -> bool {
-        let is_granted = |wanted: &dyn Fn(&Forward) -> bool| role == Role::Client && self.granted.iter().any(wanted);
+        let is_granted = |wanted: &dyn Fn(&Forward) -> bool| {
+            role == Role::Client && self.granted.iter().any(wanted)
+        };
         match kind {
-            ChannelKind::Session | ChannelKind::DirectTcpip { .. } | ChannelKind::DirectStreamlocal { .. } => {
-                role == Role::Server
-            }
+            ChannelKind::Session
+            | ChannelKind::DirectTcpip { .. }
+            | ChannelKind::DirectStreamlocal { .. } => role == Role::Server,
             ChannelKind::ForwardedTcpip { bind, .. } => {
                 is_granted(&|granted| matches!(granted, Forward::Tcp(granted) if granted == bind))
             }
@@ -132,24 +148,40 @@ impl GlobalRequests {
     }
 
     /// GLOBAL_REQUEST came.
-    pub(crate) fn requested(&mut self, payload: &[u8], role: Role, events: &mut Events) -> Result<Effect, Violation> {
+    pub(crate) fn requested(
+        &mut self,
+        payload: &[u8],
+        role: Role,
+        events: &mut Events,
+    ) -> Result<Effect, Violation> {
         let mut reader = Reader::new(payload);
         reader.byte()?;
         let name = reader.string_up_to(limits::NAME)?;
         let want_reply = reader.boolean()?;
         if self.owed.len() >= limits::GLOBAL_REQUESTS_PENDING {
-            return Err(Violation::protocol("too many global requests wait for an answer"));
+            return Err(Violation::protocol(
+                "too many global requests wait for an answer",
+            ));
         }
         match (name, role) {
             (b"tcpip-forward" | b"streamlocal-forward@openssh.com", Role::Server) => {
                 let forward = parse(name, reader)?;
-                let is_open_question = matches!(&forward, Some(Forward::Tcp(bind)) if bind.port == 0 && !want_reply);
+                let is_open_question =
+                    matches!(&forward, Some(Forward::Tcp(bind)) if bind.port == 0 && !want_reply);
                 let is_full = self.serving.len() >= limits::FORWARDS;
                 match forward.filter(|_| !is_open_question && !is_full) {
                     Some(forward) => {
                         let id = self.id();
-                        self.owed.push_back(Owed::Undecided { id, forward: forward.clone(), want_reply });
-                        events.push(Event::ForwardAsked { id, forward, want_reply });
+                        self.owed.push_back(Owed::Undecided {
+                            id,
+                            forward: forward.clone(),
+                            want_reply,
+                        });
+                        events.push(Event::ForwardAsked {
+                            id,
+                            forward,
+                            want_reply,
+                        });
                     }
                     None => self.owe(want_reply, false),
                 }
@@ -180,7 +212,11 @@ impl GlobalRequests {
     }
 
     /// REQUEST_SUCCESS or REQUEST_FAILURE came: it answers our oldest request.
-    pub(crate) fn answered(&mut self, payload: &[u8], events: &mut Events) -> Result<Effect, Violation> {
+    pub(crate) fn answered(
+        &mut self,
+        payload: &[u8],
+        events: &mut Events,
+    ) -> Result<Effect, Violation> {
         let mut reader = Reader::new(payload);
         let good = reader.byte()? == message::REQUEST_SUCCESS;
         match self.asked.pop_front() {
@@ -193,18 +229,28 @@ impl GlobalRequests {
             Some(Asked::Alive(since)) => return Ok(Effect::Alive(since)),
             Some(Asked::Cancel) => {}
             Some(Asked::Forward(id, forward)) => {
-                let answer = if good { self.granted(forward, reader)? } else { ForwardAnswer::Refused };
+                let answer = if good {
+                    self.granted(forward, reader)?
+                } else {
+                    ForwardAnswer::Refused
+                };
                 events.push(Event::ForwardAnswered { id, answer });
             }
         }
         Ok(Effect::None)
     }
 
-    fn granted(&mut self, forward: Forward, mut reader: Reader<'_>) -> Result<ForwardAnswer, Violation> {
+    fn granted(
+        &mut self,
+        forward: Forward,
+        mut reader: Reader<'_>,
+    ) -> Result<ForwardAnswer, Violation> {
         let (forward, port) = match forward {
             Forward::Tcp(bind) => {
                 let port = if bind.port == 0 {
-                    let port = u16::try_from(reader.uint32()?).ok().filter(|port| *port != 0);
+                    let port = u16::try_from(reader.uint32()?)
+                        .ok()
+                        .filter(|port| *port != 0);
                     port.ok_or(Violation::protocol("allocated port is out of range"))?
                 } else {
                     bind.port
@@ -220,9 +266,19 @@ impl GlobalRequests {
 
     /// The owner decides about a forward that the peer asked for.
     pub(crate) fn decide(&mut self, wanted: RequestId, answer: ForwardAnswer) {
-        let slot = self.owed.iter_mut().find(|owed| matches!(owed, Owed::Undecided { id, .. } if *id == wanted));
+        let slot = self
+            .owed
+            .iter_mut()
+            .find(|owed| matches!(owed, Owed::Undecided { id, .. } if *id == wanted));
         let Some(slot) = slot else { return };
-        let Owed::Undecided { forward, want_reply, .. } = std::mem::replace(slot, Owed::Silent) else { return };
+        let Owed::Undecided {
+            forward,
+            want_reply,
+            ..
+        } = std::mem::replace(slot, Owed::Silent)
+        else {
+            return;
+        };
         let mut reply = vec![message::REQUEST_FAILURE];
         if let ForwardAnswer::Granted { port } = answer {
             reply = vec![message::REQUEST_SUCCESS];
@@ -256,7 +312,11 @@ impl GlobalRequests {
 
     fn owe(&mut self, want_reply: bool, good: bool) {
         if want_reply {
-            let number = if good { message::REQUEST_SUCCESS } else { message::REQUEST_FAILURE };
+            let number = if good {
+                message::REQUEST_SUCCESS
+            } else {
+                message::REQUEST_FAILURE
+            };
             self.owed.push_back(Owed::Ready(vec![number]));
         }
     }
@@ -265,7 +325,11 @@ impl GlobalRequests {
 /// The forward in a request; `None` for one that cannot be: a port over 65,535, a bad name.
 fn parse(name: &[u8], mut reader: Reader<'_>) -> Result<Option<Forward>, Violation> {
     let is_unix = name.ends_with(b"streamlocal-forward@openssh.com");
-    let text = match reader.text(if is_unix { limits::SOCKET_PATH } else { limits::TEXT }) {
+    let text = match reader.text(if is_unix {
+        limits::SOCKET_PATH
+    } else {
+        limits::TEXT
+    }) {
         Ok(text) => Some(text),
         Err(WireError::Text | WireError::Long { .. }) => None,
         Err(error) => return Err(error.into()),
@@ -276,7 +340,9 @@ fn parse(name: &[u8], mut reader: Reader<'_>) -> Result<Option<Forward>, Violati
     }
     let port = u16::try_from(reader.uint32()?).ok();
     reader.finish()?;
-    Ok(text.zip(port).map(|(host, port)| Forward::Tcp(Endpoint::new(host, port))))
+    Ok(text
+        .zip(port)
+        .map(|(host, port)| Forward::Tcp(Endpoint::new(host, port))))
 }
 
 fn build(forward: &Forward, tcp: &str, unix: &str, want_reply: bool) -> Vec<u8> {

@@ -15,18 +15,16 @@ use crate::error::{ConnectionError, Violation};
 use crate::message;
 use crate::negotiate::{self, Chosen, KexInit, NothingInCommon, Occasion, Preferences, Role};
 use crate::packet::Sequence;
-use crate::provider::{
-    ActiveKex, CryptoError, CryptoProvider, Digest, KexMethod, Open, Seal, SharedSecret, Signer,
-};
+use crate::provider::{ActiveKex, CryptoError, CryptoProvider, Digest, Open, Seal, SharedSecret};
 use crate::wire::{Reader, Write};
 
 mod derive;
 mod hostkey;
 mod tokens;
 
+use derive::{Exchange, derive};
 pub(crate) use hostkey::has_host_key;
 pub use hostkey::{HostKey, HostKeyOffer};
-use derive::{Exchange, derive};
 use tokens::Tokens;
 
 /// Something for the wire that goes before everything else.
@@ -95,7 +93,9 @@ pub enum NonstrictChacha {
 enum State {
     Idle,
     /// Our KEXINIT has left, the peer's has not come.
-    Begun { ours: Vec<u8> },
+    Begun {
+        ours: Vec<u8>,
+    },
     /// Server: waiting for `C_INIT`.
     ExpectInit(Exchange),
     /// Client: waiting for `S_REPLY`.
@@ -195,8 +195,15 @@ impl Kex {
             return Ok(());
         }
         let mut cookie = [0; 16];
-        self.provider.random.fill(&mut cookie).map_err(ConnectionError::Crypto)?;
-        let occasion = if self.session_id.is_none() { Occasion::First } else { Occasion::Rekey };
+        self.provider
+            .random
+            .fill(&mut cookie)
+            .map_err(ConnectionError::Crypto)?;
+        let occasion = if self.session_id.is_none() {
+            Occasion::First
+        } else {
+            Occasion::Rekey
+        };
         let ours = negotiate::build(&self.preferences, self.role, occasion, cookie);
         self.out.push_back(Outward::Message(ours.clone()));
         self.begun_at = Some(now);
@@ -228,7 +235,9 @@ impl Kex {
             }
             (message::KEXINIT, State::Begun { ours }) => self.kexinit(payload, ours, first_packet),
             (message::KEX_INIT, State::ExpectInit(exchange)) => self.init(payload, exchange),
-            (message::KEX_REPLY, State::ExpectReply(exchange, active)) => self.reply(payload, exchange, active),
+            (message::KEX_REPLY, State::ExpectReply(exchange, active)) => {
+                self.reply(payload, exchange, active)
+            }
             _ => Err(Violation::protocol("key exchange message at the wrong time").into()),
         }
     }
@@ -246,7 +255,10 @@ impl Kex {
             return Err(Violation::protocol("NEWKEYS has bytes left over").into());
         }
         self.peer_is_in_kex = false;
-        let took = self.begun_at.take().map_or(Duration::ZERO, |begun| now.saturating_duration_since(begun));
+        let took = self
+            .begun_at
+            .take()
+            .map_or(Duration::ZERO, |begun| now.saturating_duration_since(begun));
         Ok((opener, self.sequence(), took))
     }
 
@@ -259,14 +271,21 @@ impl Kex {
     }
 
     const fn sequence(&self) -> Sequence {
-        if self.strict { Sequence::Restart } else { Sequence::Continue }
+        if self.strict {
+            Sequence::Restart
+        } else {
+            Sequence::Continue
+        }
     }
 
     /// Whether this message is the peer's wrong guess, to be skipped once (RFC 4253 section 7).
     fn skips_guess(&mut self, number: u8) -> bool {
         let exchange = match &mut self.state {
             State::ExpectInit(exchange) | State::ExpectReply(exchange, _) => exchange,
-            State::Idle | State::Begun { .. } | State::ExpectVerdict(..) | State::ExpectNewKeys(_) => return false,
+            State::Idle
+            | State::Begun { .. }
+            | State::ExpectVerdict(..)
+            | State::ExpectNewKeys(_) => return false,
         };
         (30..=49).contains(&number) && std::mem::replace(&mut exchange.chosen.skip_guess, false)
     }
@@ -285,9 +304,9 @@ impl Kex {
                 return Err(Violation::protocol("strict key exchange wants KEXINIT first").into());
             }
         }
-        let chosen = theirs
-            .choose(&self.preferences, self.role)
-            .map_err(|NothingInCommon { what, theirs }| ConnectionError::NoCommonAlgorithm { what, theirs })?;
+        let chosen = theirs.choose(&self.preferences, self.role).map_err(
+            |NothingInCommon { what, theirs }| ConnectionError::NoCommonAlgorithm { what, theirs },
+        )?;
         self.check_terrapin(&chosen)?;
         self.peer_is_in_kex = true;
         self.negotiated = Some(Negotiated {
@@ -299,8 +318,18 @@ impl Kex {
         });
         let method = Arc::clone(self.provider.kex(chosen.kex).ok_or(INTERNAL)?);
         let exchange = match self.role {
-            Role::Client => Exchange { chosen, method, client_kexinit: ours, server_kexinit: payload.to_vec() },
-            Role::Server => Exchange { chosen, method, client_kexinit: payload.to_vec(), server_kexinit: ours },
+            Role::Client => Exchange {
+                chosen,
+                method,
+                client_kexinit: ours,
+                server_kexinit: payload.to_vec(),
+            },
+            Role::Server => Exchange {
+                chosen,
+                method,
+                client_kexinit: payload.to_vec(),
+                server_kexinit: ours,
+            },
         };
         self.state = match self.role {
             Role::Server => State::ExpectInit(exchange),
@@ -322,7 +351,9 @@ impl Kex {
             .iter()
             .any(|suite| suite.cipher == crate::algorithm::CipherAlgorithm::ChaCha20Poly1305);
         if chacha && !self.strict && self.nonstrict_chacha == NonstrictChacha::Refused {
-            return Err(Violation::kex("chacha20-poly1305 needs strict key exchange"));
+            return Err(Violation::kex(
+                "chacha20-poly1305 needs strict key exchange",
+            ));
         }
         Ok(())
     }
@@ -336,7 +367,13 @@ impl Kex {
         let (server_reply, secret) = exchange.method.respond(client_init).map_err(bad_share)?;
         let host_keys = Arc::clone(&self.host_keys);
         let host_key = hostkey::find(&host_keys, exchange.chosen.host_key).ok_or(INTERNAL)?;
-        let hash = self.exchange_hash(&exchange, host_key.blob(), client_init, &server_reply, &secret)?;
+        let hash = self.exchange_hash(
+            &exchange,
+            host_key.blob(),
+            client_init,
+            &server_reply,
+            &secret,
+        )?;
         let signature = host_key
             .signer()
             .sign(exchange.chosen.host_key.signature(), hash.as_bytes())
@@ -364,9 +401,13 @@ impl Kex {
     ) -> Result<Progress, ConnectionError> {
         let mut reader = Reader::new(payload);
         reader.byte().map_err(Violation::from)?;
-        let host_key = reader.string_up_to(crate::limits::KEY_BLOB).map_err(Violation::from)?;
+        let host_key = reader
+            .string_up_to(crate::limits::KEY_BLOB)
+            .map_err(Violation::from)?;
         let server_reply = reader.string().map_err(Violation::from)?;
-        let signature = reader.string_up_to(crate::limits::KEY_BLOB).map_err(Violation::from)?;
+        let signature = reader
+            .string_up_to(crate::limits::KEY_BLOB)
+            .map_err(Violation::from)?;
         reader.finish().map_err(Violation::from)?;
         let offer = HostKeyOffer::parse(exchange.chosen.host_key, host_key)?;
         let client_init = active.client_init().to_vec();
@@ -374,7 +415,12 @@ impl Kex {
         let hash = self.exchange_hash(&exchange, host_key, &client_init, server_reply, &secret)?;
         self.provider
             .verifier
-            .verify(offer.key(), exchange.chosen.host_key.signature(), hash.as_bytes(), signature)
+            .verify(
+                offer.key(),
+                exchange.chosen.host_key.signature(),
+                hash.as_bytes(),
+                signature,
+            )
             .map_err(|_| Violation::kex("host key signature is not good"))?;
         let (sealer, opener) = self.keys(&exchange, &secret, hash)?;
         match &self.first_host_key {
@@ -405,7 +451,13 @@ impl Kex {
         secret: &SharedSecret,
     ) -> Result<Digest, ConnectionError> {
         let (client, server) = self.idents.as_ref().ok_or(INTERNAL)?;
-        Ok(exchange.hash([client, server], host_key, client_init, server_reply, secret))
+        Ok(exchange.hash(
+            [client, server],
+            host_key,
+            client_init,
+            server_reply,
+            secret,
+        ))
     }
 
     /// Derives the keys of both directions.
@@ -416,7 +468,11 @@ impl Kex {
         hash: Digest,
     ) -> Result<(Box<dyn Seal>, Box<dyn Open>), ConnectionError> {
         let session_id = self.session_id.get_or_insert_with(|| hash.clone()).clone();
-        let Chosen { client_to_server, server_to_client, .. } = exchange.chosen;
+        let Chosen {
+            client_to_server,
+            server_to_client,
+            ..
+        } = exchange.chosen;
         // RFC 4253 section 7.2: A, C, E from client to server; B, D, F from server to client.
         let upward = (client_to_server, [b'A', b'C', b'E']);
         let downward = (server_to_client, [b'B', b'D', b'F']);
@@ -425,7 +481,10 @@ impl Kex {
             Role::Server => (downward, upward),
         };
         let cipher = |suite: negotiate::Suite, letters: [u8; 3]| {
-            let cipher = self.provider.cipher(suite.cipher).ok_or(CryptoError::Internal)?;
+            let cipher = self
+                .provider
+                .cipher(suite.cipher)
+                .ok_or(CryptoError::Internal)?;
             let keys = derive(
                 exchange.method.as_ref(),
                 secret,
@@ -436,15 +495,22 @@ impl Kex {
             );
             Ok::<_, CryptoError>((cipher, keys, suite.mac))
         };
-        let (seal_with, keys, mac) = cipher(sending.0, sending.1).map_err(ConnectionError::Crypto)?;
-        let sealer = seal_with.sealer(&keys, mac).map_err(ConnectionError::Crypto)?;
-        let (open_with, keys, mac) = cipher(receiving.0, receiving.1).map_err(ConnectionError::Crypto)?;
-        let opener = open_with.opener(&keys, mac).map_err(ConnectionError::Crypto)?;
+        let (seal_with, keys, mac) =
+            cipher(sending.0, sending.1).map_err(ConnectionError::Crypto)?;
+        let sealer = seal_with
+            .sealer(&keys, mac)
+            .map_err(ConnectionError::Crypto)?;
+        let (open_with, keys, mac) =
+            cipher(receiving.0, receiving.1).map_err(ConnectionError::Crypto)?;
+        let opener = open_with
+            .opener(&keys, mac)
+            .map_err(ConnectionError::Crypto)?;
         Ok((sealer, opener))
     }
 
     fn send_new_keys(&mut self, sealer: Box<dyn Seal>, opener: Box<dyn Open>) {
-        self.out.push_back(Outward::NewKeys(sealer, self.sequence()));
+        self.out
+            .push_back(Outward::NewKeys(sealer, self.sequence()));
         self.state = State::ExpectNewKeys(opener);
     }
 }
@@ -459,7 +525,10 @@ impl std::fmt::Debug for Kex {
             State::ExpectVerdict(..) => "expects a verdict on the host key",
             State::ExpectNewKeys(_) => "expects NEWKEYS",
         };
-        f.debug_struct("Kex").field("role", &self.role).field("state", &state).finish_non_exhaustive()
+        f.debug_struct("Kex")
+            .field("role", &self.role)
+            .field("state", &state)
+            .finish_non_exhaustive()
     }
 }
 

@@ -42,7 +42,9 @@ impl Schedule {
 
     /// The current channel sent a packet. The turn passes on when its quantum is used up.
     pub(crate) fn sent(&mut self, turn: &mut Turn, bytes: usize) {
-        let charge = u32::try_from(bytes).unwrap_or(u32::MAX).max(limits::PACKET_CHARGE);
+        let charge = u32::try_from(bytes)
+            .unwrap_or(u32::MAX)
+            .max(limits::PACKET_CHARGE);
         turn.deficit = turn.deficit.saturating_sub(charge.into());
         if turn.deficit <= 0 {
             turn.deficit = turn.deficit.saturating_add(QUANTUM);
@@ -95,7 +97,10 @@ mod tests {
             let id = schedule.current().unwrap();
             *sent.entry(id).or_default() += 1;
             // Channel 2 sends packets half as large: it may send twice as many.
-            schedule.sent(turns.get_mut(&id).unwrap(), if id == 1 { 32_768 } else { 16_384 });
+            schedule.sent(
+                turns.get_mut(&id).unwrap(),
+                if id == 1 { 32_768 } else { 16_384 },
+            );
         }
         let ratio = sent[&2] * 100 / sent[&1];
         assert!((190..=210).contains(&ratio), "{sent:?}");
@@ -113,7 +118,10 @@ mod tests {
         for _ in 0..10_000 {
             let id = schedule.current().unwrap();
             tiny += usize::from(id == 1);
-            schedule.sent(turns.get_mut(&id).unwrap(), if id == 1 { 1 } else { 32_768 });
+            schedule.sent(
+                turns.get_mut(&id).unwrap(),
+                if id == 1 { 1 } else { 32_768 },
+            );
         }
         // 256 tiny packets a quantum against two full ones.
         assert!(tiny <= 10_000 * 257 / 259, "{tiny}");

@@ -49,7 +49,10 @@ pub struct Endpoint {
 impl Endpoint {
     /// An endpoint.
     pub fn new(host: impl Into<String>, port: u16) -> Self {
-        Self { host: host.into(), port }
+        Self {
+            host: host.into(),
+            port,
+        }
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, WireError> {
@@ -162,10 +165,22 @@ impl Open {
                 reader.string()?;
                 Some(ChannelKind::ForwardedStreamlocal { path })
             }
-            _ => return Ok(Self { remote, window, packet, kind: None }),
+            _ => {
+                return Ok(Self {
+                    remote,
+                    window,
+                    packet,
+                    kind: None,
+                });
+            }
         };
         reader.finish()?;
-        Ok(Self { remote, window, packet, kind })
+        Ok(Self {
+            remote,
+            window,
+            packet,
+            kind,
+        })
     }
 }
 
@@ -205,7 +220,14 @@ pub(crate) fn open(kind: &ChannelKind, local: u32, window: u32) -> Vec<u8> {
     out.put_uint32(limits::CHANNEL_PACKET);
     match kind {
         ChannelKind::Session => {}
-        ChannelKind::DirectTcpip { target: there, origin } | ChannelKind::ForwardedTcpip { bind: there, origin } => {
+        ChannelKind::DirectTcpip {
+            target: there,
+            origin,
+        }
+        | ChannelKind::ForwardedTcpip {
+            bind: there,
+            origin,
+        } => {
             there.write(&mut out);
             origin.write(&mut out);
         }
@@ -265,7 +287,9 @@ impl Confirmation {
 }
 
 /// A peer's CHANNEL_OPEN_FAILURE: our channel, why, and its words.
-pub(crate) fn parse_failure(payload: &[u8]) -> Result<(u32, OpenFailure, crate::printable::Printable), Violation> {
+pub(crate) fn parse_failure(
+    payload: &[u8],
+) -> Result<(u32, OpenFailure, crate::printable::Printable), Violation> {
     let mut reader = Reader::new(payload);
     reader.byte()?;
     let local = reader.uint32()?;

@@ -80,8 +80,12 @@ impl Request {
         let want_reply = reader.boolean()?;
         let request = match name {
             b"shell" => Some(ChannelRequest::Shell),
-            b"exec" => Some(ChannelRequest::Exec { command: reader.string()?.to_vec() }),
-            b"subsystem" => Some(ChannelRequest::Subsystem { name: reader.text(limits::TEXT)?.to_owned() }),
+            b"exec" => Some(ChannelRequest::Exec {
+                command: reader.string()?.to_vec(),
+            }),
+            b"subsystem" => Some(ChannelRequest::Subsystem {
+                name: reader.text(limits::TEXT)?.to_owned(),
+            }),
             b"pty-req" => {
                 reader.string_up_to(limits::TEXT)?;
                 let (columns, rows) = (reader.uint32()?, reader.uint32()?);
@@ -94,7 +98,9 @@ impl Request {
                 reader.uint64()?;
                 Some(ChannelRequest::WindowChange { columns, rows })
             }
-            b"signal" => Some(ChannelRequest::Signal { name: reader.text(limits::NAME)?.to_owned() }),
+            b"signal" => Some(ChannelRequest::Signal {
+                name: reader.text(limits::NAME)?.to_owned(),
+            }),
             b"exit-status" => Some(ChannelRequest::Exit(ExitStatus::Code(reader.uint32()?))),
             b"exit-signal" => {
                 let name = Printable::new(reader.string_up_to(limits::NAME)?);
@@ -106,11 +112,21 @@ impl Request {
             // What else there is has a body that we do not know.
             other => {
                 let is_environment = other == b"env";
-                return Ok(Self { local, want_reply, request: None, is_environment });
+                return Ok(Self {
+                    local,
+                    want_reply,
+                    request: None,
+                    is_environment,
+                });
             }
         };
         reader.finish()?;
-        Ok(Self { local, want_reply, request, is_environment: false })
+        Ok(Self {
+            local,
+            want_reply,
+            request,
+            is_environment: false,
+        })
     }
 }
 
@@ -132,7 +148,9 @@ pub(crate) fn build(remote: u32, want_reply: bool, request: &ChannelRequest) -> 
     match request {
         ChannelRequest::Shell => {}
         ChannelRequest::Exec { command } => out.put_string(command),
-        ChannelRequest::Subsystem { name } | ChannelRequest::Signal { name } => out.put_string(name.as_bytes()),
+        ChannelRequest::Subsystem { name } | ChannelRequest::Signal { name } => {
+            out.put_string(name.as_bytes())
+        }
         ChannelRequest::Pty { columns, rows } => {
             out.put_string(b"xterm");
             out.put_uint32(*columns);

@@ -26,7 +26,11 @@ pub(crate) struct Caps {
 /// What a channel sends next.
 pub(crate) enum Next {
     /// Data, in a block whose range begins behind its headroom.
-    Data { remote: u32, block: Block, channel: ChannelId },
+    Data {
+        remote: u32,
+        block: Block,
+        channel: ChannelId,
+    },
     /// A small message.
     Message(Vec<u8>),
 }
@@ -82,13 +86,24 @@ impl Channels {
     }
 
     /// Asks the peer for a channel. The message is the caller's to queue.
-    pub(crate) fn open(&mut self, kind: &ChannelKind, window: u32) -> Result<(ChannelId, Vec<u8>), OpenFailure> {
-        let is_full = self.map.len() >= self.caps.channels || self.half_open >= limits::OPENS_PENDING;
+    pub(crate) fn open(
+        &mut self,
+        kind: &ChannelKind,
+        window: u32,
+    ) -> Result<(ChannelId, Vec<u8>), OpenFailure> {
+        let is_full =
+            self.map.len() >= self.caps.channels || self.half_open >= limits::OPENS_PENDING;
         if is_full || !self.fits(window) {
             return Err(OpenFailure::ResourceShortage);
         }
         let is_session = matches!(kind, ChannelKind::Session);
-        let local = self.insert(Channel::new(Phase::Opening, is_session, 0, window, SendWindow::new(0, 0)));
+        let local = self.insert(Channel::new(
+            Phase::Opening,
+            is_session,
+            0,
+            window,
+            SendWindow::new(0, 0),
+        ));
         Ok((ChannelId(local), open::open(kind, local, window)))
     }
 
@@ -99,7 +114,12 @@ impl Channels {
         may: impl FnOnce(&ChannelKind) -> bool,
         events: &mut Events,
     ) -> Result<Option<Vec<u8>>, Violation> {
-        let Open { remote, window, packet, kind } = Open::parse(payload)?;
+        let Open {
+            remote,
+            window,
+            packet,
+            kind,
+        } = Open::parse(payload)?;
         let refuse = |failure, text| Ok(Some(open::failure(remote, failure, text)));
         let Some(kind) = kind else {
             return refuse(OpenFailure::UnknownType, "unknown channel type or address");
@@ -108,7 +128,10 @@ impl Channels {
             return refuse(OpenFailure::Prohibited, "not allowed here");
         }
         if packet < limits::CHANNEL_PACKET_MIN {
-            return refuse(OpenFailure::ResourceShortage, "maximum packet size is too small");
+            return refuse(
+                OpenFailure::ResourceShortage,
+                "maximum packet size is too small",
+            );
         }
         let is_session = kind == ChannelKind::Session;
         if is_session && self.refuses_sessions {
@@ -122,18 +145,28 @@ impl Channels {
         }
         let send = SendWindow::new(window, packet);
         let local = self.insert(Channel::new(Phase::Asked, is_session, remote, 0, send));
-        events.push(Event::ChannelAsked { channel: ChannelId(local), kind });
+        events.push(Event::ChannelAsked {
+            channel: ChannelId(local),
+            kind,
+        });
         Ok(None)
     }
 
     /// The owner accepts a channel that the peer asked for.
     pub(crate) fn accept(&mut self, channel: ChannelId, window: u32) -> Option<Vec<u8>> {
         let fits = self.fits(window);
-        let asked = self.map.get_mut(&channel.0).filter(|asked| asked.phase == Phase::Asked)?;
+        let asked = self
+            .map
+            .get_mut(&channel.0)
+            .filter(|asked| asked.phase == Phase::Asked)?;
         let remote = asked.remote;
         if !fits {
             self.remove(channel.0);
-            return Some(open::failure(remote, OpenFailure::ResourceShortage, "no window is left"));
+            return Some(open::failure(
+                remote,
+                OpenFailure::ResourceShortage,
+                "no window is left",
+            ));
         }
         asked.phase = Phase::Open;
         asked.receive = crate::flow::ReceiveWindow::new(window);
@@ -144,20 +177,41 @@ impl Channels {
     }
 
     /// The owner refuses a channel that the peer asked for.
-    pub(crate) fn refuse(&mut self, channel: ChannelId, failure: OpenFailure, text: &str) -> Option<Vec<u8>> {
-        let asked = self.map.get(&channel.0).filter(|asked| asked.phase == Phase::Asked)?;
+    pub(crate) fn refuse(
+        &mut self,
+        channel: ChannelId,
+        failure: OpenFailure,
+        text: &str,
+    ) -> Option<Vec<u8>> {
+        let asked = self
+            .map
+            .get(&channel.0)
+            .filter(|asked| asked.phase == Phase::Asked)?;
         let answer = open::failure(asked.remote, failure, text);
         self.remove(channel.0);
         Some(answer)
     }
 
-    pub(crate) fn confirmed(&mut self, payload: &[u8], events: &mut Events) -> Result<(), Violation> {
-        let Confirmation { local, remote, window, packet } = Confirmation::parse(payload)?;
+    pub(crate) fn confirmed(
+        &mut self,
+        payload: &[u8],
+        events: &mut Events,
+    ) -> Result<(), Violation> {
+        let Confirmation {
+            local,
+            remote,
+            window,
+            packet,
+        } = Confirmation::parse(payload)?;
         let channel = self.map.get_mut(&local);
-        let channel = channel.ok_or(Violation::protocol("confirmation of a channel that is not opening"))?;
+        let channel = channel.ok_or(Violation::protocol(
+            "confirmation of a channel that is not opening",
+        ))?;
         let was = channel.phase;
         if !matches!(was, Phase::Opening | Phase::Abandoned) {
-            return Err(Violation::protocol("confirmation of a channel that is not opening"));
+            return Err(Violation::protocol(
+                "confirmation of a channel that is not opening",
+            ));
         }
         if packet < limits::CHANNEL_PACKET_MIN {
             return Err(Violation::protocol("maximum packet size is too small"));
@@ -169,7 +223,9 @@ impl Channels {
         if was == Phase::Abandoned {
             self.reset(ChannelId(local));
         } else {
-            events.push(Event::ChannelOpened { channel: ChannelId(local) });
+            events.push(Event::ChannelOpened {
+                channel: ChannelId(local),
+            });
         }
         Ok(())
     }
@@ -178,11 +234,17 @@ impl Channels {
         let (local, failure, text) = open::parse_failure(payload)?;
         match self.map.get(&local).map(|channel| channel.phase) {
             Some(Phase::Opening) => {
-                events.push(Event::ChannelRefused { channel: ChannelId(local), failure, text });
+                events.push(Event::ChannelRefused {
+                    channel: ChannelId(local),
+                    failure,
+                    text,
+                });
             }
             Some(Phase::Abandoned) => {}
             Some(Phase::Asked | Phase::Open) | None => {
-                return Err(Violation::protocol("refusal of a channel that is not opening"));
+                return Err(Violation::protocol(
+                    "refusal of a channel that is not opening",
+                ));
             }
         }
         self.remove(local);
@@ -190,7 +252,11 @@ impl Channels {
     }
 
     /// CHANNEL_DATA came, in a block whose range is the payload. Gives the block back unless kept.
-    pub(crate) fn data(&mut self, mut block: Block, events: &mut Events) -> Result<Option<Block>, Violation> {
+    pub(crate) fn data(
+        &mut self,
+        mut block: Block,
+        events: &mut Events,
+    ) -> Result<Option<Block>, Violation> {
         let mut reader = Reader::new(block.as_slice());
         reader.byte()?;
         let local = reader.uint32()?;
@@ -198,7 +264,9 @@ impl Channels {
         reader.finish()?;
         let channel = self.receiving(local)?;
         if bytes > usize::try_from(limits::CHANNEL_PACKET).unwrap_or(usize::MAX) {
-            return Err(Violation::protocol("channel data is over the maximum packet size"));
+            return Err(Violation::protocol(
+                "channel data is over the maximum packet size",
+            ));
         }
         if bytes == 0 {
             channel.empty_data = channel.empty_data.saturating_add(1);
@@ -217,7 +285,9 @@ impl Channels {
         let given_back = channel.keep(block);
         if !channel.readable {
             channel.readable = true;
-            events.push(Event::Readable { channel: ChannelId(local) });
+            events.push(Event::Readable {
+                channel: ChannelId(local),
+            });
         }
         Ok(given_back)
     }
@@ -237,7 +307,10 @@ impl Channels {
 
     /// The channel, if the peer may send data on it now.
     fn receiving(&mut self, local: u32) -> Result<&mut Channel, Violation> {
-        let channel = self.map.get_mut(&local).filter(|channel| channel.phase == Phase::Open);
+        let channel = self
+            .map
+            .get_mut(&local)
+            .filter(|channel| channel.phase == Phase::Open);
         let channel = channel.ok_or(Violation::protocol("data for a channel that is not open"))?;
         if channel.theirs != Half::Open {
             return Err(Violation::protocol("data after EOF"));
@@ -250,7 +323,11 @@ impl Channels {
         reader.byte()?;
         let (local, bytes) = (reader.uint32()?, reader.uint32()?);
         reader.finish()?;
-        match self.map.get_mut(&local).filter(|channel| channel.phase == Phase::Open) {
+        match self
+            .map
+            .get_mut(&local)
+            .filter(|channel| channel.phase == Phase::Open)
+        {
             Some(channel) => channel.send.adjust(bytes)?,
             None => return self.count_stray(local),
         }
@@ -264,14 +341,19 @@ impl Channels {
         let was = channel.promised();
         channel.theirs = Half::Ended;
         self.released(local, was);
-        events.push(Event::Ended { channel: ChannelId(local) });
+        events.push(Event::Ended {
+            channel: ChannelId(local),
+        });
         self.wake(local);
         Ok(())
     }
 
     pub(crate) fn closed(&mut self, payload: &[u8], events: &mut Events) -> Result<(), Violation> {
         let local = parse_channel(payload)?;
-        let channel = self.map.get_mut(&local).filter(|channel| channel.phase == Phase::Open);
+        let channel = self
+            .map
+            .get_mut(&local)
+            .filter(|channel| channel.phase == Phase::Open);
         let channel = channel.ok_or(Violation::protocol("CLOSE for a channel that is not open"))?;
         if channel.theirs == Half::Closed {
             return Err(Violation::protocol("CLOSE twice"));
@@ -283,17 +365,33 @@ impl Channels {
         channel.discard_queue();
         channel.ending = Ending::Reset;
         self.released(local, was);
-        events.push(Event::Closed { channel: ChannelId(local), was_cut });
+        events.push(Event::Closed {
+            channel: ChannelId(local),
+            was_cut,
+        });
         self.wake(local);
         self.forget_if_over(local);
         Ok(())
     }
 
     /// CHANNEL_REQUEST came: tells the owner, or gives the answer at once.
-    pub(crate) fn requested(&mut self, payload: &[u8], events: &mut Events) -> Result<Option<Vec<u8>>, Violation> {
-        let Request { local, want_reply, request, is_environment } = Request::parse(payload)?;
-        let channel = self.map.get_mut(&local).filter(|channel| channel.phase == Phase::Open);
-        let channel = channel.ok_or(Violation::protocol("request on a channel that is not open"))?;
+    pub(crate) fn requested(
+        &mut self,
+        payload: &[u8],
+        events: &mut Events,
+    ) -> Result<Option<Vec<u8>>, Violation> {
+        let Request {
+            local,
+            want_reply,
+            request,
+            is_environment,
+        } = Request::parse(payload)?;
+        let channel = self
+            .map
+            .get_mut(&local)
+            .filter(|channel| channel.phase == Phase::Open);
+        let channel =
+            channel.ok_or(Violation::protocol("request on a channel that is not open"))?;
         if is_environment {
             channel.requests.environment = channel.requests.environment.saturating_add(1);
             if channel.requests.environment > limits::ENVIRONMENT_REQUESTS {
@@ -301,11 +399,21 @@ impl Channels {
             }
         }
         let known = request.filter(|_| channel.is_session);
-        if want_reply && !channel.requests.push(if known.is_some() { None } else { Some(false) }) {
-            return Err(Violation::protocol("too many channel requests wait for an answer"));
+        if want_reply
+            && !channel
+                .requests
+                .push(if known.is_some() { None } else { Some(false) })
+        {
+            return Err(Violation::protocol(
+                "too many channel requests wait for an answer",
+            ));
         }
         if let Some(request) = known {
-            events.push(Event::ChannelRequest { channel: ChannelId(local), request, want_reply });
+            events.push(Event::ChannelRequest {
+                channel: ChannelId(local),
+                request,
+                want_reply,
+            });
         }
         Ok(self.next_answer(local))
     }
@@ -319,28 +427,53 @@ impl Channels {
 
     /// The next reply to a channel request whose turn it is.
     pub(crate) fn next_answer(&mut self, local: u32) -> Option<Vec<u8>> {
-        let channel = self.map.get_mut(&local).filter(|channel| channel.ours != Half::Closed)?;
+        let channel = self
+            .map
+            .get_mut(&local)
+            .filter(|channel| channel.ours != Half::Closed)?;
         let good = channel.requests.next()?;
-        let mut answer = vec![if good { message::CHANNEL_SUCCESS } else { message::CHANNEL_FAILURE }];
+        let mut answer = vec![if good {
+            message::CHANNEL_SUCCESS
+        } else {
+            message::CHANNEL_FAILURE
+        }];
         answer.put_uint32(channel.remote);
         Some(answer)
     }
 
     /// CHANNEL_SUCCESS or CHANNEL_FAILURE came.
-    pub(crate) fn answered(&mut self, payload: &[u8], good: bool, events: &mut Events) -> Result<(), Violation> {
+    pub(crate) fn answered(
+        &mut self,
+        payload: &[u8],
+        good: bool,
+        events: &mut Events,
+    ) -> Result<(), Violation> {
         let local = parse_channel(payload)?;
-        let Some(channel) = self.map.get_mut(&local).filter(|channel| channel.requests.ours > 0) else {
+        let Some(channel) = self
+            .map
+            .get_mut(&local)
+            .filter(|channel| channel.requests.ours > 0)
+        else {
             return self.count_stray(local);
         };
         channel.requests.ours = channel.requests.ours.saturating_sub(1);
-        events.push(Event::ChannelAnswer { channel: ChannelId(local), good });
+        events.push(Event::ChannelAnswer {
+            channel: ChannelId(local),
+            good,
+        });
         Ok(())
     }
 
     /// Our request on a channel.
-    pub(crate) fn request(&mut self, channel: ChannelId, request: &ChannelRequest, want_reply: bool) -> Option<Vec<u8>> {
+    pub(crate) fn request(
+        &mut self,
+        channel: ChannelId,
+        request: &ChannelRequest,
+        want_reply: bool,
+    ) -> Option<Vec<u8>> {
         let channel = self.map.get_mut(&channel.0);
-        let channel = channel.filter(|channel| channel.phase == Phase::Open && channel.ours != Half::Closed)?;
+        let channel = channel
+            .filter(|channel| channel.phase == Phase::Open && channel.ours != Half::Closed)?;
         if want_reply {
             channel.requests.ours = channel.requests.ours.saturating_add(1);
         }
@@ -358,7 +491,9 @@ impl Channels {
     }
 
     fn credit(&mut self, local: u32, bytes: usize, now: Instant) {
-        let Some(channel) = self.map.get_mut(&local) else { return };
+        let Some(channel) = self.map.get_mut(&local) else {
+            return;
+        };
         let was = channel.promised();
         channel.receive.consumed(bytes, now);
         if channel.theirs == Half::Open && channel.receive.wants_adjust() && !channel.adjusts {
@@ -370,11 +505,19 @@ impl Channels {
 
     /// A window that holds its sender back gets larger, if the allowance has room. Says how much
     /// room is missing, if it is.
-    pub(crate) fn grow(&mut self, channel: ChannelId, now: Instant, round_trip: Duration) -> Option<u64> {
+    pub(crate) fn grow(
+        &mut self,
+        channel: ChannelId,
+        now: Instant,
+        round_trip: Duration,
+    ) -> Option<u64> {
         let free = self.allowance.saturating_sub(self.promised);
         let most = self.caps.window;
         let channel_id = channel.0;
-        let channel = self.map.get_mut(&channel_id).filter(|channel| channel.theirs == Half::Open)?;
+        let channel = self
+            .map
+            .get_mut(&channel_id)
+            .filter(|channel| channel.theirs == Half::Open)?;
         let wanted = channel.receive.wants_growth(now, round_trip, most)?;
         if u64::from(wanted) > free {
             return Some(u64::from(wanted).saturating_sub(free));
@@ -390,7 +533,9 @@ impl Channels {
     }
 
     pub(crate) fn is_limiting(&self, channel: ChannelId) -> bool {
-        self.map.get(&channel.0).is_some_and(|channel| channel.receive.is_limiting())
+        self.map
+            .get(&channel.0)
+            .is_some_and(|channel| channel.receive.is_limiting())
     }
 
     /// Queues data: the range of a block, which begins at or after [`crate::block::HEADROOM`].
@@ -422,7 +567,9 @@ impl Channels {
     /// Ends both halves at once; what waits is lost. A channel that the peer has not answered yet
     /// is closed as soon as it does.
     pub(crate) fn reset(&mut self, channel: ChannelId) {
-        let Some(found) = self.map.get_mut(&channel.0) else { return };
+        let Some(found) = self.map.get_mut(&channel.0) else {
+            return;
+        };
         match found.phase {
             Phase::Opening => found.phase = Phase::Abandoned,
             Phase::Abandoned | Phase::Asked => {}
@@ -443,12 +590,16 @@ impl Channels {
     pub(crate) fn next_adjust(&mut self) -> Option<[u8; 9]> {
         loop {
             let local = self.adjusts.pop_front()?;
-            let Some(channel) = self.map.get_mut(&local) else { continue };
+            let Some(channel) = self.map.get_mut(&local) else {
+                continue;
+            };
             channel.adjusts = false;
             if channel.theirs != Half::Open || channel.ours == Half::Closed {
                 continue;
             }
-            let Some(bytes) = channel.receive.adjust() else { continue };
+            let Some(bytes) = channel.receive.adjust() else {
+                continue;
+            };
             let ([a, b, c, d], [e, f, g, h]) = (channel.remote.to_be_bytes(), bytes.to_be_bytes());
             return Some([message::CHANNEL_WINDOW_ADJUST, a, b, c, d, e, f, g, h]);
         }
@@ -471,7 +622,11 @@ impl Channels {
                 && let Some(block) = channel.next_block(pool)
             {
                 self.schedule.sent(&mut channel.turn, block.len());
-                return Some(Next::Data { remote, block, channel: ChannelId(local) });
+                return Some(Next::Data {
+                    remote,
+                    block,
+                    channel: ChannelId(local),
+                });
             }
             self.schedule.sent(&mut channel.turn, 0);
             let was = channel.promised();
@@ -504,7 +659,9 @@ impl Channels {
         // 2^32 channels at 10,000 a second take five days; the connection is renewed long before.
         self.next = self.next.wrapping_add(1);
         self.half_open = self.half_open.saturating_add(1);
-        self.sessions = self.sessions.saturating_add(usize::from(channel.is_session));
+        self.sessions = self
+            .sessions
+            .saturating_add(usize::from(channel.is_session));
         self.promised = self.promised.saturating_add(channel.promised());
         self.map.insert(local, channel);
         self.check();
@@ -514,7 +671,9 @@ impl Channels {
     fn remove(&mut self, local: u32) {
         if let Some(channel) = self.map.remove(&local) {
             self.promised = self.promised.saturating_sub(channel.promised());
-            self.sessions = self.sessions.saturating_sub(usize::from(channel.is_session));
+            self.sessions = self
+                .sessions
+                .saturating_sub(usize::from(channel.is_session));
             if channel.phase != Phase::Open {
                 self.half_open = self.half_open.saturating_sub(1);
             }
@@ -524,7 +683,11 @@ impl Channels {
 
     /// A channel that both sides have closed is forgotten once the application has taken all.
     fn forget_if_over(&mut self, local: u32) {
-        if self.map.get(&local).is_some_and(|channel| channel.is_over() && channel.receive.buffered() == 0) {
+        if self
+            .map
+            .get(&local)
+            .is_some_and(|channel| channel.is_over() && channel.receive.buffered() == 0)
+        {
             self.remove(local);
         }
     }
@@ -552,7 +715,9 @@ impl Channels {
         self.stray = self.stray.saturating_add(1);
         let was_ours = local < self.next;
         if !was_ours || self.stray > limits::STRAY_CHANNEL_MESSAGES {
-            return Err(Violation::protocol("message for a channel that is not open"));
+            return Err(Violation::protocol(
+                "message for a channel that is not open",
+            ));
         }
         Ok(())
     }

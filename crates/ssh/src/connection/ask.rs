@@ -37,7 +37,11 @@ impl Connection {
     ///
     /// # Errors
     /// [`AnswerError::NotOpen`].
-    pub fn answer_signature(&mut self, id: QuestionId, signature: Option<&[u8]>) -> Result<(), AnswerError> {
+    pub fn answer_signature(
+        &mut self,
+        id: QuestionId,
+        signature: Option<&[u8]>,
+    ) -> Result<(), AnswerError> {
         let mut out = Outbox::new();
         let result = match &mut self.stage {
             Stage::Login(Auth::Client(client)) => client.answer_signature(id, signature, &mut out),
@@ -51,7 +55,11 @@ impl Connection {
     ///
     /// # Errors
     /// [`AnswerError::NotOpen`] or [`AnswerError::Limit`].
-    pub fn answer_password(&mut self, id: QuestionId, password: Option<Secret<String>>) -> Result<(), AnswerError> {
+    pub fn answer_password(
+        &mut self,
+        id: QuestionId,
+        password: Option<Secret<String>>,
+    ) -> Result<(), AnswerError> {
         let mut out = Outbox::new();
         let result = match &mut self.stage {
             Stage::Login(Auth::Client(client)) => client.answer_password(id, password, &mut out),
@@ -65,7 +73,11 @@ impl Connection {
     ///
     /// # Errors
     /// [`AnswerError::NotOpen`], [`AnswerError::Count`] or [`AnswerError::Limit`].
-    pub fn answer_prompts(&mut self, id: QuestionId, answers: Option<Vec<Secret<String>>>) -> Result<(), AnswerError> {
+    pub fn answer_prompts(
+        &mut self,
+        id: QuestionId,
+        answers: Option<Vec<Secret<String>>>,
+    ) -> Result<(), AnswerError> {
         let mut out = Outbox::new();
         let result = match &mut self.stage {
             Stage::Login(Auth::Client(client)) => client.answer_prompts(id, answers, &mut out),
@@ -80,7 +92,12 @@ impl Connection {
     /// # Errors
     /// [`AnswerError::NotOpen`]; [`AnswerError::Peer`] when what the client had sent meanwhile ends
     /// the connection.
-    pub fn answer_key(&mut self, id: QuestionId, verdict: KeyVerdict, now: Instant) -> Result<(), AnswerError> {
+    pub fn answer_key(
+        &mut self,
+        id: QuestionId,
+        verdict: KeyVerdict,
+        now: Instant,
+    ) -> Result<(), AnswerError> {
         self.admit(|server, out| server.answer_key(id, verdict, now, out))
     }
 
@@ -88,7 +105,12 @@ impl Connection {
     ///
     /// # Errors
     /// As [`answer_key`](Self::answer_key).
-    pub fn answer_login(&mut self, id: QuestionId, verdict: LoginVerdict, now: Instant) -> Result<(), AnswerError> {
+    pub fn answer_login(
+        &mut self,
+        id: QuestionId,
+        verdict: LoginVerdict,
+        now: Instant,
+    ) -> Result<(), AnswerError> {
         self.admit(|server, out| server.answer_login(id, verdict, now, out))
     }
 
@@ -97,13 +119,21 @@ impl Connection {
     ///
     /// # Errors
     /// As [`answer_key`](Self::answer_key), and [`AnswerError::Limit`].
-    pub fn ask_prompts(&mut self, id: QuestionId, prompts: &ServerPrompts, now: Instant) -> Result<(), AnswerError> {
+    pub fn ask_prompts(
+        &mut self,
+        id: QuestionId,
+        prompts: &ServerPrompts,
+        now: Instant,
+    ) -> Result<(), AnswerError> {
         self.admit(|server, out| server.answer_prompts(id, prompts, now, out))
     }
 
     fn admit(
         &mut self,
-        answer: impl FnOnce(&mut crate::auth::server::ServerAuth, &mut Outbox) -> Result<(), AnswerError>,
+        answer: impl FnOnce(
+            &mut crate::auth::server::ServerAuth,
+            &mut Outbox,
+        ) -> Result<(), AnswerError>,
     ) -> Result<(), AnswerError> {
         let mut out = Outbox::new();
         let result = match &mut self.stage {
@@ -132,7 +162,11 @@ impl Connection {
     /// # Errors
     /// There is no room: channels, half-open channels or allowance are used up, or nobody is logged
     /// in.
-    pub fn open_channel(&mut self, kind: &ChannelKind, window: u32) -> Result<ChannelId, OpenFailure> {
+    pub fn open_channel(
+        &mut self,
+        kind: &ChannelKind,
+        window: u32,
+    ) -> Result<ChannelId, OpenFailure> {
         let running = self.running_mut().ok_or(OpenFailure::ResourceShortage)?;
         let (channel, message) = running.channels.open(kind, window)?;
         self.push_control(message);
@@ -143,7 +177,9 @@ impl Connection {
     /// [`open_channel`](Self::open_channel). Says whether the channel is open now: without allowance
     /// the peer is refused for lack of resources.
     pub fn accept_channel(&mut self, channel: ChannelId, window: u32) -> bool {
-        let answer = self.running_mut().and_then(|running| running.channels.accept(channel, window));
+        let answer = self
+            .running_mut()
+            .and_then(|running| running.channels.accept(channel, window));
         let is_open = answer.as_ref().and_then(|answer| answer.first())
             == Some(&crate::message::CHANNEL_OPEN_CONFIRMATION);
         if let Some(answer) = answer {
@@ -154,7 +190,9 @@ impl Connection {
 
     /// Refuses a channel of [`Event::ChannelAsked`]. The text is for the peer.
     pub fn refuse_channel(&mut self, channel: ChannelId, failure: OpenFailure, text: &str) {
-        let answer = self.running_mut().and_then(|running| running.channels.refuse(channel, failure, text));
+        let answer = self
+            .running_mut()
+            .and_then(|running| running.channels.refuse(channel, failure, text));
         if let Some(answer) = answer {
             self.push_control(answer);
         }
@@ -169,7 +207,9 @@ impl Connection {
     /// The application has taken that many bytes of a channel: the peer may send as many more.
     pub fn consumed(&mut self, channel: ChannelId, bytes: usize, now: Instant) {
         let round_trip = self.round_trip;
-        let Some(Running { channels, .. }) = self.running_mut() else { return };
+        let Some(Running { channels, .. }) = self.running_mut() else {
+            return;
+        };
         let is_limiting = channels.is_limiting(channel);
         channels.consumed(channel, bytes, now);
         let missing = round_trip.and_then(|round_trip| channels.grow(channel, now, round_trip));
@@ -193,7 +233,8 @@ impl Connection {
 
     /// Bytes that wait to be sent on a channel.
     pub fn queued(&self, channel: ChannelId) -> usize {
-        self.running().map_or(0, |running| running.channels.queued(channel))
+        self.running()
+            .map_or(0, |running| running.channels.queued(channel))
     }
 
     /// Ends our half of a channel after what is queued. When the peer has ended its half too the
@@ -212,8 +253,15 @@ impl Connection {
     }
 
     /// Asks something on a session channel of ours.
-    pub fn request_channel(&mut self, channel: ChannelId, request: &ChannelRequest, want_reply: bool) {
-        let message = self.running_mut().and_then(|running| running.channels.request(channel, request, want_reply));
+    pub fn request_channel(
+        &mut self,
+        channel: ChannelId,
+        request: &ChannelRequest,
+        want_reply: bool,
+    ) {
+        let message = self
+            .running_mut()
+            .and_then(|running| running.channels.request(channel, request, want_reply));
         if let Some(message) = message {
             self.push_control(message);
         }
@@ -224,7 +272,10 @@ impl Connection {
         if let Some(running) = self.running_mut() {
             running.channels.answer_request(channel, good);
         }
-        while let Some(answer) = self.running_mut().and_then(|running| running.channels.next_answer(channel.0)) {
+        while let Some(answer) = self
+            .running_mut()
+            .and_then(|running| running.channels.next_answer(channel.0))
+        {
             self.push_control(answer);
         }
     }
@@ -238,7 +289,9 @@ impl Connection {
 
     /// Tells the peer that a listener is not wanted any more; its port is the granted one.
     pub fn cancel_forward(&mut self, forward: &Forward) {
-        let message = self.running_mut().map(|running| running.requests.cancel_forward(forward));
+        let message = self
+            .running_mut()
+            .map(|running| running.requests.cancel_forward(forward));
         if let Some(message) = message {
             self.push_control(message);
         }
@@ -254,7 +307,9 @@ impl Connection {
 
     /// Asks the peer for a sign of life: [`Event::Alive`] tells of its answer.
     pub fn ask_alive(&mut self, now: Instant) {
-        let message = self.running_mut().map(|running| running.requests.ask_alive(now));
+        let message = self
+            .running_mut()
+            .map(|running| running.requests.ask_alive(now));
         if let Some(message) = message {
             self.timers.alive_asked(now);
             self.push_control(message);

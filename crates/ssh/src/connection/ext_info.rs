@@ -14,17 +14,28 @@ pub(super) enum Ours {
     /// A client announces nothing.
     Client,
     /// What users may sign with, hostbound logins and pings.
-    Server { signature_algorithms: Vec<SignatureAlgorithm> },
+    Server {
+        signature_algorithms: Vec<SignatureAlgorithm>,
+    },
 }
 
 impl Ours {
     /// The message, to be sent right behind our first NEWKEYS.
     pub(super) fn build(&self) -> Option<Vec<u8>> {
-        let Self::Server { signature_algorithms } = self else { return None };
+        let Self::Server {
+            signature_algorithms,
+        } = self
+        else {
+            return None;
+        };
         let mut out = vec![message::EXT_INFO];
         out.put_uint32(3);
         out.put_string(b"server-sig-algs");
-        out.put_name_list(signature_algorithms.iter().map(|algorithm| algorithm.name()));
+        out.put_name_list(
+            signature_algorithms
+                .iter()
+                .map(|algorithm| algorithm.name()),
+        );
         out.put_string(b"publickey-hostbound@openssh.com");
         out.put_string(b"0");
         out.put_string(b"ping@openssh.com");
@@ -92,7 +103,9 @@ impl State {
                     server.signature_algorithms =
                         Some(names.filter_map(SignatureAlgorithm::from_name).collect());
                 }
-                b"publickey-hostbound@openssh.com" if is_first_place => server.hostbound = value == b"0",
+                b"publickey-hostbound@openssh.com" if is_first_place => {
+                    server.hostbound = value == b"0"
+                }
                 b"ping@openssh.com" if is_first_place => self.pings = value == b"0",
                 _ => {}
             }

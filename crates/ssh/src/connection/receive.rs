@@ -30,7 +30,9 @@ impl Connection {
         let mut taken = 0;
         let result = self.take(now, input, &mut taken);
         self.reader.rest();
-        result.and_then(|()| self.rekey_if_due(now)).map_err(|error| self.fail(error))?;
+        result
+            .and_then(|()| self.rekey_if_due(now))
+            .map_err(|error| self.fail(error))?;
         self.timers.control_queue(self.control_bytes, now);
         Ok(taken)
     }
@@ -40,7 +42,12 @@ impl Connection {
         self.fail(ConnectionError::Truncated)
     }
 
-    fn take(&mut self, now: Instant, input: &[u8], taken: &mut usize) -> Result<(), ConnectionError> {
+    fn take(
+        &mut self,
+        now: Instant,
+        input: &[u8],
+        taken: &mut usize,
+    ) -> Result<(), ConnectionError> {
         while self.wants_read() {
             let rest = input.get(*taken..).unwrap_or_default();
             if rest.is_empty() {
@@ -62,7 +69,9 @@ impl Connection {
                 }
                 continue;
             }
-            let Some(packet) = self.reader.next(rest, &self.pool)? else { break };
+            let Some(packet) = self.reader.next(rest, &self.pool)? else {
+                break;
+            };
             *taken = taken.saturating_add(packet.taken);
             self.timers.heard(now);
             self.packet(now, packet)?;
@@ -71,7 +80,9 @@ impl Connection {
     }
 
     fn packet(&mut self, now: Instant, packet: Packet) -> Result<(), ConnectionError> {
-        let Packet { sequence, payload, .. } = packet;
+        let Packet {
+            sequence, payload, ..
+        } = packet;
         let number = payload.as_slice().first().copied().unwrap_or_default();
         let is_ext_info_place = self.ext_info.packet();
         if !matches!(self.stage, Stage::Running(_)) {
@@ -101,12 +112,15 @@ impl Connection {
         let is_kex = (20..=49).contains(&number);
         if matches!(self.stage, Stage::Kex) {
             // Strict key exchange: nothing but what the exchange expects, and a goodbye.
-            let is_harmless = is_transport && (!self.kex.is_strict() || number == message::DISCONNECT);
+            let is_harmless =
+                is_transport && (!self.kex.is_strict() || number == message::DISCONNECT);
             if !is_kex && !is_harmless {
                 return Err(Violation::protocol("message in the first key exchange"));
             }
         } else if self.kex.peer_is_held() && !is_transport && !is_kex {
-            return Err(Violation::protocol("message between the peer's KEXINIT and NEWKEYS"));
+            return Err(Violation::protocol(
+                "message between the peer's KEXINIT and NEWKEYS",
+            ));
         }
         Ok(())
     }
@@ -127,7 +141,9 @@ impl Connection {
             message::NEWKEYS => self.new_keys(payload, now),
             20..=49 => self.kex_message(now, payload, sequence),
             message::EXT_INFO => self.ext_info_message(payload, is_ext_info_place),
-            message::SERVICE_REQUEST | message::SERVICE_ACCEPT | 50..=79 => self.login_message(now, payload),
+            message::SERVICE_REQUEST | message::SERVICE_ACCEPT | 50..=79 => {
+                self.login_message(now, payload)
+            }
             80..=127 => self.running_message(now, number, sequence, payload),
             message::PING => self.ping(payload),
             _ => self.unimplemented(sequence),
@@ -141,12 +157,21 @@ impl Connection {
         Ok(())
     }
 
-    fn kex_message(&mut self, now: Instant, payload: &[u8], sequence: u32) -> Result<(), ConnectionError> {
+    fn kex_message(
+        &mut self,
+        now: Instant,
+        payload: &[u8],
+        sequence: u32,
+    ) -> Result<(), ConnectionError> {
         let is_kexinit = payload.first() == Some(&message::KEXINIT);
         if is_kexinit && matches!(self.stage, Stage::Login(_)) {
             return Err(Violation::protocol("key exchange before login").into());
         }
-        let first = if sequence == 0 { FirstPacket::Yes } else { FirstPacket::No };
+        let first = if sequence == 0 {
+            FirstPacket::Yes
+        } else {
+            FirstPacket::No
+        };
         if let Progress::HostKey(offer) = self.kex.receive(now, payload, first)? {
             self.events.push(Event::HostKey(offer));
         }
@@ -165,10 +190,14 @@ impl Connection {
         let session_id = self.kex.session_id().ok_or(INTERNAL)?;
         let host_key = self.kex.first_host_key().ok_or(INTERNAL)?;
         let auth = match self.login.take().ok_or(INTERNAL)? {
-            Login::Client(login) => Auth::Client(Box::new(ClientAuth::new(login, session_id, host_key))),
+            Login::Client(login) => {
+                Auth::Client(Box::new(ClientAuth::new(login, session_id, host_key)))
+            }
             Login::Server(login, secret) => {
                 let verifier = self.kex.verifier();
-                Auth::Server(Box::new(ServerAuth::new(login, session_id, host_key, secret, verifier)))
+                Auth::Server(Box::new(ServerAuth::new(
+                    login, session_id, host_key, secret, verifier,
+                )))
             }
         };
         self.stage = Stage::Login(auth);
@@ -180,9 +209,15 @@ impl Connection {
         Ok(())
     }
 
-    fn ext_info_message(&mut self, payload: &[u8], is_first_place: bool) -> Result<(), ConnectionError> {
+    fn ext_info_message(
+        &mut self,
+        payload: &[u8],
+        is_first_place: bool,
+    ) -> Result<(), ConnectionError> {
         let in_login = matches!(self.stage, Stage::Login(_));
-        let server = self.ext_info.receive(payload, self.role, is_first_place, in_login)?;
+        let server = self
+            .ext_info
+            .receive(payload, self.role, is_first_place, in_login)?;
         if let Stage::Login(Auth::Client(client)) = &mut self.stage {
             client.ext_info(server);
         }
@@ -209,7 +244,9 @@ impl Connection {
         while let Some(message) = out.pop() {
             self.push_control(message);
         }
-        let Stage::Login(auth) = &mut self.stage else { return };
+        let Stage::Login(auth) = &mut self.stage else {
+            return;
+        };
         let mut has_succeeded = false;
         match auth {
             Auth::Client(client) => {
@@ -227,9 +264,15 @@ impl Connection {
         }
         if has_succeeded {
             let channels = self.new_channels();
-            let Stage::Login(auth) = std::mem::replace(&mut self.stage, Stage::Kex) else { return };
+            let Stage::Login(auth) = std::mem::replace(&mut self.stage, Stage::Kex) else {
+                return;
+            };
             let requests = GlobalRequests::default();
-            self.stage = Stage::Running(Box::new(Running { channels, requests, auth }));
+            self.stage = Stage::Running(Box::new(Running {
+                channels,
+                requests,
+                auth,
+            }));
             self.events.push(Event::Authenticated);
         }
     }
@@ -246,7 +289,9 @@ impl Connection {
         let Stage::Running(running) = stage else {
             return Err(Violation::protocol("message needs a login").into());
         };
-        let Running { channels, requests, .. } = running.as_mut();
+        let Running {
+            channels, requests, ..
+        } = running.as_mut();
         let answer = match number {
             message::GLOBAL_REQUEST => {
                 if let Effect::NoMoreSessions = requests.requested(payload, role, events)? {
@@ -268,10 +313,14 @@ impl Connection {
                 let may = |kind: &_| requests.may_be_opened(kind, role);
                 channels.asked(payload, may, events)?
             }
-            message::CHANNEL_OPEN_CONFIRMATION => channels.confirmed(payload, events).map(|()| None)?,
+            message::CHANNEL_OPEN_CONFIRMATION => {
+                channels.confirmed(payload, events).map(|()| None)?
+            }
             message::CHANNEL_OPEN_FAILURE => channels.failed(payload, events).map(|()| None)?,
             message::CHANNEL_WINDOW_ADJUST => channels.window_adjusted(payload).map(|()| None)?,
-            message::CHANNEL_EXTENDED_DATA => channels.extended_data(payload, now).map(|()| None)?,
+            message::CHANNEL_EXTENDED_DATA => {
+                channels.extended_data(payload, now).map(|()| None)?
+            }
             message::CHANNEL_EOF => channels.ended(payload, events).map(|()| None)?,
             message::CHANNEL_CLOSE => channels.closed(payload, events).map(|()| None)?,
             message::CHANNEL_REQUEST => channels.requested(payload, events)?,
@@ -287,7 +336,10 @@ impl Connection {
 
     /// Queues the replies to global requests whose turn has come.
     pub(super) fn push_replies(&mut self) {
-        while let Some(reply) = self.running_mut().and_then(|running| running.requests.next_reply()) {
+        while let Some(reply) = self
+            .running_mut()
+            .and_then(|running| running.requests.next_reply())
+        {
             self.push_control(reply);
         }
     }
@@ -296,7 +348,9 @@ impl Connection {
     fn ping(&mut self, payload: &[u8]) -> Result<(), ConnectionError> {
         let mut reader = Reader::new(payload);
         reader.byte().map_err(Violation::from)?;
-        let data = reader.string_up_to(limits::PING_BYTES).map_err(Violation::from)?;
+        let data = reader
+            .string_up_to(limits::PING_BYTES)
+            .map_err(Violation::from)?;
         reader.finish().map_err(Violation::from)?;
         if matches!(self.stage, Stage::Running(_)) {
             let mut pong = vec![message::PONG];
@@ -313,13 +367,23 @@ impl Connection {
         }
         let (code, text) = match &error {
             ConnectionError::Violation(violation) => (Some(violation.code), violation.what),
-            ConnectionError::NoCommonAlgorithm { .. } => {
-                (Some(DisconnectCode::KeyExchangeFailed), "no common algorithm")
-            }
-            ConnectionError::HostKeyRefused => (Some(DisconnectCode::HostKeyNotVerifiable), "host key was not accepted"),
-            ConnectionError::HostKeyChanged { .. } => (Some(DisconnectCode::HostKeyNotVerifiable), "host key changed"),
+            ConnectionError::NoCommonAlgorithm { .. } => (
+                Some(DisconnectCode::KeyExchangeFailed),
+                "no common algorithm",
+            ),
+            ConnectionError::HostKeyRefused => (
+                Some(DisconnectCode::HostKeyNotVerifiable),
+                "host key was not accepted",
+            ),
+            ConnectionError::HostKeyChanged { .. } => (
+                Some(DisconnectCode::HostKeyNotVerifiable),
+                "host key changed",
+            ),
             ConnectionError::TimedOut(_) => (Some(DisconnectCode::ByApplication), "took too long"),
-            ConnectionError::LoginFailed { .. } => (Some(DisconnectCode::NoMoreAuthMethods), "no way to log in is left"),
+            ConnectionError::LoginFailed { .. } => (
+                Some(DisconnectCode::NoMoreAuthMethods),
+                "no way to log in is left",
+            ),
             ConnectionError::Closed => (Some(DisconnectCode::ByApplication), "closed by its owner"),
             ConnectionError::Crypto(_) => (Some(DisconnectCode::ByApplication), "internal error"),
             ConnectionError::Disconnected { .. } | ConnectionError::Truncated => (None, ""),
@@ -344,8 +408,13 @@ fn disconnected(payload: &[u8]) -> Result<ConnectionError, Violation> {
     let mut reader = Reader::new(payload);
     reader.byte()?;
     let code = reader.uint32()?;
-    let text = reader.string_up_to(limits::DISCONNECT_TEXT_READ).unwrap_or_default();
-    Ok(ConnectionError::Disconnected { code, text: Printable::new(text) })
+    let text = reader
+        .string_up_to(limits::DISCONNECT_TEXT_READ)
+        .unwrap_or_default();
+    Ok(ConnectionError::Disconnected {
+        code,
+        text: Printable::new(text),
+    })
 }
 
 const INTERNAL: ConnectionError = ConnectionError::Crypto(CryptoError::Internal);

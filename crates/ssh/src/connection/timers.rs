@@ -56,8 +56,9 @@ impl Timers {
     /// Whether a measurement of the round trip is due: none is under way and the last is a while
     /// ago.
     pub(super) fn wants_round_trip(&self, now: Instant) -> bool {
-        let is_old =
-            self.asked_alive.is_none_or(|asked| now.saturating_duration_since(asked) >= ROUND_TRIP_AGE);
+        let is_old = self
+            .asked_alive
+            .is_none_or(|asked| now.saturating_duration_since(asked) >= ROUND_TRIP_AGE);
         self.unanswered == 0 && is_old
     }
 
@@ -78,8 +79,13 @@ impl Timers {
     /// When the next keep-alive is due, and when the peer counts as gone.
     fn keep_alive(&self) -> Option<(Instant, Instant)> {
         let KeepAlive { interval, misses } = self.keep_alive?;
-        let last = self.asked_alive.map_or(self.heard, |asked| asked.max(self.heard));
-        Some((later(last, interval), later(self.heard, interval.saturating_mul(misses))))
+        let last = self
+            .asked_alive
+            .map_or(self.heard, |asked| asked.max(self.heard));
+        Some((
+            later(last, interval),
+            later(self.heard, interval.saturating_mul(misses)),
+        ))
     }
 }
 
@@ -114,7 +120,9 @@ impl Connection {
                 min(keep_alive, rekey)
             }
         };
-        let control = timers.control_full.map(|since| later(since, limits::CONTROL_QUEUE_STALL));
+        let control = timers
+            .control_full
+            .map(|since| later(since, limits::CONTROL_QUEUE_STALL));
         min(stage, control)
     }
 
@@ -129,7 +137,10 @@ impl Connection {
     fn timeout(&mut self, now: Instant) -> Result<(), ConnectionError> {
         let timers = &self.timers;
         let is_over = |since, limit| now >= later(since, limit);
-        if timers.control_full.is_some_and(|since| is_over(since, limits::CONTROL_QUEUE_STALL)) {
+        if timers
+            .control_full
+            .is_some_and(|since| is_over(since, limits::CONTROL_QUEUE_STALL))
+        {
             return Err(ConnectionError::TimedOut(Wait::Replies));
         }
         match &mut self.stage {
@@ -148,7 +159,11 @@ impl Connection {
                 Ok(result?)
             }
             Stage::Running(_) => {
-                if self.kex.begun_at().is_some_and(|begun| is_over(begun, limits::REKEY_DEADLINE)) {
+                if self
+                    .kex
+                    .begun_at()
+                    .is_some_and(|begun| is_over(begun, limits::REKEY_DEADLINE))
+                {
                     return Err(ConnectionError::TimedOut(Wait::Rekey));
                 }
                 if let Some((ask, gone)) = self.timers.keep_alive() {
@@ -169,7 +184,9 @@ impl Connection {
         if !matches!(self.stage, Stage::Running(_)) {
             return Ok(());
         }
-        let Some(negotiated) = self.kex.negotiated() else { return Ok(()) };
+        let Some(negotiated) = self.kex.negotiated() else {
+            return Ok(());
+        };
         let (sending, receiving) = match self.role {
             Role::Client => (negotiated.client_to_server, negotiated.server_to_client),
             Role::Server => (negotiated.server_to_client, negotiated.client_to_server),
@@ -193,8 +210,15 @@ impl Connection {
         let is_due = sent.bytes >= limit(sending.cipher)
             || received.bytes >= limit(receiving.cipher)
             || sent.packets.max(received.packets) >= limits::REKEY_PACKETS
-            || self.rekey.age.is_some_and(|age| now >= later(self.timers.keys, age));
-        if is_due && self.kex.is_idle() { self.kex.begin(now) } else { Ok(()) }
+            || self
+                .rekey
+                .age
+                .is_some_and(|age| now >= later(self.timers.keys, age));
+        if is_due && self.kex.is_idle() {
+            self.kex.begin(now)
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -26,7 +26,12 @@ impl Connection {
     ///
     /// # Errors
     /// The connection is over; what was already sealed may still be written.
-    pub fn transmit(&mut self, now: Instant, out: &mut Outgoing, most: usize) -> Result<(), ConnectionError> {
+    pub fn transmit(
+        &mut self,
+        now: Instant,
+        out: &mut Outgoing,
+        most: usize,
+    ) -> Result<(), ConnectionError> {
         if let Some(ident) = self.ident.take() {
             out.push_raw(&ident, &self.pool);
             self.kex.begin(now).map_err(|error| self.fail(error))?;
@@ -52,7 +57,10 @@ impl Connection {
         if self.kex.sending_is_held() {
             return false;
         }
-        !self.control.is_empty() || self.running().is_some_and(|running| running.channels.can_send())
+        !self.control.is_empty()
+            || self
+                .running()
+                .is_some_and(|running| running.channels.can_send())
     }
 
     /// Seals one packet; `false` if there is none.
@@ -79,15 +87,24 @@ impl Connection {
             self.writer.seal(&[&message], out, &self.pool)?;
             return Ok(true);
         }
-        let Stage::Running(running) = &mut self.stage else { return Ok(false) };
+        let Stage::Running(running) = &mut self.stage else {
+            return Ok(false);
+        };
         if let Some(adjust) = running.channels.next_adjust() {
             self.writer.seal(&[&adjust], out, &self.pool)?;
             return Ok(true);
         }
         match running.channels.next(&self.pool) {
             None => Ok(false),
-            Some(Next::Message(message)) => self.writer.seal(&[&message], out, &self.pool).map(|()| true),
-            Some(Next::Data { remote, block, channel }) => {
+            Some(Next::Message(message)) => self
+                .writer
+                .seal(&[&message], out, &self.pool)
+                .map(|()| true),
+            Some(Next::Data {
+                remote,
+                block,
+                channel,
+            }) => {
                 let bytes = block.len();
                 self.seal_data(remote, block, out)?;
                 self.events.push(Event::Sealed { channel, bytes });
@@ -96,12 +113,19 @@ impl Connection {
         }
     }
 
-    fn seal_data(&mut self, remote: u32, mut block: Block, out: &mut Outgoing) -> Result<(), ConnectionError> {
+    fn seal_data(
+        &mut self,
+        remote: u32,
+        mut block: Block,
+        out: &mut Outgoing,
+    ) -> Result<(), ConnectionError> {
         let bytes = u32::try_from(block.len()).map_err(|_| INTERNAL)?;
         let ([a, b, c, d], [e, f, g, h]) = (remote.to_be_bytes(), bytes.to_be_bytes());
         let header = [message::CHANNEL_DATA, a, b, c, d, e, f, g, h];
         if block.len() <= SMALL {
-            return self.writer.seal(&[&header, block.as_slice()], out, &self.pool);
+            return self
+                .writer
+                .seal(&[&header, block.as_slice()], out, &self.pool);
         }
         let (start, end) = (block.start(), block.start().saturating_add(block.len()));
         block.set_range(start.checked_sub(header.len()).ok_or(INTERNAL)?, end);

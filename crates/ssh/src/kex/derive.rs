@@ -5,7 +5,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use crate::negotiate::Chosen;
-use crate::provider::{Digest, DirectionKeys, KeySizes, KexMethod, SharedSecret};
+use crate::provider::{Digest, DirectionKeys, KexMethod, KeySizes, SharedSecret};
 use crate::wire::Write;
 
 /// One exchange, after both KEXINITs.
@@ -29,9 +29,15 @@ impl Exchange {
     ) -> Digest {
         let [client, server] = idents;
         let mut public = Vec::new();
-        for string in
-            [client, server, &self.client_kexinit, &self.server_kexinit, host_key, client_init, server_reply]
-        {
+        for string in [
+            client,
+            server,
+            &self.client_kexinit,
+            &self.server_kexinit,
+            host_key,
+            client_init,
+            server_reply,
+        ] {
             public.put_string(string);
         }
         // K is hashed where it lies: no second copy to wipe.
@@ -50,7 +56,11 @@ pub(super) fn derive(
 ) -> DirectionKeys {
     let expand = |letter: u8, size: usize| expand(method, secret, hash, session_id, letter, size);
     let [iv, key, mac] = letters;
-    DirectionKeys { key: expand(key, sizes.key), iv: expand(iv, sizes.iv), mac: expand(mac, sizes.mac) }
+    DirectionKeys {
+        key: expand(key, sizes.key),
+        iv: expand(iv, sizes.iv),
+        mac: expand(mac, sizes.mac),
+    }
 }
 
 /// `size` bytes of HASH(K || H || X || session_id) || HASH(K || H || K1) || ...
@@ -66,7 +76,12 @@ fn expand(
     let mut bytes = Zeroizing::new(Vec::with_capacity(size.saturating_add(64)));
     while bytes.len() < size {
         let next = if bytes.is_empty() {
-            method.hash(&[secret.encoded(), hash.as_bytes(), &[letter], session_id.as_bytes()])
+            method.hash(&[
+                secret.encoded(),
+                hash.as_bytes(),
+                &[letter],
+                session_id.as_bytes(),
+            ])
         } else {
             method.hash(&[secret.encoded(), hash.as_bytes(), &bytes])
         };

@@ -18,13 +18,21 @@ pub struct HostKey {
 impl HostKey {
     /// A plain host key.
     pub fn plain(signer: Arc<dyn Signer>) -> Self {
-        Self { blob: signer.public_key().blob().to_vec(), signer, certified: false }
+        Self {
+            blob: signer.public_key().blob().to_vec(),
+            signer,
+            certified: false,
+        }
     }
 
     /// A host key with its certificate's blob. That the certificate is for this key is the
     /// caller's to check; a client would refuse it otherwise.
     pub fn certified(certificate: Vec<u8>, signer: Arc<dyn Signer>) -> Self {
-        Self { blob: certificate, signer, certified: true }
+        Self {
+            blob: certificate,
+            signer,
+            certified: true,
+        }
     }
 
     /// What is shown to clients: the key's or the certificate's blob.
@@ -37,7 +45,8 @@ impl HostKey {
     }
 
     fn supports(&self, algorithm: KeyAlgorithm) -> bool {
-        algorithm.is_certificate() == self.certified && self.signer.algorithms().contains(&algorithm.signature())
+        algorithm.is_certificate() == self.certified
+            && self.signer.algorithms().contains(&algorithm.signature())
     }
 }
 
@@ -72,7 +81,11 @@ impl HostKeyOffer {
         if !key.supports(algorithm.signature()) {
             return Err(BAD);
         }
-        Ok(Self { algorithm, blob: blob.to_vec(), key })
+        Ok(Self {
+            algorithm,
+            blob: blob.to_vec(),
+            key,
+        })
     }
 
     /// The negotiated algorithm.

@@ -13,7 +13,10 @@ pub(super) struct Tokens {
 
 impl Tokens {
     pub(super) const fn new() -> Self {
-        Self { left: limits::REKEY_BURST, filled_at: None }
+        Self {
+            left: limits::REKEY_BURST,
+            filled_at: None,
+        }
     }
 
     /// Takes one; `false` if none is left.
@@ -21,7 +24,8 @@ impl Tokens {
         let filled_at = *self.filled_at.get_or_insert(now);
         let age = now.saturating_duration_since(filled_at);
         let refill_millis = limits::REKEY_REFILL.as_millis();
-        let new = u32::try_from(age.as_millis().checked_div(refill_millis).unwrap_or(0)).unwrap_or(u32::MAX);
+        let new = u32::try_from(age.as_millis().checked_div(refill_millis).unwrap_or(0))
+            .unwrap_or(u32::MAX);
         if new > 0 {
             self.left = self.left.saturating_add(new).min(limits::REKEY_BURST);
             self.filled_at = Some(now);
