@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use crate::block::{Block, CAPACITY, HEADROOM, Pool};
+use crate::block::{Block, HEADROOM, Pool};
 use crate::flow::{ReceiveWindow, SendWindow};
 use crate::schedule::Turn;
 
@@ -122,16 +122,16 @@ impl Channel {
     /// Keeps arrived bytes: the range of `block`. Gives the block back if its bytes were copied.
     pub(crate) fn keep(&mut self, block: Block) -> Option<Block> {
         if block.len() < SMALL {
-            if let Some(last) = self.chunks.back_mut()
-                && last.append(block.as_slice())
-            {
-                return Some(block);
-            }
-            let mut own = block.pool().take();
-            if own.append(block.as_slice()) {
-                self.chunks.push_back(own);
-                return Some(block);
-            }
+            let room = self.chunks.back().map_or(0, Block::spare);
+            let mut own = if room >= block.len() {
+                self.chunks.pop_back()
+            } else {
+                None
+            };
+            let chunk = own.get_or_insert_with(|| block.sibling());
+            chunk.append(block.as_slice());
+            self.chunks.extend(own);
+            return Some(block);
         }
         self.chunks.push_back(block);
         None
@@ -196,15 +196,13 @@ impl Channel {
             // The window ends inside the block: its first part goes in a block of its own.
             let mut part = pool.take();
             part.set_range(HEADROOM, HEADROOM);
-            if !part.append(first.as_slice().get(..most)?) {
-                return None;
-            }
+            part.append(first.as_slice().get(..most)?);
             first.advance(most);
             part
         };
         debug_assert!(
-            block.len() <= CAPACITY && block.start() >= HEADROOM,
-            "{block:?}"
+            block.start() >= HEADROOM,
+            "no room for the headers in front"
         );
         self.queued = self.queued.saturating_sub(block.len());
         self.send.sent(block.len());

@@ -222,7 +222,7 @@ impl Connection {
     }
 
     /// Queues bytes for a channel: the range of a block, which must begin at or after
-    /// [`HEADROOM`](crate::block::HEADROOM) and hold at most [`CAPACITY`](crate::block::CAPACITY).
+    /// [`HEADROOM`](crate::block::HEADROOM) and leave [`TAILROOM`](crate::block::TAILROOM).
     /// [`Event::Sealed`] tells when they have gone; the owner bounds what it queues by that.
     /// A channel that is not open any more drops them.
     pub fn write(&mut self, channel: ChannelId, block: Block) {

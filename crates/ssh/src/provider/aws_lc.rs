@@ -14,6 +14,7 @@ mod chacha;
 mod ctr;
 mod gcm;
 mod kex;
+pub mod sign;
 mod verify;
 
 pub(crate) use verify::is_on_curve;

@@ -256,7 +256,7 @@ impl Pair {
     pub fn block(&self, bytes: &[u8]) -> Block {
         let mut block = self.pool.take();
         block.set_range(HEADROOM, HEADROOM);
-        assert!(block.append(bytes));
+        assert_eq!(block.append(bytes), bytes.len());
         block
     }
 }

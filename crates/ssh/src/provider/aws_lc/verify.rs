@@ -198,3 +198,6 @@ const fn ecdsa_algorithm(curve: Curve) -> &'static signature::EcdsaVerificationA
         Curve::P521 => &signature::ECDSA_P521_SHA512_FIXED,
     }
 }
+
+#[cfg(test)]
+mod tests;
