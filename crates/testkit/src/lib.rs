@@ -1,7 +1,8 @@
 //! The lab: everything a test needs that is not the product.
 //!
 //! Real programs are found ([`real`]), run and ended with the test ([`process`]); a private sshd serves
-//! one test with keys of its own ([`sshd`]); a test waits for a level with a deadline ([`wait`]).
+//! one test with keys of its own ([`sshd`]); a test waits for a level with a deadline ([`wait`]) and reads what a process
+//! costs ([`measure`]). Streams misbehave on demand ([`fault`]) and randomness repeats itself ([`seeded`]).
 //!
 //! This crate is a development dependency of any other and depends on none of ours. What it builds
 //! belongs to a test, so its functions panic when the set-up fails, with what they know about why,
@@ -17,8 +18,11 @@
     reason = "a test whose set-up fails stops there and says why; real programs live in real time"
 )]
 
+pub mod fault;
 pub mod key_pair;
+pub mod measure;
 pub mod process;
 pub mod real;
+pub mod seeded;
 pub mod sshd;
 pub mod wait;
