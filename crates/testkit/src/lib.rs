@@ -1,7 +1,7 @@
 //! The lab: everything a test needs that is not the product.
 //!
 //! Real programs are found ([`real`]), run and ended with the test ([`process`]); a private sshd serves
-//! one test with keys of its own ([`sshd`]); a test waits for a level with a deadline ([`wait`]) and reads what a process
+//! one test with keys of its own ([`sshd`]), an ssh-agent plays any key ([`ssh_agent`]); a test waits for a level with a deadline ([`wait`]) and reads what a process
 //! costs ([`measure`]). Streams misbehave on demand ([`fault`]) and randomness repeats itself ([`seeded`]).
 //!
 //! This crate is a development dependency of any other and depends on none of ours. What it builds
@@ -24,5 +24,6 @@ pub mod measure;
 pub mod process;
 pub mod real;
 pub mod seeded;
+pub mod ssh_agent;
 pub mod sshd;
 pub mod wait;

@@ -101,16 +101,35 @@ impl Sshd {
         std::fs::write(path, text).expect("the file can be written");
     }
 
-    /// The stock `ssh` ready to log in here: this host's keys known, the user's key, no configuration of the machine's.
-    ///
-    /// The destination is the last argument; options after it would be the remote command, so a test gives its options
-    /// to this function.
+    /// The stock `ssh` ready to log in here by the user's key: see [`Self::ssh_without_key`].
     ///
     /// # Panics
     ///
     /// When `ssh` is missing.
     #[track_caller]
     pub fn ssh(&self, options: &[&str]) -> Command {
+        let key = self.user_key.private_path().display().to_string();
+        let own = [
+            "-i",
+            &key,
+            "-o",
+            "IdentitiesOnly=yes",
+            "-o",
+            "IdentityAgent=none",
+        ];
+        self.ssh_without_key(&[&own, options].concat())
+    }
+
+    /// The stock `ssh` that knows this host's keys, reads no configuration of the machine's, and has no key but what
+    /// `options` give it.
+    ///
+    /// The destination is the last argument and what a test adds to the command is run there.
+    ///
+    /// # Panics
+    ///
+    /// When `ssh` is missing.
+    #[track_caller]
+    pub fn ssh_without_key(&self, options: &[&str]) -> Command {
         let mut command = Command::new(real::find("ssh").expect("ssh is installed"));
         command
             .args([
@@ -121,21 +140,15 @@ impl Sshd {
                 "-o",
                 "StrictHostKeyChecking=yes",
             ])
-            .args([
-                "-o",
-                "IdentitiesOnly=yes",
-                "-o",
-                "GlobalKnownHostsFile=none",
-            ])
-            .arg("-o")
+            .args(["-o", "GlobalKnownHostsFile=none", "-o"])
             .arg(format!(
                 "UserKnownHostsFile={}",
                 self.known_hosts_path().display()
             ))
-            .arg("-i")
-            .arg(self.user_key.private_path())
             .args(["-p", &self.addr.port().to_string()])
             .args(options)
+            // After the options, whose identities come first: instead of those in the user's home.
+            .args(["-o", "IdentityFile=none"])
             .arg(format!("{}@{}", self.user, self.addr.ip()))
             .env_remove("SSH_AUTH_SOCK")
             .stdin(Stdio::null());

@@ -158,20 +158,9 @@ fn a_key_authorized_later_may_log_in_and_the_log_says_so() {
         .config_line("GatewayPorts clientspecified")
         .start();
     let key = adit_testkit::key_pair::KeyPair::generate(sshd.folder(), "late", KeyKind::EcdsaP256);
+    let path = key.private_path().display().to_string();
     let login = || {
-        let mut ssh = sshd.ssh(&[]);
-        let arguments: Vec<_> = ssh.get_args().map(std::ffi::OsStr::to_owned).collect();
-        let own = sshd.user_key().private_path().as_os_str();
-        let mut other = Command::new(ssh.get_program());
-        other.args(arguments.iter().map(|argument| {
-            if argument == own {
-                key.private_path().as_os_str()
-            } else {
-                argument.as_os_str()
-            }
-        }));
-        ssh = other;
-        ssh.env_remove("SSH_AUTH_SOCK")
+        sshd.ssh_without_key(&["-i", &path])
             .arg("true")
             .output()
             .unwrap()
