@@ -2,8 +2,8 @@
 //!
 //! By default it serves on a port of 127.0.0.1 that nobody else can take: this process listens itself and hands
 //! each connection to an `sshd -i` of its own, as inetd did. Forwards (`-R`, `-L`) work there as in any sshd.
-//! Where the listening sshd itself matters (`MaxStartups`, port 22), [`Builder::start_listening`] runs a
-//! `sshd -D`, in a network namespace for example.
+//! Where the listening sshd itself matters (`MaxStartups`, port 22), [`Builder::start_in`] runs a `sshd -D` in a
+//! network namespace.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;

@@ -1,7 +1,7 @@
 //! How a private sshd is set up: its files, its configuration, its start.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::per_connection::PerConnection;
 use super::{Server, Sshd};
 use crate::key_pair::{KeyKind, KeyPair};
+use crate::namespace::Namespace;
 use crate::process::Process;
 use crate::{real, wait};
 
@@ -102,28 +103,18 @@ impl Builder {
         prepared.finish(Server::PerConnection(server), addr)
     }
 
-    /// Starts `sshd -D` with `launcher` in front of it, which puts it where `addr` is its own: `ip netns exec NAME`, for
-    /// example. Returns when it listens.
+    /// Starts `sshd -D` in a namespace, on port 22 of one of its addresses. Returns when it listens.
     ///
     /// # Panics
     ///
     /// When sshd is missing, refuses its configuration or cannot listen, with its own words.
     #[track_caller]
-    pub fn start_listening(self, launcher: &[&str], addr: SocketAddr) -> Sshd {
-        let lines = format!("ListenAddress {}\nPort {}", addr.ip(), addr.port());
-        let prepared = self.config_line(&lines).prepare();
-        let sshd = prepared.command("-D");
-        let mut command = match launcher {
-            [] => sshd,
-            [program, arguments @ ..] => {
-                let mut command = Command::new(program);
-                command
-                    .args(arguments)
-                    .arg(sshd.get_program())
-                    .args(sshd.get_args());
-                command
-            }
-        };
+    pub fn start_in(self, namespace: &Namespace, addr: IpAddr) -> Sshd {
+        let prepared = self
+            .config_line(&format!("ListenAddress {addr}\nPort 22"))
+            .prepare();
+        let mut command = namespace.wrap(&prepared.command("-D"));
+        let addr = SocketAddr::new(addr, 22);
         let process = Process::spawn(&mut command);
         let mut sshd = prepared.finish(Server::Listening(process), addr);
         wait::until("sshd listens", || {
