@@ -1,4 +1,5 @@
-//! A program run beside a test: a process group of its own, its output kept, nothing of it left on drop.
+//! A program run beside a test: a process group of its own, its output kept, nothing of it left on drop, and next to
+//! nothing if the test is killed.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -9,6 +10,8 @@ use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 use crate::wait;
+
+pub(crate) mod reaper;
 
 /// A running program; dropping it kills it and everything that it started.
 #[derive(Debug)]
@@ -37,6 +40,7 @@ impl Process {
             .process_group(0)
             .spawn()
             .unwrap_or_else(|error| panic!("could not start {command:?}: {error}"));
+        reaper::watch(Pid::from_child(&child));
         Self {
             child,
             command: format!("{command:?}"),
@@ -118,6 +122,7 @@ impl Process {
         // What has left the tree because its parent ended is still in the group, unless it has left that as well.
         rustix::process::kill_process_group(self.id(), Signal::KILL).ok();
         drop(self.child.wait());
+        reaper::forget(self.id());
     }
 
     fn read(&self, name: &str) -> String {

@@ -373,3 +373,96 @@ const EXTENSION: u8 = 27;
 const MESSAGE_BYTES_MAX: u32 = 256 * 1024;
 
 const SOCKET: &str = "agent.sock";
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// All that comes back for a request to list until the connection ends or 100 ms have passed.
+    fn reply_to_list(behaviour: Behaviour) -> Vec<u8> {
+        let agent = SshAgent::start();
+        agent.add(Key::ed25519([1; 32]).with_comment("c"));
+        agent.behave(behaviour);
+        let mut stream = UnixStream::connect(agent.socket()).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_millis(100)))
+            .unwrap();
+        stream.write_all(&frame(&[REQUEST_IDENTITIES])).unwrap();
+        let mut reply = Vec::new();
+        stream.read_to_end(&mut reply).ok();
+        reply
+    }
+
+    #[test]
+    fn each_hostile_behaviour_is_what_it_says() {
+        let honest = reply_to_list(Behaviour::Honest);
+        assert_eq!(
+            honest,
+            frame(&list(&[Key::ed25519([1; 32]).with_comment("c")], 0))
+        );
+        let (length, message) = honest.split_at(4);
+        let cases = [
+            (Behaviour::Refusing, frame(&[FAILURE])),
+            (Behaviour::HugeFrame, [&[0xff; 4], message].concat()),
+            (Behaviour::EmptyFrame, vec![0; 4]),
+            (Behaviour::CutFrame, honest[..honest.len() - 1].to_vec()),
+            (Behaviour::WrongReply, frame(&[SIGN_RESPONSE, 0, 0, 0, 0])),
+            (
+                Behaviour::TrailingBytes,
+                frame(&[message, b"more"].concat()),
+            ),
+            (
+                Behaviour::ShortList,
+                [length, &[12, 0, 0, 0, 2], &message[5..]].concat(),
+            ),
+            (Behaviour::Silent, Vec::new()),
+            (Behaviour::HangingUp, Vec::new()),
+        ];
+        for (behaviour, expected) in cases {
+            assert_eq!(reply_to_list(behaviour), expected, "{behaviour:?}");
+        }
+    }
+
+    #[test]
+    fn what_it_was_asked_is_kept_as_it_came() {
+        let agent = SshAgent::start();
+        let mut stream = UnixStream::connect(agent.socket()).unwrap();
+        let string = |text: &str| frame(text.as_bytes());
+        let sign = [
+            &[SIGN_REQUEST][..],
+            &string("key"),
+            &string("data"),
+            &[0, 0, 0, 4],
+        ]
+        .concat();
+        let query = [&[EXTENSION][..], &string("query")].concat();
+        for message in [
+            &[REQUEST_IDENTITIES][..],
+            &sign,
+            &query,
+            &[SIGN_REQUEST, 9],
+            &[],
+        ] {
+            stream.write_all(&frame(message)).unwrap();
+            let mut length = [0; 4];
+            stream.read_exact(&mut length).unwrap();
+            let length = usize::try_from(u32::from_be_bytes(length)).unwrap();
+            stream.read_exact(&mut vec![0; length]).unwrap();
+        }
+        let (key, data) = (b"key".to_vec(), b"data".to_vec());
+        let expected = [
+            Request::List,
+            Request::Sign {
+                key,
+                data,
+                flags: RSA_SHA2_512,
+            },
+            Request::Extension("query".into()),
+            Request::Unknown(SIGN_REQUEST),
+            Request::Unknown(0),
+        ];
+        assert_eq!(agent.requests(), expected);
+    }
+}

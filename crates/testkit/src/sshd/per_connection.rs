@@ -15,7 +15,7 @@ use rustix::net::Shutdown;
 use rustix::process::Pid;
 use socket2::{Domain, Socket, Type};
 
-use crate::process;
+use crate::process::{self, reaper};
 
 /// A port whose every connection is served by a process of its own.
 #[derive(Debug)]
@@ -129,6 +129,7 @@ impl Drop for PerConnection {
                 process::kill_tree(Pid::from_child(child));
             }
             drop(child.wait());
+            reaper::forget(Pid::from_child(child));
         }
     }
 }
@@ -141,8 +142,13 @@ impl Shared {
 
 impl State {
     fn forget_ended(&mut self) {
-        self.children
-            .retain_mut(|child| matches!(child.try_wait(), Ok(None)));
+        self.children.retain_mut(|child| {
+            let running = matches!(child.try_wait(), Ok(None));
+            if !running {
+                reaper::forget(Pid::from_child(child));
+            }
+            running
+        });
     }
 
     /// The processes that still run.
@@ -184,7 +190,10 @@ fn accept(listener: &TcpListener, command: &Mutex<Command>, shared: &Shared) {
         // The command would otherwise keep the connection open until the next one.
         command.stdin(Stdio::null()).stdout(Stdio::null());
         state.forget_ended();
-        state.children.extend(spawned);
+        if let Ok(child) = spawned {
+            reaper::watch(Pid::from_child(&child));
+            state.children.push(child);
+        }
     }
 }
 
