@@ -37,14 +37,10 @@ impl KeyPair {
             KeyKind::Rsa3072 => &["-t", "rsa", "-b", "3072"],
             KeyKind::EcdsaP256 => &["-t", "ecdsa", "-b", "256"],
         };
-        let output = Command::new(real::find("ssh-keygen").expect("ssh-keygen is installed"))
+        run(ssh_keygen()
             .args(["-q", "-N", "", "-C", name, "-f"])
             .arg(&private_path)
-            .args(kind_arguments)
-            .stdin(Stdio::null())
-            .output()
-            .expect("ssh-keygen starts");
-        assert!(output.status.success(), "ssh-keygen failed: {output:?}");
+            .args(kind_arguments));
         let public_line = std::fs::read_to_string(private_path.with_extension("pub"))
             .expect("ssh-keygen has written the public key");
         Self {
@@ -78,4 +74,38 @@ impl KeyPair {
         end.and_then(|end| self.public_line.get(..end))
             .unwrap_or(&self.public_line)
     }
+
+    /// Signs the public key in a `.pub` file as a certificate authority, and gives the certificate's file beside it.
+    ///
+    /// `arguments` are those of `ssh-keygen -s`: `["-I", "id", "-n", "root"]`, for example, and `-h` for a host.
+    ///
+    /// # Panics
+    ///
+    /// When `ssh-keygen` is missing or fails, with its words.
+    #[track_caller]
+    pub fn certify(&self, public_path: &Path, arguments: &[&str]) -> PathBuf {
+        run(ssh_keygen()
+            .args(["-q", "-s"])
+            .arg(&self.private_path)
+            .args(arguments)
+            .arg(public_path));
+        let name = public_path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy();
+        public_path.with_file_name(format!("{name}-cert.pub"))
+    }
+}
+
+fn ssh_keygen() -> Command {
+    Command::new(real::find("ssh-keygen").expect("ssh-keygen is installed"))
+}
+
+#[track_caller]
+fn run(command: &mut Command) {
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .expect("ssh-keygen starts");
+    assert!(output.status.success(), "{command:?} failed: {output:?}");
 }

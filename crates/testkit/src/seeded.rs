@@ -11,7 +11,7 @@ use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use ml_kem::kem::{Decapsulate as _, KeyExport as _};
 use ml_kem::ml_kem_768::{Ciphertext, DecapsulationKey, EncapsulationKey};
 use rand_chacha::ChaCha20Rng;
-use rand_core::{Rng as _, SeedableRng as _};
+use rand_core::{Infallible, Rng as _, SeedableRng as _, TryCryptoRng, TryRng};
 
 /// A stream of random bytes that its seed determines: `ChaCha20` from a 64-bit seed.
 #[derive(Debug, Clone)]
@@ -53,6 +53,26 @@ impl SeededRandom {
         usize::try_from(self.below(bound)).map_or(most, |size| size + 1)
     }
 }
+
+/// For libraries that draw for themselves, as sntrup761 does.
+impl TryRng for SeededRandom {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        self.0.try_next_u32()
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        self.0.try_next_u64()
+    }
+
+    fn try_fill_bytes(&mut self, buffer: &mut [u8]) -> Result<(), Infallible> {
+        self.0.try_fill_bytes(buffer)
+    }
+}
+
+/// Not in truth: only as good as the secrecy of its seed, which a test has none of.
+impl TryCryptoRng for SeededRandom {}
 
 /// Runs a simulation with 256 seeds, or only with the one that the environment variable `ADIT_SEED` gives.
 ///
@@ -179,6 +199,9 @@ mod tests {
             .collect();
         assert_eq!(streams[0], streams[1]);
         assert_ne!(streams[0], streams[2]);
+        let mut drawn = [0; 64];
+        SeededRandom::new(7).try_fill_bytes(&mut drawn).unwrap();
+        assert_eq!(drawn, streams[0]);
     }
 
     #[test]

@@ -376,52 +376,79 @@ const SOCKET: &str = "agent.sock";
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
+    use crate::wait;
 
-    /// All that comes back for a request to list until the connection ends or 100 ms have passed.
-    fn reply_to_list(behaviour: Behaviour) -> Vec<u8> {
+    /// What follows the bytes of an answer.
+    #[derive(Debug, Clone, Copy)]
+    enum Then {
+        Nothing,
+        TheEnd,
+    }
+
+    /// Asks an ssh-agent that behaves so for its keys, and checks what comes back.
+    fn check_answer_to_list(behaviour: Behaviour, expected: &[u8], then: Then) {
         let agent = SshAgent::start();
         agent.add(Key::ed25519([1; 32]).with_comment("c"));
         agent.behave(behaviour);
         let mut stream = UnixStream::connect(agent.socket()).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_millis(100)))
-            .unwrap();
         stream.write_all(&frame(&[REQUEST_IDENTITIES])).unwrap();
-        let mut reply = Vec::new();
-        stream.read_to_end(&mut reply).ok();
-        reply
+        wait::until("the request has come", || match agent.requests().len() {
+            0 => Err(()),
+            _ => Ok(()),
+        });
+        let mut bytes = vec![0; expected.len()];
+        stream.set_read_timeout(Some(wait::DEADLINE)).unwrap();
+        stream.read_exact(&mut bytes).unwrap();
+        assert_eq!(bytes, expected, "{behaviour:?}");
+        match then {
+            Then::TheEnd => assert_eq!(stream.read(&mut [0]).unwrap(), 0, "{behaviour:?}"),
+            Then::Nothing => {
+                stream.set_nonblocking(true).unwrap();
+                let error = stream.read(&mut [0]).unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::WouldBlock, "{behaviour:?}");
+            }
+        }
     }
 
     #[test]
     fn each_hostile_behaviour_is_what_it_says() {
-        let honest = reply_to_list(Behaviour::Honest);
-        assert_eq!(
-            honest,
-            frame(&list(&[Key::ed25519([1; 32]).with_comment("c")], 0))
-        );
+        let honest = frame(&list(&[Key::ed25519([1; 32]).with_comment("c")], 0));
         let (length, message) = honest.split_at(4);
         let cases = [
-            (Behaviour::Refusing, frame(&[FAILURE])),
-            (Behaviour::HugeFrame, [&[0xff; 4], message].concat()),
-            (Behaviour::EmptyFrame, vec![0; 4]),
-            (Behaviour::CutFrame, honest[..honest.len() - 1].to_vec()),
-            (Behaviour::WrongReply, frame(&[SIGN_RESPONSE, 0, 0, 0, 0])),
+            (Behaviour::Honest, honest.clone(), Then::Nothing),
+            (Behaviour::Refusing, frame(&[FAILURE]), Then::Nothing),
+            (
+                Behaviour::HugeFrame,
+                [&[0xff; 4], message].concat(),
+                Then::Nothing,
+            ),
+            (Behaviour::EmptyFrame, vec![0; 4], Then::Nothing),
+            (
+                Behaviour::CutFrame,
+                honest[..honest.len() - 1].to_vec(),
+                Then::TheEnd,
+            ),
+            (
+                Behaviour::WrongReply,
+                frame(&[SIGN_RESPONSE, 0, 0, 0, 0]),
+                Then::Nothing,
+            ),
             (
                 Behaviour::TrailingBytes,
                 frame(&[message, b"more"].concat()),
+                Then::Nothing,
             ),
             (
                 Behaviour::ShortList,
                 [length, &[12, 0, 0, 0, 2], &message[5..]].concat(),
+                Then::Nothing,
             ),
-            (Behaviour::Silent, Vec::new()),
-            (Behaviour::HangingUp, Vec::new()),
+            (Behaviour::Silent, Vec::new(), Then::Nothing),
+            (Behaviour::HangingUp, Vec::new(), Then::TheEnd),
         ];
-        for (behaviour, expected) in cases {
-            assert_eq!(reply_to_list(behaviour), expected, "{behaviour:?}");
+        for (behaviour, bytes, then) in cases {
+            check_answer_to_list(behaviour, &bytes, then);
         }
     }
 

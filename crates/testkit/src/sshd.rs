@@ -6,6 +6,7 @@
 //! network namespace.
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -21,7 +22,7 @@ mod builder;
 mod per_connection;
 
 pub use builder::Builder;
-use builder::{AUTHORIZED_KEYS, LOG};
+use builder::{AUTHORIZED_KEYS, LOG, SSHD_CONFIG};
 use per_connection::PerConnection;
 
 /// A running private sshd; dropping it ends it with all its connections.
@@ -95,10 +96,20 @@ impl Sshd {
 
     /// Lets the user log in by one more key: a line of an `authorized_keys` file.
     pub fn authorize(&self, line: &str) {
-        let path = self.folder.path().join(AUTHORIZED_KEYS);
-        let mut text = std::fs::read_to_string(&path).expect("the file was written at start");
-        writeln!(text, "{line}").expect("a string can be written");
-        std::fs::write(path, text).expect("the file can be written");
+        self.append(AUTHORIZED_KEYS, line);
+    }
+
+    /// Adds a line to the end of `sshd_config`, for connections from now on: `HostCertificate`, for example, with a
+    /// certificate of [`Self::host_keys`].
+    ///
+    /// # Panics
+    ///
+    /// For an sshd that listens itself, which reads its configuration once.
+    #[track_caller]
+    pub fn add_config_line(&self, line: &str) {
+        let reads_again = matches!(self.server, Server::PerConnection(_));
+        assert!(reads_again, "this sshd has read its configuration");
+        self.append(SSHD_CONFIG, line);
     }
 
     /// The stock `ssh` ready to log in here by the user's key: see [`Self::ssh_without_key`].
@@ -230,6 +241,13 @@ impl Sshd {
     #[track_caller]
     pub fn open_port(&mut self) {
         self.per_connection().open_port();
+    }
+
+    fn append(&self, name: &str, line: &str) {
+        let path = self.folder.path().join(name);
+        let file = std::fs::OpenOptions::new().append(true).open(path);
+        let written = file.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()));
+        written.expect("a file written at start can be added to");
     }
 
     #[track_caller]

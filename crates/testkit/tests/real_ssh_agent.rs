@@ -123,14 +123,8 @@ fn a_certificate_logs_in_where_its_authority_is_trusted() {
     let key = Key::ed25519([7; 32]);
     let path = agent.folder().join("user.pub");
     std::fs::write(&path, key.public_line()).unwrap();
-    let signed = Command::new("ssh-keygen")
-        .args(["-q", "-I", "lab", "-n", sshd.user(), "-s"])
-        .arg(authority.private_path())
-        .arg(&path)
-        .output()
-        .unwrap();
-    assert!(signed.status.success(), "{signed:?}");
-    let line = std::fs::read_to_string(agent.folder().join("user-cert.pub")).unwrap();
+    let certificate = authority.certify(&path, &["-I", "lab", "-n", sshd.user()]);
+    let line = std::fs::read_to_string(certificate).unwrap();
 
     agent.add(key.clone());
     assert!(

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-use adit_testkit::key_pair::KeyKind;
+use adit_testkit::key_pair::{KeyKind, KeyPair};
 use adit_testkit::process::Process;
 use adit_testkit::sshd::Sshd;
 use adit_testkit::{require, wait};
@@ -157,7 +157,7 @@ fn a_key_authorized_later_may_log_in_and_the_log_says_so() {
     let sshd = Sshd::builder()
         .config_line("GatewayPorts clientspecified")
         .start();
-    let key = adit_testkit::key_pair::KeyPair::generate(sshd.folder(), "late", KeyKind::EcdsaP256);
+    let key = KeyPair::generate(sshd.folder(), "late", KeyKind::EcdsaP256);
     let path = key.private_path().display().to_string();
     let login = || {
         sshd.ssh_without_key(&["-i", &path])
@@ -169,6 +169,24 @@ fn a_key_authorized_later_may_log_in_and_the_log_says_so() {
     sshd.authorize(key.public_line());
     assert!(login().status.success(), "{}", sshd.log());
     sshd.wait_for_log("Accepted publickey for");
+}
+
+#[test]
+fn a_host_certificate_added_later_is_trusted_by_its_authority() {
+    require!("ssh", "sshd", "ssh-keygen");
+    let sshd = Sshd::builder().start();
+    let authority = KeyPair::generate(sshd.folder(), "authority", KeyKind::Ed25519);
+    let host_key = sshd.host_keys().first().unwrap().public_path();
+    let certificate = authority.certify(&host_key, &["-h", "-I", "lab", "-n", "127.0.0.1"]);
+    sshd.add_config_line(&format!("HostCertificate {}", certificate.display()));
+    let known = format!("@cert-authority * {}\n", authority.public_line());
+    std::fs::write(sshd.known_hosts_path(), known).unwrap();
+    let output = sshd.ssh(&["-v"]).arg("true").output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && words.contains("Found CA key in"),
+        "{words}"
+    );
 }
 
 #[test]

@@ -268,5 +268,5 @@ UseDNS no
 const PRIVILEGE_SEPARATION_FOLDER: &str = "/run/sshd";
 
 pub(super) const AUTHORIZED_KEYS: &str = "authorized_keys";
-const SSHD_CONFIG: &str = "sshd_config";
+pub(super) const SSHD_CONFIG: &str = "sshd_config";
 pub(super) const LOG: &str = "log";
