@@ -158,4 +158,38 @@ mod tests {
         std::fs::write(folder.path().join("tool"), "text").unwrap();
         assert_eq!(find_in("tool", folder.path().as_os_str()), None);
     }
+
+    #[test]
+    #[ignore = "the next test runs it, in a process with an environment of its own"]
+    fn a_test_that_requires_nonsense() {
+        require!("no-such-program-of-adit");
+        panic!("a test goes on without what it requires");
+    }
+
+    #[test]
+    fn a_missing_program_is_a_printed_skip_here_and_a_failure_in_ci() {
+        let reason = "the program `no-such-program-of-adit` is not installed";
+        let cases = [
+            (
+                "0",
+                true,
+                "skipped at crates/testkit/src/real.rs".to_owned(),
+            ),
+            ("1", false, format!("ADIT_REAL=1, but {reason}")),
+        ];
+        for (value, passes, words) in cases {
+            let output = Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "--ignored", "--nocapture"])
+                .arg("real::tests::a_test_that_requires_nonsense")
+                .env("ADIT_REAL", value)
+                .output()
+                .unwrap();
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.success(), passes, "{stderr}");
+            assert!(
+                stderr.contains(&words) && stderr.contains(reason),
+                "{stderr}"
+            );
+        }
+    }
 }
