@@ -1,5 +1,5 @@
 //! Two ends of a connection in one thread, with a clock that only the test moves.
-#![allow(dead_code, reason = "each test program uses its own part of this")]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses its own part of this")]
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -111,10 +111,8 @@ impl Pair {
     ) -> Self {
         let pool = Pool::new(64);
         let now = Instant::now();
-        let user_key: Arc<dyn Signer> =
-            Arc::new(aws_lc::Ed25519Signer::from_seed(&[7; 32]).unwrap());
-        let host_key: Arc<dyn Signer> =
-            Arc::new(aws_lc::Ed25519Signer::from_seed(&[9; 32]).unwrap());
+        let user_key: Arc<dyn Signer> = aws_lc::sign::ed25519(&[7; 32]).unwrap();
+        let host_key: Arc<dyn Signer> = aws_lc::sign::ed25519(&[9; 32]).unwrap();
         let offered = OfferedKey::new(user_key.public_key().blob().to_vec()).unwrap();
         let mut client_config = ClientConfig {
             transport: TransportConfig::client(Arc::clone(&provider), pool.clone()),
