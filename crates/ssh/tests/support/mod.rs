@@ -166,6 +166,7 @@ impl Pair {
                 .find(|event| matches!(event, Event::Authenticated))
                 .is_some()
         );
+        self.client.events.clear();
         self.client.connection.set_allowance(64 << 20);
         self.server.connection.set_allowance(64 << 20);
     }
