@@ -5,7 +5,7 @@
 //! unprivileged half.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -91,9 +91,10 @@ impl Sshd {
     }
 }
 
-/// Starts sshd and waits until it accepts; `None` when it ended instead.
+/// Starts sshd and waits until it listens; `None` when it ended instead.
 fn start_at(folder: &Path, config: &Path, port: u16, stop: &Stop) -> anyhow::Result<Option<Group>> {
-    let log = fs::File::create(folder.join("sshd.log")).context("cannot make sshd.log")?;
+    let log = folder.join("sshd.log");
+    let stderr = fs::File::create(&log).context("cannot make sshd.log")?;
     // sshd starts itself again for each connection and insists on an absolute path.
     let program = programs::find("sshd").context("sshd is not installed")?;
     let mut group = Group::start(
@@ -102,15 +103,16 @@ fn start_at(folder: &Path, config: &Path, port: u16, stop: &Stop) -> anyhow::Res
             .arg(config)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log),
+            .stderr(stderr),
     )?;
+    let listening = format!("Server listening on 127.0.0.1 port {port}.");
     let up = stop.until("sshd", START_DEADLINE, || {
         if group.ended()?.is_some() {
             return Ok(Some(false));
         }
-        Ok(TcpStream::connect((Ipv4Addr::LOCALHOST, port))
-            .is_ok()
-            .then_some(true))
+        // A connection would tell too, but sshd would start a process for it.
+        let said = fs::read_to_string(&log).context("cannot read sshd.log")?;
+        Ok(said.contains(&listening).then_some(true))
     })?;
     Ok(up.then_some(group))
 }
@@ -239,12 +241,6 @@ mod tests {
                 return;
             }
             let (_folder, sshd) = sshd();
-            let (stop, _signal) = silent();
-            // The connection that found sshd listening may still be served.
-            stop.until("an idle sshd", Duration::from_secs(30), || {
-                Ok(sshd.group.descendants().is_empty().then_some(()))
-            })
-            .unwrap();
             assert!(sshd.cut().is_err());
             sshd.stop().unwrap();
         }
