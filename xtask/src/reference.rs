@@ -101,7 +101,8 @@ fn limit(statement: &str, meaning: &str) -> Option<Limit> {
     })
 }
 
-/// A value as a person writes it: `65_536` as 65,536 and `Duration::from_secs(15)` as 15 s.
+/// A value as a person writes it: `65_536` as 65,536, `1 << 30` as 2^30 and
+/// `Duration::from_secs(15)` as 15 s.
 fn plain(value: &str) -> String {
     let units = [
         ("Duration::from_millis(", " ms"),
@@ -117,7 +118,10 @@ fn plain(value: &str) -> String {
             return format!("{}{unit}", plain(inner));
         }
     }
-    value.replace('_', ",").replace('|', "\\|")
+    value
+        .replace("1 << ", "2^")
+        .replace(['(', ')'], "")
+        .replace('_', ",")
 }
 
 fn page(limits: &[Limit]) -> String {
@@ -156,6 +160,8 @@ pub const LINE: usize = 255;
 /// Most bytes.
 pub const BYTES: u64 =
     65_536;
+/// A power.
+pub const POWER: u64 = (1 << 32) - (1 << 16);
 /// How long.
 pub const DEADLINE: Duration = Duration::from_secs(1_200);
 
@@ -174,6 +180,7 @@ mod tests {
             [
                 "| `LINE` | 255 | Longest line in bytes (RFC 4253 section 4.2). |",
                 "| `BYTES` | 65,536 | Most bytes. |",
+                "| `POWER` | 2^32 - 2^16 | A power. |",
                 "| `DEADLINE` | 1,200 s | How long. |",
             ]
         );
