@@ -14,6 +14,7 @@ mod page;
 mod sshd;
 mod stop;
 
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -28,24 +29,53 @@ use stop::Stop;
 
 /// What the demo is asked to do.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Plan {
+struct Plan {
     /// How many times the tunnel is cut.
-    pub(crate) cuts: u32,
-    /// When the demo ends.
-    pub(crate) ending: Ending,
+    cuts: u32,
+    ending: Ending,
 }
 
 /// When the demo ends.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+enum Ending {
     /// When a signal asks for it.
     CtrlC,
     /// When the tunnel has come back from its last cut.
     WhenBack,
 }
 
+impl Plan {
+    fn parse(words: &[String]) -> anyhow::Result<Self> {
+        let mut plan = Self {
+            cuts: 1,
+            ending: Ending::CtrlC,
+        };
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--once" => plan.ending = Ending::WhenBack,
+                "--cuts" => {
+                    let count = words.next().context("--cuts needs a number")?;
+                    plan.cuts = count
+                        .parse()
+                        .with_context(|| format!("--cuts needs a number, not {count}"))?;
+                }
+                _ => bail!("unknown argument: {word}"),
+            }
+        }
+        Ok(plan)
+    }
+}
+
+/// `cargo xtask demo`.
+pub(crate) fn command(words: &[String]) -> anyhow::Result<ExitCode> {
+    let plan = Plan::parse(words)?;
+    run(&Workspace::find()?, &plan)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Builds the program and shows it.
-pub(crate) fn run(workspace: &Workspace, plan: &Plan) -> anyhow::Result<()> {
+fn run(workspace: &Workspace, plan: &Plan) -> anyhow::Result<()> {
     if let Found::Without(packages) = programs::ensure(programs::DEMO)? {
         bail!("the demo needs {}", packages.join(" and "));
     }
@@ -110,3 +140,26 @@ const UP_DEADLINE: Duration = Duration::from_mins(1);
 
 /// The page is one small answer on the loopback.
 const FETCH_DEADLINE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_plan_is_a_number_of_cuts_and_an_ending() {
+        let plan = |line: &str| {
+            let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            Plan::parse(&words).unwrap()
+        };
+        let once = Plan {
+            cuts: 3,
+            ending: Ending::WhenBack,
+        };
+        assert_eq!(plan("--cuts 3 --once"), once);
+        let usual = Plan {
+            cuts: 1,
+            ending: Ending::CtrlC,
+        };
+        assert_eq!(plan(""), usual);
+    }
+}

@@ -8,20 +8,22 @@
 mod count;
 
 use std::env;
+use std::fmt;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
-use crate::clock;
 use crate::programs::{self, Found};
 use crate::workspace::{Workspace, run as run_command};
+use crate::{cli, clock};
 use count::Count;
 
-/// Runs the named stages, or all of them when none is named, and prints the summary.
-pub(crate) fn run(workspace: Workspace, names: &[String]) -> anyhow::Result<()> {
-    let stages = chosen(names)?;
+/// `cargo xtask test`: runs the named stages, or all of them when none is named.
+pub(crate) fn command(words: &[String]) -> anyhow::Result<ExitCode> {
+    let stages = chosen(cli::names(words)?)?;
     let mut gate = Gate {
-        workspace,
+        workspace: Workspace::find()?,
         place: if env::var_os("CI").is_some_and(|value| !value.is_empty()) {
             Place::Ci
         } else {
@@ -31,7 +33,13 @@ pub(crate) fn run(workspace: Workspace, names: &[String]) -> anyhow::Result<()> 
     };
     let started = clock::now();
     let reports: Vec<Report> = stages.into_iter().map(|stage| gate.run(stage)).collect();
-    summary(&reports, started.elapsed(), gate.tests)
+    let verdict = Verdict::of(&reports, started.elapsed(), gate.tests);
+    println!("\n=== summary\n{verdict}");
+    Ok(if verdict.wrong.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// The stages and what they do, one line each, for `--help`.
@@ -312,30 +320,44 @@ fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Stage>> {
     names.iter().map(find).collect()
 }
 
-/// Prints the table and the closing line `N passed, N failed`, and says whether the gate holds.
-fn summary(reports: &[Report], took: Duration, tests: Count) -> anyhow::Result<()> {
-    println!("\n=== summary");
-    for report in reports {
-        println!("{}", report.line());
+/// How the whole gate came out.
+#[derive(Debug)]
+struct Verdict {
+    lines: Vec<String>,
+    wrong: Vec<String>,
+    tests: Count,
+}
+
+impl Verdict {
+    fn of(reports: &[Report], took: Duration, tests: Count) -> Self {
+        let mut lines: Vec<String> = reports.iter().map(Report::line).collect();
+        lines.push(format!(
+            "total: {:.1} s of {} s",
+            took.as_secs_f64(),
+            TOTAL_BUDGET.as_secs()
+        ));
+        let failed = reports.iter().filter(|report| report.failure.is_some());
+        let mut wrong: Vec<String> = failed
+            .map(|report| format!("stage {} failed", report.stage.name))
+            .collect();
+        if took > TOTAL_BUDGET {
+            wrong.push("the gate took longer than its total budget".to_owned());
+        }
+        Self {
+            lines,
+            wrong,
+            tests,
+        }
     }
-    let limit = TOTAL_BUDGET.as_secs();
-    println!("total: {:.1} s of {limit} s", took.as_secs_f64());
-    let mut wrong: Vec<String> = reports
-        .iter()
-        .filter(|report| report.failure.is_some())
-        .map(|report| format!("stage {} failed", report.stage.name))
-        .collect();
-    if took > TOTAL_BUDGET {
-        wrong.push("the gate took longer than its total budget".to_owned());
-    }
-    for line in &wrong {
-        println!("{line}");
-    }
-    println!("{tests}");
-    if wrong.is_empty() {
-        Ok(())
-    } else {
-        bail!("{}", wrong.join("; "))
+}
+
+/// The table, what is wrong, and last of all, alone on its line, `N passed, N failed`.
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for line in self.lines.iter().chain(&self.wrong) {
+            writeln!(f, "{line}")?;
+        }
+        write!(f, "{}", self.tests)
     }
 }
 
@@ -370,13 +392,26 @@ mod tests {
             report.line(),
             "stage fmt: 40.0 s of 20 s !!! OVER ITS BUDGET"
         );
-        assert!(summary(&[report], Duration::from_secs(40), Count::default()).is_ok());
+        let verdict = Verdict::of(&[report], Duration::from_secs(40), Count::default());
+        assert_eq!(verdict.wrong, Vec::<String>::new());
     }
 
     #[test]
-    fn a_total_over_the_budget_fails() {
-        let error = summary(&[], TOTAL_BUDGET * 2, Count::default()).unwrap_err();
-        assert!(error.to_string().contains("total budget"));
+    fn a_failed_stage_and_a_total_over_the_budget_are_wrong_and_the_count_comes_last() {
+        let failed = Report {
+            stage: STAGES.first().unwrap(),
+            took: Duration::ZERO,
+            failure: Some(anyhow::anyhow!("no network")),
+        };
+        let verdict = Verdict::of(&[failed], TOTAL_BUDGET * 2, Count::default());
+        let wrong = [
+            "stage setup failed",
+            "the gate took longer than its total budget",
+        ];
+        assert_eq!(verdict.wrong, wrong);
+        let text = verdict.to_string();
+        assert!(text.starts_with("stage setup: 0.0 s of 720 s FAILED\ntotal: 6600.0 s"));
+        assert!(text.ends_with("\n0 passed, 0 failed"), "{text}");
     }
 
     #[test]

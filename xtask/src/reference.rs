@@ -5,14 +5,26 @@
 //! of ours; anything else in it that looks like a constant is an error, not a gap in the page.
 
 use std::fs;
+use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 
 use crate::workspace::Workspace;
 
+/// `cargo xtask reference`.
+pub(crate) fn command(words: &[String]) -> anyhow::Result<ExitCode> {
+    let mode = match words {
+        [] => Mode::Write,
+        [word] if word == "--check" => Mode::Check,
+        [.., word] => bail!("unknown argument: {word}"),
+    };
+    run(&Workspace::find()?, mode)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Whether pages are written or only compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
+enum Mode {
     /// Write them.
     Write,
     /// Fail if they are not what would be written.
@@ -20,7 +32,7 @@ pub(crate) enum Mode {
 }
 
 /// Makes the pages of `docs/reference/`.
-pub(crate) fn run(workspace: &Workspace, mode: Mode) -> anyhow::Result<()> {
+fn run(workspace: &Workspace, mode: Mode) -> anyhow::Result<()> {
     let source = workspace.root().join(LIMITS_SOURCE);
     let text =
         fs::read_to_string(&source).with_context(|| format!("cannot read {}", source.display()))?;

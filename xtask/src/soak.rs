@@ -7,16 +7,16 @@
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 
-use crate::clock;
 use crate::process::Group;
 use crate::workspace::{Workspace, words};
+use crate::{cli, clock};
 
 /// One long job.
 #[derive(Debug)]
@@ -88,8 +88,9 @@ pub(crate) fn list() -> String {
     lines.collect()
 }
 
-/// Runs the named jobs, or all of them when none is named.
-pub(crate) fn run(workspace: &Workspace, names: &[String]) -> anyhow::Result<()> {
+/// `cargo xtask soak`: runs the named jobs, or all of them when none is named.
+pub(crate) fn command(words: &[String]) -> anyhow::Result<ExitCode> {
+    let names = cli::names(words)?;
     let jobs: Vec<&Job> = if names.is_empty() {
         JOBS.iter().collect()
     } else {
@@ -100,16 +101,17 @@ pub(crate) fn run(workspace: &Workspace, names: &[String]) -> anyhow::Result<()>
         };
         names.iter().map(find).collect::<anyhow::Result<_>>()?
     };
+    let workspace = Workspace::find()?;
     let failed: Vec<String> = jobs
         .iter()
         .filter_map(|job| {
-            let error = measure(workspace, job).err()?;
+            let error = measure(&workspace, job).err()?;
             println!("job {} failed: {error:#}", job.name);
             Some(job.name.to_owned())
         })
         .collect();
     if failed.is_empty() {
-        Ok(())
+        Ok(ExitCode::SUCCESS)
     } else {
         bail!("failed: {}", failed.join(", "))
     }

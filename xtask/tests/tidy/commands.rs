@@ -24,9 +24,11 @@ fn xtask_command(line: &str) -> Option<&str> {
 #[test]
 fn every_xtask_command_in_a_document_is_in_the_help() {
     let help = help();
-    let known: Vec<&str> = help
+    let (commands, _stages) = help.split_once("stages of test").unwrap();
+    let known: Vec<&str> = commands
         .lines()
         .filter_map(|line| line.strip_prefix("  "))
+        .filter(|line| !line.starts_with(' '))
         .filter_map(|line| line.split_whitespace().next())
         .collect();
     let mut count = 0_usize;
