@@ -76,7 +76,7 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "deny",
         about: "licences, bans, duplicates and sources of the dependencies",
-        budget: Duration::from_secs(30),
+        budget: Duration::from_mins(1),
         run: Gate::deny,
     },
     Stage {
@@ -88,7 +88,7 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "clippy",
         about: "every lint, every target, warnings denied",
-        budget: Duration::from_mins(5),
+        budget: Duration::from_mins(8),
         run: Gate::clippy,
     },
     Stage {
@@ -112,7 +112,7 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "real",
         about: "the lab and real programs: tests in lab_*, real_*, lab:: and real::",
-        budget: Duration::from_mins(12),
+        budget: Duration::from_mins(10),
         run: Gate::real,
     },
     Stage {

@@ -65,6 +65,22 @@ fn every_dependency_of_the_workspace_is_used_by_a_member() {
 }
 
 #[test]
+fn every_dependency_of_a_member_is_named_in_its_sources() {
+    let mut findings = Vec::new();
+    for package in edges::packages() {
+        let files = tree::files(&package.folder, &[".rs"]);
+        assert!(!files.is_empty(), "no sources in {}", package.folder);
+        for dependency in &package.dependencies {
+            let name = dependency.name.replace('-', "_");
+            if !files.iter().any(|file| file.text.contains(&name)) {
+                findings.push(format!("{}: {}", package.name, dependency.name));
+            }
+        }
+    }
+    assert_none(findings, "in the manifest, in no source file");
+}
+
+#[test]
 fn members_take_versions_from_the_workspace_alone() {
     let manifests: Vec<_> = tree::files("", &["Cargo.toml"])
         .into_iter()

@@ -1,6 +1,7 @@
 //! Who may import whom: `ARCHITECTURE.md` against `cargo metadata`.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 
 use crate::tree;
@@ -8,6 +9,8 @@ use crate::tree;
 /// A package of ours and what its manifest names.
 pub(crate) struct Package {
     pub(crate) name: String,
+    /// Its folder, from the root.
+    pub(crate) folder: String,
     pub(crate) dependencies: Vec<Dependency>,
 }
 
@@ -32,6 +35,12 @@ pub(crate) fn packages() -> Vec<Package> {
         .iter()
         .map(|package| Package {
             name: text(&package["name"]),
+            folder: Path::new(&text(&package["manifest_path"]))
+                .parent()
+                .and_then(|folder| folder.strip_prefix(tree::root()).ok())
+                .and_then(Path::to_str)
+                .unwrap()
+                .to_owned(),
             dependencies: package["dependencies"]
                 .as_array()
                 .unwrap()

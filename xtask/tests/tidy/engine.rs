@@ -40,7 +40,7 @@ fn no_seeded_randomness_can_reach_the_program() {
     let words = [
         "SeedableRng",
         "seed_from_u64",
-        "from_seed",
+        "::from_seed(",
         "generate_for_test",
         "rand_chacha",
     ];

@@ -52,7 +52,7 @@ fn every_crate_root_forbids_unsafe_code() {
 fn every_file_begins_with_what_it_is_for() {
     let findings = rust_files()
         .into_iter()
-        .filter(|file| !file.path.ends_with("/tests.rs"))
+        .filter(|file| !file.path.ends_with("tests.rs"))
         .filter(|file| !file.text.starts_with("//! "));
     assert_none(
         findings.map(|file| file.path),

@@ -23,10 +23,18 @@ impl TextFile {
 
     /// The part of a Rust file before its unit tests, which stand at the end of the file.
     pub(crate) fn without_tests(&self) -> &str {
-        if self.path.ends_with("/tests.rs") || self.path.contains("/tests/") {
+        if self.path.ends_with("tests.rs") || self.path.contains("/tests/") {
             return "";
         }
-        match self.text.find("\n#[cfg(test)]\nmod ") {
+        let starts = self.text.match_indices("\n#[cfg(test)]\n");
+        let mut starts = starts.map(|(start, _)| start).filter(|start| {
+            // A module in a file of its own ends nothing here.
+            let after = self.text[*start..].lines().skip(2);
+            let mut items = after.skip_while(|line| line.starts_with('#'));
+            let item = items.next().unwrap_or_default();
+            item.contains("mod ") && item.ends_with('{')
+        });
+        match starts.next() {
             Some(end) => &self.text[..end],
             None => &self.text,
         }
@@ -113,4 +121,19 @@ fn the_walk_sees_the_sources_of_every_crate_and_nothing_that_is_built() {
         assert!(files.iter().any(|file| file.path == path), "{path}");
     }
     assert!(files.iter().all(|file| !file.path.contains("target/")));
+}
+
+#[test]
+fn the_part_without_tests_ends_where_the_tests_begin() {
+    let part = |text: &str| {
+        let file = TextFile {
+            path: "crates/ssh/src/wire.rs".to_owned(),
+            text: text.to_owned(),
+        };
+        file.without_tests().to_owned()
+    };
+    let here = "fn a() {}\n\n#[cfg(test)]\n#[expect(x)]\nmod tests {\n    fn b() {}\n}\n";
+    assert_eq!(part(here), "fn a() {}\n");
+    let elsewhere = "mod a;\n#[cfg(test)]\nmod tests;\n\nfn a() {}\n";
+    assert_eq!(part(elsewhere), elsewhere);
 }
