@@ -118,3 +118,25 @@ fn every_folder_and_file_in_the_architecture_exists() {
         );
     }
 }
+
+#[test]
+fn every_module_of_the_engine_has_its_place_in_the_architecture() {
+    let text = tree::file("ARCHITECTURE.md").text;
+    let (_, table) = text.split_once("| Modules of `ssh` |").expect("no table");
+    let (table, _) = table.split_once("\n\n").unwrap();
+    let written: BTreeSet<&str> = table
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .filter_map(|line| line.split_once(" | "))
+        .flat_map(|(names, _)| names.split(", "))
+        .map(|name| name.trim_matches('`'))
+        .collect();
+    let files = tree::sources_of("ssh");
+    let real: BTreeSet<&str> = files
+        .iter()
+        .filter_map(|file| file.path.strip_prefix("crates/ssh/src/"))
+        .filter_map(|path| path.split(['/', '.']).next())
+        .filter(|name| *name != "lib")
+        .collect();
+    assert_eq!(written, real);
+}
