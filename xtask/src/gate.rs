@@ -6,9 +6,9 @@
 //! tests: a missing real program then fails instead of being skipped.
 
 mod count;
+mod verdict;
 
 use std::env;
-use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use crate::programs::{self, Found};
 use crate::workspace::{Workspace, run as run_command};
 use crate::{cli, clock};
 use count::Count;
+use verdict::{Report, Verdict};
 
 /// `cargo xtask test`: runs the named stages, or all of them when none is named.
 pub(crate) fn command(words: &[String]) -> anyhow::Result<ExitCode> {
@@ -35,7 +36,7 @@ pub(crate) fn command(words: &[String]) -> anyhow::Result<ExitCode> {
     let reports: Vec<Report> = stages.into_iter().map(|stage| gate.run(stage)).collect();
     let verdict = Verdict::of(&reports, started.elapsed(), gate.tests);
     println!("\n=== summary\n{verdict}");
-    Ok(if verdict.wrong.is_empty() {
+    Ok(if verdict.is_good() {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -150,33 +151,6 @@ struct Gate {
     workspace: Workspace,
     place: Place,
     tests: Count,
-}
-
-#[derive(Debug)]
-struct Report {
-    stage: &'static Stage,
-    took: Duration,
-    failure: Option<anyhow::Error>,
-}
-
-impl Report {
-    /// `stage fmt: 0.4 s of 20 s`, with what is wrong with it behind.
-    fn line(&self) -> String {
-        let took = self.took.as_secs_f64();
-        let budget = self.stage.budget.as_secs();
-        let name = self.stage.name;
-        let over = if self.took > self.stage.budget {
-            " !!! OVER ITS BUDGET"
-        } else {
-            ""
-        };
-        let failed = if self.failure.is_some() {
-            " FAILED"
-        } else {
-            ""
-        };
-        format!("stage {name}: {took:.1} s of {budget} s{over}{failed}")
-    }
 }
 
 impl Gate {
@@ -320,47 +294,6 @@ fn chosen(names: &[String]) -> anyhow::Result<Vec<&'static Stage>> {
     names.iter().map(find).collect()
 }
 
-/// How the whole gate came out.
-#[derive(Debug)]
-struct Verdict {
-    lines: Vec<String>,
-    wrong: Vec<String>,
-    tests: Count,
-}
-
-impl Verdict {
-    fn of(reports: &[Report], took: Duration, tests: Count) -> Self {
-        let mut lines: Vec<String> = reports.iter().map(Report::line).collect();
-        lines.push(format!(
-            "total: {:.1} s of {} s",
-            took.as_secs_f64(),
-            TOTAL_BUDGET.as_secs()
-        ));
-        let failed = reports.iter().filter(|report| report.failure.is_some());
-        let mut wrong: Vec<String> = failed
-            .map(|report| format!("stage {} failed", report.stage.name))
-            .collect();
-        if took > TOTAL_BUDGET {
-            wrong.push("the gate took longer than its total budget".to_owned());
-        }
-        Self {
-            lines,
-            wrong,
-            tests,
-        }
-    }
-}
-
-/// The table, what is wrong, and last of all, alone on its line, `N passed, N failed`.
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for line in self.lines.iter().chain(&self.wrong) {
-            writeln!(f, "{line}")?;
-        }
-        write!(f, "{}", self.tests)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -378,40 +311,6 @@ mod tests {
         assert_eq!(chosen(&[]).unwrap().len(), STAGES.len());
         let error = chosen(&["tests".to_owned()]).unwrap_err().to_string();
         assert!(error.contains("no stage tests") && error.contains("clippy"));
-    }
-
-    #[test]
-    fn a_stage_over_its_budget_is_loud_and_does_not_fail_by_itself() {
-        let stage = STAGES.iter().find(|stage| stage.name == "fmt").unwrap();
-        let report = Report {
-            stage,
-            took: stage.budget * 2,
-            failure: None,
-        };
-        assert_eq!(
-            report.line(),
-            "stage fmt: 40.0 s of 20 s !!! OVER ITS BUDGET"
-        );
-        let verdict = Verdict::of(&[report], Duration::from_secs(40), Count::default());
-        assert_eq!(verdict.wrong, Vec::<String>::new());
-    }
-
-    #[test]
-    fn a_failed_stage_and_a_total_over_the_budget_are_wrong_and_the_count_comes_last() {
-        let failed = Report {
-            stage: STAGES.first().unwrap(),
-            took: Duration::ZERO,
-            failure: Some(anyhow::anyhow!("no network")),
-        };
-        let verdict = Verdict::of(&[failed], TOTAL_BUDGET * 2, Count::default());
-        let wrong = [
-            "stage setup failed",
-            "the gate took longer than its total budget",
-        ];
-        assert_eq!(verdict.wrong, wrong);
-        let text = verdict.to_string();
-        assert!(text.starts_with("stage setup: 0.0 s of 720 s FAILED\ntotal: 6600.0 s"));
-        assert!(text.ends_with("\n0 passed, 0 failed"), "{text}");
     }
 
     #[test]

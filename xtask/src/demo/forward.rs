@@ -1,6 +1,6 @@
 //! The program itself in the demo: `adit forward`, and what it says.
 
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -53,7 +53,7 @@ impl Forward {
         let reader = thread::Builder::new()
             .name("adit's words".into())
             .spawn(move || {
-                for line in BufReader::new(stderr.take(u64::MAX)).lines() {
+                for line in BufReader::new(stderr).lines() {
                     let Ok(line) = line else { break };
                     if sender.send(line).is_err() {
                         break;
