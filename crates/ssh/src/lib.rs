@@ -20,6 +20,7 @@
 pub mod algorithm;
 pub mod error;
 pub mod key;
+pub mod key_file;
 pub mod limits;
 pub mod message;
 pub mod printable;
