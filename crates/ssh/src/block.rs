@@ -102,6 +102,24 @@ impl Block {
         self.buffer.get_mut(self.end..).unwrap_or_default()
     }
 
+    /// Takes `count` more bytes behind those in use into use and gives them, to be written; `None`,
+    /// and nothing done, if they do not fit.
+    pub fn extend(&mut self, count: usize) -> Option<&mut [u8]> {
+        let end = self.end.checked_add(count)?;
+        let new = self.buffer.get_mut(self.end..end)?;
+        self.end = end;
+        Some(new)
+    }
+
+    /// A new block of the same pool.
+    #[must_use]
+    pub fn sibling(&self) -> Self {
+        Pool {
+            shared: Arc::clone(&self.home),
+        }
+        .take()
+    }
+
     /// How many bytes lie behind those in use.
     pub fn spare(&self) -> usize {
         self.buffer.len().saturating_sub(self.end)

@@ -1,0 +1,176 @@
+//! What a server's owner is asked while somebody logs in, and what it may say.
+
+use std::fmt;
+
+use crate::algorithm::KeyAlgorithm;
+use crate::key::PublicKey;
+use crate::provider::Verified;
+use crate::secret::Secret;
+use crate::wire::Reader;
+
+use super::super::{Method, QuestionId};
+
+/// A question about a login. At most one is open at any time.
+#[derive(Debug)]
+pub struct ServerQuestion {
+    /// Names the question.
+    pub id: QuestionId,
+    /// The user name as the client sent it: no NUL, at most [`crate::limits::TEXT`] bytes, and not
+    /// fit for a log or a terminal without [`crate::printable::Printable`]. The same in every
+    /// question of a login.
+    pub user: String,
+    /// What the client claims.
+    pub claim: Claim,
+}
+
+/// What a client claims, and with it what is asked.
+///
+/// For a user that does not exist, do the same work as for one that does (look the key up, check
+/// the password against a fixed hash, ask the same questions) and refuse.
+#[non_exhaustive]
+pub enum Claim {
+    /// Nothing. Only asked where [`ServerLogin::anonymous`](super::ServerLogin::anonymous) is set.
+    /// Answer with [`ServerAuth::answer_login`](super::ServerAuth::answer_login).
+    Nothing,
+    /// It has this key, which is not proved: may the key log in? Nothing may be remembered of the
+    /// answer (CVE-2024-45337). Answer with
+    /// [`ServerAuth::answer_key`](super::ServerAuth::answer_key).
+    Key(PresentedKey),
+    /// It has proved in this very request to have the key, which was found good a moment ago.
+    /// Answer with [`ServerAuth::answer_login`](super::ServerAuth::answer_login).
+    ProvedKey {
+        /// The key.
+        key: PresentedKey,
+        /// What a security key reported.
+        verified: Verified,
+    },
+    /// It knows the password; never empty. Answer with
+    /// [`ServerAuth::answer_login`](super::ServerAuth::answer_login).
+    Password(Secret<String>),
+    /// It will answer questions: which? Comes again for another round of the same dialog only
+    /// through [`Claim::Answers`]; when it comes anew, an earlier dialog was left. Answer with
+    /// [`ServerAuth::answer_prompts`](super::ServerAuth::answer_prompts) or, to refuse,
+    /// [`ServerAuth::answer_login`](super::ServerAuth::answer_login).
+    Dialog,
+    /// These are its answers, as many as there were prompts. Answer as [`Claim::Dialog`].
+    Answers(Vec<Secret<String>>),
+}
+
+impl fmt::Debug for Claim {
+    /// The kind of claim and the key, never a password or an answer.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("Nothing"),
+            Self::Key(key) => f.debug_tuple("Key").field(key).finish(),
+            Self::ProvedKey { key, verified } => f
+                .debug_struct("ProvedKey")
+                .field("key", key)
+                .field("verified", verified)
+                .finish(),
+            Self::Password(_) => f.write_str("Password"),
+            Self::Dialog => f.write_str("Dialog"),
+            Self::Answers(answers) => write!(f, "Answers({})", answers.len()),
+        }
+    }
+}
+
+/// A key that a client showed, of an algorithm that this server takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PresentedKey {
+    /// The algorithm of the request.
+    pub algorithm: KeyAlgorithm,
+    /// What the client showed, as received: the key, or the certificate that it comes in.
+    pub blob: Vec<u8>,
+    /// The key that signs: the client's own, also where it came in a certificate.
+    pub key: PublicKey,
+}
+
+impl PresentedKey {
+    /// Parses the blob of a request strictly, as the algorithm wants it.
+    pub(super) fn parse(algorithm: KeyAlgorithm, blob: &[u8]) -> Option<Self> {
+        if Reader::new(blob).string().ok()? != algorithm.blob_type().as_bytes() {
+            return None;
+        }
+        let key = PublicKey::from_blob(blob).ok()?;
+        Some(Self {
+            algorithm,
+            blob: blob.to_vec(),
+            key,
+        })
+    }
+}
+
+/// Whether a key may log in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyVerdict {
+    /// It may, once it has signed, under these rules if it is on a security key.
+    Authorised(SecurityKeyRules),
+    /// It may not.
+    Refused,
+}
+
+/// What a signature by a security key must report (OpenSSH's `no-touch-required` and
+/// `verify-required`). Other keys are not concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SecurityKeyRules {
+    /// Somebody touched the key.
+    pub touch_required: bool,
+    /// Somebody proved to the key to be its owner.
+    pub verify_required: bool,
+}
+
+impl SecurityKeyRules {
+    /// OpenSSH's rule for a line without options: a touch, and no more.
+    pub const STANDARD: Self = Self {
+        touch_required: true,
+        verify_required: false,
+    };
+
+    /// Whether a good signature is good enough.
+    pub(super) fn are_met(self, algorithm: KeyAlgorithm, verified: Verified) -> bool {
+        let is_security_key = algorithm.name().starts_with("sk-");
+        match verified.security_key {
+            Some(used) => {
+                is_security_key
+                    && (used.user_present || !self.touch_required)
+                    && (used.user_verified || !self.verify_required)
+            }
+            None => !is_security_key,
+        }
+    }
+}
+
+/// What becomes of a login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LoginVerdict {
+    /// It has succeeded.
+    Accept,
+    /// That was good; one of these methods must follow. Methods that the server does not offer are
+    /// left out; with none left this is [`LoginVerdict::Reject`].
+    Partial {
+        /// What can go on, in the order in which the client is told.
+        remaining: Vec<Method>,
+    },
+    /// It was not good.
+    Reject,
+}
+
+/// A question for the person who logs in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerPrompt {
+    /// Its text, at most [`crate::limits::KBDINT_TEXT`] bytes.
+    pub text: String,
+    /// Whether what is typed may be seen.
+    pub echo: bool,
+}
+
+/// One round of questions.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ServerPrompts {
+    /// A heading; may be empty; at most [`crate::limits::KBDINT_TEXT`] bytes.
+    pub name: String,
+    /// Instructions; may be empty; at most [`crate::limits::KBDINT_TEXT`] bytes.
+    pub instruction: String,
+    /// At most [`crate::limits::KBDINT_PROMPTS`].
+    pub prompts: Vec<ServerPrompt>,
+}
