@@ -23,6 +23,8 @@ pub mod client;
 pub mod server;
 
 #[cfg(test)]
+mod fake;
+#[cfg(test)]
 mod pair_tests;
 
 /// The service that carries a login (RFC 4252 section 3).
