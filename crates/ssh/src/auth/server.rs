@@ -46,7 +46,8 @@ pub use question::{
 /// How a server lets people log in. The same for every user.
 #[derive(Debug, Clone)]
 pub struct ServerLogin {
-    /// The methods offered, in the order in which clients are told.
+    /// The methods that a login can begin with, in the order in which clients are told. Others may
+    /// come into play after a partial success.
     pub methods: Vec<Method>,
     /// Text for whoever tries to log in, sent before the first answer; lines end with CR LF. At
     /// most [`limits::BANNER_BYTES`] bytes, or it is not sent.
@@ -64,7 +65,8 @@ pub struct ServerAuth {
     host_key: Vec<u8>,
     delay_secret: DelaySecret,
     verifier: Arc<dyn Verifier>,
-    /// The methods that can go on now: those offered or, after a partial success, those left.
+    /// The methods that can go on now: those offered at first or, after a partial success, those
+    /// that the owner named.
     methods: Vec<Method>,
     /// Who logs in; set by the first request and never changed.
     user: Option<String>,
@@ -260,19 +262,16 @@ impl ServerAuth {
                 }
                 return Ok(());
             }
-            LoginVerdict::Partial { mut remaining } => {
-                remaining.retain(|method| self.login.methods.contains(method));
-                if remaining.is_empty() {
-                    self.refuse(asking.since, now);
-                } else {
-                    self.methods = remaining;
-                    out.push(self.failure(true));
-                }
+            LoginVerdict::Partial { remaining } if !remaining.is_empty() => {
+                self.methods = remaining;
+                out.push(self.failure(true));
             }
             LoginVerdict::Reject if matches!(asking.about, About::Nothing) => {
                 out.push(self.failure(false));
             }
-            LoginVerdict::Reject => self.refuse(asking.since, now),
+            LoginVerdict::Partial { .. } | LoginVerdict::Reject => {
+                self.refuse(asking.since, now);
+            }
         }
         Ok(self.drain(now, out)?)
     }
