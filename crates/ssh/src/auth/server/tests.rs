@@ -10,6 +10,7 @@ use crate::auth::fake::{
     query, request, sent, service, signed, unsigned, unsigned_bound,
 };
 use crate::provider::{SecurityKeyUse, Verified};
+use crate::wire::Write;
 
 mod dialog;
 mod key;
@@ -244,6 +245,39 @@ fn none_and_empty_password() {
         .unwrap();
     assert_eq!(sent(&mut bench.out), [vec![52]]);
     assert!(bench.server.has_succeeded());
+}
+
+#[test]
+fn none_is_not_asked_about_once_something_was_proved() {
+    let mut login = open_login();
+    login.anonymous = true;
+    let mut bench = Bench::new(login);
+    bench.take(&password_request("anna", b"right")).unwrap();
+    let remaining = vec![Method::PublicKey];
+    bench.login(LoginVerdict::Partial { remaining }).unwrap();
+    bench.take(&request("anna", "none")).unwrap();
+    assert!(bench.server.poll_question().is_none());
+    let partial = failure("publickey", true);
+    assert_eq!(sent(&mut bench.out), [partial, failure("publickey", false)]);
+}
+
+#[test]
+fn after_a_broken_rule_nobody_logs_in() {
+    for (state, mut bench) in every_state() {
+        let question = bench.server.poll_question();
+        assert_eq!(code(bench.take(&[52])), Some(D2));
+        assert!(bench.take(&request("anna", "none")).is_err(), "{state}");
+        assert!(bench.server.poll_question().is_none());
+        assert_eq!(bench.server.next_deadline(), None);
+        if let Some(question) = question {
+            let (now, out) = (bench.now, &mut bench.out);
+            let accepted = bench
+                .server
+                .answer_login(question.id, LoginVerdict::Accept, now, out);
+            assert_eq!(accepted, Err(AnswerError::NotOpen));
+        }
+        assert!(!bench.server.has_succeeded());
+    }
 }
 
 #[test]

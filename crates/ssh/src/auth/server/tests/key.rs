@@ -1,6 +1,7 @@
 //! Keys and signatures.
 
 use super::*;
+use crate::provider::aws_lc;
 
 #[test]
 fn a_key_may_log_in_once_it_has_signed() {
@@ -175,6 +176,42 @@ fn sig_replay_hostbound_wrong_key_d2() {
         .unwrap();
     bench.key(AUTHORISED).unwrap();
     assert!(matches!(bench.question().claim, Claim::ProvedKey { .. }));
+}
+
+#[test]
+fn real_signatures_are_checked() {
+    let signer = aws_lc::sign::ed25519(&[7; 32]).unwrap();
+    let algorithm = KeyAlgorithm::Ed25519;
+    let key = signer.public_key().blob();
+    for (request, is_flipped) in [
+        (unsigned("anna", algorithm, key), false),
+        (unsigned("anna", algorithm, key), true),
+        (unsigned_bound("anna", algorithm, key, HOST_KEY), false),
+        (unsigned_bound("anna", algorithm, key, HOST_KEY), true),
+    ] {
+        let mut bench = Bench::open();
+        let verifier = aws_lc::provider().verifier;
+        let secret = fake::delay_secret(1);
+        bench.server = ServerAuth::new(open_login(), SESSION, HOST_KEY, secret, verifier);
+        bench.take(&service(5, "ssh-userauth")).unwrap();
+        sent(&mut bench.out);
+        let mut data = Vec::new();
+        data.put_string(SESSION);
+        data.put_bytes(&request);
+        let mut signature = signer.sign(algorithm.signature(), &data).unwrap();
+        if is_flipped {
+            *signature.last_mut().unwrap() ^= 1;
+        }
+        let mut payload = request;
+        payload.put_string(&signature);
+        bench.take(&payload).unwrap();
+        bench.key(AUTHORISED).unwrap();
+        if is_flipped {
+            bench.expect_refusal();
+        } else {
+            assert!(matches!(bench.question().claim, Claim::ProvedKey { .. }));
+        }
+    }
 }
 
 #[test]
