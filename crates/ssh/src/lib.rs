@@ -19,12 +19,26 @@
 
 pub mod algorithm;
 pub mod auth;
+pub mod block;
+pub mod channel;
+pub mod connection;
 pub mod error;
+pub mod event;
+pub mod flow;
+pub mod forward;
+pub mod kex;
 pub mod key;
 pub mod limits;
 pub mod message;
+pub mod negotiate;
+pub mod packet;
 pub mod printable;
 pub mod provider;
+mod schedule;
 pub mod secret;
 pub mod ssh_agent;
+pub mod version;
 pub mod wire;
+
+pub use connection::Connection;
+pub use event::Event;

@@ -1,2 +1,6 @@
-//! Tunnels.
+//! Tunnels, both ends: what carries them, how they log in, and how they come back.
 #![forbid(unsafe_code)]
+
+pub mod budget;
+pub mod copy;
+pub mod transport;

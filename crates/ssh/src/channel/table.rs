@@ -1,0 +1,741 @@
+//! The channels of one connection: what the peer's messages do to them, and what they send next.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::open::{self, Confirmation, Open};
+use super::request::{self, ChannelRequest, Request};
+use super::{Channel, ChannelId, ChannelKind, Ending, Half, OpenFailure, Phase};
+use crate::block::{Block, Pool};
+use crate::error::Violation;
+use crate::event::{Event, Events};
+use crate::flow::SendWindow;
+use crate::limits;
+use crate::message;
+use crate::schedule::Schedule;
+use crate::wire::{Reader, Write};
+
+/// What may be had at most.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caps {
+    pub(crate) channels: usize,
+    /// Largest window towards this peer.
+    pub(crate) window: u32,
+}
+
+/// What a channel sends next.
+pub(crate) enum Next {
+    /// Data, in a block whose range begins behind its headroom.
+    Data {
+        remote: u32,
+        block: Block,
+        channel: ChannelId,
+    },
+    /// A small message.
+    Message(Vec<u8>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Channels {
+    caps: Caps,
+    map: HashMap<u32, Channel>,
+    next: u32,
+    /// Channels that either side has asked for and the other has not answered.
+    half_open: usize,
+    sessions: usize,
+    refuses_sessions: bool,
+    schedule: Schedule,
+    /// Channels that owe a window adjust.
+    adjusts: VecDeque<u32>,
+    allowance: u64,
+    promised: u64,
+    stray: u32,
+}
+
+impl Channels {
+    pub(crate) fn new(caps: Caps) -> Self {
+        Self {
+            caps,
+            map: HashMap::new(),
+            next: 0,
+            half_open: 0,
+            sessions: 0,
+            refuses_sessions: false,
+            schedule: Schedule::default(),
+            adjusts: VecDeque::new(),
+            allowance: 0,
+            promised: 0,
+            stray: 0,
+        }
+    }
+
+    pub(crate) const fn set_allowance(&mut self, bytes: u64) {
+        self.allowance = bytes;
+    }
+
+    pub(crate) const fn promised(&self) -> u64 {
+        self.promised
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    pub(crate) const fn refuse_sessions(&mut self) {
+        self.refuses_sessions = true;
+    }
+
+    /// Asks the peer for a channel. The message is the caller's to queue.
+    pub(crate) fn open(
+        &mut self,
+        kind: &ChannelKind,
+        window: u32,
+    ) -> Result<(ChannelId, Vec<u8>), OpenFailure> {
+        let is_full =
+            self.map.len() >= self.caps.channels || self.half_open >= limits::OPENS_PENDING;
+        if is_full || !self.fits(window) {
+            return Err(OpenFailure::ResourceShortage);
+        }
+        let is_session = matches!(kind, ChannelKind::Session);
+        let local = self.insert(Channel::new(
+            Phase::Opening,
+            is_session,
+            0,
+            window,
+            SendWindow::new(0, 0),
+        ));
+        Ok((ChannelId(local), open::open(kind, local, window)))
+    }
+
+    /// CHANNEL_OPEN came. Either an event asks the owner, or the answer is a refusal to be queued.
+    pub(crate) fn asked(
+        &mut self,
+        payload: &[u8],
+        may: impl FnOnce(&ChannelKind) -> bool,
+        events: &mut Events,
+    ) -> Result<Option<Vec<u8>>, Violation> {
+        let Open {
+            remote,
+            window,
+            packet,
+            kind,
+        } = Open::parse(payload)?;
+        let refuse = |failure, text| Ok(Some(open::failure(remote, failure, text)));
+        let Some(kind) = kind else {
+            return refuse(OpenFailure::UnknownType, "unknown channel type or address");
+        };
+        if !may(&kind) {
+            return refuse(OpenFailure::Prohibited, "not allowed here");
+        }
+        if packet < limits::CHANNEL_PACKET_MIN {
+            return refuse(
+                OpenFailure::ResourceShortage,
+                "maximum packet size is too small",
+            );
+        }
+        let is_session = kind == ChannelKind::Session;
+        if is_session && self.refuses_sessions {
+            return Err(Violation::protocol("session after no-more-sessions"));
+        }
+        if is_session && self.sessions >= limits::SESSIONS {
+            return refuse(OpenFailure::Prohibited, "too many sessions");
+        }
+        if self.map.len() >= self.caps.channels || self.half_open >= limits::OPENS_PENDING {
+            return refuse(OpenFailure::ResourceShortage, "too many channels");
+        }
+        let send = SendWindow::new(window, packet);
+        let local = self.insert(Channel::new(Phase::Asked, is_session, remote, 0, send));
+        events.push(Event::ChannelAsked {
+            channel: ChannelId(local),
+            kind,
+        });
+        Ok(None)
+    }
+
+    /// The owner accepts a channel that the peer asked for.
+    pub(crate) fn accept(&mut self, channel: ChannelId, window: u32) -> Option<Vec<u8>> {
+        let fits = self.fits(window);
+        let asked = self
+            .map
+            .get_mut(&channel.0)
+            .filter(|asked| asked.phase == Phase::Asked)?;
+        let remote = asked.remote;
+        if !fits {
+            self.remove(channel.0);
+            return Some(open::failure(
+                remote,
+                OpenFailure::ResourceShortage,
+                "no window is left",
+            ));
+        }
+        asked.phase = Phase::Open;
+        asked.receive = crate::flow::ReceiveWindow::new(window);
+        self.promised = self.promised.saturating_add(window.into());
+        self.half_open = self.half_open.saturating_sub(1);
+        self.check();
+        Some(open::confirmation(remote, channel.0, window))
+    }
+
+    /// The owner refuses a channel that the peer asked for.
+    pub(crate) fn refuse(
+        &mut self,
+        channel: ChannelId,
+        failure: OpenFailure,
+        text: &str,
+    ) -> Option<Vec<u8>> {
+        let asked = self
+            .map
+            .get(&channel.0)
+            .filter(|asked| asked.phase == Phase::Asked)?;
+        let answer = open::failure(asked.remote, failure, text);
+        self.remove(channel.0);
+        Some(answer)
+    }
+
+    pub(crate) fn confirmed(
+        &mut self,
+        payload: &[u8],
+        events: &mut Events,
+    ) -> Result<(), Violation> {
+        let Confirmation {
+            local,
+            remote,
+            window,
+            packet,
+        } = Confirmation::parse(payload)?;
+        let channel = self.map.get_mut(&local);
+        let channel = channel.ok_or(Violation::protocol(
+            "confirmation of a channel that is not opening",
+        ))?;
+        let was = channel.phase;
+        if !matches!(was, Phase::Opening | Phase::Abandoned) {
+            return Err(Violation::protocol(
+                "confirmation of a channel that is not opening",
+            ));
+        }
+        if packet < limits::CHANNEL_PACKET_MIN {
+            return Err(Violation::protocol("maximum packet size is too small"));
+        }
+        channel.phase = Phase::Open;
+        channel.remote = remote;
+        channel.send = SendWindow::new(window, packet);
+        self.half_open = self.half_open.saturating_sub(1);
+        if was == Phase::Abandoned {
+            self.reset(ChannelId(local));
+        } else {
+            events.push(Event::ChannelOpened {
+                channel: ChannelId(local),
+            });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn failed(&mut self, payload: &[u8], events: &mut Events) -> Result<(), Violation> {
+        let (local, failure, text) = open::parse_failure(payload)?;
+        match self.map.get(&local).map(|channel| channel.phase) {
+            Some(Phase::Opening) => {
+                events.push(Event::ChannelRefused {
+                    channel: ChannelId(local),
+                    failure,
+                    text,
+                });
+            }
+            Some(Phase::Abandoned) => {}
+            Some(Phase::Asked | Phase::Open) | None => {
+                return Err(Violation::protocol(
+                    "refusal of a channel that is not opening",
+                ));
+            }
+        }
+        self.remove(local);
+        Ok(())
+    }
+
+    /// CHANNEL_DATA came, in a block whose range is the payload. Gives the block back unless kept.
+    pub(crate) fn data(
+        &mut self,
+        mut block: Block,
+        events: &mut Events,
+    ) -> Result<Option<Block>, Violation> {
+        let mut reader = Reader::new(block.as_slice());
+        reader.byte()?;
+        let local = reader.uint32()?;
+        let bytes = reader.string()?.len();
+        reader.finish()?;
+        let channel = self.receiving(local)?;
+        if bytes > usize::try_from(limits::CHANNEL_PACKET).unwrap_or(usize::MAX) {
+            return Err(Violation::protocol(
+                "channel data is over the maximum packet size",
+            ));
+        }
+        if bytes == 0 {
+            channel.empty_data = channel.empty_data.saturating_add(1);
+            if channel.empty_data > limits::EMPTY_DATA {
+                return Err(Violation::protocol("too much empty channel data"));
+            }
+            return Ok(Some(block));
+        }
+        channel.empty_data = 0;
+        channel.receive.data(bytes)?;
+        if channel.ours == Half::Closed {
+            // We have closed; what was in flight has nowhere to go and is not refilled.
+            return Ok(Some(block));
+        }
+        block.advance(9);
+        let given_back = channel.keep(block);
+        if !channel.readable {
+            channel.readable = true;
+            events.push(Event::Readable {
+                channel: ChannelId(local),
+            });
+        }
+        Ok(given_back)
+    }
+
+    /// CHANNEL_EXTENDED_DATA came. Nobody here reads it: it counts, is dropped and credited.
+    pub(crate) fn extended_data(&mut self, payload: &[u8], now: Instant) -> Result<(), Violation> {
+        let mut reader = Reader::new(payload);
+        reader.byte()?;
+        let local = reader.uint32()?;
+        reader.uint32()?;
+        let bytes = reader.string()?.len();
+        reader.finish()?;
+        self.receiving(local)?.receive.data(bytes)?;
+        self.credit(local, bytes, now);
+        Ok(())
+    }
+
+    /// The channel, if the peer may send data on it now.
+    fn receiving(&mut self, local: u32) -> Result<&mut Channel, Violation> {
+        let channel = self
+            .map
+            .get_mut(&local)
+            .filter(|channel| channel.phase == Phase::Open);
+        let channel = channel.ok_or(Violation::protocol("data for a channel that is not open"))?;
+        if channel.theirs != Half::Open {
+            return Err(Violation::protocol("data after EOF"));
+        }
+        Ok(channel)
+    }
+
+    pub(crate) fn window_adjusted(&mut self, payload: &[u8]) -> Result<(), Violation> {
+        let mut reader = Reader::new(payload);
+        reader.byte()?;
+        let (local, bytes) = (reader.uint32()?, reader.uint32()?);
+        reader.finish()?;
+        match self
+            .map
+            .get_mut(&local)
+            .filter(|channel| channel.phase == Phase::Open)
+        {
+            Some(channel) => channel.send.adjust(bytes)?,
+            None => return self.count_stray(local),
+        }
+        self.wake(local);
+        Ok(())
+    }
+
+    pub(crate) fn ended(&mut self, payload: &[u8], events: &mut Events) -> Result<(), Violation> {
+        let local = parse_channel(payload)?;
+        let channel = self.receiving(local)?;
+        let was = channel.promised();
+        channel.theirs = Half::Ended;
+        self.released(local, was);
+        events.push(Event::Ended {
+            channel: ChannelId(local),
+        });
+        self.wake(local);
+        Ok(())
+    }
+
+    pub(crate) fn closed(&mut self, payload: &[u8], events: &mut Events) -> Result<(), Violation> {
+        let local = parse_channel(payload)?;
+        let channel = self
+            .map
+            .get_mut(&local)
+            .filter(|channel| channel.phase == Phase::Open);
+        let channel = channel.ok_or(Violation::protocol("CLOSE for a channel that is not open"))?;
+        if channel.theirs == Half::Closed {
+            return Err(Violation::protocol("CLOSE twice"));
+        }
+        let was_cut = channel.theirs == Half::Open && channel.ours != Half::Closed;
+        let was = channel.promised();
+        channel.theirs = Half::Closed;
+        // The peer takes nothing more; CLOSE is answered with CLOSE (RFC 4254 section 5.3).
+        channel.discard_queue();
+        channel.ending = Ending::Reset;
+        self.released(local, was);
+        events.push(Event::Closed {
+            channel: ChannelId(local),
+            was_cut,
+        });
+        self.wake(local);
+        self.forget_if_over(local);
+        Ok(())
+    }
+
+    /// CHANNEL_REQUEST came: tells the owner, or gives the answer at once.
+    pub(crate) fn requested(
+        &mut self,
+        payload: &[u8],
+        events: &mut Events,
+    ) -> Result<Option<Vec<u8>>, Violation> {
+        let Request {
+            local,
+            want_reply,
+            request,
+            is_environment,
+        } = Request::parse(payload)?;
+        let channel = self
+            .map
+            .get_mut(&local)
+            .filter(|channel| channel.phase == Phase::Open);
+        let channel =
+            channel.ok_or(Violation::protocol("request on a channel that is not open"))?;
+        if is_environment {
+            channel.requests.environment = channel.requests.environment.saturating_add(1);
+            if channel.requests.environment > limits::ENVIRONMENT_REQUESTS {
+                return Err(Violation::protocol("too many environment requests"));
+            }
+        }
+        let known = request.filter(|_| channel.is_session);
+        if want_reply
+            && !channel
+                .requests
+                .push(if known.is_some() { None } else { Some(false) })
+        {
+            return Err(Violation::protocol(
+                "too many channel requests wait for an answer",
+            ));
+        }
+        if let Some(request) = known {
+            events.push(Event::ChannelRequest {
+                channel: ChannelId(local),
+                request,
+                want_reply,
+            });
+        }
+        Ok(self.next_answer(local))
+    }
+
+    /// The owner answers the oldest unanswered request of a channel.
+    pub(crate) fn answer_request(&mut self, channel: ChannelId, good: bool) {
+        if let Some(channel) = self.map.get_mut(&channel.0) {
+            channel.requests.answer(good);
+        }
+    }
+
+    /// The next reply to a channel request whose turn it is.
+    pub(crate) fn next_answer(&mut self, local: u32) -> Option<Vec<u8>> {
+        let channel = self
+            .map
+            .get_mut(&local)
+            .filter(|channel| channel.ours != Half::Closed)?;
+        let good = channel.requests.next()?;
+        let mut answer = vec![if good {
+            message::CHANNEL_SUCCESS
+        } else {
+            message::CHANNEL_FAILURE
+        }];
+        answer.put_uint32(channel.remote);
+        Some(answer)
+    }
+
+    /// CHANNEL_SUCCESS or CHANNEL_FAILURE came.
+    pub(crate) fn answered(
+        &mut self,
+        payload: &[u8],
+        good: bool,
+        events: &mut Events,
+    ) -> Result<(), Violation> {
+        let local = parse_channel(payload)?;
+        let Some(channel) = self
+            .map
+            .get_mut(&local)
+            .filter(|channel| channel.requests.ours > 0)
+        else {
+            return self.count_stray(local);
+        };
+        channel.requests.ours = channel.requests.ours.saturating_sub(1);
+        events.push(Event::ChannelAnswer {
+            channel: ChannelId(local),
+            good,
+        });
+        Ok(())
+    }
+
+    /// Our request on a channel.
+    pub(crate) fn request(
+        &mut self,
+        channel: ChannelId,
+        request: &ChannelRequest,
+        want_reply: bool,
+    ) -> Option<Vec<u8>> {
+        let channel = self.map.get_mut(&channel.0);
+        let channel = channel
+            .filter(|channel| channel.phase == Phase::Open && channel.ours != Half::Closed)?;
+        if want_reply {
+            channel.requests.ours = channel.requests.ours.saturating_add(1);
+        }
+        Some(request::build(channel.remote, want_reply, request))
+    }
+
+    pub(crate) fn take_chunk(&mut self, channel: ChannelId) -> Option<Block> {
+        self.map.get_mut(&channel.0)?.take_chunk()
+    }
+
+    /// The application has taken bytes.
+    pub(crate) fn consumed(&mut self, channel: ChannelId, bytes: usize, now: Instant) {
+        self.credit(channel.0, bytes, now);
+        self.forget_if_over(channel.0);
+    }
+
+    fn credit(&mut self, local: u32, bytes: usize, now: Instant) {
+        let Some(channel) = self.map.get_mut(&local) else {
+            return;
+        };
+        let was = channel.promised();
+        channel.receive.consumed(bytes, now);
+        if channel.theirs == Half::Open && channel.receive.wants_adjust() && !channel.adjusts {
+            channel.adjusts = true;
+            self.adjusts.push_back(local);
+        }
+        self.released(local, was);
+    }
+
+    /// A window that holds its sender back gets larger, if the allowance has room. Says how much
+    /// room is missing, if it is.
+    pub(crate) fn grow(
+        &mut self,
+        channel: ChannelId,
+        now: Instant,
+        round_trip: Duration,
+    ) -> Option<u64> {
+        let free = self.allowance.saturating_sub(self.promised);
+        let most = self.caps.window;
+        let channel_id = channel.0;
+        let channel = self
+            .map
+            .get_mut(&channel_id)
+            .filter(|channel| channel.theirs == Half::Open)?;
+        let wanted = channel.receive.wants_growth(now, round_trip, most)?;
+        if u64::from(wanted) > free {
+            return Some(u64::from(wanted).saturating_sub(free));
+        }
+        channel.receive.grow(wanted);
+        self.promised = self.promised.saturating_add(wanted.into());
+        if channel.receive.wants_adjust() && !channel.adjusts {
+            channel.adjusts = true;
+            self.adjusts.push_back(channel_id);
+        }
+        self.check();
+        None
+    }
+
+    pub(crate) fn is_limiting(&self, channel: ChannelId) -> bool {
+        self.map
+            .get(&channel.0)
+            .is_some_and(|channel| channel.receive.is_limiting())
+    }
+
+    /// Queues data: the range of a block, which begins at or after [`crate::block::HEADROOM`].
+    pub(crate) fn write(&mut self, channel: ChannelId, block: Block) {
+        if let Some(found) = self.map.get_mut(&channel.0)
+            && found.ending == Ending::None
+            && !block.is_empty()
+        {
+            found.write(block);
+        }
+        self.wake(channel.0);
+    }
+
+    /// What waits to be sent on a channel, in bytes.
+    pub(crate) fn queued(&self, channel: ChannelId) -> usize {
+        self.map.get(&channel.0).map_or(0, Channel::queued)
+    }
+
+    /// EOF after what is queued.
+    pub(crate) fn finish(&mut self, channel: ChannelId) {
+        if let Some(found) = self.map.get_mut(&channel.0)
+            && found.ending == Ending::None
+        {
+            found.ending = Ending::Finish;
+        }
+        self.wake(channel.0);
+    }
+
+    /// Ends both halves at once; what waits is lost. A channel that the peer has not answered yet
+    /// is closed as soon as it does.
+    pub(crate) fn reset(&mut self, channel: ChannelId) {
+        let Some(found) = self.map.get_mut(&channel.0) else {
+            return;
+        };
+        match found.phase {
+            Phase::Opening => found.phase = Phase::Abandoned,
+            Phase::Abandoned | Phase::Asked => {}
+            Phase::Open => {
+                let was = found.promised();
+                found.ending = Ending::Reset;
+                found.discard_queue();
+                let lost = found.discard_chunks();
+                found.receive.discard(lost);
+                self.released(channel.0, was);
+            }
+        }
+        self.wake(channel.0);
+        self.forget_if_over(channel.0);
+    }
+
+    /// The next window adjust that is owed.
+    pub(crate) fn next_adjust(&mut self) -> Option<[u8; 9]> {
+        loop {
+            let local = self.adjusts.pop_front()?;
+            let Some(channel) = self.map.get_mut(&local) else {
+                continue;
+            };
+            channel.adjusts = false;
+            if channel.theirs != Half::Open || channel.ours == Half::Closed {
+                continue;
+            }
+            let Some(bytes) = channel.receive.adjust() else {
+                continue;
+            };
+            let ([a, b, c, d], [e, f, g, h]) = (channel.remote.to_be_bytes(), bytes.to_be_bytes());
+            return Some([message::CHANNEL_WINDOW_ADJUST, a, b, c, d, e, f, g, h]);
+        }
+    }
+
+    /// What the channel whose turn it is sends next.
+    pub(crate) fn next(&mut self, pool: &Pool) -> Option<Next> {
+        loop {
+            let local = self.schedule.current()?;
+            let Some(channel) = self.map.get_mut(&local) else {
+                self.schedule.is_gone();
+                continue;
+            };
+            if !channel.can_send() {
+                self.schedule.is_empty_handed(&mut channel.turn);
+                continue;
+            }
+            let remote = channel.remote;
+            if channel.ending != Ending::Reset
+                && let Some(block) = channel.next_block(pool)
+            {
+                self.schedule.sent(&mut channel.turn, block.len());
+                return Some(Next::Data {
+                    remote,
+                    block,
+                    channel: ChannelId(local),
+                });
+            }
+            self.schedule.sent(&mut channel.turn, 0);
+            let was = channel.promised();
+            let number = if channel.ending == Ending::Finish && channel.ours == Half::Open {
+                channel.ours = Half::Ended;
+                message::CHANNEL_EOF
+            } else {
+                channel.ours = Half::Closed;
+                message::CHANNEL_CLOSE
+            };
+            self.released(local, was);
+            self.forget_if_over(local);
+            let mut out = vec![number];
+            out.put_uint32(remote);
+            return Some(Next::Message(out));
+        }
+    }
+
+    /// Whether a channel has something to send that it may send.
+    pub(crate) fn can_send(&self) -> bool {
+        !self.schedule.is_empty() || !self.adjusts.is_empty()
+    }
+
+    fn fits(&self, window: u32) -> bool {
+        self.promised.saturating_add(window.into()) <= self.allowance
+    }
+
+    fn insert(&mut self, channel: Channel) -> u32 {
+        let local = self.next;
+        // 2^32 channels at 10,000 a second take five days; the connection is renewed long before.
+        self.next = self.next.wrapping_add(1);
+        self.half_open = self.half_open.saturating_add(1);
+        self.sessions = self
+            .sessions
+            .saturating_add(usize::from(channel.is_session));
+        self.promised = self.promised.saturating_add(channel.promised());
+        self.map.insert(local, channel);
+        self.check();
+        local
+    }
+
+    fn remove(&mut self, local: u32) {
+        if let Some(channel) = self.map.remove(&local) {
+            self.promised = self.promised.saturating_sub(channel.promised());
+            self.sessions = self
+                .sessions
+                .saturating_sub(usize::from(channel.is_session));
+            if channel.phase != Phase::Open {
+                self.half_open = self.half_open.saturating_sub(1);
+            }
+        }
+        self.check();
+    }
+
+    /// A channel that both sides have closed is forgotten once the application has taken all.
+    fn forget_if_over(&mut self, local: u32) {
+        if self
+            .map
+            .get(&local)
+            .is_some_and(|channel| channel.is_over() && channel.receive.buffered() == 0)
+        {
+            self.remove(local);
+        }
+    }
+
+    /// Something may have become sendable.
+    fn wake(&mut self, local: u32) {
+        let Self { map, schedule, .. } = self;
+        if let Some(channel) = map.get_mut(&local)
+            && channel.can_send()
+        {
+            schedule.wake(local, &mut channel.turn);
+        }
+    }
+
+    /// A channel's promise was `was` and may have become smaller.
+    fn released(&mut self, local: u32, was: u64) {
+        let now = self.map.get(&local).map_or(0, Channel::promised);
+        self.promised = self.promised.saturating_sub(was).saturating_add(now);
+        self.check();
+    }
+
+    /// A message for a channel that was closed lately crosses our CLOSE and is ignored; one for a
+    /// channel that never was is an error, and so are too many.
+    fn count_stray(&mut self, local: u32) -> Result<(), Violation> {
+        self.stray = self.stray.saturating_add(1);
+        let was_ours = local < self.next;
+        if !was_ours || self.stray > limits::STRAY_CHANNEL_MESSAGES {
+            return Err(Violation::protocol(
+                "message for a channel that is not open",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check(&self) {
+        debug_assert_eq!(
+            self.promised,
+            self.map.values().map(Channel::promised).sum::<u64>(),
+            "promised windows leak"
+        );
+    }
+}
+
+/// The channel of a message that holds nothing else.
+fn parse_channel(payload: &[u8]) -> Result<u32, Violation> {
+    let mut reader = Reader::new(payload);
+    reader.byte()?;
+    let local = reader.uint32()?;
+    reader.finish()?;
+    Ok(local)
+}

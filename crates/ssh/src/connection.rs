@@ -1,0 +1,385 @@
+//! A connection: version, keys, login and channels of one end, put together.
+//!
+//! The owner calls [`Connection::receive`] with what the socket gave, [`Connection::transmit`] for
+//! what it shall be given, [`Connection::handle_timeout`] at [`Connection::next_deadline`], and
+//! takes [`Connection::poll_event`] empty after each. Nothing here waits.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use zeroize::Zeroizing;
+
+use crate::auth::client::{ClientAuth, ClientLogin};
+use crate::auth::server::{DelaySecret, ServerAuth, ServerLogin};
+use crate::block::Pool;
+use crate::channel::table::{Caps, Channels};
+use crate::error::ConnectionError;
+use crate::event::{Event, Events};
+use crate::forward::GlobalRequests;
+use crate::kex::{HostKey, Kex, Negotiated, NonstrictChacha};
+use crate::limits;
+use crate::negotiate::{Preferences, Role};
+use crate::packet::{PacketReader, PacketWriter};
+use crate::provider::CryptoProvider;
+use crate::version::{Ident, IdentReader, Preamble};
+
+mod ask;
+mod ext_info;
+mod receive;
+mod timers;
+mod transmit;
+
+use timers::Timers;
+
+/// How a connection behaves, whichever end it is.
+#[derive(Debug, Clone)]
+pub struct TransportConfig {
+    /// The cryptography.
+    pub provider: Arc<CryptoProvider>,
+    /// Algorithms, best first.
+    pub preferences: Preferences,
+    /// Whether chacha20-poly1305 is taken from a peer without strict key exchange.
+    pub nonstrict_chacha: NonstrictChacha,
+    /// When keys are renewed.
+    pub rekey: RekeyLimits,
+    /// When a silent peer is asked for a sign of life, and how often before it counts as gone.
+    pub keep_alive: Option<KeepAlive>,
+    /// Channels at a time; at most [`limits::CHANNELS_HARD`].
+    pub channels: usize,
+    /// Where blocks come from. One pool serves all connections of a process.
+    pub pool: Pool,
+}
+
+impl TransportConfig {
+    /// The defaults of a client: no keep-alive.
+    pub fn client(provider: Arc<CryptoProvider>, pool: Pool) -> Self {
+        let preferences = Preferences::client(provider.has_fast_aes);
+        Self::new(provider, preferences, pool)
+    }
+
+    /// The defaults of a server: no keep-alive.
+    pub fn server(provider: Arc<CryptoProvider>, pool: Pool) -> Self {
+        let preferences = Preferences::server(provider.has_fast_aes);
+        Self::new(provider, preferences, pool)
+    }
+
+    fn new(provider: Arc<CryptoProvider>, preferences: Preferences, pool: Pool) -> Self {
+        Self {
+            provider,
+            preferences,
+            nonstrict_chacha: NonstrictChacha::Refused,
+            rekey: RekeyLimits::default(),
+            keep_alive: None,
+            channels: limits::CHANNELS,
+            pool,
+        }
+    }
+}
+
+/// When we renew keys. The cipher's own limit ([`limits::REKEY_BYTES_CHACHA`],
+/// [`limits::REKEY_BYTES_AES`]) holds in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RekeyLimits {
+    /// After so many bytes in one direction; at least [`limits::REKEY_BYTES_MIN`].
+    pub bytes: Option<u64>,
+    /// After that time; `None` for never.
+    pub age: Option<Duration>,
+}
+
+impl Default for RekeyLimits {
+    /// The cipher's limit in bytes, and an hour (RFC 4253 section 9).
+    fn default() -> Self {
+        Self {
+            bytes: None,
+            age: Some(limits::REKEY_AGE),
+        }
+    }
+}
+
+/// Asking a silent peer for a sign of life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// After so long without a byte from it.
+    pub interval: Duration,
+    /// It counts as gone after so many intervals without a byte.
+    pub misses: u32,
+}
+
+/// What a client needs besides.
+#[derive(Debug, Clone)]
+pub struct ClientConfig {
+    /// The transport.
+    pub transport: TransportConfig,
+    /// Who logs in, and how.
+    pub login: ClientLogin,
+}
+
+/// What a server needs besides. One serves all connections that begin with it; a connection keeps
+/// the one it began with.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// The transport. Its host key algorithms are narrowed to the keys below.
+    pub transport: TransportConfig,
+    /// The host keys, best first.
+    pub host_keys: Arc<[HostKey]>,
+    /// How clients may log in.
+    pub login: ServerLogin,
+    /// What the delay of failed logins is made from; one for the process.
+    pub delay_secret: DelaySecret,
+}
+
+/// How far a connection has come.
+enum Stage {
+    /// The peer's identification line.
+    Ident(IdentReader),
+    /// The first key exchange.
+    Kex,
+    /// Logging in.
+    Login(Auth),
+    /// Logged in: there are channels.
+    Running(Box<Running>),
+    /// Over.
+    Closed(ConnectionError),
+}
+
+/// What the login will need once there is a session id.
+enum Login {
+    Client(ClientLogin),
+    Server(ServerLogin, DelaySecret),
+}
+
+enum Auth {
+    Client(Box<ClientAuth>),
+    Server(Box<ServerAuth>),
+}
+
+/// What exists only after a login: nobody can have a channel before.
+struct Running {
+    channels: Channels,
+    requests: GlobalRequests,
+    /// Kept so that late requests of a client are ignored as RFC 4252 section 5.1 wants.
+    auth: Auth,
+}
+
+/// One end of an SSH connection.
+pub struct Connection {
+    role: Role,
+    stage: Stage,
+    /// Until there is a session id.
+    login: Option<Login>,
+    pool: Pool,
+    peer: Option<Ident>,
+    reader: PacketReader,
+    writer: PacketWriter,
+    kex: Kex,
+    ext_info: ext_info::State,
+    ours: ext_info::Ours,
+    /// The identification line, until it has left.
+    ident: Option<Vec<u8>>,
+    /// DISCONNECT, when this end has something to say at the end.
+    goodbye: Option<Vec<u8>>,
+    /// Small messages that wait, in order.
+    control: VecDeque<Zeroizing<Vec<u8>>>,
+    control_bytes: usize,
+    events: Events,
+    timers: Timers,
+    rekey: RekeyLimits,
+    channel_cap: usize,
+    round_trip: Option<Duration>,
+    allowance: u64,
+}
+
+impl Connection {
+    /// The end that dialled. The identification line and the first key exchange leave at once.
+    pub fn client(config: ClientConfig, now: Instant) -> Self {
+        let ClientConfig { transport, login } = config;
+        let ours = ext_info::Ours::Client;
+        Self::new(
+            Role::Client,
+            transport,
+            Arc::new([]),
+            Login::Client(login),
+            ours,
+            now,
+        )
+    }
+
+    /// The end that accepted.
+    pub fn server(config: &ServerConfig, now: Instant) -> Self {
+        let mut transport = config.transport.clone();
+        transport
+            .preferences
+            .host_key
+            .retain(|algorithm| crate::kex::has_host_key(&config.host_keys, *algorithm));
+        let login = Login::Server(config.login.clone(), config.delay_secret.clone());
+        let ours = ext_info::Ours::Server {
+            signature_algorithms: config.login.signature_algorithms.clone(),
+        };
+        Self::new(
+            Role::Server,
+            transport,
+            Arc::clone(&config.host_keys),
+            login,
+            ours,
+            now,
+        )
+    }
+
+    fn new(
+        role: Role,
+        transport: TransportConfig,
+        host_keys: Arc<[HostKey]>,
+        login: Login,
+        ours: ext_info::Ours,
+        now: Instant,
+    ) -> Self {
+        let preamble = match role {
+            Role::Client => Preamble::Allowed,
+            Role::Server => Preamble::Refused,
+        };
+        let mut rekey = transport.rekey;
+        rekey.bytes = rekey.bytes.map(|bytes| bytes.max(limits::REKEY_BYTES_MIN));
+        Self {
+            role,
+            stage: Stage::Ident(IdentReader::new(preamble)),
+            login: Some(login),
+            pool: transport.pool,
+            peer: None,
+            reader: PacketReader::new(),
+            writer: PacketWriter::new(Arc::clone(&transport.provider.random)),
+            kex: Kex::new(
+                role,
+                transport.provider,
+                transport.preferences,
+                host_keys,
+                transport.nonstrict_chacha,
+            ),
+            ext_info: ext_info::State::default(),
+            ours,
+            ident: Some([crate::version::OURS.as_bytes(), b"\r\n"].concat()),
+            goodbye: None,
+            control: VecDeque::new(),
+            control_bytes: 0,
+            events: Events::default(),
+            timers: Timers::new(now, transport.keep_alive),
+            rekey,
+            channel_cap: transport.channels.min(limits::CHANNELS_HARD),
+            round_trip: None,
+            allowance: 0,
+        }
+    }
+
+    /// The next event, oldest first.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop()
+    }
+
+    /// Why the connection is over, if it is.
+    pub const fn error(&self) -> Option<&ConnectionError> {
+        match &self.stage {
+            Stage::Closed(error) => Some(error),
+            Stage::Ident(_) | Stage::Kex | Stage::Login(_) | Stage::Running(_) => None,
+        }
+    }
+
+    /// The peer's identification, once it came.
+    pub const fn peer(&self) -> Option<&Ident> {
+        self.peer.as_ref()
+    }
+
+    /// What was negotiated last.
+    pub const fn negotiated(&self) -> Option<Negotiated> {
+        self.kex.negotiated()
+    }
+
+    /// The hash of the first key exchange, which names this connection (RFC 4253 section 7.2).
+    pub fn session_id(&self) -> Option<&[u8]> {
+        self.kex.session_id()
+    }
+
+    /// The time a keep-alive took last.
+    pub const fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
+    /// Windows promised to the peer and bytes that applications have not taken, together.
+    pub fn promised(&self) -> u64 {
+        self.running()
+            .map_or(0, |running| running.channels.promised())
+    }
+
+    /// Channels, half open ones included.
+    pub fn channels(&self) -> usize {
+        self.running().map_or(0, |running| running.channels.len())
+    }
+
+    /// Whether the owner should go on reading the socket. It should not while a question about the
+    /// host key is open, nor while [`limits::CONTROL_QUEUE_BYTES`] of replies wait for a peer that
+    /// does not take them.
+    pub fn wants_read(&self) -> bool {
+        self.error().is_none()
+            && !self.kex.awaits_verdict()
+            && self.control_bytes < limits::CONTROL_QUEUE_BYTES
+    }
+
+    fn running(&self) -> Option<&Running> {
+        match &self.stage {
+            Stage::Running(running) => Some(running),
+            Stage::Ident(_) | Stage::Kex | Stage::Login(_) | Stage::Closed(_) => None,
+        }
+    }
+
+    fn running_mut(&mut self) -> Option<&mut Running> {
+        match &mut self.stage {
+            Stage::Running(running) => Some(running),
+            Stage::Ident(_) | Stage::Kex | Stage::Login(_) | Stage::Closed(_) => None,
+        }
+    }
+
+    /// A table of channels for this peer.
+    fn new_channels(&self) -> Channels {
+        let is_own = self.peer.as_ref().is_some_and(Ident::is_own);
+        let mut channels = Channels::new(Caps {
+            channels: self.channel_cap,
+            window: if is_own {
+                limits::WINDOW_OWN
+            } else {
+                limits::WINDOW_STOCK
+            },
+        });
+        channels.set_allowance(self.allowance);
+        channels
+    }
+
+    fn push_control(&mut self, message: impl Into<Zeroizing<Vec<u8>>>) {
+        let message = message.into();
+        self.control_bytes = self.control_bytes.saturating_add(cost(&message));
+        self.control.push_back(message);
+    }
+}
+
+/// What a small message that waits costs: its bytes and what keeps them.
+fn cost(message: &[u8]) -> usize {
+    message.len().saturating_add(MESSAGE_OVERHEAD)
+}
+
+/// Memory of a small message besides its bytes, so that a flood of empty ones counts.
+const MESSAGE_OVERHEAD: usize = 48;
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let stage = match &self.stage {
+            Stage::Ident(_) => "identification",
+            Stage::Kex => "key exchange",
+            Stage::Login(_) => "login",
+            Stage::Running(_) => "running",
+            Stage::Closed(_) => "closed",
+        };
+        f.debug_struct("Connection")
+            .field("role", &self.role)
+            .field("stage", &stage)
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,329 @@
+//! What the owner asks for and answers.
+
+use std::time::Instant;
+
+use super::{Auth, Connection, Running, Stage};
+use crate::auth::server::{KeyVerdict, LoginVerdict, ServerPrompts};
+use crate::auth::{AnswerError, Outbox, QuestionId};
+use crate::block::Block;
+use crate::channel::{ChannelId, ChannelKind, ChannelRequest, OpenFailure};
+use crate::error::ConnectionError;
+use crate::event::Event;
+use crate::forward::{Forward, ForwardAnswer, RequestId};
+use crate::secret::Secret;
+
+impl Connection {
+    /// The host key of [`Event::HostKey`] is the host's.
+    pub fn trust_host(&mut self) {
+        self.kex.host_is_trusted();
+    }
+
+    /// The host key of [`Event::HostKey`] is not accepted: the connection ends.
+    pub fn refuse_host(&mut self) -> ConnectionError {
+        self.fail(ConnectionError::HostKeyRefused)
+    }
+
+    /// Ends the connection.
+    pub fn close(&mut self) -> ConnectionError {
+        self.fail(ConnectionError::Closed)
+    }
+
+    /// Client: the login is given up, since nothing is left to try.
+    pub fn give_up_login(&mut self, methods: crate::printable::Printable) -> ConnectionError {
+        self.fail(ConnectionError::LoginFailed { methods })
+    }
+
+    /// Answers a [`SignQuestion`](crate::auth::client::SignQuestion).
+    ///
+    /// # Errors
+    /// [`AnswerError::NotOpen`].
+    pub fn answer_signature(
+        &mut self,
+        id: QuestionId,
+        signature: Option<&[u8]>,
+    ) -> Result<(), AnswerError> {
+        let mut out = Outbox::new();
+        let result = match &mut self.stage {
+            Stage::Login(Auth::Client(client)) => client.answer_signature(id, signature, &mut out),
+            _ => Err(AnswerError::NotOpen),
+        };
+        self.after_login_step(out);
+        result
+    }
+
+    /// Answers [`ClientEvent::Password`](crate::auth::client::ClientEvent::Password).
+    ///
+    /// # Errors
+    /// [`AnswerError::NotOpen`] or [`AnswerError::Limit`].
+    pub fn answer_password(
+        &mut self,
+        id: QuestionId,
+        password: Option<Secret<String>>,
+    ) -> Result<(), AnswerError> {
+        let mut out = Outbox::new();
+        let result = match &mut self.stage {
+            Stage::Login(Auth::Client(client)) => client.answer_password(id, password, &mut out),
+            _ => Err(AnswerError::NotOpen),
+        };
+        self.after_login_step(out);
+        result
+    }
+
+    /// Answers [`ClientEvent::Prompts`](crate::auth::client::ClientEvent::Prompts).
+    ///
+    /// # Errors
+    /// [`AnswerError::NotOpen`], [`AnswerError::Count`] or [`AnswerError::Limit`].
+    pub fn answer_prompts(
+        &mut self,
+        id: QuestionId,
+        answers: Option<Vec<Secret<String>>>,
+    ) -> Result<(), AnswerError> {
+        let mut out = Outbox::new();
+        let result = match &mut self.stage {
+            Stage::Login(Auth::Client(client)) => client.answer_prompts(id, answers, &mut out),
+            _ => Err(AnswerError::NotOpen),
+        };
+        self.after_login_step(out);
+        result
+    }
+
+    /// Answers [`Claim::Key`](crate::auth::server::Claim::Key).
+    ///
+    /// # Errors
+    /// [`AnswerError::NotOpen`]; [`AnswerError::Peer`] when what the client had sent meanwhile ends
+    /// the connection.
+    pub fn answer_key(
+        &mut self,
+        id: QuestionId,
+        verdict: KeyVerdict,
+        now: Instant,
+    ) -> Result<(), AnswerError> {
+        self.admit(|server, out| server.answer_key(id, verdict, now, out))
+    }
+
+    /// Answers every other [`Claim`](crate::auth::server::Claim).
+    ///
+    /// # Errors
+    /// As [`answer_key`](Self::answer_key).
+    pub fn answer_login(
+        &mut self,
+        id: QuestionId,
+        verdict: LoginVerdict,
+        now: Instant,
+    ) -> Result<(), AnswerError> {
+        self.admit(|server, out| server.answer_login(id, verdict, now, out))
+    }
+
+    /// Answers [`Claim::Dialog`](crate::auth::server::Claim::Dialog) and
+    /// [`Claim::Answers`](crate::auth::server::Claim::Answers) with questions.
+    ///
+    /// # Errors
+    /// As [`answer_key`](Self::answer_key), and [`AnswerError::Limit`].
+    pub fn ask_prompts(
+        &mut self,
+        id: QuestionId,
+        prompts: &ServerPrompts,
+        now: Instant,
+    ) -> Result<(), AnswerError> {
+        self.admit(|server, out| server.answer_prompts(id, prompts, now, out))
+    }
+
+    fn admit(
+        &mut self,
+        answer: impl FnOnce(
+            &mut crate::auth::server::ServerAuth,
+            &mut Outbox,
+        ) -> Result<(), AnswerError>,
+    ) -> Result<(), AnswerError> {
+        let mut out = Outbox::new();
+        let result = match &mut self.stage {
+            Stage::Login(Auth::Server(server)) => answer(server, &mut out),
+            _ => Err(AnswerError::NotOpen),
+        };
+        self.after_login_step(out);
+        if let Err(AnswerError::Peer(violation)) = &result {
+            self.fail((*violation).into());
+        }
+        result
+    }
+
+    /// What windows may promise in all, in bytes. It may be lowered below what is promised; then
+    /// nothing more is until enough has been given back.
+    pub fn set_allowance(&mut self, bytes: u64) {
+        self.allowance = bytes;
+        if let Some(running) = self.running_mut() {
+            running.channels.set_allowance(bytes);
+        }
+    }
+
+    /// Asks the peer for a channel with a window of that many bytes, which the allowance must have
+    /// left. [`crate::flow::initial_window`] says what is sensible.
+    ///
+    /// # Errors
+    /// There is no room: channels, half-open channels or allowance are used up, or nobody is logged
+    /// in.
+    pub fn open_channel(
+        &mut self,
+        kind: &ChannelKind,
+        window: u32,
+    ) -> Result<ChannelId, OpenFailure> {
+        let running = self.running_mut().ok_or(OpenFailure::ResourceShortage)?;
+        let (channel, message) = running.channels.open(kind, window)?;
+        self.push_control(message);
+        Ok(channel)
+    }
+
+    /// Accepts a channel of [`Event::ChannelAsked`], with a window like that of
+    /// [`open_channel`](Self::open_channel). Says whether the channel is open now: without allowance
+    /// the peer is refused for lack of resources.
+    pub fn accept_channel(&mut self, channel: ChannelId, window: u32) -> bool {
+        let answer = self
+            .running_mut()
+            .and_then(|running| running.channels.accept(channel, window));
+        let is_open = answer.as_ref().and_then(|answer| answer.first())
+            == Some(&crate::message::CHANNEL_OPEN_CONFIRMATION);
+        if let Some(answer) = answer {
+            self.push_control(answer);
+        }
+        is_open
+    }
+
+    /// Refuses a channel of [`Event::ChannelAsked`]. The text is for the peer.
+    pub fn refuse_channel(&mut self, channel: ChannelId, failure: OpenFailure, text: &str) {
+        let answer = self
+            .running_mut()
+            .and_then(|running| running.channels.refuse(channel, failure, text));
+        if let Some(answer) = answer {
+            self.push_control(answer);
+        }
+    }
+
+    /// Bytes that arrived on a channel, as they came. They count against its window until
+    /// [`consumed`](Self::consumed).
+    pub fn take_chunk(&mut self, channel: ChannelId) -> Option<Block> {
+        self.running_mut()?.channels.take_chunk(channel)
+    }
+
+    /// The application has taken that many bytes of a channel: the peer may send as many more.
+    pub fn consumed(&mut self, channel: ChannelId, bytes: usize, now: Instant) {
+        let round_trip = self.round_trip;
+        let Some(Running { channels, .. }) = self.running_mut() else {
+            return;
+        };
+        let is_limiting = channels.is_limiting(channel);
+        channels.consumed(channel, bytes, now);
+        let missing = round_trip.and_then(|round_trip| channels.grow(channel, now, round_trip));
+        if let Some(bytes) = missing {
+            self.events.push(Event::WantsAllowance { bytes });
+        }
+        if is_limiting && self.timers.wants_round_trip(now) {
+            self.ask_alive(now);
+        }
+    }
+
+    /// Queues bytes for a channel: the range of a block, which must begin at or after
+    /// [`HEADROOM`](crate::block::HEADROOM) and leave [`TAILROOM`](crate::block::TAILROOM).
+    /// [`Event::Sealed`] tells when they have gone; the owner bounds what it queues by that.
+    /// A channel that is not open any more drops them.
+    pub fn write(&mut self, channel: ChannelId, block: Block) {
+        if let Some(running) = self.running_mut() {
+            running.channels.write(channel, block);
+        }
+    }
+
+    /// Bytes that wait to be sent on a channel.
+    pub fn queued(&self, channel: ChannelId) -> usize {
+        self.running()
+            .map_or(0, |running| running.channels.queued(channel))
+    }
+
+    /// Ends our half of a channel after what is queued. When the peer has ended its half too the
+    /// channel closes.
+    pub fn finish(&mut self, channel: ChannelId) {
+        if let Some(running) = self.running_mut() {
+            running.channels.finish(channel);
+        }
+    }
+
+    /// Ends a channel at once, both ways; what is queued is lost, and so is what was not taken.
+    pub fn reset(&mut self, channel: ChannelId) {
+        if let Some(running) = self.running_mut() {
+            running.channels.reset(channel);
+        }
+    }
+
+    /// Asks something on a session channel of ours.
+    pub fn request_channel(
+        &mut self,
+        channel: ChannelId,
+        request: &ChannelRequest,
+        want_reply: bool,
+    ) {
+        let message = self
+            .running_mut()
+            .and_then(|running| running.channels.request(channel, request, want_reply));
+        if let Some(message) = message {
+            self.push_control(message);
+        }
+    }
+
+    /// Answers the oldest [`Event::ChannelRequest`] of a channel that wants a reply.
+    pub fn answer_channel_request(&mut self, channel: ChannelId, good: bool) {
+        if let Some(running) = self.running_mut() {
+            running.channels.answer_request(channel, good);
+        }
+        while let Some(answer) = self
+            .running_mut()
+            .and_then(|running| running.channels.next_answer(channel.0))
+        {
+            self.push_control(answer);
+        }
+    }
+
+    /// Asks the peer to listen for us. `None` before the login.
+    pub fn request_forward(&mut self, forward: Forward) -> Option<RequestId> {
+        let (id, message) = self.running_mut()?.requests.ask_forward(forward);
+        self.push_control(message);
+        Some(id)
+    }
+
+    /// Tells the peer that a listener is not wanted any more; its port is the granted one.
+    pub fn cancel_forward(&mut self, forward: &Forward) {
+        let message = self
+            .running_mut()
+            .map(|running| running.requests.cancel_forward(forward));
+        if let Some(message) = message {
+            self.push_control(message);
+        }
+    }
+
+    /// Answers [`Event::ForwardAsked`]. The reply leaves when those before it have.
+    pub fn answer_forward(&mut self, id: RequestId, answer: ForwardAnswer) {
+        if let Some(running) = self.running_mut() {
+            running.requests.decide(id, answer);
+        }
+        self.push_replies();
+    }
+
+    /// Asks the peer for a sign of life: [`Event::Alive`] tells of its answer.
+    pub fn ask_alive(&mut self, now: Instant) {
+        let message = self
+            .running_mut()
+            .map(|running| running.requests.ask_alive(now));
+        if let Some(message) = message {
+            self.timers.alive_asked(now);
+            self.push_control(message);
+        }
+    }
+
+    /// Renews the keys now, if no key exchange is going on.
+    ///
+    /// # Errors
+    /// Random numbers failed.
+    pub fn rekey(&mut self, now: Instant) -> Result<(), ConnectionError> {
+        if self.running().is_none() {
+            return Ok(());
+        }
+        self.kex.begin(now).map_err(|error| self.fail(error))
+    }
+}

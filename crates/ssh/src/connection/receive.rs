@@ -1,0 +1,420 @@
+//! What the peer's bytes do.
+
+use std::time::Instant;
+
+use super::{Auth, Connection, Login, Running, Stage};
+use crate::auth::Outbox;
+use crate::auth::client::{ClientAuth, ClientEvent};
+use crate::auth::server::ServerAuth;
+use crate::block::Block;
+use crate::error::{ConnectionError, DisconnectCode, Violation};
+use crate::event::Event;
+use crate::forward::{Effect, GlobalRequests};
+use crate::kex::{FirstPacket, Progress};
+use crate::limits;
+use crate::message;
+use crate::negotiate::Role;
+use crate::packet::Packet;
+use crate::printable::Printable;
+use crate::provider::CryptoError;
+use crate::wire::{Reader, Write};
+
+impl Connection {
+    /// Takes bytes from the peer and says how many. What is left belongs to an unfinished packet,
+    /// or to one that has to wait ([`wants_read`](Self::wants_read)), and must be given again in
+    /// front of what comes next.
+    ///
+    /// # Errors
+    /// The connection is over. [`transmit`](Self::transmit) still gives what is to be said.
+    pub fn receive(&mut self, now: Instant, input: &[u8]) -> Result<usize, ConnectionError> {
+        let mut taken = 0;
+        let result = self.take(now, input, &mut taken);
+        self.reader.rest();
+        result
+            .and_then(|()| self.rekey_if_due(now))
+            .map_err(|error| self.fail(error))?;
+        self.timers.control_queue(self.control_bytes, now);
+        Ok(taken)
+    }
+
+    /// The socket has ended: nothing more will come.
+    pub fn end_of_input(&mut self) -> ConnectionError {
+        self.fail(ConnectionError::Truncated)
+    }
+
+    fn take(
+        &mut self,
+        now: Instant,
+        input: &[u8],
+        taken: &mut usize,
+    ) -> Result<(), ConnectionError> {
+        while self.wants_read() {
+            let rest = input.get(*taken..).unwrap_or_default();
+            if rest.is_empty() {
+                break;
+            }
+            if let Stage::Ident(reader) = &mut self.stage {
+                let (count, ident) = reader.read(rest)?;
+                *taken = taken.saturating_add(count);
+                self.timers.heard(now);
+                if let Some(ident) = ident {
+                    let ours = crate::version::OURS.as_bytes().to_vec();
+                    let theirs = ident.as_bytes().to_vec();
+                    match self.role {
+                        Role::Client => self.kex.set_idents(ours, theirs),
+                        Role::Server => self.kex.set_idents(theirs, ours),
+                    }
+                    self.peer = Some(ident);
+                    self.stage = Stage::Kex;
+                }
+                continue;
+            }
+            let Some(packet) = self.reader.next(rest, &self.pool)? else {
+                break;
+            };
+            *taken = taken.saturating_add(packet.taken);
+            self.timers.heard(now);
+            self.packet(now, packet)?;
+        }
+        Ok(())
+    }
+
+    fn packet(&mut self, now: Instant, packet: Packet) -> Result<(), ConnectionError> {
+        let Packet {
+            sequence, payload, ..
+        } = packet;
+        let number = payload.as_slice().first().copied().unwrap_or_default();
+        let is_ext_info_place = self.ext_info.packet();
+        if !matches!(self.stage, Stage::Running(_)) {
+            let total = self.reader.total;
+            if total.bytes > limits::PREAUTH_BYTES || total.packets > limits::PREAUTH_PACKETS {
+                return Err(Violation::protocol("too much before login").into());
+            }
+        }
+        self.check_order(number)?;
+        if number == message::CHANNEL_DATA
+            && let Stage::Running(running) = &mut self.stage
+        {
+            // The one message whose block may be kept.
+            if let Some(block) = running.channels.data(payload, &mut self.events)? {
+                self.reader.done_with(block);
+            }
+            return Ok(());
+        }
+        let result = self.message(now, number, sequence, &payload, is_ext_info_place);
+        self.reader.done_with(payload);
+        result
+    }
+
+    /// Whether a message may come at this time at all.
+    fn check_order(&self, number: u8) -> Result<(), Violation> {
+        let is_transport = (1..=4).contains(&number);
+        let is_kex = (20..=49).contains(&number);
+        if matches!(self.stage, Stage::Kex) {
+            // Strict key exchange: nothing but what the exchange expects, and a goodbye.
+            let is_harmless =
+                is_transport && (!self.kex.is_strict() || number == message::DISCONNECT);
+            if !is_kex && !is_harmless {
+                return Err(Violation::protocol("message in the first key exchange"));
+            }
+        } else if self.kex.peer_is_held() && !is_transport && !is_kex {
+            return Err(Violation::protocol(
+                "message between the peer's KEXINIT and NEWKEYS",
+            ));
+        }
+        Ok(())
+    }
+
+    fn message(
+        &mut self,
+        now: Instant,
+        number: u8,
+        sequence: u32,
+        payload: &Block,
+        is_ext_info_place: bool,
+    ) -> Result<(), ConnectionError> {
+        let payload = payload.as_slice();
+        match number {
+            message::DISCONNECT => Err(disconnected(payload)?),
+            // OpenSSH pads with IGNORE and talks with DEBUG; neither is answered or logged.
+            message::IGNORE | message::DEBUG | message::UNIMPLEMENTED | message::PONG => Ok(()),
+            message::NEWKEYS => self.new_keys(payload, now),
+            20..=49 => self.kex_message(now, payload, sequence),
+            message::EXT_INFO => self.ext_info_message(payload, is_ext_info_place),
+            message::SERVICE_REQUEST | message::SERVICE_ACCEPT | 50..=79 => {
+                self.login_message(now, payload)
+            }
+            80..=127 => self.running_message(now, number, sequence, payload),
+            message::PING => self.ping(payload),
+            _ => self.unimplemented(sequence),
+        }
+    }
+
+    fn unimplemented(&mut self, sequence: u32) -> Result<(), ConnectionError> {
+        let mut out = vec![message::UNIMPLEMENTED];
+        out.put_uint32(sequence);
+        self.push_control(out);
+        Ok(())
+    }
+
+    fn kex_message(
+        &mut self,
+        now: Instant,
+        payload: &[u8],
+        sequence: u32,
+    ) -> Result<(), ConnectionError> {
+        let is_kexinit = payload.first() == Some(&message::KEXINIT);
+        if is_kexinit && matches!(self.stage, Stage::Login(_)) {
+            return Err(Violation::protocol("key exchange before login").into());
+        }
+        let first = if sequence == 0 {
+            FirstPacket::Yes
+        } else {
+            FirstPacket::No
+        };
+        if let Progress::HostKey(offer) = self.kex.receive(now, payload, first)? {
+            self.events.push(Event::HostKey(offer));
+        }
+        Ok(())
+    }
+
+    fn new_keys(&mut self, payload: &[u8], now: Instant) -> Result<(), ConnectionError> {
+        let (opener, sequence, took) = self.kex.new_keys(payload, now)?;
+        self.reader.change_keys(opener, sequence);
+        self.timers.keys_changed(now);
+        if !matches!(self.stage, Stage::Kex) {
+            self.events.push(Event::Rekeyed { took });
+            return Ok(());
+        }
+        self.ext_info.first_new_keys();
+        let session_id = self.kex.session_id().ok_or(INTERNAL)?;
+        let host_key = self.kex.first_host_key().ok_or(INTERNAL)?;
+        let auth = match self.login.take().ok_or(INTERNAL)? {
+            Login::Client(login) => {
+                Auth::Client(Box::new(ClientAuth::new(login, session_id, host_key)))
+            }
+            Login::Server(login, secret) => {
+                let verifier = self.kex.verifier();
+                Auth::Server(Box::new(ServerAuth::new(
+                    login, session_id, host_key, secret, verifier,
+                )))
+            }
+        };
+        self.stage = Stage::Login(auth);
+        if let Stage::Login(Auth::Client(client)) = &mut self.stage {
+            let mut out = Outbox::new();
+            client.start(&mut out);
+            self.after_login_step(out);
+        }
+        Ok(())
+    }
+
+    fn ext_info_message(
+        &mut self,
+        payload: &[u8],
+        is_first_place: bool,
+    ) -> Result<(), ConnectionError> {
+        let in_login = matches!(self.stage, Stage::Login(_));
+        let server = self
+            .ext_info
+            .receive(payload, self.role, is_first_place, in_login)?;
+        if let Stage::Login(Auth::Client(client)) = &mut self.stage {
+            client.ext_info(server);
+        }
+        Ok(())
+    }
+
+    fn login_message(&mut self, now: Instant, payload: &[u8]) -> Result<(), ConnectionError> {
+        let mut out = Outbox::new();
+        let auth = match &mut self.stage {
+            Stage::Login(auth) => auth,
+            Stage::Running(running) => &mut running.auth,
+            Stage::Ident(_) | Stage::Kex | Stage::Closed(_) => return Ok(()),
+        };
+        match auth {
+            Auth::Client(client) => client.receive(payload, &mut out)?,
+            Auth::Server(server) => server.receive(now, payload, &mut out)?,
+        }
+        self.after_login_step(out);
+        Ok(())
+    }
+
+    /// Sends what a login has to say, tells its events, and goes on once it has succeeded.
+    pub(super) fn after_login_step(&mut self, mut out: Outbox) {
+        while let Some(message) = out.pop() {
+            self.push_control(message);
+        }
+        let Stage::Login(auth) = &mut self.stage else {
+            return;
+        };
+        let mut has_succeeded = false;
+        match auth {
+            Auth::Client(client) => {
+                while let Some(event) = client.poll_event() {
+                    has_succeeded |= matches!(event, ClientEvent::Succeeded);
+                    self.events.push(Event::Login(event));
+                }
+            }
+            Auth::Server(server) => {
+                has_succeeded = server.has_succeeded();
+                if let Some(question) = server.poll_question() {
+                    self.events.push(Event::Admission(question));
+                }
+            }
+        }
+        if has_succeeded {
+            let channels = self.new_channels();
+            let Stage::Login(auth) = std::mem::replace(&mut self.stage, Stage::Kex) else {
+                return;
+            };
+            let requests = GlobalRequests::default();
+            self.stage = Stage::Running(Box::new(Running {
+                channels,
+                requests,
+                auth,
+            }));
+            self.events.push(Event::Authenticated);
+        }
+    }
+
+    fn running_message(
+        &mut self,
+        now: Instant,
+        number: u8,
+        sequence: u32,
+        payload: &[u8],
+    ) -> Result<(), ConnectionError> {
+        let role = self.role;
+        let Self { stage, events, .. } = self;
+        let Stage::Running(running) = stage else {
+            return Err(Violation::protocol("message needs a login").into());
+        };
+        let Running {
+            channels, requests, ..
+        } = running.as_mut();
+        let answer = match number {
+            message::GLOBAL_REQUEST => {
+                if let Effect::NoMoreSessions = requests.requested(payload, role, events)? {
+                    channels.refuse_sessions();
+                }
+                self.push_replies();
+                None
+            }
+            message::REQUEST_SUCCESS | message::REQUEST_FAILURE => {
+                if let Effect::Alive(since) = requests.answered(payload, events)? {
+                    let round_trip = now.saturating_duration_since(since);
+                    self.round_trip = Some(round_trip);
+                    self.timers.alive_answered();
+                    self.events.push(Event::Alive { round_trip });
+                }
+                None
+            }
+            message::CHANNEL_OPEN => {
+                let may = |kind: &_| requests.may_be_opened(kind, role);
+                channels.asked(payload, may, events)?
+            }
+            message::CHANNEL_OPEN_CONFIRMATION => {
+                channels.confirmed(payload, events).map(|()| None)?
+            }
+            message::CHANNEL_OPEN_FAILURE => channels.failed(payload, events).map(|()| None)?,
+            message::CHANNEL_WINDOW_ADJUST => channels.window_adjusted(payload).map(|()| None)?,
+            message::CHANNEL_EXTENDED_DATA => {
+                channels.extended_data(payload, now).map(|()| None)?
+            }
+            message::CHANNEL_EOF => channels.ended(payload, events).map(|()| None)?,
+            message::CHANNEL_CLOSE => channels.closed(payload, events).map(|()| None)?,
+            message::CHANNEL_REQUEST => channels.requested(payload, events)?,
+            message::CHANNEL_SUCCESS => channels.answered(payload, true, events).map(|()| None)?,
+            message::CHANNEL_FAILURE => channels.answered(payload, false, events).map(|()| None)?,
+            _ => return self.unimplemented(sequence),
+        };
+        if let Some(answer) = answer {
+            self.push_control(answer);
+        }
+        Ok(())
+    }
+
+    /// Queues the replies to global requests whose turn has come.
+    pub(super) fn push_replies(&mut self) {
+        while let Some(reply) = self
+            .running_mut()
+            .and_then(|running| running.requests.next_reply())
+        {
+            self.push_control(reply);
+        }
+    }
+
+    /// OpenSSH's PROTOCOL section 1.9. Before the login there is no answer.
+    fn ping(&mut self, payload: &[u8]) -> Result<(), ConnectionError> {
+        let mut reader = Reader::new(payload);
+        reader.byte().map_err(Violation::from)?;
+        let data = reader
+            .string_up_to(limits::PING_BYTES)
+            .map_err(Violation::from)?;
+        reader.finish().map_err(Violation::from)?;
+        if matches!(self.stage, Stage::Running(_)) {
+            let mut pong = vec![message::PONG];
+            pong.put_string(data);
+            self.push_control(pong);
+        }
+        Ok(())
+    }
+
+    /// Ends the connection: what there is to say is said by the next [`transmit`](Self::transmit).
+    pub(super) fn fail(&mut self, error: ConnectionError) -> ConnectionError {
+        if let Stage::Closed(first) = &self.stage {
+            return first.clone();
+        }
+        let (code, text) = match &error {
+            ConnectionError::Violation(violation) => (Some(violation.code), violation.what),
+            ConnectionError::NoCommonAlgorithm { .. } => (
+                Some(DisconnectCode::KeyExchangeFailed),
+                "no common algorithm",
+            ),
+            ConnectionError::HostKeyRefused => (
+                Some(DisconnectCode::HostKeyNotVerifiable),
+                "host key was not accepted",
+            ),
+            ConnectionError::HostKeyChanged { .. } => (
+                Some(DisconnectCode::HostKeyNotVerifiable),
+                "host key changed",
+            ),
+            ConnectionError::TimedOut(_) => (Some(DisconnectCode::ByApplication), "took too long"),
+            ConnectionError::LoginFailed { .. } => (
+                Some(DisconnectCode::NoMoreAuthMethods),
+                "no way to log in is left",
+            ),
+            ConnectionError::Closed => (Some(DisconnectCode::ByApplication), "closed by its owner"),
+            ConnectionError::Crypto(_) => (Some(DisconnectCode::ByApplication), "internal error"),
+            ConnectionError::Disconnected { .. } | ConnectionError::Truncated => (None, ""),
+        };
+        self.goodbye = code.map(|code| {
+            let mut out = vec![message::DISCONNECT];
+            out.put_uint32(code.number());
+            out.put_string(text.as_bytes());
+            out.put_string(b"");
+            out
+        });
+        self.control.clear();
+        self.control_bytes = 0;
+        self.kex.out.clear();
+        self.stage = Stage::Closed(error.clone());
+        error
+    }
+}
+
+/// A peer's goodbye. A malformed one is still one.
+fn disconnected(payload: &[u8]) -> Result<ConnectionError, Violation> {
+    let mut reader = Reader::new(payload);
+    reader.byte()?;
+    let code = reader.uint32()?;
+    let text = reader
+        .string_up_to(limits::DISCONNECT_TEXT_READ)
+        .unwrap_or_default();
+    Ok(ConnectionError::Disconnected {
+        code,
+        text: Printable::new(text),
+    })
+}
+
+const INTERNAL: ConnectionError = ConnectionError::Crypto(CryptoError::Internal);

@@ -1,0 +1,268 @@
+//! Windows: how much each side may send before the other's application has taken it.
+//!
+//! A window cannot be taken back (RFC 4254 section 5.2), so what counts against memory is window
+//! *promised*. It is promised only out of an allowance, and refilled when the application has taken
+//! the bytes, never when they merely arrived: a reader that has stopped costs its own window and
+//! nothing else.
+
+use std::time::{Duration, Instant};
+
+use crate::error::Violation;
+use crate::limits;
+
+/// The window a new channel starts with, out of what is not promised yet: a sixty-fourth of it,
+/// between [`limits::WINDOW_MIN`] and [`limits::WINDOW_START`] bytes. `None` when there is too little left.
+pub fn initial_window(unpromised_bytes: u64) -> Option<u32> {
+    if unpromised_bytes < u64::from(limits::WINDOW_MIN) {
+        return None;
+    }
+    let share = u32::try_from(unpromised_bytes >> 6).unwrap_or(u32::MAX);
+    Some(share.clamp(limits::WINDOW_MIN, limits::WINDOW_START))
+}
+
+/// The receiving side of a channel's flow. At every step `granted + buffered + owed == limit`.
+#[derive(Debug)]
+pub(crate) struct ReceiveWindow {
+    /// What this channel may hold in all.
+    limit: u32,
+    /// What the peer may still send.
+    granted: u32,
+    /// What arrived and the application has not taken.
+    buffered: u32,
+    /// What the application has taken and the peer has not been told of.
+    owed: u32,
+    /// What the application has taken in this round.
+    consumed: u64,
+    round: Option<Instant>,
+}
+
+impl ReceiveWindow {
+    pub(crate) const fn new(limit: u32) -> Self {
+        Self {
+            limit,
+            granted: limit,
+            buffered: 0,
+            owed: 0,
+            consumed: 0,
+            round: None,
+        }
+    }
+
+    pub(crate) const fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    pub(crate) const fn buffered(&self) -> u32 {
+        self.buffered
+    }
+
+    /// Whether the peer has used most of its window: it may be waiting for us.
+    pub(crate) const fn is_limiting(&self) -> bool {
+        self.granted < self.limit >> 2
+    }
+
+    /// Bytes arrived; more than granted is the peer's fault, to the byte.
+    pub(crate) fn data(&mut self, bytes: usize) -> Result<(), Violation> {
+        let bytes = u32::try_from(bytes)
+            .ok()
+            .filter(|bytes| *bytes <= self.granted);
+        let bytes = bytes.ok_or(Violation::protocol("channel data is over the window"))?;
+        self.granted = self.granted.saturating_sub(bytes);
+        self.buffered = self.buffered.saturating_add(bytes);
+        self.check();
+        Ok(())
+    }
+
+    /// The application has taken bytes.
+    pub(crate) fn consumed(&mut self, bytes: usize, now: Instant) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.buffered);
+        self.buffered = self.buffered.saturating_sub(bytes);
+        self.owed = self.owed.saturating_add(bytes);
+        self.consumed = self.consumed.saturating_add(u64::from(bytes));
+        self.round.get_or_insert(now);
+        self.check();
+    }
+
+    /// Bytes were thrown away unread.
+    pub(crate) fn discard(&mut self, bytes: usize) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.buffered);
+        self.buffered = self.buffered.saturating_sub(bytes);
+        self.owed = self.owed.saturating_add(bytes);
+        self.check();
+    }
+
+    /// What to tell the peer now, if it is worth a packet.
+    pub(crate) fn adjust(&mut self) -> Option<u32> {
+        if !self.wants_adjust() {
+            return None;
+        }
+        let adjust = std::mem::take(&mut self.owed);
+        self.granted = self.granted.saturating_add(adjust);
+        self.check();
+        Some(adjust)
+    }
+
+    pub(crate) fn wants_adjust(&self) -> bool {
+        self.owed > 0
+            && self.owed
+                >= limits::CHANNEL_PACKET
+                    .saturating_mul(3)
+                    .min(self.limit >> 1)
+    }
+
+    /// Whether the window holds the sender back: two thirds of it were taken within a round trip.
+    /// A round that took longer begins anew.
+    pub(crate) fn wants_growth(
+        &mut self,
+        now: Instant,
+        round_trip: Duration,
+        most: u32,
+    ) -> Option<u32> {
+        let began = self.round?;
+        let enough = self.consumed.saturating_mul(3) >= u64::from(self.limit).saturating_mul(2);
+        let in_time = now.saturating_duration_since(began) <= round_trip;
+        if enough || !in_time {
+            self.round = None;
+            self.consumed = 0;
+        }
+        let grown = self.limit.saturating_mul(2).min(most);
+        (enough && in_time && grown > self.limit).then(|| grown.saturating_sub(self.limit))
+    }
+
+    /// The window may hold that much more.
+    pub(crate) fn grow(&mut self, bytes: u32) {
+        self.limit = self.limit.saturating_add(bytes);
+        self.owed = self.owed.saturating_add(bytes);
+        self.check();
+    }
+
+    fn check(&self) {
+        debug_assert_eq!(
+            u64::from(self.granted)
+                .saturating_add(self.buffered.into())
+                .saturating_add(self.owed.into()),
+            u64::from(self.limit),
+            "window accounting leaks: {self:?}"
+        );
+    }
+}
+
+/// The sending side of a channel's flow.
+#[derive(Debug)]
+pub(crate) struct SendWindow {
+    left: u32,
+    packet: u32,
+}
+
+impl SendWindow {
+    /// `packet` is the peer's maximum packet size; ours caps it.
+    pub(crate) fn new(left: u32, packet: u32) -> Self {
+        Self {
+            left,
+            packet: packet.min(limits::CHANNEL_PACKET),
+        }
+    }
+
+    /// What may go into the next packet, in bytes.
+    pub(crate) fn packet(&self) -> usize {
+        usize::try_from(self.left.min(self.packet)).unwrap_or(0)
+    }
+
+    pub(crate) fn adjust(&mut self, bytes: u32) -> Result<(), Violation> {
+        self.left = self
+            .left
+            .checked_add(bytes)
+            .ok_or(Violation::protocol("window is over 2^32 - 1"))?;
+        Ok(())
+    }
+
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        debug_assert!(bytes <= self.packet(), "sent more than the window");
+        self.left = self
+            .left
+            .saturating_sub(u32::try_from(bytes).unwrap_or(u32::MAX));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_window_starts_with_a_share_of_what_is_left() {
+        for (unpromised, window) in [
+            (0, None),
+            (65_535, None),
+            (65_536, Some(65_536)),
+            (16 << 20, Some(256 << 10)),
+            (64 << 20, Some(1 << 20)),
+            (1 << 30, Some(2 << 20)),
+            (u64::MAX, Some(2 << 20)),
+        ] {
+            assert_eq!(initial_window(unpromised), window);
+        }
+    }
+
+    #[test]
+    fn window_violation_at_the_first_byte_over() {
+        let mut window = ReceiveWindow::new(100);
+        assert!(window.data(100).is_ok());
+        assert!(window.data(1).is_err());
+        assert!(window.data(0).is_ok());
+    }
+
+    #[test]
+    fn window_adjust_overflow_is_refused() {
+        let mut window = SendWindow::new(u32::MAX - 1, 32_768);
+        assert!(window.adjust(1).is_ok());
+        assert!(window.adjust(1).is_err());
+    }
+
+    #[test]
+    fn autotune_cannot_be_forced() {
+        let start = Instant::now();
+        let trip = Duration::from_millis(50);
+        // A slow reader never grows, however long it goes on.
+        let mut window = ReceiveWindow::new(1 << 20);
+        for step in 0..1000_u32 {
+            window.data(10_000).unwrap();
+            let now = start + Duration::from_millis(20) * step;
+            window.consumed(10_000, now);
+            window.adjust();
+            assert_eq!(window.wants_growth(now, trip, limits::WINDOW_STOCK), None);
+        }
+        // One that takes two thirds within a round trip does, up to the most.
+        let mut window = ReceiveWindow::new(6 << 20);
+        window.data(5 << 20).unwrap();
+        window.consumed(5 << 20, start);
+        assert_eq!(
+            window.wants_growth(start + trip, trip, limits::WINDOW_STOCK),
+            Some(2 << 20)
+        );
+        window.grow(2 << 20);
+        window.adjust();
+        window.data(8 << 20).unwrap();
+        window.consumed(8 << 20, start);
+        assert_eq!(window.wants_growth(start, trip, limits::WINDOW_STOCK), None);
+    }
+
+    proptest! {
+        #[test]
+        fn granted_and_buffered_never_exceed_the_limit(
+            limit in 1_u32..4_000_000,
+            steps in proptest::collection::vec((0_u8..3, 0_usize..100_000), 0..200),
+        ) {
+            let mut window = ReceiveWindow::new(limit);
+            for (step, bytes) in steps {
+                match step {
+                    0 => { let fits = bytes <= usize::try_from(window.granted).unwrap();
+                           prop_assert_eq!(window.data(bytes).is_ok(), fits); }
+                    1 => window.consumed(bytes, Instant::now()),
+                    _ => { window.adjust(); }
+                }
+                window.check();
+            }
+        }
+    }
+}

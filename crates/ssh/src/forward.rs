@@ -1,0 +1,364 @@
+//! Global requests (RFC 4254 sections 4 and 7.1, OpenSSH's PROTOCOL sections 2.4 and 2.5).
+//!
+//! Answers carry no number: they come and go strictly in the order of the requests. What the peer
+//! asks and the owner has not decided holds its place in a queue; later answers wait behind it.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use crate::channel::{ChannelKind, Endpoint};
+use crate::error::Violation;
+use crate::event::{self, Event, Events};
+use crate::limits;
+use crate::message;
+use crate::negotiate::Role;
+use crate::wire::{Reader, WireError, Write};
+
+/// A listener at the far end.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Forward {
+    /// A TCP address: the host word for word (empty for everywhere, `localhost` for loopback), and
+    /// the port, 0 for any.
+    Tcp(Endpoint),
+    /// A Unix socket's path.
+    Unix(String),
+}
+
+/// A global request that wants an answer, ours or the peer's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(u64);
+
+/// The answer to a request for a forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForwardAnswer {
+    /// It listens. The port is what was asked for, or the one that was chosen for 0; 0 for a Unix
+    /// socket.
+    Granted {
+        /// The port.
+        port: u16,
+    },
+    /// It does not.
+    Refused,
+}
+
+/// What we asked and wait to have answered.
+#[derive(Debug)]
+enum Asked {
+    Forward(RequestId, Forward),
+    Cancel,
+    Alive(Instant),
+}
+
+/// An answer that we owe.
+#[derive(Debug)]
+enum Owed {
+    /// The owner decides; for a TCP forward of port 0 the port goes into the answer.
+    Undecided {
+        id: RequestId,
+        forward: Forward,
+        want_reply: bool,
+    },
+    Ready(Vec<u8>),
+    /// Decided, and no reply is wanted.
+    Silent,
+}
+
+/// Global requests of one connection, both ways.
+#[derive(Debug, Default)]
+pub(crate) struct GlobalRequests {
+    next_id: u64,
+    asked: VecDeque<Asked>,
+    owed: VecDeque<Owed>,
+    /// Forwards that the peer has granted us: visitors may come through these alone.
+    granted: Vec<Forward>,
+    /// Forwards that we have granted the peer.
+    serving: Vec<Forward>,
+    stray: u32,
+    host_keys_seen: bool,
+}
+
+/// What a message made necessary.
+pub(crate) enum Effect {
+    /// Nothing, or it was told by an event.
+    None,
+    /// Sessions are refused from now on.
+    NoMoreSessions,
+    /// A keep-alive was answered.
+    Alive(Instant),
+}
+
+impl GlobalRequests {
+    fn id(&mut self) -> RequestId {
+        self.next_id = self.next_id.wrapping_add(1);
+        RequestId(self.next_id)
+    }
+
+    /// Asks for a listener. The message is the caller's to queue.
+    pub(crate) fn ask_forward(&mut self, forward: Forward) -> (RequestId, Vec<u8>) {
+        let out = build(
+            &forward,
+            "tcpip-forward",
+            "streamlocal-forward@openssh.com",
+            true,
+        );
+        let id = self.id();
+        self.asked.push_back(Asked::Forward(id, forward));
+        (id, out)
+    }
+
+    /// Gives up a listener: the forward as it was asked for, with the port that was granted.
+    pub(crate) fn cancel_forward(&mut self, forward: &Forward) -> Vec<u8> {
+        self.granted.retain(|granted| granted != forward);
+        self.asked.push_back(Asked::Cancel);
+        build(
+            forward,
+            "cancel-tcpip-forward",
+            "cancel-streamlocal-forward@openssh.com",
+            true,
+        )
+    }
+
+    /// Asks for a sign of life. OpenSSH's name; any answer is one.
+    pub(crate) fn ask_alive(&mut self, now: Instant) -> Vec<u8> {
+        self.asked.push_back(Asked::Alive(now));
+        let mut out = vec![message::GLOBAL_REQUEST];
+        out.put_string(b"keepalive@openssh.com");
+        out.put_boolean(true);
+        out
+    }
+
+    /// Whether the peer may open a channel of that kind at all. A server's clients may ask for
+    /// sessions and targets, which its owner then decides; a client's server may bring visitors of
+    /// forwards that it granted and nothing else, or it could reach into the client's network.
+    pub(crate) fn may_be_opened(&self, kind: &ChannelKind, role: Role) -> bool {
+        let is_granted = |wanted: &dyn Fn(&Forward) -> bool| {
+            role == Role::Client && self.granted.iter().any(wanted)
+        };
+        match kind {
+            ChannelKind::Session
+            | ChannelKind::DirectTcpip { .. }
+            | ChannelKind::DirectStreamlocal { .. } => role == Role::Server,
+            ChannelKind::ForwardedTcpip { bind, .. } => {
+                is_granted(&|granted| matches!(granted, Forward::Tcp(granted) if granted == bind))
+            }
+            ChannelKind::ForwardedStreamlocal { path } => {
+                is_granted(&|granted| matches!(granted, Forward::Unix(granted) if granted == path))
+            }
+        }
+    }
+
+    /// GLOBAL_REQUEST came.
+    pub(crate) fn requested(
+        &mut self,
+        payload: &[u8],
+        role: Role,
+        events: &mut Events,
+    ) -> Result<Effect, Violation> {
+        let mut reader = Reader::new(payload);
+        reader.byte()?;
+        let name = reader.string_up_to(limits::NAME)?;
+        let want_reply = reader.boolean()?;
+        if self.owed.len() >= limits::GLOBAL_REQUESTS_PENDING {
+            return Err(Violation::protocol(
+                "too many global requests wait for an answer",
+            ));
+        }
+        match (name, role) {
+            (b"tcpip-forward" | b"streamlocal-forward@openssh.com", Role::Server) => {
+                let forward = parse(name, reader)?;
+                let is_open_question =
+                    matches!(&forward, Some(Forward::Tcp(bind)) if bind.port == 0 && !want_reply);
+                let is_full = self.serving.len() >= limits::FORWARDS;
+                match forward.filter(|_| !is_open_question && !is_full) {
+                    Some(forward) => {
+                        let id = self.id();
+                        self.owed.push_back(Owed::Undecided {
+                            id,
+                            forward: forward.clone(),
+                            want_reply,
+                        });
+                        events.push(Event::ForwardAsked {
+                            id,
+                            forward,
+                            want_reply,
+                        });
+                    }
+                    None => self.owe(want_reply, false),
+                }
+            }
+            (b"cancel-tcpip-forward" | b"cancel-streamlocal-forward@openssh.com", Role::Server) => {
+                let forward = parse(name, reader)?.filter(|forward| self.serving.contains(forward));
+                self.owe(want_reply, forward.is_some());
+                if let Some(forward) = forward {
+                    self.serving.retain(|serving| *serving != forward);
+                    events.push(Event::ForwardCancelled { forward });
+                }
+            }
+            (b"no-more-sessions@openssh.com", Role::Server) => {
+                self.owe(want_reply, true);
+                return Ok(Effect::NoMoreSessions);
+            }
+            (b"hostkeys-00@openssh.com", Role::Client) => {
+                let blobs = event::host_keys(reader)?;
+                if !std::mem::replace(&mut self.host_keys_seen, true) {
+                    events.push(Event::HostKeys(blobs));
+                }
+                self.owe(want_reply, false);
+            }
+            // keepalive@openssh.com among them: a refusal is a sign of life too.
+            _ => self.owe(want_reply, false),
+        }
+        Ok(Effect::None)
+    }
+
+    /// REQUEST_SUCCESS or REQUEST_FAILURE came: it answers our oldest request.
+    pub(crate) fn answered(
+        &mut self,
+        payload: &[u8],
+        events: &mut Events,
+    ) -> Result<Effect, Violation> {
+        let mut reader = Reader::new(payload);
+        let good = reader.byte()? == message::REQUEST_SUCCESS;
+        match self.asked.pop_front() {
+            None => {
+                self.stray = self.stray.saturating_add(1);
+                if self.stray > limits::STRAY_REPLIES {
+                    return Err(Violation::protocol("too many replies to nothing"));
+                }
+            }
+            Some(Asked::Alive(since)) => return Ok(Effect::Alive(since)),
+            Some(Asked::Cancel) => {}
+            Some(Asked::Forward(id, forward)) => {
+                let answer = if good {
+                    self.granted(forward, reader)?
+                } else {
+                    ForwardAnswer::Refused
+                };
+                events.push(Event::ForwardAnswered { id, answer });
+            }
+        }
+        Ok(Effect::None)
+    }
+
+    fn granted(
+        &mut self,
+        forward: Forward,
+        mut reader: Reader<'_>,
+    ) -> Result<ForwardAnswer, Violation> {
+        let (forward, port) = match forward {
+            Forward::Tcp(bind) => {
+                let port = if bind.port == 0 {
+                    let port = u16::try_from(reader.uint32()?)
+                        .ok()
+                        .filter(|port| *port != 0);
+                    port.ok_or(Violation::protocol("allocated port is out of range"))?
+                } else {
+                    bind.port
+                };
+                (Forward::Tcp(Endpoint { port, ..bind }), port)
+            }
+            Forward::Unix(path) => (Forward::Unix(path), 0),
+        };
+        reader.finish()?;
+        self.granted.push(forward);
+        Ok(ForwardAnswer::Granted { port })
+    }
+
+    /// The owner decides about a forward that the peer asked for.
+    pub(crate) fn decide(&mut self, wanted: RequestId, answer: ForwardAnswer) {
+        let slot = self
+            .owed
+            .iter_mut()
+            .find(|owed| matches!(owed, Owed::Undecided { id, .. } if *id == wanted));
+        let Some(slot) = slot else { return };
+        let Owed::Undecided {
+            forward,
+            want_reply,
+            ..
+        } = std::mem::replace(slot, Owed::Silent)
+        else {
+            return;
+        };
+        let mut reply = vec![message::REQUEST_FAILURE];
+        if let ForwardAnswer::Granted { port } = answer {
+            reply = vec![message::REQUEST_SUCCESS];
+            self.serving.push(match forward {
+                Forward::Tcp(bind) => {
+                    if bind.port == 0 {
+                        reply.put_uint32(port.into());
+                    }
+                    Forward::Tcp(Endpoint { port, ..bind })
+                }
+                Forward::Unix(path) => Forward::Unix(path),
+            });
+        }
+        if want_reply {
+            *slot = Owed::Ready(reply);
+        }
+    }
+
+    /// The next reply whose turn it is.
+    pub(crate) fn next_reply(&mut self) -> Option<Vec<u8>> {
+        loop {
+            match self.owed.front()? {
+                Owed::Undecided { .. } => return None,
+                Owed::Ready(_) | Owed::Silent => {}
+            }
+            if let Some(Owed::Ready(reply)) = self.owed.pop_front() {
+                return Some(reply);
+            }
+        }
+    }
+
+    fn owe(&mut self, want_reply: bool, good: bool) {
+        if want_reply {
+            let number = if good {
+                message::REQUEST_SUCCESS
+            } else {
+                message::REQUEST_FAILURE
+            };
+            self.owed.push_back(Owed::Ready(vec![number]));
+        }
+    }
+}
+
+/// The forward in a request; `None` for one that cannot be: a port over 65,535, a bad name.
+fn parse(name: &[u8], mut reader: Reader<'_>) -> Result<Option<Forward>, Violation> {
+    let is_unix = name.ends_with(b"streamlocal-forward@openssh.com");
+    let text = match reader.text(if is_unix {
+        limits::SOCKET_PATH
+    } else {
+        limits::TEXT
+    }) {
+        Ok(text) => Some(text),
+        Err(WireError::Text | WireError::Long { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    if is_unix {
+        reader.finish()?;
+        return Ok(text.map(|path| Forward::Unix(path.to_owned())));
+    }
+    let port = u16::try_from(reader.uint32()?).ok();
+    reader.finish()?;
+    Ok(text
+        .zip(port)
+        .map(|(host, port)| Forward::Tcp(Endpoint::new(host, port))))
+}
+
+fn build(forward: &Forward, tcp: &str, unix: &str, want_reply: bool) -> Vec<u8> {
+    let mut out = vec![message::GLOBAL_REQUEST];
+    match forward {
+        Forward::Tcp(bind) => {
+            out.put_string(tcp.as_bytes());
+            out.put_boolean(want_reply);
+            out.put_string(bind.host.as_bytes());
+            out.put_uint32(bind.port.into());
+        }
+        Forward::Unix(path) => {
+            out.put_string(unix.as_bytes());
+            out.put_boolean(want_reply);
+            out.put_string(path.as_bytes());
+        }
+    }
+    out
+}

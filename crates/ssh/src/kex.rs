@@ -1,0 +1,549 @@
+//! Key exchange: RFC 4253 sections 7 to 9, strict key exchange (OpenSSH's PROTOCOL, section 1.10).
+//!
+//! One exchange goes KEXINIT both ways, `C_INIT` from the client, `S_REPLY` with the host's
+//! signature from the server, NEWKEYS both ways. Either side may start one, both may at once (the
+//! KEXINITs cross: it is the same exchange). What this side sends waits in [`Kex::out`] and leaves
+//! before everything else; from our KEXINIT to our NEWKEYS nothing but transport and key exchange
+//! messages leave (RFC 4253 section 7.1).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::algorithm::KeyAlgorithm;
+use crate::error::{ConnectionError, Violation};
+use crate::message;
+use crate::negotiate::{self, Chosen, KexInit, NothingInCommon, Occasion, Preferences, Role};
+use crate::packet::Sequence;
+use crate::provider::{ActiveKex, CryptoError, CryptoProvider, Digest, Open, Seal, SharedSecret};
+use crate::wire::{Reader, Write};
+
+mod derive;
+mod hostkey;
+mod tokens;
+
+use derive::{Exchange, derive};
+pub(crate) use hostkey::has_host_key;
+pub use hostkey::{HostKey, HostKeyOffer};
+use tokens::Tokens;
+
+/// Something for the wire that goes before everything else.
+pub(crate) enum Outward {
+    /// A payload.
+    Message(Vec<u8>),
+    /// NEWKEYS, and the keys for what comes after it.
+    NewKeys(Box<dyn Seal>, Sequence),
+}
+
+/// What happened to the exchange that the connection has to know.
+pub(crate) enum Progress {
+    /// Nothing yet.
+    Going,
+    /// The client has to be asked about the host key.
+    HostKey(HostKeyOffer),
+}
+
+/// What was negotiated, for people to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Negotiated {
+    /// The key exchange method.
+    pub kex: crate::algorithm::KexAlgorithm,
+    /// The host key algorithm.
+    pub host_key: KeyAlgorithm,
+    /// From client to server.
+    pub client_to_server: negotiate::Suite,
+    /// From server to client.
+    pub server_to_client: negotiate::Suite,
+    /// Whether strict key exchange is in force.
+    pub strict: bool,
+}
+
+/// What stays the same over a connection's exchanges.
+pub(crate) struct Kex {
+    role: Role,
+    provider: Arc<CryptoProvider>,
+    preferences: Preferences,
+    host_keys: Arc<[HostKey]>,
+    /// Whether chacha20-poly1305 is taken without strict key exchange (Terrapin, CVE-2023-48795).
+    nonstrict_chacha: NonstrictChacha,
+    idents: Option<(Vec<u8>, Vec<u8>)>,
+    state: State,
+    pub(crate) out: VecDeque<Outward>,
+    session_id: Option<Digest>,
+    first_host_key: Option<Vec<u8>>,
+    strict: bool,
+    peer_takes_ext_info: bool,
+    negotiated: Option<Negotiated>,
+    /// When the exchange that goes on began.
+    begun_at: Option<Instant>,
+    /// The peer has sent its KEXINIT and not yet its NEWKEYS.
+    peer_is_in_kex: bool,
+    tokens: Tokens,
+}
+
+/// Whether a weakness of old peers is accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NonstrictChacha {
+    /// End the connection: a stranger on the path could cut off the first messages.
+    Refused,
+    /// Accept it, because an operator asked for it by name.
+    Accepted,
+}
+
+enum State {
+    Idle,
+    /// Our KEXINIT has left, the peer's has not come.
+    Begun {
+        ours: Vec<u8>,
+    },
+    /// Server: waiting for `C_INIT`.
+    ExpectInit(Exchange),
+    /// Client: waiting for `S_REPLY`.
+    ExpectReply(Exchange, Box<dyn ActiveKex>),
+    /// Client: the owner decides about the host key.
+    ExpectVerdict(Box<dyn Seal>, Box<dyn Open>),
+    /// Our NEWKEYS is queued; waiting for the peer's.
+    ExpectNewKeys(Box<dyn Open>),
+}
+
+impl Kex {
+    pub(crate) fn new(
+        role: Role,
+        provider: Arc<CryptoProvider>,
+        preferences: Preferences,
+        host_keys: Arc<[HostKey]>,
+        nonstrict_chacha: NonstrictChacha,
+    ) -> Self {
+        Self {
+            role,
+            provider,
+            preferences,
+            host_keys,
+            nonstrict_chacha,
+            idents: None,
+            state: State::Idle,
+            out: VecDeque::new(),
+            session_id: None,
+            first_host_key: None,
+            strict: false,
+            peer_takes_ext_info: false,
+            negotiated: None,
+            begun_at: None,
+            peer_is_in_kex: false,
+            tokens: Tokens::new(),
+        }
+    }
+
+    /// The identification lines are known: the client's and the server's.
+    pub(crate) fn set_idents(&mut self, client: Vec<u8>, server: Vec<u8>) {
+        self.idents = Some((client, server));
+    }
+
+    /// The first exchange hash, once there is one.
+    pub(crate) fn session_id(&self) -> Option<&[u8]> {
+        self.session_id.as_ref().map(Digest::as_bytes)
+    }
+
+    /// The host key (or certificate) of the first exchange.
+    pub(crate) fn first_host_key(&self) -> Option<&[u8]> {
+        self.first_host_key.as_deref()
+    }
+
+    pub(crate) const fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle)
+    }
+
+    pub(crate) const fn begun_at(&self) -> Option<Instant> {
+        self.begun_at
+    }
+
+    pub(crate) const fn awaits_verdict(&self) -> bool {
+        matches!(self.state, State::ExpectVerdict(..))
+    }
+
+    /// Whether the peer may send nothing but transport and key exchange messages now.
+    pub(crate) const fn peer_is_held(&self) -> bool {
+        self.peer_is_in_kex
+    }
+
+    /// Whether nothing but transport and key exchange messages may leave now: from our KEXINIT
+    /// until our NEWKEYS was sealed.
+    pub(crate) fn sending_is_held(&self) -> bool {
+        !self.out.is_empty() || !matches!(self.state, State::Idle | State::ExpectNewKeys(_))
+    }
+
+    pub(crate) const fn is_strict(&self) -> bool {
+        self.strict
+    }
+
+    pub(crate) const fn peer_takes_ext_info(&self) -> bool {
+        self.peer_takes_ext_info
+    }
+
+    pub(crate) const fn negotiated(&self) -> Option<Negotiated> {
+        self.negotiated
+    }
+
+    /// Who checks signatures.
+    pub(crate) fn verifier(&self) -> Arc<dyn crate::provider::Verifier> {
+        Arc::clone(&self.provider.verifier)
+    }
+
+    /// Queues our KEXINIT, if no exchange is going on.
+    pub(crate) fn begin(&mut self, now: Instant) -> Result<(), ConnectionError> {
+        if !self.is_idle() {
+            return Ok(());
+        }
+        let mut cookie = [0; 16];
+        self.provider
+            .random
+            .fill(&mut cookie)
+            .map_err(ConnectionError::Crypto)?;
+        let occasion = if self.session_id.is_none() {
+            Occasion::First
+        } else {
+            Occasion::Rekey
+        };
+        let ours = negotiate::build(&self.preferences, self.role, occasion, cookie);
+        self.out.push_back(Outward::Message(ours.clone()));
+        self.begun_at = Some(now);
+        self.state = State::Begun { ours };
+        Ok(())
+    }
+
+    /// A message of numbers 20 to 49 came. `first_packet` tells whether it was the very first.
+    pub(crate) fn receive(
+        &mut self,
+        now: Instant,
+        payload: &[u8],
+        first_packet: FirstPacket,
+    ) -> Result<Progress, ConnectionError> {
+        let number = payload.first().copied().unwrap_or_default();
+        if number != message::KEXINIT && self.skips_guess(number) {
+            return Ok(Progress::Going);
+        }
+        match (number, std::mem::replace(&mut self.state, State::Idle)) {
+            (message::KEXINIT, State::Idle) => {
+                if self.session_id.is_some() && !self.tokens.take(now) {
+                    return Err(Violation::protocol("too many key exchanges").into());
+                }
+                self.begin(now)?;
+                let State::Begun { ours } = std::mem::replace(&mut self.state, State::Idle) else {
+                    return Err(ConnectionError::Crypto(CryptoError::Internal));
+                };
+                self.kexinit(payload, ours, first_packet)
+            }
+            (message::KEXINIT, State::Begun { ours }) => self.kexinit(payload, ours, first_packet),
+            (message::KEX_INIT, State::ExpectInit(exchange)) => self.init(payload, exchange),
+            (message::KEX_REPLY, State::ExpectReply(exchange, active)) => {
+                self.reply(payload, exchange, active)
+            }
+            _ => Err(Violation::protocol("key exchange message at the wrong time").into()),
+        }
+    }
+
+    /// NEWKEYS came: gives the keys for what follows it and how long the exchange took.
+    pub(crate) fn new_keys(
+        &mut self,
+        payload: &[u8],
+        now: Instant,
+    ) -> Result<(Box<dyn Open>, Sequence, Duration), ConnectionError> {
+        let State::ExpectNewKeys(opener) = std::mem::replace(&mut self.state, State::Idle) else {
+            return Err(Violation::protocol("NEWKEYS at the wrong time").into());
+        };
+        if payload.len() != 1 {
+            return Err(Violation::protocol("NEWKEYS has bytes left over").into());
+        }
+        self.peer_is_in_kex = false;
+        let took = self
+            .begun_at
+            .take()
+            .map_or(Duration::ZERO, |begun| now.saturating_duration_since(begun));
+        Ok((opener, self.sequence(), took))
+    }
+
+    /// The owner trusts the host key.
+    pub(crate) fn host_is_trusted(&mut self) {
+        match std::mem::replace(&mut self.state, State::Idle) {
+            State::ExpectVerdict(sealer, opener) => self.send_new_keys(sealer, opener),
+            other => self.state = other,
+        }
+    }
+
+    const fn sequence(&self) -> Sequence {
+        if self.strict {
+            Sequence::Restart
+        } else {
+            Sequence::Continue
+        }
+    }
+
+    /// Whether this message is the peer's wrong guess, to be skipped once (RFC 4253 section 7).
+    fn skips_guess(&mut self, number: u8) -> bool {
+        let exchange = match &mut self.state {
+            State::ExpectInit(exchange) | State::ExpectReply(exchange, _) => exchange,
+            State::Idle
+            | State::Begun { .. }
+            | State::ExpectVerdict(..)
+            | State::ExpectNewKeys(_) => return false,
+        };
+        (30..=49).contains(&number) && std::mem::replace(&mut exchange.chosen.skip_guess, false)
+    }
+
+    fn kexinit(
+        &mut self,
+        payload: &[u8],
+        ours: Vec<u8>,
+        first_packet: FirstPacket,
+    ) -> Result<Progress, ConnectionError> {
+        let theirs = KexInit::parse(payload)?;
+        if self.session_id.is_none() {
+            self.strict = theirs.is_strict(self.role);
+            self.peer_takes_ext_info = theirs.takes_ext_info(self.role);
+            if self.strict && first_packet == FirstPacket::No {
+                return Err(Violation::protocol("strict key exchange wants KEXINIT first").into());
+            }
+        }
+        let chosen = theirs.choose(&self.preferences, self.role).map_err(
+            |NothingInCommon { what, theirs }| ConnectionError::NoCommonAlgorithm { what, theirs },
+        )?;
+        self.check_terrapin(&chosen)?;
+        self.peer_is_in_kex = true;
+        self.negotiated = Some(Negotiated {
+            kex: chosen.kex,
+            host_key: chosen.host_key,
+            client_to_server: chosen.client_to_server,
+            server_to_client: chosen.server_to_client,
+            strict: self.strict,
+        });
+        let method = Arc::clone(self.provider.kex(chosen.kex).ok_or(INTERNAL)?);
+        let exchange = match self.role {
+            Role::Client => Exchange {
+                chosen,
+                method,
+                client_kexinit: ours,
+                server_kexinit: payload.to_vec(),
+            },
+            Role::Server => Exchange {
+                chosen,
+                method,
+                client_kexinit: payload.to_vec(),
+                server_kexinit: ours,
+            },
+        };
+        self.state = match self.role {
+            Role::Server => State::ExpectInit(exchange),
+            Role::Client => {
+                let active = exchange.method.start().map_err(ConnectionError::Crypto)?;
+                let mut init = vec![message::KEX_INIT];
+                init.put_string(active.client_init());
+                self.out.push_back(Outward::Message(init));
+                State::ExpectReply(exchange, active)
+            }
+        };
+        Ok(Progress::Going)
+    }
+
+    /// CVE-2023-48795: without strict key exchange a stranger can cut messages off the start of a
+    /// chacha20-poly1305 stream, unseen.
+    fn check_terrapin(&self, chosen: &Chosen) -> Result<(), Violation> {
+        let chacha = [chosen.client_to_server, chosen.server_to_client]
+            .iter()
+            .any(|suite| suite.cipher == crate::algorithm::CipherAlgorithm::ChaCha20Poly1305);
+        if chacha && !self.strict && self.nonstrict_chacha == NonstrictChacha::Refused {
+            return Err(Violation::kex(
+                "chacha20-poly1305 needs strict key exchange",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Server: `C_INIT` came.
+    fn init(&mut self, payload: &[u8], exchange: Exchange) -> Result<Progress, ConnectionError> {
+        let mut reader = Reader::new(payload);
+        reader.byte().map_err(Violation::from)?;
+        let client_init = reader.string().map_err(Violation::from)?;
+        reader.finish().map_err(Violation::from)?;
+        let (server_reply, secret) = exchange.method.respond(client_init).map_err(bad_share)?;
+        let host_keys = Arc::clone(&self.host_keys);
+        let host_key = hostkey::find(&host_keys, exchange.chosen.host_key).ok_or(INTERNAL)?;
+        let hash = self.exchange_hash(
+            &exchange,
+            host_key.blob(),
+            client_init,
+            &server_reply,
+            &secret,
+        )?;
+        let signature = host_key
+            .signer()
+            .sign(exchange.chosen.host_key.signature(), hash.as_bytes())
+            .map_err(ConnectionError::Crypto)?;
+        let mut reply = vec![message::KEX_REPLY];
+        reply.put_string(host_key.blob());
+        reply.put_string(&server_reply);
+        reply.put_string(&signature);
+        self.out.push_back(Outward::Message(reply));
+        if self.first_host_key.is_none() {
+            self.first_host_key = Some(host_key.blob().to_vec());
+        }
+        let (sealer, opener) = self.keys(&exchange, &secret, hash)?;
+        self.send_new_keys(sealer, opener);
+        Ok(Progress::Going)
+    }
+
+    /// Client: `S_REPLY` came. The checks stand in the order of spec/security 2.7: sizes and key,
+    /// hash, signature, same key as before; the owner's verdict comes last.
+    fn reply(
+        &mut self,
+        payload: &[u8],
+        exchange: Exchange,
+        active: Box<dyn ActiveKex>,
+    ) -> Result<Progress, ConnectionError> {
+        let mut reader = Reader::new(payload);
+        reader.byte().map_err(Violation::from)?;
+        let host_key = reader
+            .string_up_to(crate::limits::KEY_BLOB)
+            .map_err(Violation::from)?;
+        let server_reply = reader.string().map_err(Violation::from)?;
+        let signature = reader
+            .string_up_to(crate::limits::KEY_BLOB)
+            .map_err(Violation::from)?;
+        reader.finish().map_err(Violation::from)?;
+        let offer = HostKeyOffer::parse(exchange.chosen.host_key, host_key)?;
+        let client_init = active.client_init().to_vec();
+        let secret = active.complete(server_reply).map_err(bad_share)?;
+        let hash = self.exchange_hash(&exchange, host_key, &client_init, server_reply, &secret)?;
+        self.provider
+            .verifier
+            .verify(
+                offer.key(),
+                exchange.chosen.host_key.signature(),
+                hash.as_bytes(),
+                signature,
+            )
+            .map_err(|_| Violation::kex("host key signature is not good"))?;
+        let (sealer, opener) = self.keys(&exchange, &secret, hash)?;
+        match &self.first_host_key {
+            Some(first) if first == host_key => {
+                self.send_new_keys(sealer, opener);
+                Ok(Progress::Going)
+            }
+            Some(first) => Err(ConnectionError::HostKeyChanged {
+                first: hostkey::fingerprint(first),
+                now: hostkey::fingerprint(host_key),
+            }),
+            None => {
+                self.first_host_key = Some(host_key.to_vec());
+                // In later exchanges the same key must come, so its algorithm alone is offered.
+                self.preferences.host_key = vec![exchange.chosen.host_key];
+                self.state = State::ExpectVerdict(sealer, opener);
+                Ok(Progress::HostKey(offer))
+            }
+        }
+    }
+
+    fn exchange_hash(
+        &self,
+        exchange: &Exchange,
+        host_key: &[u8],
+        client_init: &[u8],
+        server_reply: &[u8],
+        secret: &SharedSecret,
+    ) -> Result<Digest, ConnectionError> {
+        let (client, server) = self.idents.as_ref().ok_or(INTERNAL)?;
+        Ok(exchange.hash(
+            [client, server],
+            host_key,
+            client_init,
+            server_reply,
+            secret,
+        ))
+    }
+
+    /// Derives the keys of both directions.
+    fn keys(
+        &mut self,
+        exchange: &Exchange,
+        secret: &SharedSecret,
+        hash: Digest,
+    ) -> Result<(Box<dyn Seal>, Box<dyn Open>), ConnectionError> {
+        let session_id = self.session_id.get_or_insert_with(|| hash.clone()).clone();
+        let Chosen {
+            client_to_server,
+            server_to_client,
+            ..
+        } = exchange.chosen;
+        // RFC 4253 section 7.2: A, C, E from client to server; B, D, F from server to client.
+        let upward = (client_to_server, [b'A', b'C', b'E']);
+        let downward = (server_to_client, [b'B', b'D', b'F']);
+        let (sending, receiving) = match self.role {
+            Role::Client => (upward, downward),
+            Role::Server => (downward, upward),
+        };
+        let cipher = |suite: negotiate::Suite, letters: [u8; 3]| {
+            let cipher = self
+                .provider
+                .cipher(suite.cipher)
+                .ok_or(CryptoError::Internal)?;
+            let keys = derive(
+                exchange.method.as_ref(),
+                secret,
+                &hash,
+                &session_id,
+                letters,
+                cipher.key_sizes(suite.mac),
+            );
+            Ok::<_, CryptoError>((cipher, keys, suite.mac))
+        };
+        let (seal_with, keys, mac) =
+            cipher(sending.0, sending.1).map_err(ConnectionError::Crypto)?;
+        let sealer = seal_with
+            .sealer(&keys, mac)
+            .map_err(ConnectionError::Crypto)?;
+        let (open_with, keys, mac) =
+            cipher(receiving.0, receiving.1).map_err(ConnectionError::Crypto)?;
+        let opener = open_with
+            .opener(&keys, mac)
+            .map_err(ConnectionError::Crypto)?;
+        Ok((sealer, opener))
+    }
+
+    fn send_new_keys(&mut self, sealer: Box<dyn Seal>, opener: Box<dyn Open>) {
+        self.out
+            .push_back(Outward::NewKeys(sealer, self.sequence()));
+        self.state = State::ExpectNewKeys(opener);
+    }
+}
+
+impl std::fmt::Debug for Kex {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let state = match self.state {
+            State::Idle => "idle",
+            State::Begun { .. } => "begun",
+            State::ExpectInit(_) => "expects C_INIT",
+            State::ExpectReply(..) => "expects S_REPLY",
+            State::ExpectVerdict(..) => "expects a verdict on the host key",
+            State::ExpectNewKeys(_) => "expects NEWKEYS",
+        };
+        f.debug_struct("Kex")
+            .field("role", &self.role)
+            .field("state", &state)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether a packet was the first that the peer sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FirstPacket {
+    Yes,
+    No,
+}
+
+const INTERNAL: ConnectionError = ConnectionError::Crypto(CryptoError::Internal);
+
+fn bad_share(error: CryptoError) -> ConnectionError {
+    match error {
+        CryptoError::BadShare => Violation::kex("key share is not valid").into(),
+        other => ConnectionError::Crypto(other),
+    }
+}

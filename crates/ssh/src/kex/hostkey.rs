@@ -1,0 +1,106 @@
+//! Host keys: those a server shows, and the one a client is shown.
+
+use std::sync::Arc;
+
+use crate::algorithm::KeyAlgorithm;
+use crate::error::Violation;
+use crate::key::PublicKey;
+use crate::provider::Signer;
+
+/// A host key of a server, alone or with a host certificate.
+#[derive(Debug, Clone)]
+pub struct HostKey {
+    blob: Vec<u8>,
+    signer: Arc<dyn Signer>,
+    certified: bool,
+}
+
+impl HostKey {
+    /// A plain host key.
+    pub fn plain(signer: Arc<dyn Signer>) -> Self {
+        Self {
+            blob: signer.public_key().blob().to_vec(),
+            signer,
+            certified: false,
+        }
+    }
+
+    /// A host key with its certificate's blob. That the certificate is for this key is the
+    /// caller's to check; a client would refuse it otherwise.
+    pub fn certified(certificate: Vec<u8>, signer: Arc<dyn Signer>) -> Self {
+        Self {
+            blob: certificate,
+            signer,
+            certified: true,
+        }
+    }
+
+    /// What is shown to clients: the key's or the certificate's blob.
+    pub fn blob(&self) -> &[u8] {
+        &self.blob
+    }
+
+    pub(crate) fn signer(&self) -> &dyn Signer {
+        self.signer.as_ref()
+    }
+
+    fn supports(&self, algorithm: KeyAlgorithm) -> bool {
+        algorithm.is_certificate() == self.certified
+            && self.signer.algorithms().contains(&algorithm.signature())
+    }
+}
+
+/// The first key that can do that algorithm.
+pub(crate) fn find(keys: &[HostKey], algorithm: KeyAlgorithm) -> Option<&HostKey> {
+    keys.iter().find(|key| key.supports(algorithm))
+}
+
+/// Whether there is a key for that algorithm.
+pub(crate) fn has_host_key(keys: &[HostKey], algorithm: KeyAlgorithm) -> bool {
+    find(keys, algorithm).is_some()
+}
+
+/// SHA-256 fingerprint of a blob, or a word for one that cannot be parsed.
+pub(crate) fn fingerprint(blob: &[u8]) -> String {
+    crate::key::Fingerprint::of(blob).to_string()
+}
+
+/// The host key that a server showed and proved to hold.
+#[derive(Debug, Clone)]
+pub struct HostKeyOffer {
+    algorithm: KeyAlgorithm,
+    blob: Vec<u8>,
+    key: PublicKey,
+}
+
+impl HostKeyOffer {
+    /// Strictly: the blob is of the negotiated algorithm and nothing else.
+    pub(crate) fn parse(algorithm: KeyAlgorithm, blob: &[u8]) -> Result<Self, Violation> {
+        const BAD: Violation = Violation::kex("host key is not valid for its algorithm");
+        let key = PublicKey::from_blob(blob).map_err(|_| BAD)?;
+        if !key.supports(algorithm.signature()) {
+            return Err(BAD);
+        }
+        Ok(Self {
+            algorithm,
+            blob: blob.to_vec(),
+            key,
+        })
+    }
+
+    /// The negotiated algorithm.
+    pub const fn algorithm(&self) -> KeyAlgorithm {
+        self.algorithm
+    }
+
+    /// The key, out of its certificate if it came in one.
+    pub const fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    /// The key's or certificate's blob as it came. A certificate (see
+    /// [`KeyAlgorithm::is_certificate`]) still has to be checked by the owner.
+    pub fn blob(&self) -> &[u8] {
+        &self.blob
+    }
+}

@@ -1,0 +1,221 @@
+//! The copier: moves bytes between a local socket and a byte stream, both ways, until both halves
+//! have ended.
+//!
+//! From the socket it reads straight into the block that is sealed later; to the socket it writes
+//! the blocks in which packets were deciphered, several at once. So no byte is copied in user space.
+//! Each half ends by itself: an end of file on one side becomes a shutdown on the other, behind
+//! every byte before it.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::transport::{ByteStream, Chunk};
+
+/// How a copy ended.
+#[derive(Debug)]
+pub struct Copied {
+    /// Bytes that the socket gave and the stream took.
+    pub to_stream: u64,
+    /// Bytes that the stream gave and the socket took.
+    pub to_socket: u64,
+    /// Whether both halves ended in good order.
+    pub end: Result<(), CopyError>,
+}
+
+/// Why a copy ended before both halves had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CopyError {
+    /// The local socket broke. The stream was reset, unless all that came from the socket was sent.
+    #[error("local socket broke")]
+    Socket(#[source] io::Error),
+    /// The stream broke. The socket should be reset too, so that its peer can tell.
+    #[error("byte stream broke")]
+    Stream(#[source] io::Error),
+}
+
+/// Copies until both halves have ended. The stream is consumed: after an error its drop resets it.
+/// The socket is left to the caller, who resets it after an error.
+///
+/// It has no deadline of its own: a quiet pair may stay quiet for days.
+///
+/// # Cancel safety
+///
+/// Dropping the future resets the stream; bytes on their way to the socket are lost.
+pub async fn copy<S>(stream: ByteStream, socket: &mut S) -> Copied
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut copier = Copier {
+        stream,
+        waiting: VecDeque::new(),
+        waiting_bytes: 0,
+        has_all: false,
+        to_stream: Half::default(),
+        to_socket: Half::default(),
+    };
+    let end = poll_fn(|cx| copier.poll(Pin::new(&mut *socket), cx)).await;
+    Copied {
+        to_stream: copier.to_stream.bytes,
+        to_socket: copier.to_socket.bytes,
+        end,
+    }
+}
+
+struct Copier {
+    stream: ByteStream,
+    /// What the socket has not taken yet.
+    waiting: VecDeque<Chunk>,
+    waiting_bytes: usize,
+    /// Whether the stream has given its last byte.
+    has_all: bool,
+    to_stream: Half,
+    to_socket: Half,
+}
+
+#[derive(Default)]
+struct Half {
+    bytes: u64,
+    end: Option<Result<(), CopyError>>,
+}
+
+/// Most bytes that wait for the socket, on top of what the kernel holds: four packets for one system
+/// call.
+const WAITING_BYTES: usize = 131_072;
+/// Most blocks in one system call. Small packets share blocks, so more are rare.
+const SLICES: usize = 16;
+/// Rounds in one direction before others on this thread have their turn.
+const ROUNDS: usize = 16;
+
+impl Copier {
+    fn poll<S>(
+        &mut self,
+        mut socket: Pin<&mut S>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), CopyError>>
+    where
+        S: AsyncRead + AsyncWrite,
+    {
+        if self.to_stream.end.is_none() {
+            self.to_stream.end = done(self.poll_to_stream(socket.as_mut(), cx));
+        }
+        if self.to_socket.end.is_none() {
+            self.to_socket.end = done(self.poll_to_socket(socket, cx));
+        }
+        match (&self.to_stream.end, &self.to_socket.end) {
+            // A broken source of either half leaves nothing to wait for.
+            (Some(Err(CopyError::Socket(_))), _) => {
+                Poll::Ready(self.to_stream.end.take().unwrap_or(Ok(())))
+            }
+            (_, Some(Err(CopyError::Stream(_)))) => {
+                Poll::Ready(self.to_socket.end.take().unwrap_or(Ok(())))
+            }
+            // The peer took no more, but all that it had sent was delivered: that is how SSH closes.
+            (Some(Err(CopyError::Stream(_))), Some(Ok(()))) => Poll::Ready(Ok(())),
+            (Some(_), Some(_)) => Poll::Ready(self.to_socket.end.take().unwrap_or(Ok(()))),
+            (None, _) | (_, None) => Poll::Pending,
+        }
+    }
+
+    fn poll_to_stream<S: AsyncRead>(
+        &mut self,
+        mut socket: Pin<&mut S>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), CopyError>> {
+        for _ in 0..ROUNDS {
+            let mut reserve = ready!(self.stream.poll_reserve(cx)).map_err(CopyError::Stream)?;
+            let mut buffer = ReadBuf::new(reserve.buffer_mut());
+            ready!(socket.as_mut().poll_read(cx, &mut buffer)).map_err(CopyError::Socket)?;
+            let count = buffer.filled().len();
+            if count == 0 {
+                drop(reserve);
+                let shutdown = Pin::new(&mut self.stream).poll_shutdown(cx);
+                return shutdown.map_err(CopyError::Stream);
+            }
+            reserve.commit(count);
+            self.to_stream.count(count);
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_to_socket<S: AsyncWrite>(
+        &mut self,
+        mut socket: Pin<&mut S>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), CopyError>> {
+        for _ in 0..ROUNDS {
+            let stream_end = self.fill(cx);
+            if self.waiting.is_empty() {
+                // An error of the stream counts once all that came before it is written.
+                ready!(stream_end).map_err(CopyError::Stream)?;
+                return socket.poll_shutdown(cx).map_err(CopyError::Socket);
+            }
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            for (slice, chunk) in slices.iter_mut().zip(&self.waiting) {
+                *slice = IoSlice::new(chunk.as_ref());
+            }
+            let used = slices.get(..self.waiting.len()).unwrap_or(&slices);
+            let written = socket.as_mut().poll_write_vectored(cx, used);
+            let count = ready!(written).map_err(CopyError::Socket)?;
+            if count == 0 {
+                let error = io::ErrorKind::WriteZero.into();
+                return Poll::Ready(Err(CopyError::Socket(error)));
+            }
+            self.to_socket.count(count);
+            self.forget(count);
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Takes what the stream has, up to the limits. `Ready` when it has given all.
+    fn fill(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        while !self.has_all && self.waiting_bytes < WAITING_BYTES && self.waiting.len() < SLICES {
+            match ready!(self.stream.poll_chunk(cx))? {
+                None => self.has_all = true,
+                Some(chunk) => {
+                    self.waiting_bytes = self.waiting_bytes.saturating_add(chunk.len());
+                    self.waiting.push_back(chunk);
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Drops what the socket took.
+    fn forget(&mut self, mut count: usize) {
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(count);
+        while let Some(chunk) = self.waiting.front_mut() {
+            if count < chunk.len() {
+                chunk.advance(count);
+                break;
+            }
+            count = count.saturating_sub(chunk.len());
+            self.waiting.pop_front();
+        }
+    }
+}
+
+impl Half {
+    fn count(&mut self, count: usize) {
+        self.bytes = self
+            .bytes
+            .saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+}
+
+fn done<T>(poll: Poll<T>) -> Option<T> {
+    match poll {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

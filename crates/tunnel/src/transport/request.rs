@@ -1,0 +1,177 @@
+//! What the peer of a connection asks, and how it is answered.
+//!
+//! An answer is a note in the task's mailbox, so that giving one never waits. There is exactly one
+//! to each question: a handle that is dropped refuses.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::mailbox::Mailbox;
+use super::{Bind, ByteStream, RefusalCode, StreamHead};
+
+/// A question of the peer.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum PeerRequest {
+    /// It wants a byte stream.
+    Open(OpenRequest),
+    /// It wants the visitors of an address.
+    Forward(ForwardRequest),
+    /// It wants them no more.
+    Cancel(CancelRequest),
+}
+
+/// The peer wants a byte stream.
+#[derive(Debug)]
+pub struct OpenRequest {
+    /// Where it is to lead. The peer's word, checked for its form alone.
+    pub head: StreamHead,
+    /// How to answer.
+    pub answer: OpenAnswer,
+}
+
+/// The peer wants the visitors of an address.
+#[derive(Debug)]
+pub struct ForwardRequest {
+    /// The address.
+    pub bind: Bind,
+    /// How to answer.
+    pub answer: ForwardAnswer,
+}
+
+/// The peer wants the visitors of an address no more.
+#[derive(Debug)]
+pub struct CancelRequest {
+    /// The address, with the port that was granted.
+    pub bind: Bind,
+    /// How to answer.
+    pub answer: CancelAnswer,
+}
+
+/// Answers an [`OpenRequest`]. Dropped, it refuses as a failed connect.
+pub struct OpenAnswer {
+    slip: Slip,
+    stream: ByteStream,
+}
+
+/// Answers a [`ForwardRequest`]. Dropped, it refuses.
+#[derive(Debug)]
+pub struct ForwardAnswer(Slip);
+
+/// Answers a [`CancelRequest`]. Dropped, it says that there was no such forward.
+#[derive(Debug)]
+pub struct CancelAnswer(Slip);
+
+/// Answers of one connection's applications, on their way to its task: number of the question and
+/// what to say.
+pub(crate) type Answers = Mailbox<(u64, Verdict)>;
+
+/// What to say to the peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The stream is accepted, or the forward taken back.
+    Yes,
+    /// The forward is granted at that port.
+    Port(u16),
+    /// No; code and text are for streams alone.
+    No {
+        /// The reason by its number.
+        code: RefusalCode,
+        /// The reason in words.
+        reason: String,
+    },
+}
+
+/// The right to answer one question, once.
+struct Slip {
+    number: u64,
+    answers: Option<Arc<Answers>>,
+}
+
+impl OpenAnswer {
+    /// For question `number`: `stream` is the application's once it accepts.
+    pub(crate) fn new(number: u64, answers: Arc<Answers>, stream: ByteStream) -> Self {
+        Self {
+            slip: Slip::new(number, answers),
+            stream,
+        }
+    }
+
+    /// Accepts. What is written to the stream follows the confirmation.
+    pub fn accept(self) -> ByteStream {
+        let Self { mut slip, stream } = self;
+        slip.say(Verdict::Yes);
+        stream
+    }
+
+    /// Refuses, with words for the peer's person.
+    pub fn refuse(mut self, code: RefusalCode, reason: impl Into<String>) {
+        self.slip.say(Verdict::No {
+            code,
+            reason: reason.into(),
+        });
+    }
+}
+
+impl fmt::Debug for OpenAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OpenAnswer").field(&self.slip).finish()
+    }
+}
+
+impl ForwardAnswer {
+    /// For question `number`.
+    pub(crate) fn new(number: u64, answers: Arc<Answers>) -> Self {
+        Self(Slip::new(number, answers))
+    }
+
+    /// Grants the forward at `port`: the one asked for, or any if 0 was. A Unix socket has 0.
+    pub fn grant(mut self, port: u16) {
+        self.0.say(Verdict::Port(port));
+    }
+
+    /// Refuses.
+    pub fn refuse(self) {}
+}
+
+impl CancelAnswer {
+    /// For question `number`.
+    pub(crate) fn new(number: u64, answers: Arc<Answers>) -> Self {
+        Self(Slip::new(number, answers))
+    }
+
+    /// The forward was taken back.
+    pub fn done(mut self) {
+        self.0.say(Verdict::Yes);
+    }
+}
+
+impl Slip {
+    fn new(number: u64, answers: Arc<Answers>) -> Self {
+        Self {
+            number,
+            answers: Some(answers),
+        }
+    }
+
+    fn say(&mut self, verdict: Verdict) {
+        if let Some(answers) = self.answers.take() {
+            answers.post((self.number, verdict));
+        }
+    }
+}
+
+impl Drop for Slip {
+    fn drop(&mut self) {
+        self.say(Verdict::No {
+            code: RefusalCode::ConnectFailed,
+            reason: String::from("connect failed"),
+        });
+    }
+}
+
+impl fmt::Debug for Slip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.number)
+    }
+}

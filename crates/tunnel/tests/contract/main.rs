@@ -1,0 +1,12 @@
+//! The contract of transports, kept by each of them.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod acceptor;
+mod memory;
+mod suite;
