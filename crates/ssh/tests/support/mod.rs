@@ -1,5 +1,9 @@
 //! Two ends of a connection in one thread, with a clock that only the test moves.
-#![allow(dead_code, unreachable_pub, reason = "each test program uses its own part of this")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test program uses its own part of this"
+)]
 
 use std::collections::VecDeque;
 use std::sync::Arc;
