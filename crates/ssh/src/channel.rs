@@ -22,6 +22,13 @@ pub use request::{ChannelRequest, ExitStatus};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelId(pub(crate) u32);
 
+impl ChannelId {
+    /// The number.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+}
+
 impl std::fmt::Display for ChannelId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.fmt(f)
@@ -62,6 +69,8 @@ pub(crate) enum Ending {
     None,
     /// With EOF, after what is queued.
     Finish,
+    /// With EOF and CLOSE, after what is queued, whether or not the peer has ended its half.
+    Close,
     /// At once, with CLOSE.
     Reset,
 }
@@ -180,7 +189,8 @@ impl Channel {
         match self.ending {
             Ending::Reset => true,
             Ending::Finish if !has_data => self.ours == Half::Open || self.theirs >= Half::Ended,
-            Ending::Finish | Ending::None => {
+            Ending::Close if !has_data => true,
+            Ending::Finish | Ending::Close | Ending::None => {
                 has_data && self.send.packet() > 0 && self.ours == Half::Open
             }
         }

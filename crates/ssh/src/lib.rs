@@ -28,6 +28,7 @@ pub mod flow;
 pub mod forward;
 pub mod kex;
 pub mod key;
+pub mod key_file;
 pub mod limits;
 pub mod message;
 pub mod negotiate;

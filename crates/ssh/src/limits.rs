@@ -138,6 +138,18 @@ pub const AGENT_IDENTITIES: u32 = 2_048;
 pub const KEY_FILE: usize = 65_536;
 /// Most bcrypt rounds of an encrypted key file.
 pub const KEY_FILE_BCRYPT_ROUNDS: u32 = 2_048;
+/// Most memory of argon2 for a PuTTY key file, in KiB: 256 MiB.
+pub const KEY_FILE_ARGON2_KIB: u32 = 262_144;
+/// Most passes of argon2 for a PuTTY key file.
+pub const KEY_FILE_ARGON2_PASSES: u32 = 64;
+/// Most lanes of argon2 for a PuTTY key file.
+pub const KEY_FILE_ARGON2_LANES: u32 = 16;
+/// Most PBKDF2 iterations of an encrypted PKCS #8 file (OpenSSL 3 writes 2,048).
+pub const KEY_FILE_PBKDF2_ITERATIONS: u32 = 10_000_000;
+/// Most memory of scrypt for an encrypted PKCS #8 file, in bytes: 256 MiB.
+pub const KEY_FILE_SCRYPT_BYTES: u64 = 268_435_456;
+/// Most parallelism of scrypt for an encrypted PKCS #8 file.
+pub const KEY_FILE_SCRYPT_LANES: u16 = 16;
 /// Most principals in a certificate.
 pub const CERTIFICATE_PRINCIPALS: usize = 256;
 /// Most critical options or extensions in a certificate.

@@ -23,6 +23,7 @@ mod handle;
 mod mailbox;
 pub mod memory;
 mod request;
+pub mod ssh;
 mod stream;
 
 /// One connection. The last handle to it dropped closes it.

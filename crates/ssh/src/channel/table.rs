@@ -564,6 +564,16 @@ impl Channels {
         self.wake(channel.0);
     }
 
+    /// EOF and then CLOSE after what is queued: nobody reads here any more.
+    pub(crate) fn close(&mut self, channel: ChannelId) {
+        if let Some(found) = self.map.get_mut(&channel.0)
+            && found.ending != Ending::Reset
+        {
+            found.ending = Ending::Close;
+        }
+        self.wake(channel.0);
+    }
+
     /// Ends both halves at once; what waits is lost. A channel that the peer has not answered yet
     /// is closed as soon as it does.
     pub(crate) fn reset(&mut self, channel: ChannelId) {
@@ -630,7 +640,7 @@ impl Channels {
             }
             self.schedule.sent(&mut channel.turn, 0);
             let was = channel.promised();
-            let number = if channel.ending == Ending::Finish && channel.ours == Half::Open {
+            let number = if channel.ending != Ending::Reset && channel.ours == Half::Open {
                 channel.ours = Half::Ended;
                 message::CHANNEL_EOF
             } else {

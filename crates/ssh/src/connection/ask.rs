@@ -23,7 +23,7 @@ impl Connection {
         self.fail(ConnectionError::HostKeyRefused)
     }
 
-    /// Ends the connection.
+    /// Ends the connection. [`transmit`](Self::transmit) gives the goodbye.
     pub fn close(&mut self) -> ConnectionError {
         self.fail(ConnectionError::Closed)
     }
@@ -242,6 +242,14 @@ impl Connection {
     pub fn finish(&mut self, channel: ChannelId) {
         if let Some(running) = self.running_mut() {
             running.channels.finish(channel);
+        }
+    }
+
+    /// Ends both halves of a channel after what is queued: nobody reads here any more. What still
+    /// comes has to be taken and thrown away.
+    pub fn close_channel(&mut self, channel: ChannelId) {
+        if let Some(running) = self.running_mut() {
+            running.channels.close(channel);
         }
     }
 

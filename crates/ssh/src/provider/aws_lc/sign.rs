@@ -32,16 +32,28 @@ pub fn ed25519(seed: &[u8; 32]) -> Result<Arc<dyn Signer>, CryptoError> {
     signer(Private::Ed25519(pair))
 }
 
-/// A new Ed25519 key: its seed, to be kept, and its signer.
+/// A key that was just made.
+#[expect(
+    missing_debug_implementations,
+    reason = "its seed shows nothing, not even that it is one"
+)]
+pub struct NewKey {
+    /// What is to be kept; [`crate::key_file::write_ed25519`] writes it to a file.
+    pub seed: Secret<[u8; 32]>,
+    /// The key, ready to sign.
+    pub signer: Arc<dyn Signer>,
+}
+
+/// Makes an Ed25519 key from the system's randomness.
 ///
 /// # Errors
 ///
 /// [`CryptoError::Internal`] if the system gives no random bytes.
-pub fn generate_ed25519() -> Result<(Secret<[u8; 32]>, Arc<dyn Signer>), CryptoError> {
+pub fn generate_ed25519() -> Result<NewKey, CryptoError> {
     let mut seed = Secret::new([0; 32]);
     aws_lc_rs::rand::fill(seed.expose_mut()).map_err(|_| CryptoError::Internal)?;
     let signer = ed25519(seed.expose())?;
-    Ok((seed, signer))
+    Ok(NewKey { seed, signer })
 }
 
 /// The signer of an ECDSA key whose public point is known too. `scalar` is big-endian and may lack

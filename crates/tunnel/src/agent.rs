@@ -1,0 +1,3 @@
+//! The end that dials out and offers local services.
+
+pub mod login;

@@ -1,0 +1,20 @@
+//! The SSH transport: a task that drives the sans-io engine over a socket.
+//!
+//! One task per connection. In each turn it takes what the applications did (commands, answers,
+//! streams with news), reads the socket, hands chunks to streams and writes what the engine seals.
+//! Reading never waits for a stream to be read nor writing for reading; a stream whose application
+//! has stopped holds its own window and nothing else.
+
+mod carrier;
+mod drain;
+mod login;
+mod read;
+mod streams;
+mod task;
+
+pub use carrier::{Carrier, tune};
+pub use login::{
+    Admission, Answer, Answerer, ConnectError, Decision, HostRefusal, accept, connect,
+};
+pub use read::ReadBuffers;
+pub use task::{Driver, Memory};

@@ -1,0 +1,52 @@
+//! What a connection's bytes travel over: usually a TCP socket, under a jump or a proxy command
+//! another byte stream or a pipe.
+
+use std::io;
+
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+/// Bytes both ways. The hooks are for sockets; other carriers have no use for them.
+pub trait Carrier: AsyncRead + AsyncWrite + Unpin + Send {
+    /// A read returned `bytes` bytes.
+    fn has_read(&self, bytes: usize) {
+        let _ = bytes;
+    }
+}
+
+impl Carrier for TcpStream {
+    /// Asks the kernel to acknowledge at once, which it forgets after each time. A stock sshd leaves
+    /// Nagle's algorithm on for a connection without a session, so a delayed acknowledgement costs
+    /// 20 to 40 ms a small exchange (measured 2026-11-21: 560 new streams a second without, 5,300
+    /// with). In bulk the data itself is acknowledged often enough.
+    fn has_read(&self, bytes: usize) {
+        if bytes < BULK {
+            // A socket that cannot do it works all the same.
+            drop(SockRef::from(self).set_tcp_quickack(true));
+        }
+    }
+}
+
+impl Carrier for tokio::io::DuplexStream {}
+impl Carrier for super::super::ByteStream {}
+#[cfg(unix)]
+impl Carrier for tokio::net::UnixStream {}
+
+/// A read of at least this many bytes is part of a bulk transfer.
+const BULK: usize = 16_384;
+
+/// What may lie unsent in the kernel before it asks for no more: what lies there cannot be overtaken
+/// by a more urgent packet.
+const UNSENT_BYTES: u32 = 131_072;
+
+/// Sets the options of a socket that carries a connection: no delay, little unsent.
+///
+/// # Errors
+/// The system refused TCP_NODELAY. TCP_NOTSENT_LOWAT is a wish and may be refused.
+pub fn tune(socket: &TcpStream) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    drop(SockRef::from(socket).set_tcp_notsent_lowat(UNSENT_BYTES));
+    Ok(())
+}

@@ -1,0 +1,271 @@
+//! The streams of one connection: each channel of the engine with the stream that an application
+//! holds.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use adit_ssh::Connection;
+use adit_ssh::channel::{ChannelId, ChannelKind};
+use tokio::sync::oneshot;
+
+use super::super::mailbox::DirtyList;
+use super::super::stream::{AppEnd, StreamDriver, StreamEnd};
+use super::super::{ByteStream, OpenError};
+
+/// Who waits for a stream to open.
+type Opener = oneshot::Sender<Result<ByteStream, OpenError>>;
+
+/// One channel.
+pub(super) struct Stream {
+    channel: ChannelId,
+    driver: StreamDriver,
+    /// Handed over, and not reported as taken.
+    untaken: usize,
+    /// Sealed in this turn.
+    sealed: usize,
+    opening: Option<(ByteStream, Opener)>,
+    is_ended_by_us: bool,
+    /// When the channel closed while the application still had something to read.
+    closed_at: Option<Instant>,
+    is_abandoned: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Streams {
+    map: HashMap<u32, Stream>,
+    /// Streams that the engine sealed bytes of in this turn.
+    sealed: Vec<u32>,
+    /// Streams whose channel is closed and whose application still reads.
+    lingering: usize,
+}
+
+/// Most bytes of a block that is handed to the engine at once.
+const PACKET: usize = 32_768;
+
+impl Streams {
+    /// A stream for a channel of the engine. It is told by its number when it has news.
+    pub(super) fn add(
+        &mut self,
+        channel: ChannelId,
+        stream: (ByteStream, StreamDriver),
+        opener: Option<Opener>,
+    ) -> Option<ByteStream> {
+        let (stream, driver) = stream;
+        let (opening, ours) = match opener {
+            Some(opener) => (Some((stream, opener)), None),
+            None => (None, Some(stream)),
+        };
+        let entry = Stream {
+            channel,
+            driver,
+            untaken: 0,
+            sealed: 0,
+            opening,
+            is_ended_by_us: false,
+            closed_at: None,
+            is_abandoned: false,
+        };
+        self.map.insert(channel.number(), entry);
+        ours
+    }
+
+    pub(super) fn remove(&mut self, channel: u32) {
+        if let Some(stream) = self.map.remove(&channel)
+            && stream.closed_at.is_some()
+        {
+            self.lingering = self.lingering.saturating_sub(1);
+        }
+    }
+
+    /// The peer confirmed a stream that an application waits for.
+    pub(super) fn opened(&mut self, channel: ChannelId) {
+        if let Some((stream, opener)) = self
+            .map
+            .get_mut(&channel.number())
+            .and_then(|entry| entry.opening.take())
+        {
+            // An application that is gone gives the stream back; dropping it resets the channel.
+            drop(opener.send(Ok(stream)));
+        }
+    }
+
+    /// The peer refused it.
+    pub(super) fn refused(&mut self, channel: ChannelId, error: OpenError) {
+        if let Some((_, opener)) = self
+            .map
+            .remove(&channel.number())
+            .and_then(|entry| entry.opening)
+        {
+            drop(opener.send(Err(error)));
+        }
+    }
+
+    /// Hands everything that has arrived on a channel to its stream.
+    pub(super) fn deliver(&mut self, channel: ChannelId, engine: &mut Connection, now: Instant) {
+        let Some(stream) = self.map.get_mut(&channel.number()) else {
+            discard(channel, engine, now);
+            return;
+        };
+        if stream.is_abandoned {
+            discard(channel, engine, now);
+            return;
+        }
+        while let Some(chunk) = engine.take_chunk(channel) {
+            stream.untaken = stream.untaken.saturating_add(chunk.len());
+            stream.driver.push(chunk);
+        }
+    }
+
+    pub(super) fn sealed(&mut self, channel: ChannelId, bytes: usize) {
+        if let Some(stream) = self.map.get_mut(&channel.number()) {
+            if stream.sealed == 0 {
+                self.sealed.push(channel.number());
+            }
+            stream.sealed = stream.sealed.saturating_add(bytes);
+        }
+    }
+
+    /// Tells each stream once what was sealed of it since.
+    pub(super) fn report_sealed(&mut self) {
+        for channel in self.sealed.drain(..) {
+            if let Some(stream) = self.map.get_mut(&channel) {
+                stream.driver.sealed(std::mem::take(&mut stream.sealed));
+            }
+        }
+    }
+
+    pub(super) fn ended(&mut self, channel: ChannelId) {
+        if let Some(stream) = self.map.get_mut(&channel.number()) {
+            stream.driver.push_eof();
+        }
+    }
+
+    /// The channel is over on the peer's side. What arrived is still read, for a while.
+    pub(super) fn closed(&mut self, channel: ChannelId, was_cut: bool, now: Instant) {
+        let Some(stream) = self.map.get_mut(&channel.number()) else {
+            return;
+        };
+        if was_cut {
+            stream.driver.reset(StreamEnd::Reset);
+        } else {
+            stream.driver.stop_output(StreamEnd::Reset);
+        }
+        if stream.untaken == 0 || stream.is_abandoned {
+            self.remove(channel.number());
+        } else {
+            stream.closed_at = Some(now);
+            self.lingering = self.lingering.saturating_add(1);
+        }
+    }
+
+    /// What an application did with its stream goes to the engine.
+    pub(super) fn news(&mut self, number: u32, engine: &mut Connection, now: Instant) {
+        let Some(stream) = self.map.get_mut(&number) else {
+            return;
+        };
+        if stream.opening.is_some() {
+            return;
+        }
+        let channel = stream.channel;
+        let news = stream.driver.news();
+        stream.untaken = stream.untaken.saturating_sub(news.consumed);
+        engine.consumed(channel, news.consumed, now);
+        let mut taken: usize = 0;
+        while let Some(block) = stream.driver.take_block(PACKET) {
+            taken = taken.saturating_add(block.len());
+            engine.write(channel, block);
+        }
+        let is_written = taken >= news.outbound;
+        match news.end {
+            AppEnd::Open => {}
+            AppEnd::Shut if is_written && !stream.is_ended_by_us => {
+                stream.is_ended_by_us = true;
+                engine.finish(channel);
+            }
+            AppEnd::Closed if is_written => {
+                abandon(stream, engine, now);
+                engine.close_channel(channel);
+            }
+            AppEnd::Reset => {
+                abandon(stream, engine, now);
+                engine.reset(channel);
+            }
+            AppEnd::Shut | AppEnd::Closed => {}
+        }
+        let is_read = stream.untaken == 0 || stream.is_abandoned;
+        if stream.closed_at.is_some() && is_read {
+            self.remove(number);
+        }
+    }
+
+    /// Drops what nobody has read within `linger` of the end of its channel.
+    pub(super) fn expire(&mut self, engine: &mut Connection, now: Instant, linger: Duration) {
+        let is_over = |stream: &Stream| {
+            stream
+                .closed_at
+                .is_some_and(|closed| now.saturating_duration_since(closed) >= linger)
+        };
+        let expired: Vec<u32> = self
+            .map
+            .iter()
+            .filter(|(_, stream)| is_over(stream))
+            .map(|(number, _)| *number)
+            .collect();
+        for number in expired {
+            if let Some(stream) = self.map.get_mut(&number) {
+                stream.driver.drop_inbound();
+                engine.consumed(stream.channel, stream.untaken, now);
+            }
+            self.remove(number);
+        }
+    }
+
+    /// The first time at which [`expire`](Self::expire) has something to do.
+    pub(super) fn deadline(&self, linger: Duration) -> Option<Instant> {
+        if self.lingering == 0 {
+            return None;
+        }
+        self.map
+            .values()
+            .filter_map(|stream| stream.closed_at)
+            .min()?
+            .checked_add(linger)
+    }
+
+    /// The channel of that number, if it has a stream.
+    pub(super) fn channel(&self, number: u32) -> Option<ChannelId> {
+        self.map.get(&number).map(|stream| stream.channel)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.map.len()
+    }
+}
+
+/// Nobody reads any more: what was handed over is gone with the application, and counts as taken.
+fn abandon(stream: &mut Stream, engine: &mut Connection, now: Instant) {
+    stream.is_abandoned = true;
+    engine.consumed(stream.channel, std::mem::take(&mut stream.untaken), now);
+}
+
+/// Throws away what nobody reads.
+fn discard(channel: ChannelId, engine: &mut Connection, now: Instant) {
+    while let Some(chunk) = engine.take_chunk(channel) {
+        engine.consumed(channel, chunk.len(), now);
+    }
+}
+
+/// A stream and its driver for a channel of that kind.
+pub(super) fn pair(
+    channel: ChannelId,
+    pool: &adit_ssh::block::Pool,
+    dirty: &Arc<DirtyList>,
+) -> (ByteStream, StreamDriver) {
+    ByteStream::pair(channel.number(), PACKET, pool.clone(), Arc::clone(dirty))
+}
+
+/// Whether a kind of channel carries a byte stream.
+pub(super) const fn is_stream(kind: &ChannelKind) -> bool {
+    !matches!(kind, ChannelKind::Session)
+}

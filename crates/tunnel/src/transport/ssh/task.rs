@@ -1,0 +1,723 @@
+//! The task of one connection.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use adit_ssh::channel::{ChannelId, ChannelKind, Endpoint, OpenFailure};
+use adit_ssh::error::ConnectionError;
+use adit_ssh::flow::initial_window;
+use adit_ssh::forward::{Forward, ForwardAnswer as EngineAnswer, RequestId};
+use adit_ssh::limits;
+use adit_ssh::packet::Outgoing;
+use adit_ssh::{Connection as Engine, Event};
+use tokio::io::ReadBuf;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Sleep;
+
+use super::super::handle::{Command, Desk, Handle};
+use super::super::mailbox::DirtyList;
+use super::super::request::{
+    Answers, CancelAnswer, CancelRequest, ForwardAnswer, ForwardRequest, OpenAnswer, OpenRequest,
+    PeerRequest, Verdict,
+};
+use super::super::{
+    Bind, CloseReason, Connection, ConnectionEnd, ForwardError, OpenError, Origin, RefusalCode,
+    StreamHead, StreamKind, Target,
+};
+use super::carrier::Carrier;
+use super::drain::Drain;
+use super::read::ReadBuffers;
+use super::streams::{Streams, is_stream, pair};
+use crate::budget::{Budget, Grant};
+
+/// The memory that connections of a process share.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    /// Blocks for packets; the same pool that the engine was given.
+    pub pool: adit_ssh::block::Pool,
+    /// Buffers to read into.
+    pub buffers: ReadBuffers,
+    /// Windows and what lies in streams, over all connections.
+    pub budget: Budget,
+    /// The most of the budget that one connection may promise, in bytes.
+    pub connection_bytes: u64,
+}
+
+impl Memory {
+    /// Windows of one connection, in bytes, by default.
+    pub const CONNECTION_BYTES: u64 = 64 << 20;
+    /// Free blocks that are kept: about 4 MiB.
+    const RETAINED_BLOCKS: usize = 112;
+
+    /// The defaults for this machine.
+    pub fn of_this_machine() -> Self {
+        Self {
+            pool: adit_ssh::block::Pool::new(Self::RETAINED_BLOCKS),
+            buffers: ReadBuffers::new(),
+            budget: Budget::of_this_machine(),
+            connection_bytes: Self::CONNECTION_BYTES,
+        }
+    }
+}
+
+/// Drives one connection: the engine, its socket and its streams.
+pub struct Driver<S> {
+    desk: Desk,
+    turn: Turn<S>,
+}
+
+/// What a turn works on.
+pub(super) struct Turn<S> {
+    pub(super) engine: Engine,
+    pub(super) socket: Socket<S>,
+    timer: Pin<Box<Sleep>>,
+    memory: Memory,
+    grant: Grant,
+    streams: Streams,
+    dirty: Arc<DirtyList>,
+    dirty_now: Vec<u32>,
+    answers: Arc<Answers>,
+    answers_now: Vec<(u64, Verdict)>,
+    requests: mpsc::Sender<PeerRequest>,
+    /// Our requests for forwards, by the engine's number.
+    asked: HashMap<RequestId, oneshot::Sender<Result<u16, ForwardError>>>,
+    /// The peer's, by the number that its answer will bear.
+    questions: HashMap<u64, RequestId>,
+    next_question: u64,
+}
+
+/// The socket and what waits at its two ends.
+pub(super) struct Socket<S> {
+    io: S,
+    out: Outgoing,
+    drain: Drain,
+    /// The beginning of a packet whose rest has not come.
+    tail: Vec<u8>,
+    has_ended: bool,
+}
+
+/// Rounds of reading and writing before other tasks get their turn.
+const ROUNDS: usize = 8;
+/// Slices given to one write.
+const SLICES: usize = 16;
+/// Questions of the peer that may wait for the application: what the engine lets through at most.
+const REQUESTS: usize = limits::GLOBAL_REQUESTS_PENDING + limits::OPENS_PENDING;
+/// Numbers of questions about forwards begin here; below are those of channels.
+const FIRST_QUESTION: u64 = 1 << 32;
+/// Allowance that is kept when it is not used, so that the next stream finds some.
+const KEPT_BYTES: u64 = 2 << 20;
+
+impl<S: Carrier> Driver<S> {
+    /// The task of a connection whose login is done, and the application's end of it.
+    pub(super) fn new(turn: Turn<S>, requests: mpsc::Receiver<PeerRequest>) -> (Connection, Self) {
+        let (handle, desk) = Handle::pair();
+        let connection = Connection {
+            transport: Arc::new(handle),
+            requests,
+        };
+        (connection, Self { desk, turn })
+    }
+
+    /// Runs the connection to its end, and says what that was.
+    ///
+    /// # Cancel safety
+    /// Dropping it ends the connection at once; streams end as lost.
+    pub async fn run(self) -> ConnectionEnd {
+        let Self { mut desk, mut turn } = self;
+        let end = loop {
+            tokio::select! {
+                biased;
+                error = poll_fn(|cx| turn.poll(cx)) => break ended(&error),
+                reason = closed(&mut desk.close) => break turn.close(reason).await,
+                command = desk.commands.recv() => match command {
+                    Some(command) => turn.command(command),
+                    None => break turn.close(CloseReason::Stopping).await,
+                },
+            }
+        };
+        desk.end.send_replace(Some(end.clone()));
+        end
+    }
+}
+
+impl<S> fmt::Debug for Driver<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Driver")
+            .field("engine", &self.turn.engine)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Waits for the order to close; its sender being dropped is no order.
+async fn closed(close: &mut watch::Receiver<Option<CloseReason>>) -> CloseReason {
+    let reason = close
+        .wait_for(Option::is_some)
+        .await
+        .ok()
+        .and_then(|reason| *reason);
+    match reason {
+        Some(reason) => reason,
+        None => std::future::pending().await,
+    }
+}
+
+fn ended(error: &ConnectionError) -> ConnectionEnd {
+    match error {
+        ConnectionError::Disconnected { code: 11, text } => ConnectionEnd::Theirs {
+            text: text.to_string(),
+        },
+        other => ConnectionEnd::Lost(Arc::new(other.clone())),
+    }
+}
+
+/// The runtime's clock, which a test can pause.
+pub(super) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+impl<S: Carrier> Turn<S> {
+    pub(super) fn new(
+        engine: Engine,
+        io: S,
+        memory: Memory,
+    ) -> (Self, mpsc::Receiver<PeerRequest>) {
+        let (requests, receiver) = mpsc::channel(REQUESTS);
+        let grant = memory.budget.take(0);
+        let turn = Self {
+            engine,
+            socket: Socket {
+                io,
+                out: Outgoing::new(),
+                drain: Drain::new(),
+                tail: Vec::new(),
+                has_ended: false,
+            },
+            timer: Box::pin(tokio::time::sleep_until(tokio::time::Instant::now())),
+            memory,
+            grant,
+            streams: Streams::default(),
+            dirty: Arc::new(DirtyList::new()),
+            dirty_now: Vec::new(),
+            answers: Arc::new(Answers::new()),
+            answers_now: Vec::new(),
+            requests,
+            asked: HashMap::new(),
+            questions: HashMap::new(),
+            next_question: FIRST_QUESTION,
+        };
+        (turn, receiver)
+    }
+
+    /// Does everything that can be done now. Ready only when the connection is over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ConnectionError> {
+        for _ in 0..ROUNDS {
+            let mut moved = self.applications(cx);
+            match self.poll_engine(cx) {
+                Ok(has_moved) => moved |= has_moved,
+                Err(error) => return Poll::Ready(error),
+            }
+            while let Some(event) = self.engine.poll_event() {
+                self.event(event);
+                moved = true;
+            }
+            self.streams.report_sealed();
+            if !moved {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Timers, reading and writing: what a connection does whether or not it is logged in. Says
+    /// whether anything happened.
+    pub(super) fn poll_engine(&mut self, cx: &mut Context<'_>) -> Result<bool, ConnectionError> {
+        let mut moved = self.poll_timer(cx)?;
+        match self.poll_read(cx) {
+            Ok(has_moved) => moved |= has_moved,
+            Err(error) => {
+                // What there is to say is said once, if the socket takes it at once.
+                drop(self.socket.poll_write(cx, &mut self.engine));
+                return Err(error);
+            }
+        }
+        moved |= self.socket.poll_write(cx, &mut self.engine)?;
+        Ok(moved)
+    }
+
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Result<bool, ConnectionError> {
+        let linger = self.streams.deadline(limits::CLOSE_LINGER);
+        let deadline = match (self.engine.next_deadline(), linger) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        let Some(deadline) = deadline else {
+            return Ok(false);
+        };
+        let deadline = tokio::time::Instant::from_std(deadline);
+        if self.timer.deadline() != deadline {
+            self.timer.as_mut().reset(deadline);
+        }
+        if self.timer.as_mut().poll(cx).is_pending() {
+            return Ok(false);
+        }
+        let now = now();
+        self.streams
+            .expire(&mut self.engine, now, limits::CLOSE_LINGER);
+        self.engine.handle_timeout(now)?;
+        Ok(true)
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, ConnectionError> {
+        if !self.engine.wants_read() {
+            return Ok(false);
+        }
+        let mut buffer = self.memory.buffers.take();
+        let result = self.socket.poll_read(cx, &mut self.engine, &mut buffer);
+        self.memory.buffers.give_back(buffer);
+        result
+    }
+
+    /// What the applications want, answer and did.
+    fn applications(&mut self, cx: &Context<'_>) -> bool {
+        let mut moved = false;
+        let now = now();
+        let mut answers = std::mem::take(&mut self.answers_now);
+        if self.answers.poll_take(cx, &mut answers).is_ready() {
+            moved = true;
+            for (number, verdict) in answers.drain(..) {
+                self.answered(number, verdict);
+            }
+        }
+        self.answers_now = answers;
+        if self.dirty.poll_take(cx, &mut self.dirty_now).is_ready() {
+            moved = true;
+            let before = self.streams.len();
+            for number in self.dirty_now.drain(..) {
+                self.streams.news(number, &mut self.engine, now);
+            }
+            if self.streams.len() < before {
+                self.give_back_allowance();
+            }
+        }
+        moved
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Readable { channel } => self.streams.deliver(channel, &mut self.engine, now()),
+            Event::Sealed { channel, bytes } => self.streams.sealed(channel, bytes),
+            Event::Ended { channel } => self.streams.ended(channel),
+            Event::Closed { channel, was_cut } => {
+                // What came before the end is handed over before it.
+                self.streams.deliver(channel, &mut self.engine, now());
+                self.streams.closed(channel, was_cut, now());
+                self.give_back_allowance();
+            }
+            Event::ChannelOpened { channel } => {
+                self.streams.opened(channel);
+                self.streams.news(channel.number(), &mut self.engine, now());
+            }
+            Event::ChannelRefused {
+                channel,
+                failure,
+                text,
+            } => {
+                let code = RefusalCode::from_number(failure.code());
+                self.streams.refused(
+                    channel,
+                    OpenError::Refused {
+                        code,
+                        reason: text.to_string(),
+                    },
+                );
+                self.give_back_allowance();
+            }
+            Event::ChannelAsked { channel, kind } => self.channel_asked(channel, kind),
+            Event::ForwardAsked { id, forward, .. } => {
+                let number = self.next_question;
+                self.next_question = self.next_question.saturating_add(1);
+                self.questions.insert(number, id);
+                let answer = ForwardAnswer::new(number, Arc::clone(&self.answers));
+                self.ask(PeerRequest::Forward(ForwardRequest {
+                    bind: bind(forward),
+                    answer,
+                }));
+            }
+            Event::ForwardCancelled { forward } => {
+                let number = self.next_question;
+                self.next_question = self.next_question.saturating_add(1);
+                let answer = CancelAnswer::new(number, Arc::clone(&self.answers));
+                self.ask(PeerRequest::Cancel(CancelRequest {
+                    bind: bind(forward),
+                    answer,
+                }));
+            }
+            Event::ForwardAnswered { id, answer } => {
+                if let Some(reply) = self.asked.remove(&id) {
+                    drop(reply.send(match answer {
+                        EngineAnswer::Granted { port } => Ok(port),
+                        EngineAnswer::Refused => Err(ForwardError::Refused),
+                    }));
+                }
+            }
+            Event::WantsAllowance { bytes } => {
+                self.raise_allowance(bytes);
+            }
+            Event::ChannelRequest {
+                channel,
+                want_reply,
+                ..
+            } => {
+                if want_reply {
+                    self.engine.answer_channel_request(channel, false);
+                }
+            }
+            Event::Rekeyed { took } => tracing::debug!(?took, "keys were renewed"),
+            // Of the login, which is over; of the host's keys, which nobody here learns; and what
+            // only this task's own keep-alive wants to know.
+            _ => {}
+        }
+    }
+
+    /// Leaves a question for the application. A queue without room gives it back, and dropping it
+    /// refuses.
+    fn ask(&self, request: PeerRequest) {
+        drop(self.requests.try_send(request));
+    }
+
+    fn channel_asked(&mut self, channel: ChannelId, kind: ChannelKind) {
+        if !is_stream(&kind) {
+            self.engine
+                .refuse_channel(channel, OpenFailure::Prohibited, "no sessions here");
+            return;
+        }
+        let Some(head) = head(kind) else {
+            self.engine
+                .refuse_channel(channel, OpenFailure::UnknownType, "unknown channel type");
+            return;
+        };
+        let stream = pair(channel, &self.memory.pool, &self.dirty);
+        let Some(stream) = self.streams.add(channel, stream, None) else {
+            return;
+        };
+        let answer = OpenAnswer::new(
+            u64::from(channel.number()),
+            Arc::clone(&self.answers),
+            stream,
+        );
+        self.ask(PeerRequest::Open(OpenRequest { head, answer }));
+    }
+
+    /// An application answered a question of the peer.
+    fn answered(&mut self, number: u64, verdict: Verdict) {
+        if let Some(id) = self.questions.remove(&number) {
+            self.engine.answer_forward(
+                id,
+                match verdict {
+                    Verdict::Port(port) => EngineAnswer::Granted { port },
+                    Verdict::Yes => EngineAnswer::Granted { port: 0 },
+                    Verdict::No { .. } => EngineAnswer::Refused,
+                },
+            );
+            return;
+        }
+        let Some(channel) = u32::try_from(number)
+            .ok()
+            .and_then(|number| self.streams.channel(number))
+        else {
+            return;
+        };
+        match verdict {
+            Verdict::Yes | Verdict::Port(_) => {
+                let window = self.window();
+                let is_open =
+                    window.is_some_and(|window| self.engine.accept_channel(channel, window));
+                if is_open {
+                    // What was written before the answer stands in the queue.
+                    self.streams.news(channel.number(), &mut self.engine, now());
+                } else {
+                    self.engine.refuse_channel(
+                        channel,
+                        OpenFailure::ResourceShortage,
+                        "no window is left",
+                    );
+                    self.streams.remove(channel.number());
+                }
+            }
+            Verdict::No { code, reason } => {
+                let failure = match code {
+                    RefusalCode::Prohibited => OpenFailure::Prohibited,
+                    RefusalCode::ConnectFailed => OpenFailure::ConnectFailed,
+                    RefusalCode::UnknownKind => OpenFailure::UnknownType,
+                    RefusalCode::Shortage => OpenFailure::ResourceShortage,
+                    RefusalCode::Other(number) => OpenFailure::Other(number),
+                };
+                self.engine.refuse_channel(channel, failure, &reason);
+                self.streams.remove(channel.number());
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Open { head, reply } => {
+                let opened = self.window().ok_or(OpenFailure::ResourceShortage);
+                match opened.and_then(|window| self.engine.open_channel(&kind(head), window)) {
+                    Ok(channel) => {
+                        let stream = pair(channel, &self.memory.pool, &self.dirty);
+                        self.streams.add(channel, stream, Some(reply));
+                    }
+                    Err(_) => drop(reply.send(Err(OpenError::Shortage))),
+                }
+            }
+            Command::Forward { bind, reply } => {
+                if self.asked.len() >= limits::FORWARDS {
+                    drop(reply.send(Err(ForwardError::Shortage)));
+                } else if let Some(id) = self.engine.request_forward(forward(bind)) {
+                    self.asked.insert(id, reply);
+                }
+            }
+            Command::Cancel { bind, reply } => {
+                let port = bind.port().unwrap_or_default();
+                self.engine.cancel_forward(&forward(bind));
+                drop(reply.send(Ok(port)));
+            }
+        }
+    }
+
+    /// A window for a new channel, with the allowance that it needs.
+    fn window(&mut self) -> Option<u32> {
+        let promised = self.engine.promised();
+        let held = u64::try_from(self.grant.bytes()).unwrap_or(u64::MAX);
+        let left = u64::try_from(self.memory.budget.left()).unwrap_or(u64::MAX);
+        let most = held.saturating_add(left).min(self.memory.connection_bytes);
+        let window = initial_window(most.saturating_sub(promised))?;
+        let wanted = promised.saturating_add(window.into());
+        if wanted > held && !self.raise_allowance(wanted.saturating_sub(held)) {
+            return None;
+        }
+        Some(window)
+    }
+
+    /// Takes more of the budget; says whether all of it came.
+    fn raise_allowance(&mut self, bytes: u64) -> bool {
+        let held = u64::try_from(self.grant.bytes()).unwrap_or(u64::MAX);
+        let most = self.memory.connection_bytes.saturating_sub(held);
+        let wanted = bytes.min(most);
+        let came = self
+            .grant
+            .grow(usize::try_from(wanted).unwrap_or(usize::MAX));
+        let held = u64::try_from(self.grant.bytes()).unwrap_or(u64::MAX);
+        self.engine.set_allowance(held);
+        u64::try_from(came).is_ok_and(|came| came >= bytes)
+    }
+
+    /// Gives back what closed channels do not need any more.
+    fn give_back_allowance(&mut self) {
+        let promised = self.engine.promised();
+        let held = u64::try_from(self.grant.bytes()).unwrap_or(u64::MAX);
+        let spare = held.saturating_sub(promised);
+        let kept = if self.streams.len() == 0 {
+            0
+        } else {
+            KEPT_BYTES
+        };
+        if spare > kept {
+            self.grant
+                .give_back(usize::try_from(spare.saturating_sub(kept)).unwrap_or(usize::MAX));
+            self.engine
+                .set_allowance(u64::try_from(self.grant.bytes()).unwrap_or(u64::MAX));
+        }
+    }
+
+    /// Says goodbye, if the socket takes it at once.
+    async fn close(&mut self, reason: CloseReason) -> ConnectionEnd {
+        self.engine.close();
+        poll_fn(|cx| {
+            // What fails now fails to say goodbye, and that is all.
+            drop(self.socket.poll_write(cx, &mut self.engine));
+            Poll::Ready(())
+        })
+        .await;
+        ConnectionEnd::Ours(reason)
+    }
+}
+
+impl<S: Carrier> Socket<S> {
+    /// Reads until the socket is empty, or a few buffers full.
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        engine: &mut Engine,
+        buffer: &mut [u8],
+    ) -> Result<bool, ConnectionError> {
+        if self.has_ended {
+            return Ok(false);
+        }
+        let mut filled = self.tail.len();
+        let mut moved = false;
+        // A packet that had to wait for the engine is taken before anything is read.
+        if let Some(front) = buffer.get_mut(..filled) {
+            front.copy_from_slice(&self.tail);
+        }
+        self.tail.clear();
+        loop {
+            let bytes = buffer.get(..filled).unwrap_or_default();
+            let taken = engine.receive(now(), bytes)?;
+            if taken > 0 {
+                buffer.copy_within(taken..filled, 0);
+                filled = filled.saturating_sub(taken);
+                moved = true;
+            }
+            if !engine.wants_read() {
+                break;
+            }
+            let mut room = ReadBuf::new(buffer.get_mut(filled..).unwrap_or_default());
+            match Pin::new(&mut self.io).poll_read(cx, &mut room) {
+                Poll::Pending => break,
+                Poll::Ready(Err(error)) => {
+                    tracing::debug!(%error, "socket failed to read");
+                    return Err(engine.end_of_input());
+                }
+                Poll::Ready(Ok(())) if room.filled().is_empty() => {
+                    self.has_ended = true;
+                    return Err(engine.end_of_input());
+                }
+                Poll::Ready(Ok(())) => {
+                    let count = room.filled().len();
+                    self.io.has_read(count);
+                    filled = filled.saturating_add(count);
+                    if moved {
+                        // One buffer a turn: its chunks go to their streams before the next.
+                        let taken =
+                            engine.receive(now(), buffer.get(..filled).unwrap_or_default())?;
+                        buffer.copy_within(taken..filled, 0);
+                        filled = filled.saturating_sub(taken);
+                        break;
+                    }
+                }
+            }
+        }
+        self.tail
+            .extend_from_slice(buffer.get(..filled).unwrap_or_default());
+        Ok(moved)
+    }
+
+    /// Writes until the socket is full or nothing is left to say.
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        engine: &mut Engine,
+    ) -> Result<bool, ConnectionError> {
+        let mut moved = false;
+        loop {
+            let result = engine.transmit(now(), &mut self.out, self.drain.most());
+            if self.out.is_empty() {
+                result?;
+                self.drain.is_idle();
+                return Ok(moved);
+            }
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let mut count: usize = 0;
+            for (slot, bytes) in slices.iter_mut().zip(self.out.slices()) {
+                *slot = IoSlice::new(bytes);
+                count = count.saturating_add(1);
+            }
+            let slices = slices.get(..count).unwrap_or_default();
+            match Pin::new(&mut self.io).poll_write_vectored(cx, slices) {
+                Poll::Pending => {
+                    result?;
+                    self.drain.is_full(now());
+                    return Ok(moved);
+                }
+                Poll::Ready(Ok(0)) => return Err(engine.end_of_input()),
+                Poll::Ready(Err(error)) => {
+                    tracing::debug!(%error, kind = ?io::Error::kind(&error), "socket failed to write");
+                    return Err(engine.end_of_input());
+                }
+                Poll::Ready(Ok(bytes)) => {
+                    self.out.advance(bytes);
+                    self.drain.wrote(bytes);
+                    moved = true;
+                }
+            }
+        }
+    }
+}
+
+fn head(kind: ChannelKind) -> Option<StreamHead> {
+    let nowhere = Origin {
+        host: String::new(),
+        port: 0,
+    };
+    let target = |endpoint: Endpoint| Target::Tcp {
+        host: endpoint.host,
+        port: endpoint.port,
+    };
+    let from = |endpoint: Endpoint| Origin {
+        host: endpoint.host,
+        port: endpoint.port,
+    };
+    Some(match kind {
+        ChannelKind::DirectTcpip { target: to, origin } => StreamHead {
+            kind: StreamKind::Direct(target(to)),
+            origin: from(origin),
+        },
+        ChannelKind::ForwardedTcpip { bind, origin } => StreamHead {
+            kind: StreamKind::Forwarded(Bind::Tcp {
+                host: bind.host,
+                port: bind.port,
+            }),
+            origin: from(origin),
+        },
+        ChannelKind::DirectStreamlocal { path } => StreamHead {
+            kind: StreamKind::Direct(Target::Unix { path }),
+            origin: nowhere,
+        },
+        ChannelKind::ForwardedStreamlocal { path } => StreamHead {
+            kind: StreamKind::Forwarded(Bind::Unix { path }),
+            origin: nowhere,
+        },
+        _ => return None,
+    })
+}
+
+fn kind(head: StreamHead) -> ChannelKind {
+    let origin = Endpoint::new(head.origin.host, head.origin.port);
+    match head.kind {
+        StreamKind::Direct(Target::Tcp { host, port }) => ChannelKind::DirectTcpip {
+            target: Endpoint::new(host, port),
+            origin,
+        },
+        StreamKind::Direct(Target::Unix { path }) => ChannelKind::DirectStreamlocal { path },
+        StreamKind::Forwarded(Bind::Tcp { host, port }) => ChannelKind::ForwardedTcpip {
+            bind: Endpoint::new(host, port),
+            origin,
+        },
+        StreamKind::Forwarded(Bind::Unix { path }) => ChannelKind::ForwardedStreamlocal { path },
+    }
+}
+
+fn bind(forward: Forward) -> Bind {
+    match forward {
+        Forward::Tcp(endpoint) => Bind::Tcp {
+            host: endpoint.host,
+            port: endpoint.port,
+        },
+        Forward::Unix(path) => Bind::Unix { path },
+    }
+}
+
+fn forward(bind: Bind) -> Forward {
+    match bind {
+        Bind::Tcp { host, port } => Forward::Tcp(Endpoint::new(host, port)),
+        Bind::Unix { path } => Forward::Unix(path),
+    }
+}

@@ -1,0 +1,125 @@
+//! The command line of `cargo xtask`: which commands there are. Each reads its own arguments.
+
+use std::process::ExitCode;
+
+use anyhow::bail;
+
+use crate::{demo, gate, reference, soak};
+
+/// One word after `cargo xtask`.
+struct Command {
+    name: &'static str,
+    arguments: &'static str,
+    about: &'static str,
+    run: fn(&[String]) -> anyhow::Result<ExitCode>,
+}
+
+/// All of them. A new one is a module and an entry here.
+const COMMANDS: &[Command] = &[
+    Command {
+        name: "demo",
+        arguments: "[--once] [--cuts N]",
+        about: "\
+build adit, start a private sshd as the public host and a web page as the private
+service, show the page through the tunnel, cut the tunnel N times (1) and show it
+come back, serve until Ctrl-C; with --once, stop when it has come back",
+        run: demo::command,
+    },
+    Command {
+        name: "test",
+        arguments: "[STAGE...]",
+        about: "all that CI runs, or only the named stages of it",
+        run: gate::command,
+    },
+    Command {
+        name: "soak",
+        arguments: "[JOB...]",
+        about: "\
+the long jobs that do not fit CI, or only the named ones; each writes what it
+printed to docs/measured/",
+        run: soak::command,
+    },
+    Command {
+        name: "reference",
+        arguments: "[--check]",
+        about: "\
+write docs/reference/ from the sources; with --check, only say whether it is stale",
+        run: reference::command,
+    },
+];
+
+/// Does what the words after `cargo xtask` ask for.
+pub(crate) fn run(words: impl Iterator<Item = String>) -> anyhow::Result<ExitCode> {
+    let words: Vec<String> = words.collect();
+    let Some((name, arguments)) = words.split_first() else {
+        return Ok(print_help());
+    };
+    if ["help", "-h", "--help"].contains(&name.as_str()) {
+        return Ok(print_help());
+    }
+    match COMMANDS.iter().find(|command| command.name == name) {
+        Some(command) => (command.run)(arguments),
+        None => bail!("unknown command: {name}\n\n{}", usage()),
+    }
+}
+
+/// Refuses words that look like options, for commands that take names only.
+pub(crate) fn names(words: &[String]) -> anyhow::Result<&[String]> {
+    match words.iter().find(|word| word.starts_with('-')) {
+        Some(flag) => bail!("unknown argument: {flag}"),
+        None => Ok(words),
+    }
+}
+
+fn print_help() -> ExitCode {
+    println!("{}", usage());
+    println!("stages of test:\n{}", gate::list());
+    println!("jobs of soak:\n{}", soak::list());
+    ExitCode::SUCCESS
+}
+
+fn usage() -> String {
+    let commands = COMMANDS.iter().map(|command| {
+        let about = command.about.replace('\n', "\n      ");
+        format!("  {} {}\n      {about}\n", command.name, command.arguments)
+    });
+    format!(
+        "usage: cargo xtask COMMAND\n\n{}",
+        commands.collect::<Vec<_>>().concat()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run_line(line: &str) -> anyhow::Result<ExitCode> {
+        run(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn no_word_and_help_show_the_help() {
+        for line in ["", "help", "-h", "--help"] {
+            assert_eq!(run_line(line).unwrap(), ExitCode::SUCCESS, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_word_is_named_in_the_error() {
+        for (line, word) in [
+            ("frobnicate", "frobnicate"),
+            ("demo --twice", "--twice"),
+            ("demo --cuts many", "many"),
+            ("demo --cuts", "--cuts"),
+            ("test --all", "--all"),
+            ("test everything", "everything"),
+            ("soak --all", "--all"),
+            ("soak everything", "everything"),
+            ("reference --check now", "now"),
+            ("reference now", "now"),
+        ] {
+            let error = run_line(line).unwrap_err().to_string();
+            assert!(error.contains(word), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The programs that a stage needs beside the Rust toolchain, and getting those that are missing.
+//!
+//! Debian's programs come from apt when we are root, else they are named with the command that
+//! installs them. Cargo's tools are built by `cargo install` at one pinned version, because what
+//! they refuse changes between versions. In CI a program that stays missing is a failure; on a
+//! laptop it is a printed skip, and the tests that need it skip themselves.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::bail;
+
+use crate::workspace::{Workspace, run};
+
+/// A program of Debian's that tests run for real.
+#[derive(Debug)]
+pub(crate) struct Program {
+    /// What is called.
+    command: &'static str,
+    /// The package that has it.
+    package: &'static str,
+}
+
+/// The programs the real-program tests and the lab run.
+pub(crate) const REAL: &[Program] = &[SSH, SSHD, SSH_KEYGEN, SSH_AGENT, IP];
+
+/// The programs the demo runs.
+pub(crate) const DEMO: &[Program] = &[SSHD, SSH_KEYGEN];
+
+const SSH: Program = Program {
+    command: "ssh",
+    package: "openssh-client",
+};
+const SSHD: Program = Program {
+    command: "sshd",
+    package: "openssh-server",
+};
+const SSH_KEYGEN: Program = Program {
+    command: "ssh-keygen",
+    package: "openssh-client",
+};
+const SSH_AGENT: Program = Program {
+    command: "ssh-agent",
+    package: "openssh-client",
+};
+const IP: Program = Program {
+    command: "ip",
+    package: "iproute2",
+};
+
+/// A tool that is called as `cargo NAME`.
+#[derive(Debug)]
+pub(crate) struct CargoTool {
+    /// The crate and the program.
+    name: &'static str,
+    /// The version that is built when the tool is missing.
+    version: &'static str,
+}
+
+/// Runs the tests.
+pub(crate) const NEXTEST: CargoTool = CargoTool {
+    name: "cargo-nextest",
+    version: "0.9.143",
+};
+
+/// Checks licences, bans and sources.
+pub(crate) const DENY: CargoTool = CargoTool {
+    name: "cargo-deny",
+    version: "0.20.2",
+};
+
+/// What became of the wish for some programs.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// All are there now.
+    All,
+    /// These packages are missing and could not be installed.
+    Without(Vec<&'static str>),
+}
+
+/// Looks for the programs and installs the packages of those that are missing, if we are root.
+pub(crate) fn ensure(programs: &[Program]) -> anyhow::Result<Found> {
+    let packages = missing(programs);
+    if packages.is_empty() {
+        return Ok(Found::All);
+    }
+    let names = packages.join(" ");
+    if !rustix::process::geteuid().is_root() || find("apt-get").is_none() {
+        println!("missing: {names}");
+        println!("  on Debian: sudo apt-get install {names}");
+        return Ok(Found::Without(packages));
+    }
+    run(apt_get().arg("update"))?;
+    run(apt_get()
+        .args(["install", "--yes", "--no-install-recommends"])
+        .args(&packages))?;
+    let packages = missing(programs);
+    if packages.is_empty() {
+        Ok(Found::All)
+    } else {
+        bail!("apt-get installed {names}, but its programs are still not found");
+    }
+}
+
+/// Builds the tool at its pinned version if no `cargo NAME` is found at all. A tool that is there
+/// is used as it is: its owner chose it.
+pub(crate) fn ensure_tool(workspace: &Workspace, tool: &CargoTool) -> anyhow::Result<()> {
+    if find(tool.name).is_some() {
+        return Ok(());
+    }
+    run(workspace
+        .cargo()
+        .args(["install", "--locked", tool.name, "--version", tool.version]))
+}
+
+/// Where a program is: in `PATH`, in the folders for daemons that a user's `PATH` often lacks, or
+/// where cargo installs.
+pub(crate) fn find(command: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));
+    env::split_paths(&path)
+        .chain(DAEMON_FOLDERS.iter().map(PathBuf::from))
+        .chain(cargo_home.or(home).map(|folder| folder.join("bin")))
+        .map(|folder| folder.join(command))
+        .find(|file| file.is_file())
+}
+
+fn missing(programs: &[Program]) -> Vec<&'static str> {
+    let mut packages: Vec<_> = programs
+        .iter()
+        .filter(|program| find(program.command).is_none())
+        .map(|program| program.package)
+        .collect();
+    packages.sort_unstable();
+    packages.dedup();
+    packages
+}
+
+fn apt_get() -> Command {
+    let mut command = Command::new("apt-get");
+    command
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .arg("--quiet")
+        .stdin(Stdio::null());
+    command
+}
+
+const DAEMON_FOLDERS: &[&str] = &["/usr/local/sbin", "/usr/sbin", "/sbin"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOWHERE: Program = Program {
+        command: "no-such-program-of-adit",
+        package: "no-such-package-of-adit",
+    };
+
+    #[test]
+    fn a_program_in_the_path_is_found() {
+        assert!(find("sh").is_some());
+        assert_eq!(find("no-such-program-of-adit"), None);
+    }
+
+    #[test]
+    fn a_package_is_named_once_however_many_of_its_programs_are_missing() {
+        assert_eq!(missing(&[NOWHERE, NOWHERE]), ["no-such-package-of-adit"]);
+    }
+}
