@@ -1,77 +1,16 @@
 //! The ssh-agent codec against the stock `ssh-agent`: what it lists, signs and binds.
 
-use std::io::{Read as _, Write as _};
-use std::os::unix::net::UnixStream;
-use std::process::Command;
-
 use adit_ssh::algorithm::{KeyAlgorithm, SignatureAlgorithm};
 use adit_ssh::auth::client::OfferedKey;
 use adit_ssh::key::PublicKey;
 use adit_ssh::provider::aws_lc;
 use adit_ssh::ssh_agent::{
-    AgentError, Binding, Frames, Request, SessionBind, parse_binding, parse_identities,
-    parse_signature,
+    AgentError, Binding, Request, SessionBind, parse_binding, parse_identities, parse_signature,
 };
-use adit_testkit::key_pair::{KeyKind, KeyPair};
-use adit_testkit::process::Process;
-use adit_testkit::{real, require, wait};
+use adit_testkit::key_pair::KeyKind;
+use adit_testkit::require;
 
-/// A running ssh-agent with a connection to it.
-struct Agent {
-    _process: Process,
-    folder: tempfile::TempDir,
-    stream: UnixStream,
-    frames: Frames,
-}
-
-impl Agent {
-    #[expect(clippy::unwrap_used, reason = "part of a test")]
-    fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let socket = folder.path().join("agent");
-        let program = real::find("ssh-agent").unwrap();
-        let process = Process::spawn(Command::new(program).arg("-D").arg("-a").arg(&socket));
-        let stream = wait::until("ssh-agent listens", || UnixStream::connect(&socket));
-        stream.set_read_timeout(Some(wait::DEADLINE)).unwrap();
-        Self {
-            _process: process,
-            folder,
-            stream,
-            frames: Frames::new(),
-        }
-    }
-
-    /// Hands it a new key, with a certificate if there is one beside the key.
-    #[expect(clippy::unwrap_used, reason = "part of a test")]
-    fn add(&self, key: &KeyPair) {
-        let output = Command::new(real::find("ssh-add").unwrap())
-            .arg("-q")
-            .arg(key.private_path())
-            .env("SSH_AUTH_SOCK", self.folder.path().join("agent"))
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-    }
-
-    fn key(&self, name: &str, kind: KeyKind) -> KeyPair {
-        KeyPair::generate(self.folder.path(), name, kind)
-    }
-
-    /// Sends a request and reads the answer, in pieces of a size that suits nobody.
-    #[expect(clippy::unwrap_used, reason = "part of a test")]
-    fn ask(&mut self, request: &Request<'_>) -> Vec<u8> {
-        self.stream.write_all(&request.encode()).unwrap();
-        loop {
-            if let Some(message) = self.frames.next_message().unwrap() {
-                return message;
-            }
-            let mut bytes = [0; 7];
-            let count = self.stream.read(&mut bytes).unwrap();
-            assert_ne!(count, 0, "ssh-agent hung up");
-            self.frames.receive(bytes.get(..count).unwrap()).unwrap();
-        }
-    }
-}
+use crate::agent::Agent;
 
 #[test]
 fn what_it_signs_is_what_was_asked_for() {
