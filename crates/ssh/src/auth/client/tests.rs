@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::algorithm::SignatureAlgorithm;
-use crate::auth::fake::{
+use crate::auth::tests::fake::{
     self, HOST_KEY, SESSION, answers, dialog_request, failure, info_request, method_of,
     password_request, query, request, sent, service, signed, unsigned, unsigned_bound,
 };
@@ -233,6 +233,10 @@ fn credentials_are_tried_in_order_and_once() {
     );
     let methods: Vec<_> = failed.methods.iter().map(Printable::as_str).collect();
     assert_eq!(methods, ["publickey", "keyboard-interactive"]);
+    assert_eq!(
+        failed.to_string(),
+        "login failed; server accepts publickey, keyboard-interactive"
+    );
     assert!(!failed.is_cut_short);
     assert_eq!(bench.client.progress(), Progress::Failed);
     assert_eq!(code(bench.take(&again)), D2);

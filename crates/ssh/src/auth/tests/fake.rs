@@ -5,29 +5,27 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crate::algorithm::{KeyAlgorithm, SignatureAlgorithm};
+use crate::auth::server::{DelaySecret, ServerAuth, ServerLogin};
+use crate::auth::{Method, Outbox};
 use crate::key::PublicKey;
 use crate::message;
 use crate::provider::{CryptoError, SecureRandom, SecurityKeyUse, Verified, Verifier};
 use crate::wire::{Reader, Write};
 
-use super::Method;
-use super::Outbox;
-use super::server::{DelaySecret, ServerAuth, ServerLogin};
-
-pub(super) const SESSION: &[u8] = &[0x5e; 32];
-pub(super) const HOST_KEY: &[u8] = b"the host key";
+pub(in crate::auth) const SESSION: &[u8] = &[0x5e; 32];
+pub(in crate::auth) const HOST_KEY: &[u8] = b"the host key";
 
 /// The beginning of a test's time.
 #[expect(
     clippy::disallowed_methods,
     reason = "an Instant has no other constructor; all times are relative to this one"
 )]
-pub(super) fn dawn() -> Instant {
+pub(in crate::auth) fn dawn() -> Instant {
     Instant::now()
 }
 
 /// An Ed25519 key, one for each number.
-pub(super) fn ed25519(number: u8) -> Vec<u8> {
+pub(in crate::auth) fn ed25519(number: u8) -> Vec<u8> {
     let mut blob = Vec::new();
     blob.put_string(b"ssh-ed25519");
     blob.put_string(&[number; 32]);
@@ -35,7 +33,7 @@ pub(super) fn ed25519(number: u8) -> Vec<u8> {
 }
 
 /// A 2,048-bit RSA key, one for each number.
-pub(super) fn rsa(number: u8) -> Vec<u8> {
+pub(in crate::auth) fn rsa(number: u8) -> Vec<u8> {
     let mut modulus = vec![number; 256];
     modulus[0] = 0x80;
     modulus[255] |= 1;
@@ -47,7 +45,7 @@ pub(super) fn rsa(number: u8) -> Vec<u8> {
 }
 
 /// A signature that [`Notary`] takes.
-pub(super) fn sign(key: &[u8], algorithm: SignatureAlgorithm, data: &[u8]) -> Vec<u8> {
+pub(in crate::auth) fn sign(key: &[u8], algorithm: SignatureAlgorithm, data: &[u8]) -> Vec<u8> {
     let mut blob = Vec::new();
     blob.put_string(algorithm.name().as_bytes());
     blob.put_string(&digest(key, data));
@@ -70,12 +68,12 @@ fn digest(key: &[u8], data: &[u8]) -> [u8; 64] {
 
 /// Takes the signatures of [`sign`] and counts how often it was asked.
 #[derive(Debug, Default)]
-pub(super) struct Notary {
+pub(in crate::auth) struct Notary {
     asked: AtomicUsize,
 }
 
 impl Notary {
-    pub(super) fn asked(&self) -> usize {
+    pub(in crate::auth) fn asked(&self) -> usize {
         self.asked.load(Ordering::Relaxed)
     }
 }
@@ -116,12 +114,12 @@ impl SecureRandom for Monotone {
     }
 }
 
-pub(super) fn delay_secret(number: u8) -> DelaySecret {
+pub(in crate::auth) fn delay_secret(number: u8) -> DelaySecret {
     DelaySecret::generate(&Monotone(number)).unwrap()
 }
 
 /// All methods and algorithms, no banner.
-pub(super) fn open_login() -> ServerLogin {
+pub(in crate::auth) fn open_login() -> ServerLogin {
     ServerLogin {
         methods: Method::ALL.to_vec(),
         banner: None,
@@ -131,7 +129,7 @@ pub(super) fn open_login() -> ServerLogin {
 }
 
 /// A server with the [`Notary`] that it asks.
-pub(super) fn server(login: ServerLogin) -> (ServerAuth, Arc<Notary>) {
+pub(in crate::auth) fn server(login: ServerLogin) -> (ServerAuth, Arc<Notary>) {
     let notary = Arc::new(Notary::default());
     let verifier: Arc<Notary> = Arc::clone(&notary);
     let server = ServerAuth::new(login, SESSION, HOST_KEY, delay_secret(1), verifier);
@@ -139,21 +137,21 @@ pub(super) fn server(login: ServerLogin) -> (ServerAuth, Arc<Notary>) {
 }
 
 /// What is in an outbox.
-pub(super) fn sent(out: &mut Outbox) -> Vec<Vec<u8>> {
+pub(in crate::auth) fn sent(out: &mut Outbox) -> Vec<Vec<u8>> {
     std::iter::from_fn(|| out.pop())
         .map(|payload| payload.to_vec())
         .collect()
 }
 
 /// SERVICE_REQUEST or SERVICE_ACCEPT.
-pub(super) fn service(number: u8, name: &str) -> Vec<u8> {
+pub(in crate::auth) fn service(number: u8, name: &str) -> Vec<u8> {
     let mut payload = vec![number];
     payload.put_string(name.as_bytes());
     payload
 }
 
 /// A USERAUTH_REQUEST up to its method.
-pub(super) fn request(user: &str, method: &str) -> Vec<u8> {
+pub(in crate::auth) fn request(user: &str, method: &str) -> Vec<u8> {
     let mut payload = vec![message::USERAUTH_REQUEST];
     payload.put_string(user.as_bytes());
     payload.put_string(b"ssh-connection");
@@ -161,14 +159,14 @@ pub(super) fn request(user: &str, method: &str) -> Vec<u8> {
     payload
 }
 
-pub(super) fn password_request(user: &str, password: &[u8]) -> Vec<u8> {
+pub(in crate::auth) fn password_request(user: &str, password: &[u8]) -> Vec<u8> {
     let mut payload = request(user, "password");
     payload.put_boolean(false);
     payload.put_string(password);
     payload
 }
 
-pub(super) fn dialog_request(user: &str) -> Vec<u8> {
+pub(in crate::auth) fn dialog_request(user: &str) -> Vec<u8> {
     let mut payload = request(user, "keyboard-interactive");
     payload.put_string(b"");
     payload.put_string(b"");
@@ -176,7 +174,7 @@ pub(super) fn dialog_request(user: &str) -> Vec<u8> {
 }
 
 /// A publickey request without a signature.
-pub(super) fn query(user: &str, algorithm: KeyAlgorithm, key: &[u8]) -> Vec<u8> {
+pub(in crate::auth) fn query(user: &str, algorithm: KeyAlgorithm, key: &[u8]) -> Vec<u8> {
     let mut payload = request(user, "publickey");
     payload.put_boolean(false);
     payload.put_string(algorithm.name().as_bytes());
@@ -185,7 +183,7 @@ pub(super) fn query(user: &str, algorithm: KeyAlgorithm, key: &[u8]) -> Vec<u8> 
 }
 
 /// A publickey request up to its signature.
-pub(super) fn unsigned(user: &str, algorithm: KeyAlgorithm, key: &[u8]) -> Vec<u8> {
+pub(in crate::auth) fn unsigned(user: &str, algorithm: KeyAlgorithm, key: &[u8]) -> Vec<u8> {
     let mut payload = request(user, "publickey");
     payload.put_boolean(true);
     payload.put_string(algorithm.name().as_bytes());
@@ -194,7 +192,7 @@ pub(super) fn unsigned(user: &str, algorithm: KeyAlgorithm, key: &[u8]) -> Vec<u
 }
 
 /// The same, bound to a host key.
-pub(super) fn unsigned_bound(
+pub(in crate::auth) fn unsigned_bound(
     user: &str,
     algorithm: KeyAlgorithm,
     key: &[u8],
@@ -209,7 +207,7 @@ pub(super) fn unsigned_bound(
 }
 
 /// Signs a request for a session.
-pub(super) fn signed(
+pub(in crate::auth) fn signed(
     mut request: Vec<u8>,
     session: &[u8],
     algorithm: KeyAlgorithm,
@@ -223,7 +221,7 @@ pub(super) fn signed(
 }
 
 /// INFO_RESPONSE.
-pub(super) fn answers(count: u32, answers: &[&[u8]]) -> Vec<u8> {
+pub(in crate::auth) fn answers(count: u32, answers: &[&[u8]]) -> Vec<u8> {
     let mut payload = vec![message::USERAUTH_INFO_RESPONSE];
     payload.put_uint32(count);
     for answer in answers {
@@ -233,7 +231,7 @@ pub(super) fn answers(count: u32, answers: &[&[u8]]) -> Vec<u8> {
 }
 
 /// USERAUTH_FAILURE.
-pub(super) fn failure(methods: &str, is_partial: bool) -> Vec<u8> {
+pub(in crate::auth) fn failure(methods: &str, is_partial: bool) -> Vec<u8> {
     let mut payload = vec![message::USERAUTH_FAILURE];
     payload.put_string(methods.as_bytes());
     payload.put_boolean(is_partial);
@@ -241,7 +239,7 @@ pub(super) fn failure(methods: &str, is_partial: bool) -> Vec<u8> {
 }
 
 /// INFO_REQUEST with these prompts, of which none may be seen.
-pub(super) fn info_request(count: u32, prompts: &[&str]) -> Vec<u8> {
+pub(in crate::auth) fn info_request(count: u32, prompts: &[&str]) -> Vec<u8> {
     let mut payload = vec![message::USERAUTH_INFO_REQUEST];
     payload.put_string(b"name");
     payload.put_string(b"instruction");
@@ -255,7 +253,7 @@ pub(super) fn info_request(count: u32, prompts: &[&str]) -> Vec<u8> {
 }
 
 /// The method of a USERAUTH_REQUEST.
-pub(super) fn method_of(payload: &[u8]) -> String {
+pub(in crate::auth) fn method_of(payload: &[u8]) -> String {
     let mut reader = Reader::new(payload);
     assert_eq!(reader.byte(), Ok(message::USERAUTH_REQUEST));
     reader.string().unwrap();
