@@ -18,6 +18,7 @@
 )]
 
 pub mod algorithm;
+pub mod certificate;
 pub mod error;
 pub mod key;
 pub mod key_file;
