@@ -32,6 +32,15 @@ pub(in crate::auth) fn ed25519(number: u8) -> Vec<u8> {
     blob
 }
 
+/// An Ed25519 key on a security key.
+pub(in crate::auth) fn security_key() -> Vec<u8> {
+    let mut blob = Vec::new();
+    blob.put_string(b"sk-ssh-ed25519@openssh.com");
+    blob.put_string(&[1; 32]);
+    blob.put_string(b"ssh:");
+    blob
+}
+
 /// A 2,048-bit RSA key, one for each number.
 pub(in crate::auth) fn rsa(number: u8) -> Vec<u8> {
     let mut modulus = vec![number; 256];

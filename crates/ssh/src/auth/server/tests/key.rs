@@ -272,6 +272,38 @@ fn keys_and_certificates_are_not_taken_for_each_other() {
 }
 
 #[test]
+fn a_security_key_logs_in_by_the_rules_of_its_owner() {
+    // The signature says that the key was touched, and no more.
+    let key = fake::security_key();
+    let algorithm = KeyAlgorithm::SkEd25519;
+    for (touch_required, verify_required, is_good) in [
+        (true, false, true),
+        (false, false, true),
+        (true, true, false),
+        (false, true, false),
+    ] {
+        let mut bench = Bench::open();
+        let login = unsigned("anna", algorithm, &key);
+        bench
+            .take(&signed(login, SESSION, algorithm, &key))
+            .unwrap();
+        let rules = SecurityKeyRules {
+            touch_required,
+            verify_required,
+        };
+        bench.key(KeyVerdict::Authorised(rules)).unwrap();
+        if is_good {
+            let Claim::ProvedKey { verified, .. } = bench.question().claim else {
+                panic!("the key is proved");
+            };
+            assert!(verified.security_key.is_some_and(|used| used.user_present));
+        } else {
+            bench.expect_refusal();
+        }
+    }
+}
+
+#[test]
 fn sk_flags_matrix() {
     let verified = |touched, proved| Verified {
         security_key: Some(SecurityKeyUse {
