@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn autotune_cannot_be_forced() {
-        let start = Instant::now();
+        let start = crate::test_clock();
         let trip = Duration::from_millis(50);
         // A slow reader never grows, however long it goes on.
         let mut window = ReceiveWindow::new(1 << 20);
@@ -272,7 +272,7 @@ mod tests {
                 match step {
                     0 => { let fits = bytes <= usize::try_from(window.granted).unwrap();
                            prop_assert_eq!(window.data(bytes).is_ok(), fits); }
-                    1 => window.consumed(bytes, Instant::now()),
+                    1 => window.consumed(bytes, crate::test_clock()),
                     _ => { window.adjust(); }
                 }
                 window.check();
