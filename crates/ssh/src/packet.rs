@@ -438,7 +438,7 @@ const INTERNAL: ConnectionError = ConnectionError::Crypto(CryptoError::Internal)
 fn forged(error: CryptoError) -> ConnectionError {
     match error {
         CryptoError::Internal => ConnectionError::Crypto(error),
-        _ => Violation {
+        CryptoError::Forged | CryptoError::BadShare | CryptoError::BadKey => Violation {
             code: DisconnectCode::MacError,
             what: "packet is not authentic",
         }

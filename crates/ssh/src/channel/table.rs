@@ -383,7 +383,7 @@ impl Channels {
         let Request {
             local,
             want_reply,
-            request,
+            what: request,
             is_environment,
         } = Request::parse(payload)?;
         let channel = self
@@ -610,8 +610,11 @@ impl Channels {
             let Some(bytes) = channel.receive.adjust() else {
                 continue;
             };
-            let ([a, b, c, d], [e, f, g, h]) = (channel.remote.to_be_bytes(), bytes.to_be_bytes());
-            return Some([message::CHANNEL_WINDOW_ADJUST, a, b, c, d, e, f, g, h]);
+            return Some(message::with_two_numbers(
+                message::CHANNEL_WINDOW_ADJUST,
+                channel.remote,
+                bytes,
+            ));
         }
     }
 

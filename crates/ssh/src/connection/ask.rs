@@ -45,7 +45,11 @@ impl Connection {
         let mut out = Outbox::new();
         let result = match &mut self.stage {
             Stage::Login(Auth::Client(client)) => client.answer_signature(id, signature, &mut out),
-            _ => Err(AnswerError::NotOpen),
+            Stage::Ident(_)
+            | Stage::Kex
+            | Stage::Login(_)
+            | Stage::Running(_)
+            | Stage::Closed(_) => Err(AnswerError::NotOpen),
         };
         self.after_login_step(out);
         result
@@ -63,7 +67,11 @@ impl Connection {
         let mut out = Outbox::new();
         let result = match &mut self.stage {
             Stage::Login(Auth::Client(client)) => client.answer_password(id, password, &mut out),
-            _ => Err(AnswerError::NotOpen),
+            Stage::Ident(_)
+            | Stage::Kex
+            | Stage::Login(_)
+            | Stage::Running(_)
+            | Stage::Closed(_) => Err(AnswerError::NotOpen),
         };
         self.after_login_step(out);
         result
@@ -81,7 +89,11 @@ impl Connection {
         let mut out = Outbox::new();
         let result = match &mut self.stage {
             Stage::Login(Auth::Client(client)) => client.answer_prompts(id, answers, &mut out),
-            _ => Err(AnswerError::NotOpen),
+            Stage::Ident(_)
+            | Stage::Kex
+            | Stage::Login(_)
+            | Stage::Running(_)
+            | Stage::Closed(_) => Err(AnswerError::NotOpen),
         };
         self.after_login_step(out);
         result
@@ -138,7 +150,11 @@ impl Connection {
         let mut out = Outbox::new();
         let result = match &mut self.stage {
             Stage::Login(Auth::Server(server)) => answer(server, &mut out),
-            _ => Err(AnswerError::NotOpen),
+            Stage::Ident(_)
+            | Stage::Kex
+            | Stage::Login(_)
+            | Stage::Running(_)
+            | Stage::Closed(_) => Err(AnswerError::NotOpen),
         };
         self.after_login_step(out);
         if let Err(AnswerError::Peer(violation)) = &result {

@@ -146,15 +146,17 @@ impl Connection {
             }
             80..=127 => self.running_message(now, number, sequence, payload),
             message::PING => self.ping(payload),
-            _ => self.unimplemented(sequence),
+            _ => {
+                self.unimplemented(sequence);
+                Ok(())
+            }
         }
     }
 
-    fn unimplemented(&mut self, sequence: u32) -> Result<(), ConnectionError> {
+    fn unimplemented(&mut self, sequence: u32) {
         let mut out = vec![message::UNIMPLEMENTED];
         out.put_uint32(sequence);
         self.push_control(out);
-        Ok(())
     }
 
     fn kex_message(
@@ -326,7 +328,10 @@ impl Connection {
             message::CHANNEL_REQUEST => channels.requested(payload, events)?,
             message::CHANNEL_SUCCESS => channels.answered(payload, true, events).map(|()| None)?,
             message::CHANNEL_FAILURE => channels.answered(payload, false, events).map(|()| None)?,
-            _ => return self.unimplemented(sequence),
+            _ => {
+                self.unimplemented(sequence);
+                None
+            }
         };
         if let Some(answer) = answer {
             self.push_control(answer);

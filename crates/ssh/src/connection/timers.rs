@@ -144,14 +144,16 @@ impl Connection {
             return Err(ConnectionError::TimedOut(Wait::Replies));
         }
         match &mut self.stage {
-            Stage::Closed(_) => Ok(()),
             Stage::Ident(_) | Stage::Kex if is_over(timers.began, limits::KEX_DEADLINE) => {
                 Err(ConnectionError::TimedOut(Wait::KeyExchange))
             }
             Stage::Login(_) if is_over(timers.began, limits::LOGIN_DEADLINE) => {
                 Err(ConnectionError::TimedOut(Wait::Login))
             }
-            Stage::Ident(_) | Stage::Kex | Stage::Login(super::Auth::Client(_)) => Ok(()),
+            Stage::Ident(_)
+            | Stage::Kex
+            | Stage::Login(super::Auth::Client(_))
+            | Stage::Closed(_) => Ok(()),
             Stage::Login(super::Auth::Server(server)) => {
                 let mut out = Outbox::new();
                 let result = server.handle_timeout(now, &mut out);

@@ -120,8 +120,7 @@ impl Connection {
         out: &mut Outgoing,
     ) -> Result<(), ConnectionError> {
         let bytes = u32::try_from(block.len()).map_err(|_| INTERNAL)?;
-        let ([a, b, c, d], [e, f, g, h]) = (remote.to_be_bytes(), bytes.to_be_bytes());
-        let header = [message::CHANNEL_DATA, a, b, c, d, e, f, g, h];
+        let header = message::with_two_numbers(message::CHANNEL_DATA, remote, bytes);
         if block.len() <= SMALL {
             return self
                 .writer

@@ -19,6 +19,9 @@ const LAYOUT: Layout = Layout {
 /// Largest packet without its tag that is opened on the stack.
 const SMALL: usize = 2_048;
 
+/// Least room of the buffer for larger packets: one with all of the channel data that we announce.
+const LARGE: usize = 33_024;
+
 /// Larger packets are opened in a buffer that is kept for the next one. After so many small packets
 /// in a row it is given back, so that an idle connection soon holds none.
 const SMALL_IN_A_ROW: u8 = 16;
@@ -136,6 +139,10 @@ impl Open for Opener {
             result
         } else {
             self.small_in_a_row = 0;
+            if self.buffer.capacity() < sealed.len() {
+                // A new one, since growing would leave an unwiped copy behind.
+                self.buffer = Zeroizing::new(Vec::with_capacity(sealed.len().max(LARGE)));
+            }
             self.buffer.clear();
             self.buffer.extend_from_slice(sealed);
             open_in(&self.key, sequence, &mut self.buffer, tag, plain)
