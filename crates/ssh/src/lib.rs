@@ -20,6 +20,7 @@
 pub mod algorithm;
 pub mod auth;
 pub mod block;
+pub mod certificate;
 pub mod channel;
 pub mod connection;
 pub mod error;

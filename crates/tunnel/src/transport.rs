@@ -219,7 +219,7 @@ impl fmt::Display for RefusalCode {
 }
 
 /// Why a forward was not granted, or not taken back.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ForwardError {
     /// The connection has ended.
@@ -383,6 +383,12 @@ fn write_host(f: &mut fmt::Formatter<'_>, host: &str, port: u16) -> fmt::Result 
         write!(f, "[{host}]:{port}")
     } else {
         write!(f, "{host}:{port}")
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_host(f, &self.host, self.port)
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use adit_ssh::block::Pool;
 use tokio::sync::{mpsc, oneshot};
+use tracing::trace;
 
 use super::handle::{Command, Desk, Handle};
 use super::mailbox::DirtyList;
@@ -200,8 +201,7 @@ impl Links {
         match command {
             Command::Open { head, reply } => {
                 if self.channels.len() >= CHANNELS {
-                    // A visitor who is gone needs no answer; here and below.
-                    drop(reply.send(Err(OpenError::Shortage)));
+                    answer_with(reply, Err(OpenError::Shortage));
                     return;
                 }
                 let channel = self.number();
@@ -245,11 +245,12 @@ impl Links {
 
     fn answered(&mut self, number: u64, verdict: Verdict) {
         if let Some((reply, asked_port)) = self.asked.remove(&number) {
-            drop(reply.send(match verdict {
+            let answer = match verdict {
                 Verdict::Yes => Ok(asked_port),
                 Verdict::Port(port) => Ok(port),
                 Verdict::No { .. } => Err(ForwardError::Refused),
-            }));
+            };
+            answer_with(reply, answer);
             return;
         }
         let Ok(number) = u32::try_from(number) else {
@@ -264,13 +265,12 @@ impl Links {
         };
         match verdict {
             Verdict::Yes | Verdict::Port(_) => {
-                // To a visitor who is gone: the stream comes back and dropping it resets.
-                drop(reply.send(Ok(stream)));
+                answer_with(reply, Ok(stream));
                 self.pump(number);
             }
             Verdict::No { code, reason } => {
                 self.channels.remove(&number);
-                drop(reply.send(Err(OpenError::Refused { code, reason })));
+                answer_with(reply, Err(OpenError::Refused { code, reason }));
             }
         }
     }
@@ -301,6 +301,13 @@ impl Links {
                 return self.next;
             }
         }
+    }
+}
+
+/// Answers whoever waits. For a visitor who is gone a stream comes back, and dropping it resets.
+fn answer_with<T>(reply: oneshot::Sender<T>, answer: T) {
+    if reply.send(answer).is_err() {
+        trace!("nobody waits for the answer any more");
     }
 }
 

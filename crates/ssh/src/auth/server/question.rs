@@ -145,8 +145,9 @@ impl SecurityKeyRules {
 pub enum LoginVerdict {
     /// It has succeeded.
     Accept,
-    /// That was good; one of these methods must follow. Methods that the server does not offer are
-    /// left out; with none left this is [`LoginVerdict::Reject`].
+    /// That was good, and one of these methods must follow. It is for the owner to remember what
+    /// was proved, and to ask for a second key rather than the same again. With no method left this
+    /// is [`LoginVerdict::Reject`].
     Partial {
         /// What can go on, in the order in which the client is told.
         remaining: Vec<Method>,

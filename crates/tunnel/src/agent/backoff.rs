@@ -1,0 +1,89 @@
+//! How long to wait before the next attempt: pure, without a clock and without chance.
+//!
+//! The first wait is short, since most cuts are; each further one is twice as long, up to a cap. A
+//! connection that was up for a minute makes all that forgotten; one that was not does not, so that
+//! a peer that accepts and hangs up at once is not hammered. Half of each wait is by chance: a
+//! thousand agents of one gateway must not come back in the same instant (sshd drops at random from
+//! the tenth connection that has not logged in, `MaxStartups 10:30:100`).
+
+use std::time::Duration;
+
+/// Waits that grow with each failure.
+#[derive(Debug, Clone, Default)]
+pub struct Backoff {
+    failures: u32,
+}
+
+/// The first wait at its longest.
+const FIRST: Duration = Duration::from_millis(500);
+/// The longest wait. An agent in a field must be back soon after its gateway.
+const LONGEST: Duration = Duration::from_secs(30);
+/// A connection that lasted this long was a good one.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
+
+impl Backoff {
+    /// Nothing has failed yet.
+    pub const fn new() -> Self {
+        Self { failures: 0 }
+    }
+
+    /// How long to wait after another end or failure: between half and all of the present wait.
+    ///
+    /// `up` is how long the connection had lasted, zero if there was none. `chance` is any random
+    /// number.
+    pub fn next(&mut self, up: Duration, chance: u64) -> Duration {
+        if up >= FORGOTTEN_AFTER {
+            self.failures = 0;
+        }
+        let doubled = 2_u32.saturating_pow(self.failures);
+        let whole = FIRST.saturating_mul(doubled).min(LONGEST);
+        self.failures = self.failures.saturating_add(1);
+        let half = u64::try_from((whole / 2).as_nanos()).unwrap_or(u64::MAX);
+        Duration::from_nanos(half.saturating_add(chance % half.saturating_add(1)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The longest waits after failures in a row.
+    fn longest(backoff: &mut Backoff, count: usize) -> Vec<u128> {
+        let next = || backoff.next(Duration::ZERO, 0).as_millis() * 2;
+        std::iter::repeat_with(next).take(count).collect()
+    }
+
+    #[test]
+    fn the_first_wait_is_short_and_the_others_double_up_to_the_cap() {
+        let waits = longest(&mut Backoff::new(), 9);
+        assert_eq!(
+            waits,
+            [
+                500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000
+            ]
+        );
+    }
+
+    #[test]
+    fn a_minute_up_is_forgotten_and_less_is_not() {
+        let mut backoff = Backoff::new();
+        longest(&mut backoff, 5);
+        let short = backoff.next(FORGOTTEN_AFTER - Duration::from_nanos(1), 0);
+        assert_eq!(short, Duration::from_secs(8));
+        assert_eq!(backoff.next(FORGOTTEN_AFTER, 0), FIRST / 2);
+        assert_eq!(backoff.next(Duration::ZERO, 0), FIRST);
+    }
+
+    proptest! {
+        #[test]
+        fn half_of_a_wait_is_by_chance(failures in 0_usize..100, chance: u64) {
+            let mut backoff = Backoff::new();
+            longest(&mut backoff, failures);
+            let least = backoff.clone().next(Duration::ZERO, 0);
+            let wait = backoff.next(Duration::ZERO, chance);
+            prop_assert!(least <= wait && wait <= least * 2 && wait <= LONGEST);
+        }
+    }
+}

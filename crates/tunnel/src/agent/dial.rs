@@ -1,0 +1,3 @@
+//! Ways to reach a peer.
+
+pub mod tcp;

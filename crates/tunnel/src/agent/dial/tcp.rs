@@ -1,0 +1,260 @@
+//! Dials a host by name over TCP.
+//!
+//! The name is looked up at every attempt, by the system, so that a name works where `ssh` finds it
+//! and a new address is seen at once. All addresses are tried, in RFC 8305's manner: families take
+//! turns, each address has a head start before the next, and the first to answer wins.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+/// Why a host was not reached.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DialError {
+    /// The name has no address, or cannot be looked up.
+    #[error("cannot look up {host}")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// No address answered; each says why.
+    #[error("cannot connect to {host}: {}", list(attempts))]
+    Unreachable {
+        /// The name.
+        host: String,
+        /// Addresses in the order in which they failed.
+        attempts: Vec<(SocketAddr, io::Error)>,
+    },
+    /// No address answered in time.
+    #[error("no answer from {host} port {port} within {} s", deadline.as_secs())]
+    TimedOut {
+        /// The name.
+        host: String,
+        /// The port.
+        port: u16,
+        /// The time there was.
+        deadline: Duration,
+    },
+}
+
+/// Head start of an address before the next is tried too (RFC 8305 section 8).
+const HEAD_START: Duration = Duration::from_millis(250);
+/// Most addresses that are tried. A name with more is somebody's mistake.
+const ADDRESSES: usize = 16;
+
+/// Connects to `host`, a name or address, within `deadline`.
+///
+/// # Cancel safety
+///
+/// Dropping the future gives every attempt up.
+pub async fn dial(host: &str, port: u16, deadline: Duration) -> Result<TcpStream, DialError> {
+    let attempt = async {
+        let found = lookup_host((host, port)).await;
+        let addrs: Vec<SocketAddr> = match found {
+            Ok(addrs) => addrs.collect(),
+            Err(source) => {
+                let host = host.to_owned();
+                return Err(DialError::Resolve { host, source });
+            }
+        };
+        race(in_turns(addrs), TcpStream::connect)
+            .await
+            .map_err(|attempts| DialError::Unreachable {
+                host: host.to_owned(),
+                attempts,
+            })
+    };
+    timeout(deadline, attempt).await.unwrap_or_else(|_| {
+        Err(DialError::TimedOut {
+            host: host.to_owned(),
+            port,
+            deadline,
+        })
+    })
+}
+
+/// Addresses with families taking turns, the first one's first, each family in its own order.
+fn in_turns(addrs: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
+    let starts_with_v6 = addrs.first().is_some_and(SocketAddr::is_ipv6);
+    let is_first = |addr: &SocketAddr| addr.is_ipv6() == starts_with_v6;
+    let (first, second): (Vec<_>, Vec<_>) = addrs.into_iter().partition(is_first);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut turns = VecDeque::new();
+    loop {
+        let pair = (first.next(), second.next());
+        if pair == (None, None) {
+            turns.truncate(ADDRESSES);
+            return turns;
+        }
+        turns.extend(pair.0);
+        turns.extend(pair.1);
+    }
+}
+
+/// The first connection of several addresses, or why each failed.
+async fn race<T, F>(
+    mut addrs: VecDeque<SocketAddr>,
+    connect: impl Fn(SocketAddr) -> F,
+) -> Result<T, Vec<(SocketAddr, io::Error)>>
+where
+    T: Send + 'static,
+    F: Future<Output = io::Result<T>> + Send + 'static,
+{
+    let mut attempts = JoinSet::new();
+    let mut failures = Vec::new();
+    loop {
+        if let Some(addr) = addrs.pop_front() {
+            let attempt = connect(addr);
+            attempts.spawn(async move { (addr, attempt.await) });
+        }
+        // The next begins when one fails or has had its head start.
+        let ended = tokio::select! {
+            ended = attempts.join_next() => ended,
+            () = sleep(HEAD_START), if !addrs.is_empty() => continue,
+        };
+        match ended {
+            Some(Ok((_, Ok(connection)))) => return Ok(connection),
+            Some(Ok((addr, Err(error)))) => failures.push((addr, error)),
+            None if addrs.is_empty() => return Err(failures),
+            // A connect that panicked has failed without an address to name.
+            Some(Err(_)) | None => {}
+        }
+    }
+}
+
+fn list(attempts: &[(SocketAddr, io::Error)]) -> String {
+    if attempts.is_empty() {
+        return String::from("it has no address");
+    }
+    let each = attempts
+        .iter()
+        .map(|(addr, error)| format!("{addr}: {error}"));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use tokio::net::TcpListener;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn addr(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    /// What an address does, and when each was asked.
+    #[derive(Clone, Copy)]
+    enum Does {
+        Answer(u64),
+        Fail(u64),
+        Nothing,
+    }
+
+    type Asked = Arc<Mutex<Vec<(u16, u128)>>>;
+
+    /// Races addresses by port, and gives the winner and who was asked when.
+    async fn run(does: &[Does]) -> (Result<u16, usize>, Vec<(u16, u128)>) {
+        let start = Instant::now();
+        let asked: Asked = Arc::default();
+        let ports = 0..u16::try_from(does.len()).unwrap();
+        let addrs = ports.map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
+        let connect = |addr: SocketAddr| {
+            let what = does[usize::from(addr.port())];
+            let now = start.elapsed().as_millis();
+            asked.lock().unwrap().push((addr.port(), now));
+            async move {
+                match what {
+                    Does::Answer(after) => {
+                        sleep(Duration::from_millis(after)).await;
+                        Ok(addr.port())
+                    }
+                    Does::Fail(after) => {
+                        sleep(Duration::from_millis(after)).await;
+                        Err(io::ErrorKind::ConnectionRefused.into())
+                    }
+                    Does::Nothing => std::future::pending().await,
+                }
+            }
+        };
+        let result = race(addrs.collect(), connect).await;
+        let asked = asked.lock().unwrap().clone();
+        (result.map_err(|failures| failures.len()), asked)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_address_has_a_head_start() {
+        use Does::{Answer, Fail, Nothing};
+        for (does, winner, asked) in [
+            (vec![Answer(10), Answer(1)], Ok(0), vec![(0, 0)]),
+            (vec![Answer(300), Answer(1)], Ok(1), vec![(0, 0), (1, 250)]),
+            (vec![Answer(300), Answer(99)], Ok(0), vec![(0, 0), (1, 250)]),
+            (vec![Fail(10), Answer(1)], Ok(1), vec![(0, 0), (1, 10)]),
+            (
+                vec![Nothing, Fail(5), Answer(1)],
+                Ok(2),
+                vec![(0, 0), (1, 250), (2, 255)],
+            ),
+            (vec![Fail(1), Fail(1)], Err(2), vec![(0, 0), (1, 1)]),
+            (vec![], Err(0), vec![]),
+        ] {
+            assert_eq!(run(&does).await, (winner, asked));
+        }
+    }
+
+    #[test]
+    fn families_take_turns() {
+        let turns = in_turns(vec![
+            addr("[::1]:1"),
+            addr("[::2]:1"),
+            addr("[::3]:1"),
+            addr("127.0.0.1:1"),
+        ]);
+        let expected = ["[::1]:1", "127.0.0.1:1", "[::2]:1", "[::3]:1"].map(addr);
+        assert_eq!(turns, expected);
+        assert_eq!(in_turns(vec![addr("127.0.0.1:1"); 40]).len(), ADDRESSES);
+    }
+
+    #[tokio::test]
+    async fn a_listener_is_reached_by_name() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        dial("localhost", port, Duration::from_secs(10))
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_failure_names_host_address_and_reason() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let error = dial("127.0.0.1", port, Duration::from_secs(10))
+            .await
+            .unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains(&format!("127.0.0.1:{port}: ")), "{text}");
+        assert!(text.contains("refused"), "{text}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_ends_the_attempt() {
+        // 192.0.2.0/24 is for documentation (RFC 5737); whatever the system says of it, time is up.
+        let result = dial("192.0.2.1", 9, Duration::ZERO).await;
+        assert!(
+            matches!(result, Err(DialError::TimedOut { .. })),
+            "{result:?}"
+        );
+    }
+}

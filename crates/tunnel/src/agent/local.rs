@@ -1,0 +1,204 @@
+//! The agent's side of a visitor: dials the local service of a forward and copies.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::dial::tcp::{DialError, dial};
+use crate::copy::{Copied, copy};
+use crate::transport::{OpenAnswer, RefusalCode, Target};
+
+/// Why a visitor could not be served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LocalError {
+    /// The service cannot be reached over TCP.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// The service's socket cannot be reached.
+    #[error("cannot connect to {path}")]
+    Unix {
+        /// The path.
+        path: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A service on this machine or beside it answers sooner, or something is wrong that waiting does
+/// not mend; the visitor waits as long.
+const DIAL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Dials `target`, accepts the stream and copies until both ends have finished. What cannot be
+/// reached is refused; the words for the peer are ours and tell nothing about this network.
+///
+/// # Cancel safety
+///
+/// Dropping the future refuses or resets the stream.
+pub async fn serve(answer: OpenAnswer, target: &Target) -> Result<Copied, LocalError> {
+    match target {
+        Target::Tcp { host, port } => match dial(host, *port, DIAL_DEADLINE).await {
+            Ok(mut socket) => {
+                note(socket.set_nodelay(true));
+                let copied = copy(answer.accept(), &mut socket).await;
+                if copied.end.is_err() {
+                    // So that the service, too, can tell a reset from an end.
+                    note(socket.set_zero_linger());
+                }
+                Ok(copied)
+            }
+            Err(error) => {
+                answer.refuse(RefusalCode::ConnectFailed, refusal(&error));
+                Err(error.into())
+            }
+        },
+        Target::Unix { path } => {
+            let connected = timeout(DIAL_DEADLINE, UnixStream::connect(path)).await;
+            match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+                Ok(mut socket) => Ok(copy(answer.accept(), &mut socket).await),
+                Err(source) => {
+                    answer.refuse(RefusalCode::ConnectFailed, words(source.kind()));
+                    let path = path.clone();
+                    Err(LocalError::Unix { path, source })
+                }
+            }
+        }
+    }
+}
+
+/// An option that a socket does not take costs speed at most.
+fn note(result: io::Result<()>) {
+    if let Err(error) = result {
+        debug!(%error, "socket option was not taken");
+    }
+}
+
+fn refusal(error: &DialError) -> &'static str {
+    match error {
+        DialError::Resolve { .. } => "service's name is not known",
+        DialError::TimedOut { .. } => words(io::ErrorKind::TimedOut),
+        DialError::Unreachable { attempts, .. } => attempts
+            .first()
+            .map_or("connect failed", |(_, error)| words(error.kind())),
+    }
+}
+
+fn words(kind: io::ErrorKind) -> &'static str {
+    if kind == io::ErrorKind::ConnectionRefused {
+        "connection refused"
+    } else if kind == io::ErrorKind::TimedOut {
+        "connection timed out"
+    } else {
+        "connect failed"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, UnixListener};
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::transport::{
+        ByteStream, Connection, OpenError, Origin, PeerRequest, StreamHead, StreamKind, memory,
+    };
+
+    /// Opens a stream that is served by `target`.
+    async fn open(
+        target: Target,
+        tasks: &mut JoinSet<()>,
+    ) -> (Result<ByteStream, OpenError>, Connection) {
+        let (near, far, driver) = memory::pair();
+        tasks.spawn(driver.run());
+        tasks.spawn(async move {
+            let Connection {
+                transport,
+                mut requests,
+            } = far;
+            while let Some(PeerRequest::Open(request)) = requests.recv().await {
+                drop(serve(request.answer, &target).await);
+            }
+            drop(transport);
+        });
+        let head = StreamHead {
+            kind: StreamKind::Direct(Target::Unix {
+                path: String::from("/x"),
+            }),
+            origin: Origin {
+                host: String::new(),
+                port: 0,
+            },
+        };
+        (near.transport.open(head).await, near)
+    }
+
+    async fn exchange(stream: &mut ByteStream) -> Vec<u8> {
+        stream.write_all(b"question").await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        answer
+    }
+
+    async fn answer(mut socket: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin) {
+        let mut question = Vec::new();
+        socket.read_to_end(&mut question).await.unwrap();
+        socket.write_all(b"answer to ").await.unwrap();
+        socket.write_all(&question).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_tcp_service_is_reached() {
+        let mut tasks = JoinSet::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tasks.spawn(async move { answer(listener.accept().await.unwrap().0).await });
+        let host = String::from("127.0.0.1");
+        let (stream, _connection) = open(Target::Tcp { host, port }, &mut tasks).await;
+        assert_eq!(exchange(&mut stream.unwrap()).await, b"answer to question");
+    }
+
+    #[tokio::test]
+    async fn a_unix_socket_is_reached() {
+        let mut tasks = JoinSet::new();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("service");
+        let listener = UnixListener::bind(&path).unwrap();
+        tasks.spawn(async move { answer(listener.accept().await.unwrap().0).await });
+        let path = path.to_str().unwrap().to_owned();
+        let (stream, _connection) = open(Target::Unix { path }, &mut tasks).await;
+        assert_eq!(exchange(&mut stream.unwrap()).await, b"answer to question");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_refused_without_telling_where_it_was_looked_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let host = String::from("127.0.0.1");
+        for (target, expected) in [
+            (Target::Tcp { host, port }, "connection refused"),
+            (
+                Target::Unix {
+                    path: String::from("/nowhere/at/all"),
+                },
+                "connect failed",
+            ),
+        ] {
+            let mut tasks = JoinSet::new();
+            let (stream, _connection) = open(target, &mut tasks).await;
+            assert_eq!(
+                stream.unwrap_err(),
+                OpenError::Refused {
+                    code: RefusalCode::ConnectFailed,
+                    reason: expected.to_owned(),
+                }
+            );
+        }
+    }
+}

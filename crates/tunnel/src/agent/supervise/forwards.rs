@@ -1,0 +1,234 @@
+//! Where each forward of a tunnel stands: what to ask next, and whose visitors are served.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use super::{Forward, chance};
+use crate::transport::{Asking, Bind, ForwardError, StreamKind, Target, Transport};
+
+/// The forwards of a tunnel, over all its connections.
+#[derive(Debug)]
+pub(super) struct Forwards {
+    entries: Vec<Entry>,
+    asking: Option<(usize, Asking)>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    wanted: Bind,
+    target: Target,
+    /// The port that was granted for port 0, kept over connections.
+    earlier_port: Option<u16>,
+    state: State,
+}
+
+/// Where a forward stands on the present connection.
+#[derive(Debug)]
+enum State {
+    /// To be asked for, not before `at`.
+    Due {
+        at: Instant,
+        /// When it was refused first on this connection.
+        refused_since: Option<Instant>,
+    },
+    /// Granted as this bind.
+    Up(Bind),
+}
+
+/// What an answer changed.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The forward of that number is up.
+    Granted(usize),
+    /// It was refused for the first time.
+    Refused(usize),
+    /// It was refused again, or not answered.
+    Again,
+    /// The port that it had is given up.
+    Lost(Bind),
+}
+
+/// Least wait before a refused forward is asked for again; by chance up to twice as long.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How long the earlier port of a port 0 is asked for before any other will do. A stock sshd notices
+/// a dead client after 40 to 140 s (spec of 2026-11-21, ClientAlive by version).
+const EARLIER_PORT_PATIENCE: Duration = Duration::from_secs(150);
+
+impl Forwards {
+    pub(super) fn new(forwards: Vec<Forward>) -> Self {
+        let entries = forwards.into_iter().map(|forward| Entry {
+            wanted: forward.bind,
+            target: forward.target,
+            earlier_port: None,
+            state: State::due(),
+        });
+        Self {
+            entries: entries.collect(),
+            asking: None,
+        }
+    }
+
+    /// A new connection: nothing is up.
+    pub(super) fn begin(&mut self) {
+        self.asking = None;
+        for entry in &mut self.entries {
+            entry.state = State::due();
+        }
+    }
+
+    /// Asks for the next forward that is due, in order, one at a time; waits for the answer. Waits
+    /// for ever when all are up.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: a question that was sent is kept.
+    pub(super) async fn step(&mut self, transport: &dyn Transport) -> Step {
+        if self.asking.is_none() {
+            let Some((number, at)) = self.next_due() else {
+                return std::future::pending().await;
+            };
+            sleep_until(at).await;
+            if let Some(entry) = self.entries.get(number) {
+                self.asking = Some((number, transport.forward(entry.question())));
+            }
+        }
+        let Some((number, asking)) = &mut self.asking else {
+            return Step::Again;
+        };
+        let (number, answer) = (*number, asking.await);
+        self.asking = None;
+        match self.entries.get_mut(number) {
+            Some(entry) => entry.answered(answer).for_number(number),
+            None => Step::Again,
+        }
+    }
+
+    /// Bind and target of a forward; the bind as granted if it is up.
+    pub(super) fn get(&self, number: usize) -> Option<(&Bind, &Target)> {
+        let entry = self.entries.get(number)?;
+        let bind = match &entry.state {
+            State::Up(bind) => bind,
+            State::Due { .. } => &entry.wanted,
+        };
+        Some((bind, &entry.target))
+    }
+
+    /// Where visitors of that kind go: the forward that is up with exactly this bind.
+    pub(super) fn target(&self, kind: &StreamKind) -> Option<&Target> {
+        let StreamKind::Forwarded(visited) = kind else {
+            return None;
+        };
+        let entry = self.entries.iter().find(|entry| match &entry.state {
+            State::Up(bind) => bind == visited,
+            State::Due { .. } => false,
+        })?;
+        Some(&entry.target)
+    }
+
+    /// Whether the answer that is awaited now may make such visitors welcome: the peer sends it
+    /// before the first of them, but it comes another way.
+    pub(super) fn may_become(&self, kind: &StreamKind) -> bool {
+        let (StreamKind::Forwarded(visited), Some((number, _))) = (kind, &self.asking) else {
+            return false;
+        };
+        let Some(entry) = self.entries.get(*number) else {
+            return false;
+        };
+        let question = entry.question();
+        question == *visited
+            || (question.port() == Some(0)
+                && visited.port().map(|port| question.with_port(port)).as_ref() == Some(visited))
+    }
+
+    /// The forward to ask for next: the one that is due first, in the order of the tunnel.
+    fn next_due(&self) -> Option<(usize, Instant)> {
+        let due = self.entries.iter().enumerate();
+        due.filter_map(|(number, entry)| match entry.state {
+            State::Due { at, .. } => Some((number, at)),
+            State::Up(_) => None,
+        })
+        .min_by_key(|(_, at)| *at)
+    }
+}
+
+impl State {
+    fn due() -> Self {
+        Self::Due {
+            at: Instant::now(),
+            refused_since: None,
+        }
+    }
+}
+
+/// What an answer changed for one forward.
+enum Change {
+    Granted,
+    Refused,
+    Again,
+    Lost(Bind),
+}
+
+impl Change {
+    fn for_number(self, number: usize) -> Step {
+        match self {
+            Self::Granted => Step::Granted(number),
+            Self::Refused => Step::Refused(number),
+            Self::Again => Step::Again,
+            Self::Lost(bind) => Step::Lost(bind),
+        }
+    }
+}
+
+impl Entry {
+    /// What to ask for: port 0 asks for the port that it had.
+    fn question(&self) -> Bind {
+        match (self.wanted.port(), self.earlier_port) {
+            (Some(0), Some(port)) => self.wanted.with_port(port),
+            (_, _) => self.wanted.clone(),
+        }
+    }
+
+    fn answered(&mut self, answer: Result<u16, ForwardError>) -> Change {
+        let question = self.question();
+        match answer {
+            Ok(port) => {
+                let granted = if question.port() == Some(0) {
+                    self.earlier_port = Some(port);
+                    question.with_port(port)
+                } else {
+                    question
+                };
+                self.state = State::Up(granted);
+                return Change::Granted;
+            }
+            // Nobody has said no; the end of the connection is told by itself.
+            Err(ForwardError::Closed) => return Change::Again,
+            Err(ForwardError::Refused | ForwardError::Shortage) => {}
+        }
+        let now = Instant::now();
+        let (is_first, since) = match self.state {
+            State::Due {
+                refused_since: Some(since),
+                ..
+            } => (false, since),
+            State::Due { .. } | State::Up(_) => (true, now),
+        };
+        let spread = u64::try_from(ASK_AGAIN.as_millis()).unwrap_or(u64::MAX);
+        let wait = ASK_AGAIN + Duration::from_millis(chance() % spread.max(1));
+        self.state = State::Due {
+            at: now + wait,
+            refused_since: Some(since),
+        };
+        let is_earlier = question != self.wanted;
+        if is_earlier && now.duration_since(since) >= EARLIER_PORT_PATIENCE {
+            self.earlier_port = None;
+            return Change::Lost(question);
+        }
+        if is_first {
+            Change::Refused
+        } else {
+            Change::Again
+        }
+    }
+}
