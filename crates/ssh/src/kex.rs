@@ -10,12 +10,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::algorithm::KeyAlgorithm;
+use crate::algorithm::{CipherAlgorithm, KeyAlgorithm};
 use crate::error::{ConnectionError, Violation};
 use crate::message;
 use crate::negotiate::{self, Chosen, KexInit, NothingInCommon, Occasion, Preferences, Role};
 use crate::packet::Sequence;
 use crate::provider::{ActiveKex, CryptoError, CryptoProvider, Digest, Open, Seal, SharedSecret};
+use crate::version::Ident;
 use crate::wire::{Reader, Write};
 
 mod derive;
@@ -148,8 +149,8 @@ impl Kex {
     }
 
     /// The host key (or certificate) of the first exchange.
-    pub(crate) fn first_host_key(&self) -> Option<&[u8]> {
-        self.first_host_key.as_deref()
+    pub(crate) const fn first_host_key(&self) -> Option<&Vec<u8>> {
+        self.first_host_key.as_ref()
     }
 
     pub(crate) const fn is_idle(&self) -> bool {
@@ -190,6 +191,35 @@ impl Kex {
     /// Who checks signatures.
     pub(crate) fn verifier(&self) -> Arc<dyn crate::provider::Verifier> {
         Arc::clone(&self.provider.verifier)
+    }
+
+    /// Whether our KEXINIT has no answer yet.
+    pub(crate) const fn awaits_kexinit(&self) -> bool {
+        matches!(self.state, State::Begun { .. })
+    }
+
+    /// Whether an exchange is over for both sides, so that another would be of use: with our
+    /// NEWKEYS still waiting to leave, the keys that are used up are the old ones.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_idle() && self.out.is_empty()
+    }
+
+    /// Server: the client is known. dropbear's default build speaks chacha20-poly1305 and nothing
+    /// else that we do, so it is offered that where our own default leaves it out.
+    pub(crate) fn begin_with(
+        &mut self,
+        now: Instant,
+        client: &Ident,
+    ) -> Result<(), ConnectionError> {
+        let default = Preferences::server(self.provider.has_fast_aes).cipher;
+        let chacha = CipherAlgorithm::ChaCha20Poly1305;
+        if client.software().starts_with(b"dropbear")
+            && self.preferences.cipher == default
+            && !default.contains(&chacha)
+        {
+            self.preferences.cipher.push(chacha);
+        }
+        self.begin(now)
     }
 
     /// Queues our KEXINIT, if no exchange is going on.
@@ -356,7 +386,7 @@ impl Kex {
     fn check_terrapin(&self, chosen: Chosen) -> Result<(), Violation> {
         let chacha = [chosen.client_to_server, chosen.server_to_client]
             .iter()
-            .any(|suite| suite.cipher == crate::algorithm::CipherAlgorithm::ChaCha20Poly1305);
+            .any(|suite| suite.cipher == CipherAlgorithm::ChaCha20Poly1305);
         if chacha && !self.strict && self.nonstrict_chacha == NonstrictChacha::Refused {
             return Err(Violation::kex(
                 "chacha20-poly1305 needs strict key exchange",

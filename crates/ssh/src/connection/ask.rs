@@ -269,8 +269,10 @@ impl Connection {
         }
     }
 
-    /// Ends a channel at once, both ways; what is queued is lost, and so is what was not taken.
+    /// Ends a channel at once, both ways; what is queued is lost, and so is what was not taken. A
+    /// channel that the peer asked for and nobody has accepted is refused.
     pub fn reset(&mut self, channel: ChannelId) {
+        self.refuse_channel(channel, OpenFailure::ConnectFailed, "given up");
         if let Some(running) = self.running_mut() {
             running.channels.reset(channel);
         }
@@ -304,9 +306,11 @@ impl Connection {
         }
     }
 
-    /// Asks the peer to listen for us. `None` before the login.
+    /// Asks the peer to listen for us. `None` before the login, and while
+    /// [`GLOBAL_REQUESTS_PENDING`](crate::limits::GLOBAL_REQUESTS_PENDING) requests of ours have no
+    /// answer.
     pub fn request_forward(&mut self, forward: Forward) -> Option<RequestId> {
-        let (id, message) = self.running_mut()?.requests.ask_forward(forward);
+        let (id, message) = self.running_mut()?.requests.ask_forward(forward)?;
         self.push_control(message);
         Some(id)
     }
@@ -333,7 +337,7 @@ impl Connection {
     pub fn ask_alive(&mut self, now: Instant) {
         let message = self
             .running_mut()
-            .map(|running| running.requests.ask_alive(now));
+            .and_then(|running| running.requests.ask_alive(now));
         if let Some(message) = message {
             self.timers.alive_asked(now);
             self.push_control(message);

@@ -13,6 +13,7 @@ use crate::error::ConnectionError;
 use crate::event::Event;
 use crate::kex::Outward;
 use crate::message;
+use crate::negotiate::Role;
 use crate::packet::Outgoing;
 use crate::provider::CryptoError;
 
@@ -34,7 +35,9 @@ impl Connection {
     ) -> Result<(), ConnectionError> {
         if let Some(ident) = self.ident.take() {
             out.push_raw(&ident, &self.pool);
-            self.kex.begin(now).map_err(|error| self.fail(error))?;
+            if self.role == Role::Client && self.error().is_none() {
+                self.kex.begin(now).map_err(|error| self.fail(error))?;
+            }
         }
         if let Some(goodbye) = self.goodbye.take() {
             return self.writer.seal(&[&goodbye], out, &self.pool);
@@ -46,6 +49,7 @@ impl Connection {
                 Err(error) => return Err(self.fail(error)),
             }
         }
+        self.timers.control_queue(self.control_bytes, now);
         self.rekey_if_due(now).map_err(|error| self.fail(error))
     }
 
