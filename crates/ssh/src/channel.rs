@@ -6,11 +6,15 @@
 //! of our ends says that a flow was cut off.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
-use crate::block::{Block, HEADROOM, Pool};
+use crate::block::{BLOCK, Block, HEADROOM, Pool};
+use crate::error::Violation;
 use crate::flow::{ReceiveWindow, SendWindow};
+use crate::limits;
 use crate::schedule::Turn;
 
+mod linger;
 pub(crate) mod open;
 pub(crate) mod request;
 pub(crate) mod table;
@@ -18,7 +22,7 @@ pub(crate) mod table;
 pub use open::{ChannelKind, Endpoint, OpenFailure};
 pub use request::{ChannelRequest, ExitStatus};
 
-/// A channel of one connection, by our number for it. Never used again within the connection.
+/// A channel of one connection, by our number for it. Not used again before 2^31 others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelId(pub(crate) u32);
 
@@ -35,8 +39,10 @@ impl std::fmt::Display for ChannelId {
     }
 }
 
-/// Payloads below this are copied behind the last chunk instead of taking a block of their own.
-const SMALL: usize = 4_096;
+/// Payloads below this are copied behind the last chunk if there is room. With half a block, two
+/// chunks in a row hold more than a block together, so that a stalled channel holds at most twice
+/// its bytes and one block.
+const SMALL: usize = BLOCK >> 1;
 
 /// How far a channel has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +55,17 @@ pub(crate) enum Phase {
     Asked,
     /// Both ways.
     Open,
+}
+
+/// What the rules for requests on a channel depend on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sort {
+    /// A visitor's bytes.
+    Flow,
+    /// A session that we asked for.
+    OwnSession,
+    /// A session that the peer asked for.
+    PeerSession,
 }
 
 /// What one side has ended.
@@ -80,7 +97,7 @@ pub(crate) struct Channel {
     /// The peer's number.
     pub(crate) remote: u32,
     pub(crate) phase: Phase,
-    pub(crate) is_session: bool,
+    pub(crate) sort: Sort,
     pub(crate) receive: ReceiveWindow,
     /// Arrived, not yet taken by the owner.
     chunks: VecDeque<Block>,
@@ -97,13 +114,15 @@ pub(crate) struct Channel {
     /// Whether it stands in the list of channels that owe their peer a window adjust.
     pub(crate) adjusts: bool,
     pub(crate) empty_data: u32,
+    /// When its reader, or its end, was last heard of, once the peer has closed it.
+    pub(crate) lingers_since: Option<Instant>,
     pub(crate) requests: request::Pending,
 }
 
 impl Channel {
     pub(crate) fn new(
         phase: Phase,
-        is_session: bool,
+        sort: Sort,
         remote: u32,
         window: u32,
         send: SendWindow,
@@ -111,7 +130,7 @@ impl Channel {
         Self {
             remote,
             phase,
-            is_session,
+            sort,
             receive: ReceiveWindow::new(window),
             chunks: VecDeque::new(),
             readable: false,
@@ -124,6 +143,7 @@ impl Channel {
             turn: Turn::default(),
             adjusts: false,
             empty_data: 0,
+            lingers_since: None,
             requests: request::Pending::default(),
         }
     }
@@ -131,16 +151,11 @@ impl Channel {
     /// Keeps arrived bytes: the range of `block`. Gives the block back if its bytes were copied.
     pub(crate) fn keep(&mut self, block: Block) -> Option<Block> {
         if block.len() < SMALL {
-            let room = self.chunks.back().map_or(0, Block::spare);
-            let mut own = if room >= block.len() {
-                self.chunks.pop_back()
-            } else {
-                None
-            };
-            let chunk = own.get_or_insert_with(|| block.sibling());
-            chunk.append(block.as_slice());
-            self.chunks.extend(own);
-            return Some(block);
+            let room = self.chunks.back_mut();
+            if let Some(last) = room.filter(|last| last.spare() >= block.len()) {
+                last.append(block.as_slice());
+                return Some(block);
+            }
         }
         self.chunks.push_back(block);
         None
@@ -171,13 +186,12 @@ impl Channel {
         self.queued = 0;
     }
 
-    /// Forgets what arrived; says how many bytes that were.
-    pub(crate) fn discard_chunks(&mut self) -> usize {
+    /// Forgets what arrived, also what the application has and has not reported as taken: it will
+    /// not come back to it.
+    pub(crate) fn discard_chunks(&mut self) {
         self.readable = false;
-        let chunks = std::mem::take(&mut self.chunks);
-        chunks
-            .iter()
-            .fold(0, |sum, chunk| sum.saturating_add(chunk.len()))
+        self.chunks = VecDeque::new();
+        self.receive.discard_all();
     }
 
     /// Whether there is something to send that may be sent.
@@ -219,17 +233,43 @@ impl Channel {
         Some(block)
     }
 
+    /// Counts data without a byte in it: it costs no window, so it has a limit of its own.
+    pub(crate) fn count_empty(&mut self, bytes: usize) -> Result<(), Violation> {
+        self.empty_data = match bytes {
+            0 => self.empty_data.saturating_add(1),
+            _ => 0,
+        };
+        if self.empty_data > limits::EMPTY_DATA {
+            return Err(Violation::protocol("too much empty channel data"));
+        }
+        Ok(())
+    }
+
+    /// Whether the peer may ask that here: who opened a session asks for what runs in it, the other
+    /// side tells how it ended.
+    pub(crate) const fn takes(&self, request: &ChannelRequest) -> bool {
+        let tells_the_end = matches!(request, ChannelRequest::Exit(_));
+        match self.sort {
+            Sort::Flow => false,
+            Sort::OwnSession => tells_the_end,
+            Sort::PeerSession => !tells_the_end,
+        }
+    }
+
     /// Whether both sides have closed.
     pub(crate) fn is_over(&self) -> bool {
         self.ours == Half::Closed && self.theirs == Half::Closed
     }
 
+    /// Whether the peer may send data that somebody here will want.
+    pub(crate) fn may_fill(&self) -> bool {
+        self.theirs == Half::Open && self.ours != Half::Closed && self.ending != Ending::Reset
+    }
+
     /// What it holds of the allowance, in bytes: its whole window while the peer may fill it, then
     /// what the application has not taken.
     pub(crate) fn promised(&self) -> u64 {
-        let may_fill =
-            self.theirs == Half::Open && self.ours != Half::Closed && self.ending != Ending::Reset;
-        u64::from(if may_fill {
+        u64::from(if self.may_fill() {
             self.receive.limit()
         } else {
             self.receive.buffered()

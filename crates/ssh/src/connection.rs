@@ -47,6 +47,8 @@ pub struct TransportConfig {
     pub keep_alive: Option<KeepAlive>,
     /// Channels at a time; at most [`limits::CHANNELS_HARD`].
     pub channels: usize,
+    /// Forwards that a client of this server may have at a time, asked for or granted.
+    pub forwards: usize,
     /// Where blocks come from. One pool serves all connections of a process.
     pub pool: Pool,
 }
@@ -72,6 +74,7 @@ impl TransportConfig {
             rekey: RekeyLimits::default(),
             keep_alive: None,
             channels: limits::CHANNELS,
+            forwards: limits::FORWARDS,
             pool,
         }
     }
@@ -186,6 +189,10 @@ pub struct Connection {
     timers: Timers,
     rekey: RekeyLimits,
     channel_cap: usize,
+    forward_cap: usize,
+    /// Cost of what the peer has sent besides channel data since our KEXINIT, which it has not
+    /// answered.
+    overdue: usize,
     round_trip: Option<Duration>,
     allowance: u64,
 }
@@ -265,6 +272,8 @@ impl Connection {
             timers: Timers::new(now, transport.keep_alive),
             rekey,
             channel_cap: transport.channels.min(limits::CHANNELS_HARD),
+            forward_cap: transport.forwards,
+            overdue: 0,
             round_trip: None,
             allowance: 0,
         }
@@ -316,11 +325,13 @@ impl Connection {
 
     /// Whether the owner should go on reading the socket. It should not while a question about the
     /// host key is open, nor while [`limits::CONTROL_QUEUE_BYTES`] of replies wait for a peer that
-    /// does not take them.
+    /// does not take them. Replies that wait for a key exchange do not count: only reading ends it,
+    /// and what a peer may send meanwhile has a limit of its own.
     pub fn wants_read(&self) -> bool {
+        let is_full = self.control_bytes >= limits::CONTROL_QUEUE_BYTES;
         self.error().is_none()
             && !self.kex.awaits_verdict()
-            && self.control_bytes < limits::CONTROL_QUEUE_BYTES
+            && (!is_full || self.kex.sending_is_held())
     }
 
     fn running(&self) -> Option<&Running> {

@@ -75,6 +75,12 @@ pub enum Event {
         /// Whether it was closed before the peer had ended its half, so that bytes may be missing.
         was_cut: bool,
     },
+    /// Bytes that waited on a channel after the peer had closed it are gone: nobody has taken any
+    /// for [`CLOSE_LINGER`](crate::limits::CLOSE_LINGER).
+    Lost {
+        /// The channel.
+        channel: ChannelId,
+    },
     /// The peer asks something on a session channel. If it wants a reply, the owner gives it by
     /// [`answer_channel_request`](crate::connection::Connection::answer_channel_request), in order.
     ChannelRequest {

@@ -10,13 +10,17 @@ use std::time::{Duration, Instant};
 use crate::error::Violation;
 use crate::limits;
 
-/// The window a new channel starts with, out of what is not promised yet: a sixty-fourth of it,
-/// between [`limits::WINDOW_MIN`] and [`limits::WINDOW_START`] bytes. `None` when there is too little left.
-pub fn initial_window(unpromised_bytes: u64) -> Option<u32> {
+/// The window a new channel starts with: a sixty-fourth of what is not promised yet, between
+/// [`limits::WINDOW_MIN`] and [`limits::WINDOW_START`] bytes. Of what is not promised, the least
+/// window is first set aside for `channels_to_come`, so that early channels do not starve late ones
+/// (docs/decision/0006). `None` when not even the least window is left.
+pub fn initial_window(unpromised_bytes: u64, channels_to_come: usize) -> Option<u32> {
     if unpromised_bytes < u64::from(limits::WINDOW_MIN) {
         return None;
     }
-    let share = u32::try_from(unpromised_bytes >> 6).unwrap_or(u32::MAX);
+    let to_come = u64::try_from(channels_to_come).unwrap_or(u64::MAX);
+    let set_aside = to_come.saturating_mul(limits::WINDOW_MIN.into());
+    let share = u32::try_from(unpromised_bytes.saturating_sub(set_aside) >> 6).unwrap_or(u32::MAX);
     Some(share.clamp(limits::WINDOW_MIN, limits::WINDOW_START))
 }
 
@@ -83,11 +87,10 @@ impl ReceiveWindow {
         self.check();
     }
 
-    /// Bytes were thrown away unread.
-    pub(crate) fn discard(&mut self, bytes: usize) {
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.buffered);
-        self.buffered = self.buffered.saturating_sub(bytes);
-        self.owed = self.owed.saturating_add(bytes);
+    /// All that arrived was thrown away unread.
+    pub(crate) fn discard_all(&mut self) {
+        self.owed = self.owed.saturating_add(self.buffered);
+        self.buffered = 0;
         self.check();
     }
 
@@ -200,7 +203,17 @@ mod tests {
             (1 << 30, Some(2 << 20)),
             (u64::MAX, Some(2 << 20)),
         ] {
-            assert_eq!(initial_window(unpromised), window);
+            assert_eq!(initial_window(unpromised, 0), window);
+        }
+    }
+
+    #[test]
+    fn early_channels_leave_the_least_window_for_every_late_one() {
+        let mut unpromised = 128 << 20;
+        for to_come in (0..limits::CHANNELS).rev() {
+            let window = initial_window(unpromised, to_come).unwrap();
+            assert!(to_come < 1_000 || window > limits::WINDOW_MIN);
+            unpromised -= u64::from(window);
         }
     }
 
@@ -221,7 +234,7 @@ mod tests {
 
     #[test]
     fn autotune_cannot_be_forced() {
-        let start = Instant::now();
+        let start = crate::test_clock();
         let trip = Duration::from_millis(50);
         // A slow reader never grows, however long it goes on.
         let mut window = ReceiveWindow::new(1 << 20);
@@ -258,7 +271,7 @@ mod tests {
                 match step {
                     0 => { let fits = bytes <= usize::try_from(window.granted).unwrap();
                            prop_assert_eq!(window.data(bytes).is_ok(), fits); }
-                    1 => window.consumed(bytes, Instant::now()),
+                    1 => window.consumed(bytes, crate::test_clock()),
                     _ => { window.adjust(); }
                 }
                 window.check();

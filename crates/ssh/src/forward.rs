@@ -6,13 +6,14 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use crate::channel::open::address;
 use crate::channel::{ChannelKind, Endpoint};
 use crate::error::Violation;
 use crate::event::{self, Event, Events};
 use crate::limits;
 use crate::message;
 use crate::negotiate::Role;
-use crate::wire::{Reader, WireError, Write};
+use crate::wire::{Reader, Write};
 
 /// A listener at the far end.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -45,7 +46,7 @@ pub enum ForwardAnswer {
 #[derive(Debug)]
 enum Asked {
     Forward(RequestId, Forward),
-    Cancel,
+    Cancel(Forward),
     Alive(Instant),
 }
 
@@ -64,8 +65,10 @@ enum Owed {
 }
 
 /// Global requests of one connection, both ways.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct GlobalRequests {
+    /// Forwards that the peer may have, asked for or granted.
+    cap: usize,
     next_id: u64,
     asked: VecDeque<Asked>,
     owed: VecDeque<Owed>,
@@ -88,13 +91,33 @@ pub(crate) enum Effect {
 }
 
 impl GlobalRequests {
+    pub(crate) const fn new(cap: usize) -> Self {
+        Self {
+            cap,
+            next_id: 0,
+            asked: VecDeque::new(),
+            owed: VecDeque::new(),
+            granted: Vec::new(),
+            serving: Vec::new(),
+            stray: 0,
+            host_keys_seen: false,
+        }
+    }
+
     fn id(&mut self) -> RequestId {
         self.next_id = self.next_id.wrapping_add(1);
         RequestId(self.next_id)
     }
 
-    /// Asks for a listener. The message is the caller's to queue.
-    pub(crate) fn ask_forward(&mut self, forward: Forward) -> (RequestId, Vec<u8>) {
+    fn may_ask(&self) -> bool {
+        self.asked.len() < limits::GLOBAL_REQUESTS_PENDING
+    }
+
+    /// Asks for a listener. The message is the caller's to queue; `None` if too many have no answer.
+    pub(crate) fn ask_forward(&mut self, forward: Forward) -> Option<(RequestId, Vec<u8>)> {
+        if !self.may_ask() {
+            return None;
+        }
         let out = build(
             &forward,
             "tcpip-forward",
@@ -103,13 +126,13 @@ impl GlobalRequests {
         );
         let id = self.id();
         self.asked.push_back(Asked::Forward(id, forward));
-        (id, out)
+        Some((id, out))
     }
 
     /// Gives up a listener: the forward as it was asked for, with the port that was granted.
     pub(crate) fn cancel_forward(&mut self, forward: &Forward) -> Vec<u8> {
         self.granted.retain(|granted| granted != forward);
-        self.asked.push_back(Asked::Cancel);
+        self.asked.push_back(Asked::Cancel(forward.clone()));
         build(
             forward,
             "cancel-tcpip-forward",
@@ -119,12 +142,15 @@ impl GlobalRequests {
     }
 
     /// Asks for a sign of life. OpenSSH's name; any answer is one.
-    pub(crate) fn ask_alive(&mut self, now: Instant) -> Vec<u8> {
+    pub(crate) fn ask_alive(&mut self, now: Instant) -> Option<Vec<u8>> {
+        if !self.may_ask() {
+            return None;
+        }
         self.asked.push_back(Asked::Alive(now));
         let mut out = vec![message::GLOBAL_REQUEST];
         out.put_string(b"keepalive@openssh.com");
         out.put_boolean(true);
-        out
+        Some(out)
     }
 
     /// Whether the peer may open a channel of that kind at all. A server's clients may ask for
@@ -168,7 +194,7 @@ impl GlobalRequests {
                 let forward = parse(name, reader)?;
                 let is_open_question =
                     matches!(&forward, Some(Forward::Tcp(bind)) if bind.port == 0 && !want_reply);
-                let is_full = self.serving.len() >= limits::FORWARDS;
+                let is_full = self.serving.len().saturating_add(self.undecided()) >= self.cap;
                 match forward.filter(|_| !is_open_question && !is_full) {
                     Some(forward) => {
                         let id = self.id();
@@ -227,7 +253,8 @@ impl GlobalRequests {
                 }
             }
             Some(Asked::Alive(since)) => return Ok(Effect::Alive(since)),
-            Some(Asked::Cancel) => {}
+            // A grant that was on its way when it was cancelled came before this answer.
+            Some(Asked::Cancel(forward)) => self.granted.retain(|granted| *granted != forward),
             Some(Asked::Forward(id, forward)) => {
                 let answer = if good {
                     self.granted(forward, reader)?
@@ -253,6 +280,11 @@ impl GlobalRequests {
                         .filter(|port| *port != 0);
                     port.ok_or(Violation::protocol("allocated port is out of range"))?
                 } else {
+                    // RFC 4254 section 7.1 has nothing here; gliderlabs/ssh and what is built on it
+                    // say the port in any case.
+                    if !reader.is_empty() {
+                        reader.uint32()?;
+                    }
                     bind.port
                 };
                 (Forward::Tcp(Endpoint { port, ..bind }), port)
@@ -310,6 +342,11 @@ impl GlobalRequests {
         }
     }
 
+    fn undecided(&self) -> usize {
+        let undecided = |owed: &&Owed| matches!(owed, Owed::Undecided { .. });
+        self.owed.iter().filter(undecided).count()
+    }
+
     fn owe(&mut self, want_reply: bool, good: bool) {
         if want_reply {
             let number = if good {
@@ -324,25 +361,13 @@ impl GlobalRequests {
 
 /// The forward in a request; `None` for one that cannot be: a port over 65,535, a bad name.
 fn parse(name: &[u8], mut reader: Reader<'_>) -> Result<Option<Forward>, Violation> {
-    let is_unix = name.ends_with(b"streamlocal-forward@openssh.com");
-    let text = match reader.text(if is_unix {
-        limits::SOCKET_PATH
+    let forward = if name.ends_with(b"streamlocal-forward@openssh.com") {
+        address(&mut reader, limits::SOCKET_PATH)?.map(Forward::Unix)
     } else {
-        limits::TEXT
-    }) {
-        Ok(text) => Some(text),
-        Err(WireError::Text | WireError::Long { .. }) => None,
-        Err(error) => return Err(error.into()),
+        Endpoint::read(&mut reader)?.map(Forward::Tcp)
     };
-    if is_unix {
-        reader.finish()?;
-        return Ok(text.map(|path| Forward::Unix(path.to_owned())));
-    }
-    let port = u16::try_from(reader.uint32()?).ok();
     reader.finish()?;
-    Ok(text
-        .zip(port)
-        .map(|(host, port)| Forward::Tcp(Endpoint::new(host, port))))
+    Ok(forward)
 }
 
 fn build(forward: &Forward, tcp: &str, unix: &str, want_reply: bool) -> Vec<u8> {

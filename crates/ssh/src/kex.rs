@@ -10,12 +10,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::algorithm::KeyAlgorithm;
+use crate::algorithm::{CipherAlgorithm, KeyAlgorithm};
 use crate::error::{ConnectionError, Violation};
 use crate::message;
 use crate::negotiate::{self, Chosen, KexInit, NothingInCommon, Occasion, Preferences, Role};
 use crate::packet::Sequence;
 use crate::provider::{ActiveKex, CryptoError, CryptoProvider, Digest, Open, Seal, SharedSecret};
+use crate::version::Ident;
 use crate::wire::{Reader, Write};
 
 mod derive;
@@ -77,7 +78,7 @@ pub(crate) struct Kex {
     /// When the exchange that goes on began.
     begun_at: Option<Instant>,
     /// The peer has sent its KEXINIT and not yet its NEWKEYS.
-    peer_is_in_kex: bool,
+    peer_is_held: bool,
     tokens: Tokens,
 }
 
@@ -89,6 +90,9 @@ pub enum NonstrictChacha {
     /// Accept it, because an operator asked for it by name.
     Accepted,
 }
+
+/// The ciphers of both directions under new keys: ours, then the peer's.
+type Keys = (Box<dyn Seal>, Box<dyn Open>);
 
 enum State {
     Idle,
@@ -129,7 +133,7 @@ impl Kex {
             peer_takes_ext_info: false,
             negotiated: None,
             begun_at: None,
-            peer_is_in_kex: false,
+            peer_is_held: false,
             tokens: Tokens::new(),
         }
     }
@@ -145,8 +149,8 @@ impl Kex {
     }
 
     /// The host key (or certificate) of the first exchange.
-    pub(crate) fn first_host_key(&self) -> Option<&[u8]> {
-        self.first_host_key.as_deref()
+    pub(crate) const fn first_host_key(&self) -> Option<&Vec<u8>> {
+        self.first_host_key.as_ref()
     }
 
     pub(crate) const fn is_idle(&self) -> bool {
@@ -163,7 +167,7 @@ impl Kex {
 
     /// Whether the peer may send nothing but transport and key exchange messages now.
     pub(crate) const fn peer_is_held(&self) -> bool {
-        self.peer_is_in_kex
+        self.peer_is_held
     }
 
     /// Whether nothing but transport and key exchange messages may leave now: from our KEXINIT
@@ -187,6 +191,35 @@ impl Kex {
     /// Who checks signatures.
     pub(crate) fn verifier(&self) -> Arc<dyn crate::provider::Verifier> {
         Arc::clone(&self.provider.verifier)
+    }
+
+    /// Whether our KEXINIT has no answer yet.
+    pub(crate) const fn awaits_kexinit(&self) -> bool {
+        matches!(self.state, State::Begun { .. })
+    }
+
+    /// Whether an exchange is over for both sides, so that another would be of use: with our
+    /// NEWKEYS still waiting to leave, the keys that are used up are the old ones.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_idle() && self.out.is_empty()
+    }
+
+    /// Server: the client is known. dropbear's default build speaks chacha20-poly1305 and nothing
+    /// else that we do, so it is offered that where our own default leaves it out.
+    pub(crate) fn begin_with(
+        &mut self,
+        now: Instant,
+        client: &Ident,
+    ) -> Result<(), ConnectionError> {
+        let default = Preferences::server(self.provider.has_fast_aes).cipher;
+        let chacha = CipherAlgorithm::ChaCha20Poly1305;
+        if client.software().starts_with(b"dropbear")
+            && self.preferences.cipher == default
+            && !default.contains(&chacha)
+        {
+            self.preferences.cipher.push(chacha);
+        }
+        self.begin(now)
     }
 
     /// Queues our KEXINIT, if no exchange is going on.
@@ -234,9 +267,9 @@ impl Kex {
                 self.kexinit(payload, ours, first_packet)
             }
             (message::KEXINIT, State::Begun { ours }) => self.kexinit(payload, ours, first_packet),
-            (message::KEX_INIT, State::ExpectInit(exchange)) => self.init(payload, exchange),
+            (message::KEX_INIT, State::ExpectInit(exchange)) => self.init(payload, &exchange),
             (message::KEX_REPLY, State::ExpectReply(exchange, active)) => {
-                self.reply(payload, exchange, active)
+                self.reply(payload, &exchange, active)
             }
             _ => Err(Violation::protocol("key exchange message at the wrong time").into()),
         }
@@ -254,7 +287,7 @@ impl Kex {
         if payload.len() != 1 {
             return Err(Violation::protocol("NEWKEYS has bytes left over").into());
         }
-        self.peer_is_in_kex = false;
+        self.peer_is_held = false;
         let took = self
             .begun_at
             .take()
@@ -266,7 +299,11 @@ impl Kex {
     pub(crate) fn host_is_trusted(&mut self) {
         match std::mem::replace(&mut self.state, State::Idle) {
             State::ExpectVerdict(sealer, opener) => self.send_new_keys(sealer, opener),
-            other => self.state = other,
+            other @ (State::Idle
+            | State::Begun { .. }
+            | State::ExpectInit(_)
+            | State::ExpectReply(..)
+            | State::ExpectNewKeys(_)) => self.state = other,
         }
     }
 
@@ -307,8 +344,8 @@ impl Kex {
         let chosen = theirs.choose(&self.preferences, self.role).map_err(
             |NothingInCommon { what, theirs }| ConnectionError::NoCommonAlgorithm { what, theirs },
         )?;
-        self.check_terrapin(&chosen)?;
-        self.peer_is_in_kex = true;
+        self.check_terrapin(chosen)?;
+        self.peer_is_held = true;
         self.negotiated = Some(Negotiated {
             kex: chosen.kex,
             host_key: chosen.host_key,
@@ -346,10 +383,10 @@ impl Kex {
 
     /// CVE-2023-48795: without strict key exchange a stranger can cut messages off the start of a
     /// chacha20-poly1305 stream, unseen.
-    fn check_terrapin(&self, chosen: &Chosen) -> Result<(), Violation> {
+    fn check_terrapin(&self, chosen: Chosen) -> Result<(), Violation> {
         let chacha = [chosen.client_to_server, chosen.server_to_client]
             .iter()
-            .any(|suite| suite.cipher == crate::algorithm::CipherAlgorithm::ChaCha20Poly1305);
+            .any(|suite| suite.cipher == CipherAlgorithm::ChaCha20Poly1305);
         if chacha && !self.strict && self.nonstrict_chacha == NonstrictChacha::Refused {
             return Err(Violation::kex(
                 "chacha20-poly1305 needs strict key exchange",
@@ -359,7 +396,7 @@ impl Kex {
     }
 
     /// Server: `C_INIT` came.
-    fn init(&mut self, payload: &[u8], exchange: Exchange) -> Result<Progress, ConnectionError> {
+    fn init(&mut self, payload: &[u8], exchange: &Exchange) -> Result<Progress, ConnectionError> {
         let mut reader = Reader::new(payload);
         reader.byte().map_err(Violation::from)?;
         let client_init = reader.string().map_err(Violation::from)?;
@@ -368,7 +405,7 @@ impl Kex {
         let host_keys = Arc::clone(&self.host_keys);
         let host_key = hostkey::find(&host_keys, exchange.chosen.host_key).ok_or(INTERNAL)?;
         let hash = self.exchange_hash(
-            &exchange,
+            exchange,
             host_key.blob(),
             client_init,
             &server_reply,
@@ -386,7 +423,7 @@ impl Kex {
         if self.first_host_key.is_none() {
             self.first_host_key = Some(host_key.blob().to_vec());
         }
-        let (sealer, opener) = self.keys(&exchange, &secret, hash)?;
+        let (sealer, opener) = self.keys(exchange, &secret, &hash)?;
         self.send_new_keys(sealer, opener);
         Ok(Progress::Going)
     }
@@ -396,7 +433,7 @@ impl Kex {
     fn reply(
         &mut self,
         payload: &[u8],
-        exchange: Exchange,
+        exchange: &Exchange,
         active: Box<dyn ActiveKex>,
     ) -> Result<Progress, ConnectionError> {
         let mut reader = Reader::new(payload);
@@ -412,7 +449,7 @@ impl Kex {
         let offer = HostKeyOffer::parse(exchange.chosen.host_key, host_key)?;
         let client_init = active.client_init().to_vec();
         let secret = active.complete(server_reply).map_err(bad_share)?;
-        let hash = self.exchange_hash(&exchange, host_key, &client_init, server_reply, &secret)?;
+        let hash = self.exchange_hash(exchange, host_key, &client_init, server_reply, &secret)?;
         self.provider
             .verifier
             .verify(
@@ -422,7 +459,7 @@ impl Kex {
                 signature,
             )
             .map_err(|_| Violation::kex("host key signature is not good"))?;
-        let (sealer, opener) = self.keys(&exchange, &secret, hash)?;
+        let (sealer, opener) = self.keys(exchange, &secret, &hash)?;
         match &self.first_host_key {
             Some(first) if first == host_key => {
                 self.send_new_keys(sealer, opener);
@@ -465,8 +502,8 @@ impl Kex {
         &mut self,
         exchange: &Exchange,
         secret: &SharedSecret,
-        hash: Digest,
-    ) -> Result<(Box<dyn Seal>, Box<dyn Open>), ConnectionError> {
+        hash: &Digest,
+    ) -> Result<Keys, ConnectionError> {
         let session_id = self.session_id.get_or_insert_with(|| hash.clone()).clone();
         let Chosen {
             client_to_server,
@@ -488,7 +525,7 @@ impl Kex {
             let keys = derive(
                 exchange.method.as_ref(),
                 secret,
-                &hash,
+                hash,
                 &session_id,
                 letters,
                 cipher.key_sizes(suite.mac),
@@ -544,6 +581,8 @@ const INTERNAL: ConnectionError = ConnectionError::Crypto(CryptoError::Internal)
 fn bad_share(error: CryptoError) -> ConnectionError {
     match error {
         CryptoError::BadShare => Violation::kex("key share is not valid").into(),
-        other => ConnectionError::Crypto(other),
+        CryptoError::Forged | CryptoError::BadKey | CryptoError::Internal => {
+            ConnectionError::Crypto(error)
+        }
     }
 }

@@ -11,7 +11,7 @@ use std::str::FromStr;
 use aws_lc_rs::digest;
 use base64ct::{Base64, Base64Unpadded, Encoding as _};
 
-use crate::algorithm::SignatureAlgorithm;
+use crate::algorithm::{KeyAlgorithm, SignatureAlgorithm};
 use crate::limits;
 use crate::provider::aws_lc::is_on_curve;
 use crate::wire::{Reader, WireError, Write as _};
@@ -144,6 +144,34 @@ impl KeyType {
             Self::SkEd25519 => &[SignatureAlgorithm::SkEd25519],
             Self::SkEcdsaP256 => &[SignatureAlgorithm::SkEcdsaP256],
             Self::Rsa => &[SignatureAlgorithm::RsaSha512, SignatureAlgorithm::RsaSha256],
+        }
+    }
+}
+
+impl KeyType {
+    /// The algorithms under which a plain key of this type is used, best first.
+    pub const fn key_algorithms(self) -> &'static [KeyAlgorithm] {
+        match self {
+            Self::Ed25519 => &[KeyAlgorithm::Ed25519],
+            Self::EcdsaP256 => &[KeyAlgorithm::EcdsaP256],
+            Self::EcdsaP384 => &[KeyAlgorithm::EcdsaP384],
+            Self::EcdsaP521 => &[KeyAlgorithm::EcdsaP521],
+            Self::SkEd25519 => &[KeyAlgorithm::SkEd25519],
+            Self::SkEcdsaP256 => &[KeyAlgorithm::SkEcdsaP256],
+            Self::Rsa => &[KeyAlgorithm::RsaSha512, KeyAlgorithm::RsaSha256],
+        }
+    }
+
+    /// The algorithms under which a key of this type is used in a certificate, best first.
+    pub const fn certificate_algorithms(self) -> &'static [KeyAlgorithm] {
+        match self {
+            Self::Ed25519 => &[KeyAlgorithm::Ed25519Cert],
+            Self::EcdsaP256 => &[KeyAlgorithm::EcdsaP256Cert],
+            Self::EcdsaP384 => &[KeyAlgorithm::EcdsaP384Cert],
+            Self::EcdsaP521 => &[KeyAlgorithm::EcdsaP521Cert],
+            Self::SkEd25519 => &[KeyAlgorithm::SkEd25519Cert],
+            Self::SkEcdsaP256 => &[KeyAlgorithm::SkEcdsaP256Cert],
+            Self::Rsa => &[KeyAlgorithm::RsaSha512Cert, KeyAlgorithm::RsaSha256Cert],
         }
     }
 }

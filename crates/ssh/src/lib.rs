@@ -20,6 +20,7 @@
 pub mod algorithm;
 pub mod auth;
 pub mod block;
+pub mod certificate;
 pub mod channel;
 pub mod connection;
 pub mod error;
@@ -43,3 +44,13 @@ pub mod wire;
 
 pub use connection::Connection;
 pub use event::Event;
+
+/// Where the time of a test begins; from there only the test moves it.
+#[cfg(test)]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an `Instant` can be had in no other way"
+)]
+fn test_clock() -> std::time::Instant {
+    std::time::Instant::now()
+}

@@ -112,8 +112,8 @@ pub const STRAY_REPLIES: u32 = 100;
 pub const STRAY_CHANNEL_MESSAGES: u32 = 1_000;
 /// Empty data packets in a row that are ignored before they are an error.
 pub const EMPTY_DATA: u32 = 1_000;
-/// A channel number is not used again before this many others.
-pub const CHANNEL_ID_REUSE: u32 = 1 << 20;
+/// Largest number we give a channel: none is used again before all the others.
+pub const CHANNEL_NUMBER: u32 = (1 << 31) - 1;
 /// Smallest window a channel starts with, in bytes.
 pub const WINDOW_MIN: u32 = 65_536;
 /// Largest window a channel starts with, in bytes (OpenSSH's `CHAN_TCP_WINDOW_DEFAULT`).
@@ -124,7 +124,7 @@ pub const WINDOW_STOCK: u32 = 8_388_608;
 pub const WINDOW_OWN: u32 = 33_554_432;
 /// What the scheduler charges at least for a packet, in bytes.
 pub const PACKET_CHARGE: u32 = 256;
-/// How long what a closed channel still holds may wait for its reader.
+/// How long what a closed channel still holds may wait for its reader to take some of it.
 pub const CLOSE_LINGER: Duration = Duration::from_secs(30);
 /// Host keys a server may announce by hostkeys-00.
 pub const HOSTKEYS: usize = 16;

@@ -68,3 +68,14 @@ pub const CHANNEL_FAILURE: u8 = 100;
 pub const PING: u8 = 192;
 /// SSH2_MSG_PONG
 pub const PONG: u8 = 193;
+
+/// A message that is a type and two numbers, or begins with them, without an allocation: window
+/// adjusts and the headers of channel data are as frequent as packets.
+pub(crate) fn with_two_numbers(number: u8, first: u32, second: u32) -> [u8; 9] {
+    let mut out = [number; 9];
+    let bytes = first.to_be_bytes().into_iter().chain(second.to_be_bytes());
+    for (to, from) in out.iter_mut().skip(1).zip(bytes) {
+        *to = from;
+    }
+    out
+}

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::block::{Block, HEADROOM, Pool};
+use crate::block::{BLOCK, Block, HEADROOM, Pool};
 use crate::error::{ConnectionError, DisconnectCode, Violation};
 use crate::limits;
 use crate::provider::{CryptoError, Open, Seal, SecureRandom};
@@ -106,15 +106,16 @@ impl PacketReader {
             (None, None) => u32::from_be_bytes(*first),
         };
         // As a 32-bit number and before any arithmetic: what is announced allocates nothing.
-        if !(HEADER_LENGTHS.contains(&length)) {
-            return Err(Violation::protocol("packet length is out of bounds").into());
-        }
         let length_bytes = to_usize(length);
-        if length_bytes.saturating_add(counted).checked_rem(block_size) != Some(0) {
-            return Err(Violation::protocol(
-                "packet length is not a multiple of the cipher's block",
-            )
-            .into());
+        let is_whole_blocks =
+            length_bytes.saturating_add(counted).checked_rem(block_size) == Some(0);
+        if !HEADER_LENGTHS.contains(&length) || !is_whole_blocks {
+            // Nothing vouches for an encrypted length before its tag does: a bad one is forged, and
+            // looks no different from any other forgery.
+            return Err(match &self.opener {
+                Some(_) => forged(CryptoError::Forged),
+                None => Violation::protocol("packet length is out of bounds").into(),
+            });
         }
         self.length = Some(length);
         let whole = length_bytes.saturating_add(4).saturating_add(tag);
@@ -325,7 +326,12 @@ impl PacketWriter {
             .saturating_add(payload)
             .saturating_add(padding)
             .saturating_add(tag);
-        block.set_range(start, start.saturating_add(whole));
+        let end = start.saturating_add(whole);
+        if end > BLOCK {
+            debug_assert!(false, "no room for padding and tag behind the data");
+            return Err(INTERNAL);
+        }
+        block.set_range(start, end);
         self.finish(block.as_mut_slice(), padding, tag)?;
         out.push(block);
         Ok(())
@@ -438,7 +444,7 @@ const INTERNAL: ConnectionError = ConnectionError::Crypto(CryptoError::Internal)
 fn forged(error: CryptoError) -> ConnectionError {
     match error {
         CryptoError::Internal => ConnectionError::Crypto(error),
-        _ => Violation {
+        CryptoError::Forged | CryptoError::BadShare | CryptoError::BadKey => Violation {
             code: DisconnectCode::MacError,
             what: "packet is not authentic",
         }

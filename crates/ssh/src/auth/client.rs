@@ -15,20 +15,17 @@ use std::fmt;
 use crate::algorithm::KeyAlgorithm;
 use crate::error::Violation;
 use crate::limits;
-use crate::message;
 use crate::printable::Printable;
 use crate::secret::Secret;
 use crate::wire::{Reader, Write};
 
-use super::{
-    AnswerError, METHOD_HOSTBOUND, METHOD_NONE, Method, Outbox, QuestionId, QuestionIds,
-    SERVICE_CONNECTION, SERVICE_USERAUTH, is_signature_of, signed_data,
-};
+use super::{AnswerError, Outbox, QuestionId, QuestionIds, is_signature_of, signed_data};
 use rx::{ClientRx, InfoRequest, MethodList};
 
 mod credential;
 mod event;
 mod rx;
+mod tx;
 
 #[cfg(test)]
 mod tests;
@@ -136,11 +133,8 @@ impl ClientAuth {
         if !matches!(self.state, State::Idle) {
             return;
         }
-        let mut service = vec![message::SERVICE_REQUEST];
-        service.put_string(SERVICE_USERAUTH);
-        out.push(service);
-        let none = self.request(METHOD_NONE, 0);
-        self.send(none, out);
+        out.push(tx::service_request());
+        self.send(tx::none(&self.user), out);
         self.state = State::Opening;
     }
 
@@ -158,6 +152,13 @@ impl ClientAuth {
     /// # Errors
     /// The server broke the protocol; the login, and the connection with it, is over.
     pub fn receive(&mut self, payload: &[u8], out: &mut Outbox) -> Result<(), Violation> {
+        self.process(payload, out)
+            .inspect_err(|_| self.state = State::Failed)?;
+        self.check();
+        Ok(())
+    }
+
+    fn process(&mut self, payload: &[u8], out: &mut Outbox) -> Result<(), Violation> {
         match (ClientRx::decode(payload)?, &mut self.state) {
             (ClientRx::ServiceAccept, State::Opening) => {
                 self.state = State::Outstanding(Request::None);
@@ -166,9 +167,10 @@ impl ClientAuth {
             (ClientRx::ServiceAccept, _) => {
                 Err(Violation::protocol("service was accepted unasked"))
             }
-            (ClientRx::Banner(text), State::Outstanding(_) | State::Asking(..)) => {
-                self.banner(text)
-            }
+            (
+                ClientRx::Banner(text),
+                State::Opening | State::Outstanding(_) | State::Asking(..),
+            ) => self.banner(text),
             (ClientRx::Banner(_), _) => Err(Violation::protocol("banner outside a login")),
             (ClientRx::Success, State::Outstanding(_)) => {
                 self.state = State::Succeeded;
@@ -186,7 +188,9 @@ impl ClientAuth {
                 State::Outstanding(request),
             ) => {
                 if let Some((credential, refused)) = request.refusal() {
-                    let outcome = if is_partial {
+                    // A query proves nothing, so nothing of it can be accepted.
+                    let is_proof = !matches!(request, Request::Query { .. });
+                    let outcome = if is_partial && is_proof {
                         Outcome::Accepted
                     } else {
                         refused
@@ -289,13 +293,7 @@ impl ClientAuth {
         if password.expose().len() > limits::PASSWORD {
             return Err(AnswerError::Limit);
         }
-        let mut request = self.request(
-            Method::Password.name(),
-            password.expose().len().saturating_add(5),
-        );
-        request.put_boolean(false);
-        request.put_string(password.expose().as_bytes());
-        self.send(request, out);
+        self.send(tx::password(&self.user, &password), out);
         self.state = State::Outstanding(Request::Password { credential });
         Ok(())
     }
@@ -379,10 +377,7 @@ impl ClientAuth {
                         self.settle(index, Outcome::NoCommonAlgorithm);
                         continue;
                     };
-                    // The query is plain even where the signed request will be bound to the host
-                    // key, as OpenSSH's client has it: nothing is signed yet.
-                    let request = self.key_request(key, algorithm, Method::PublicKey.name(), false);
-                    self.send(request, out);
+                    self.send(tx::query(&self.user, algorithm, key.blob()), out);
                     self.state = State::Outstanding(Request::Query {
                         credential: index,
                         algorithm,
@@ -396,10 +391,7 @@ impl ClientAuth {
                     });
                 }
                 Credential::KeyboardInteractive => {
-                    let mut request = self.request(Method::KeyboardInteractive.name(), 8);
-                    request.put_string(b""); // language
-                    request.put_string(b""); // submethods: the server's choice
-                    self.send(request, out);
+                    self.send(tx::keyboard(&self.user), out);
                     self.state = State::Outstanding(Request::Keyboard {
                         credential: index,
                         rounds: 0,
@@ -442,15 +434,8 @@ impl ClientAuth {
                 "server takes a key that was not offered",
             ));
         }
-        let method = if self.server.hostbound {
-            METHOD_HOSTBOUND
-        } else {
-            Method::PublicKey.name()
-        };
-        let mut request = self.key_request(key, algorithm, method, true);
-        if self.server.hostbound {
-            request.put_string(&self.host_key);
-        }
+        let host_key = self.server.hostbound.then_some(self.host_key.as_slice());
+        let request = tx::unsigned(&self.user, algorithm, key.blob(), host_key);
         let data = signed_data(&self.session_id, &request);
         let id = self.ask(Question::Signature {
             credential,
@@ -518,17 +503,7 @@ impl ClientAuth {
         answers: &[Secret<String>],
         out: &mut Outbox,
     ) {
-        // All the room at once: growing would leave copies behind that are not wiped.
-        let room = answers.iter().fold(5_usize, |sum, answer| {
-            sum.saturating_add(answer.expose().len()).saturating_add(4)
-        });
-        let mut response = Vec::with_capacity(room);
-        response.put_byte(message::USERAUTH_INFO_RESPONSE);
-        response.put_uint32(u32::try_from(answers.len()).unwrap_or(u32::MAX));
-        for answer in answers {
-            response.put_string(answer.expose().as_bytes());
-        }
-        out.push(response);
+        out.push(tx::answers(answers));
         self.state = State::Outstanding(Request::Keyboard { credential, rounds });
     }
 
@@ -542,34 +517,6 @@ impl ClientAuth {
         Ok(())
     }
 
-    /// The head of a request, with room for `more` bytes.
-    fn request(&self, method: &str, more: usize) -> Vec<u8> {
-        let room = [self.user.len(), SERVICE_CONNECTION.len(), method.len(), 13]
-            .into_iter()
-            .fold(more, usize::saturating_add);
-        let mut request = Vec::with_capacity(room);
-        request.put_byte(message::USERAUTH_REQUEST);
-        request.put_string(self.user.as_bytes());
-        request.put_string(SERVICE_CONNECTION);
-        request.put_string(method.as_bytes());
-        request
-    }
-
-    /// A publickey request up to and with the key.
-    fn key_request(
-        &self,
-        key: &OfferedKey,
-        algorithm: KeyAlgorithm,
-        method: &str,
-        is_signed: bool,
-    ) -> Vec<u8> {
-        let mut request = self.request(method, key.blob().len().saturating_add(limits::NAME));
-        request.put_boolean(is_signed);
-        request.put_string(algorithm.name().as_bytes());
-        request.put_string(key.blob());
-        request
-    }
-
     /// Sends a USERAUTH_REQUEST and counts it.
     fn send(&mut self, request: Vec<u8>, out: &mut Outbox) {
         self.requests = self.requests.saturating_add(1);
@@ -580,6 +527,22 @@ impl ClientAuth {
         let id = self.question_ids.next();
         self.state = State::Asking(id, question);
         id
+    }
+
+    /// What holds after every step.
+    fn check(&self) {
+        debug_assert!(self.requests <= limits::AUTH_REQUESTS);
+        debug_assert!(self.banners <= limits::BANNERS);
+        debug_assert_eq!(self.outcomes.len(), self.credentials.len());
+        if let State::Asking(
+            _,
+            Question::Password { credential }
+            | Question::Signature { credential, .. }
+            | Question::Prompts { credential, .. },
+        ) = &self.state
+        {
+            debug_assert_eq!(self.outcomes.get(*credential), Some(&Outcome::NotTried));
+        }
     }
 
     fn open_question(&mut self, id: QuestionId) -> Option<&mut Question> {

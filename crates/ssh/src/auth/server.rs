@@ -22,17 +22,14 @@ use crate::error::{DisconnectCode, Violation};
 use crate::limits;
 use crate::message;
 use crate::provider::Verifier;
-use crate::wire::Write;
 
-use super::{
-    AnswerError, Method, Outbox, QuestionId, QuestionIds, SERVICE_USERAUTH, is_signature_of,
-    signed_data,
-};
+use super::{AnswerError, Method, Outbox, QuestionId, QuestionIds, is_signature_of, signed_data};
 use rx::{Asked, PublicKeyFields, Request, ServerRx};
 
 mod delay;
 mod question;
 mod rx;
+mod tx;
 
 #[cfg(test)]
 mod tests;
@@ -46,7 +43,8 @@ pub use question::{
 /// How a server lets people log in. The same for every user.
 #[derive(Debug, Clone)]
 pub struct ServerLogin {
-    /// The methods offered, in the order in which clients are told.
+    /// The methods that a login can begin with, in the order in which clients are told. Others may
+    /// come into play after a partial success.
     pub methods: Vec<Method>,
     /// Text for whoever tries to log in, sent before the first answer; lines end with CR LF. At
     /// most [`limits::BANNER_BYTES`] bytes, or it is not sent.
@@ -64,8 +62,11 @@ pub struct ServerAuth {
     host_key: Vec<u8>,
     delay_secret: DelaySecret,
     verifier: Arc<dyn Verifier>,
-    /// The methods that can go on now: those offered or, after a partial success, those left.
+    /// The methods that can go on now: those offered at first or, after a partial success, those
+    /// that the owner named.
     methods: Vec<Method>,
+    /// Whether something was proved already, and more is wanted.
+    is_partial: bool,
     /// Who logs in; set by the first request and never changed.
     user: Option<String>,
     state: State,
@@ -100,6 +101,8 @@ enum State {
     Delaying { due: Instant, ends: bool },
     /// Somebody is logged in.
     Succeeded,
+    /// The client broke a rule or used up its attempts.
+    Ended,
 }
 
 /// A question that the owner has.
@@ -150,6 +153,7 @@ impl ServerAuth {
             host_key: host_key.to_vec(),
             delay_secret,
             verifier,
+            is_partial: false,
             user: None,
             state: State::Opening,
             queue: VecDeque::new(),
@@ -170,13 +174,14 @@ impl ServerAuth {
         payload: &[u8],
         out: &mut Outbox,
     ) -> Result<(), Violation> {
-        if matches!(self.state, State::Succeeded) {
-            return self.ignore(payload);
+        match self.state {
+            State::Asking(_) | State::Delaying { .. } => self.enqueue(payload),
+            State::Succeeded => self.ignore(payload),
+            State::Opening | State::Ready | State::Prompted { .. } | State::Ended => {
+                self.process(now, payload, out)
+            }
         }
-        if matches!(self.state, State::Asking(_) | State::Delaying { .. }) {
-            return self.enqueue(payload);
-        }
-        self.process(now, payload, out)?;
+        .inspect_err(|_| self.end())?;
         self.drain(now, out)
     }
 
@@ -202,10 +207,7 @@ impl ServerAuth {
         })?;
         match (verdict, asking.about) {
             (KeyVerdict::Authorised(_), About::Query { algorithm, blob }) => {
-                let mut reply = vec![message::USERAUTH_PK_OK];
-                reply.put_string(algorithm.name().as_bytes());
-                reply.put_string(&blob);
-                out.push(reply);
+                out.push(tx::pk_ok(algorithm, &blob));
             }
             (
                 KeyVerdict::Authorised(rules),
@@ -252,27 +254,24 @@ impl ServerAuth {
         })?;
         match verdict {
             LoginVerdict::Accept => {
-                out.push(vec![message::USERAUTH_SUCCESS]);
+                out.push(tx::success());
                 self.state = State::Succeeded;
                 // What came behind the request that succeeded is ignored like what comes later.
                 for payload in std::mem::take(&mut self.queue) {
-                    self.ignore(&payload)?;
+                    self.ignore(&payload).inspect_err(|_| self.end())?;
                 }
-                return Ok(());
             }
-            LoginVerdict::Partial { mut remaining } => {
-                remaining.retain(|method| self.login.methods.contains(method));
-                if remaining.is_empty() {
-                    self.refuse(asking.since, now);
-                } else {
-                    self.methods = remaining;
-                    out.push(self.failure(true));
-                }
+            LoginVerdict::Partial { remaining } if !remaining.is_empty() => {
+                self.methods = remaining;
+                self.is_partial = true;
+                out.push(tx::failure(&self.methods, true));
             }
             LoginVerdict::Reject if matches!(asking.about, About::Nothing) => {
-                out.push(self.failure(false));
+                out.push(tx::failure(&self.methods, false));
             }
-            LoginVerdict::Reject => self.refuse(asking.since, now),
+            LoginVerdict::Partial { .. } | LoginVerdict::Reject => {
+                self.refuse(asking.since, now);
+            }
         }
         Ok(self.drain(now, out)?)
     }
@@ -302,7 +301,7 @@ impl ServerAuth {
             return Err(AnswerError::NotOpen);
         }
         let rounds = rounds.saturating_add(1);
-        let request = info_request(prompts).ok_or(AnswerError::Limit)?;
+        let request = tx::info_request(prompts).ok_or(AnswerError::Limit)?;
         if rounds > limits::KBDINT_ROUNDS {
             return Err(AnswerError::Limit);
         }
@@ -335,9 +334,10 @@ impl ServerAuth {
             return Ok(());
         }
         if ends {
+            self.end();
             return Err(EXHAUSTED);
         }
-        out.push(self.failure(false));
+        out.push(tx::failure(&self.methods, false));
         self.state = State::Ready;
         self.drain(now, out)
     }
@@ -363,9 +363,43 @@ impl ServerAuth {
             let Some(payload) = self.queue.pop_front() else {
                 break;
             };
-            self.process(now, &payload, out)?;
+            self.process(now, &payload, out)
+                .inspect_err(|_| self.end())?;
         }
+        self.check();
         Ok(())
+    }
+
+    /// Whatever comes now, nobody logs in any more.
+    fn end(&mut self) {
+        self.state = State::Ended;
+        self.question = None;
+        self.queue.clear();
+    }
+
+    /// What holds after every step.
+    fn check(&self) {
+        if let State::Asking(asking) = &self.state {
+            debug_assert!(
+                self.question
+                    .as_ref()
+                    .is_none_or(|open| open.id == asking.id)
+            );
+        } else {
+            debug_assert!(self.question.is_none(), "a question nobody waits for");
+        }
+        debug_assert!(
+            self.queue.is_empty()
+                || matches!(self.state, State::Asking(_) | State::Delaying { .. }),
+            "what can be taken waits"
+        );
+        debug_assert!(self.user.is_some() || matches!(self.state, State::Opening | State::Ready));
+        debug_assert!(self.counts.requests <= limits::AUTH_REQUESTS);
+        debug_assert!(self.counts.queries <= limits::AUTH_QUERIES);
+        debug_assert!(
+            self.counts.failures < limits::AUTH_FAILURES
+                || matches!(self.state, State::Delaying { ends: true, .. })
+        );
     }
 
     fn process(&mut self, now: Instant, payload: &[u8], out: &mut Outbox) -> Result<(), Violation> {
@@ -398,9 +432,7 @@ impl ServerAuth {
         if self.counts.services > limits::AUTH_REQUESTS {
             return Err(EXHAUSTED);
         }
-        let mut reply = vec![message::SERVICE_ACCEPT];
-        reply.put_string(SERVICE_USERAUTH);
-        out.push(reply);
+        out.push(tx::service_accept());
         if matches!(self.state, State::Opening) {
             self.state = State::Ready;
         }
@@ -444,10 +476,10 @@ impl ServerAuth {
         match request.method {
             Asked::None => {
                 request.fields.finish()?;
-                if self.login.anonymous {
+                if self.login.anonymous && !self.is_partial {
                     self.ask(now, About::Nothing, Claim::Nothing);
                 } else {
-                    out.push(self.failure(false));
+                    out.push(tx::failure(&self.methods, false));
                 }
             }
             Asked::Known(Method::PublicKey) | Asked::Hostbound => {
@@ -515,10 +547,7 @@ impl ServerAuth {
         if let Some(banner) = &self.login.banner
             && banner.len() <= limits::BANNER_BYTES
         {
-            let mut text = vec![message::USERAUTH_BANNER];
-            text.put_string(banner.as_bytes());
-            text.put_string(b""); // language
-            out.push(text);
+            out.push(tx::banner(banner));
         }
     }
 
@@ -545,7 +574,8 @@ impl ServerAuth {
             | State::Asking(_)
             | State::Prompted { .. }
             | State::Delaying { .. }
-            | State::Succeeded) => {
+            | State::Succeeded
+            | State::Ended) => {
                 self.state = other;
                 Err(AnswerError::NotOpen)
             }
@@ -576,14 +606,6 @@ impl ServerAuth {
     const fn count_failure(&mut self) -> bool {
         self.counts.failures = self.counts.failures.saturating_add(1);
         self.counts.failures >= limits::AUTH_FAILURES
-    }
-
-    /// USERAUTH_FAILURE with the methods that can go on.
-    fn failure(&self, is_partial: bool) -> Vec<u8> {
-        let mut reply = vec![message::USERAUTH_FAILURE];
-        reply.put_name_list(self.methods.iter().map(|method| method.name()));
-        reply.put_boolean(is_partial);
-        reply
     }
 
     /// Keeps a message for later.
@@ -618,6 +640,7 @@ impl fmt::Debug for ServerAuth {
             State::Prompted { .. } => "prompted",
             State::Delaying { .. } => "delaying",
             State::Succeeded => "succeeded",
+            State::Ended => "ended",
         };
         f.debug_struct("ServerAuth")
             .field("state", &state)
@@ -625,29 +648,6 @@ impl fmt::Debug for ServerAuth {
             .field("queued", &self.queue.len())
             .finish_non_exhaustive()
     }
-}
-
-/// INFO_REQUEST (RFC 4256 section 3.2); `None` if something is over its limit.
-fn info_request(prompts: &ServerPrompts) -> Option<Vec<u8>> {
-    let fits = |text: &str| text.len() <= limits::KBDINT_TEXT;
-    let count = u32::try_from(prompts.prompts.len()).ok()?;
-    if count > limits::KBDINT_PROMPTS
-        || !fits(&prompts.name)
-        || !fits(&prompts.instruction)
-        || !prompts.prompts.iter().all(|prompt| fits(&prompt.text))
-    {
-        return None;
-    }
-    let mut request = vec![message::USERAUTH_INFO_REQUEST];
-    request.put_string(prompts.name.as_bytes());
-    request.put_string(prompts.instruction.as_bytes());
-    request.put_string(b""); // language
-    request.put_uint32(count);
-    for prompt in &prompts.prompts {
-        request.put_string(prompt.text.as_bytes());
-        request.put_boolean(prompt.echo);
-    }
-    Some(request)
 }
 
 /// How a login ends that has used up its attempts.

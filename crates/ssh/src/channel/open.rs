@@ -55,11 +55,11 @@ impl Endpoint {
         }
     }
 
-    fn read(reader: &mut Reader<'_>) -> Result<Self, WireError> {
-        let host = reader.text(limits::TEXT)?.to_owned();
-        // Four bytes on the wire; more than 65,535 is no port.
-        let port = u16::try_from(reader.uint32()?).map_err(|_| WireError::Text)?;
-        Ok(Self { host, port })
+    /// `None` when it is none: four bytes on the wire, but more than 65,535 is no port.
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Option<Self>, WireError> {
+        let host = address(reader, limits::TEXT)?;
+        let port = u16::try_from(reader.uint32()?).ok();
+        Ok(host.zip(port).map(|(host, port)| Self { host, port }))
     }
 
     fn write(&self, out: &mut Vec<u8>) {
@@ -135,8 +135,18 @@ pub(crate) struct Open {
     pub(crate) remote: u32,
     pub(crate) window: u32,
     pub(crate) packet: u32,
-    /// `None`: a kind that we do not know, or a malformed address.
-    pub(crate) kind: Option<ChannelKind>,
+    pub(crate) kind: Wanted,
+}
+
+/// What kind of channel a peer asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    Known(ChannelKind),
+    /// Its address cannot be one: the sender's error, not a broken frame.
+    NoAddress,
+    /// A kind that reaches into the host it is sent to, and is not built here.
+    Never,
+    Unknown,
 }
 
 impl Open {
@@ -148,29 +158,40 @@ impl Open {
         let window = reader.uint32()?;
         let packet = reader.uint32()?;
         let kind = match name {
-            b"session" => Some(ChannelKind::Session),
-            b"direct-tcpip" => endpoints(&mut reader)?
-                .map(|(target, origin)| ChannelKind::DirectTcpip { target, origin }),
-            b"forwarded-tcpip" => endpoints(&mut reader)?
-                .map(|(bind, origin)| ChannelKind::ForwardedTcpip { bind, origin }),
+            b"session" => Wanted::Known(ChannelKind::Session),
+            b"direct-tcpip" => Wanted::of(endpoints(&mut reader)?, |(target, origin)| {
+                ChannelKind::DirectTcpip { target, origin }
+            }),
+            b"forwarded-tcpip" => Wanted::of(endpoints(&mut reader)?, |(bind, origin)| {
+                ChannelKind::ForwardedTcpip { bind, origin }
+            }),
             b"direct-streamlocal@openssh.com" => {
-                let path = reader.text(limits::SOCKET_PATH)?.to_owned();
+                let path = address(&mut reader, limits::SOCKET_PATH)?;
                 // Reserved, as RFC 4254's origin would be.
                 reader.string()?;
                 reader.uint32()?;
-                Some(ChannelKind::DirectStreamlocal { path })
+                Wanted::of(path, |path| ChannelKind::DirectStreamlocal { path })
             }
             b"forwarded-streamlocal@openssh.com" => {
-                let path = reader.text(limits::SOCKET_PATH)?.to_owned();
+                let path = address(&mut reader, limits::SOCKET_PATH)?;
                 reader.string()?;
-                Some(ChannelKind::ForwardedStreamlocal { path })
+                Wanted::of(path, |path| ChannelKind::ForwardedStreamlocal { path })
             }
-            _ => {
+            // What else there is has a body that we do not know.
+            other => {
+                let reaches_in = matches!(
+                    other,
+                    b"x11" | b"auth-agent@openssh.com" | b"auth-agent" | b"tun@openssh.com"
+                );
                 return Ok(Self {
                     remote,
                     window,
                     packet,
-                    kind: None,
+                    kind: if reaches_in {
+                        Wanted::Never
+                    } else {
+                        Wanted::Unknown
+                    },
                 });
             }
         };
@@ -184,25 +205,27 @@ impl Open {
     }
 }
 
-/// Two endpoints; `None` when one of them is no address, which is the sender's error, not a broken
-/// frame.
+impl Wanted {
+    fn of<T>(address: Option<T>, kind: impl FnOnce(T) -> ChannelKind) -> Self {
+        address.map_or(Self::NoAddress, |address| Self::Known(kind(address)))
+    }
+}
+
+/// Two endpoints; `None` when one of them is no address.
 fn endpoints(reader: &mut Reader<'_>) -> Result<Option<(Endpoint, Endpoint)>, WireError> {
-    let read = |reader: &mut Reader<'_>| match Endpoint::read(reader) {
-        Ok(endpoint) => Ok(Some(endpoint)),
-        Err(WireError::Text) => Ok(None),
-        Err(error) => Err(error),
-    };
-    let first = read(reader)?;
-    if first.is_none() {
-        // The position is lost only if a text was bad before its port; the frame ends here anyway.
-        reader.bytes(reader.rest().len())?;
-        return Ok(None);
-    }
-    let second = read(reader)?;
-    if second.is_none() {
-        reader.bytes(reader.rest().len())?;
-    }
+    let first = Endpoint::read(reader)?;
+    let second = Endpoint::read(reader)?;
     Ok(first.zip(second))
+}
+
+/// A host or a path of at most `limit` bytes; `None` when it cannot be one: too long, not UTF-8, or
+/// with control characters, which belong to no address and into no log.
+pub(crate) fn address(reader: &mut Reader<'_>, limit: usize) -> Result<Option<String>, WireError> {
+    let bytes = reader.string()?;
+    let text = std::str::from_utf8(bytes).ok();
+    Ok(text
+        .filter(|text| text.len() <= limit && !text.chars().any(char::is_control))
+        .map(str::to_owned))
 }
 
 /// Our CHANNEL_OPEN.

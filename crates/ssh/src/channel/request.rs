@@ -67,7 +67,7 @@ pub(crate) struct Request {
     pub(crate) local: u32,
     pub(crate) want_reply: bool,
     /// `None`: not known, or not parsable in its own part.
-    pub(crate) request: Option<ChannelRequest>,
+    pub(crate) what: Option<ChannelRequest>,
     pub(crate) is_environment: bool,
 }
 
@@ -115,7 +115,7 @@ impl Request {
                 return Ok(Self {
                     local,
                     want_reply,
-                    request: None,
+                    what: None,
                     is_environment,
                 });
             }
@@ -124,7 +124,7 @@ impl Request {
         Ok(Self {
             local,
             want_reply,
-            request,
+            what: request,
             is_environment: false,
         })
     }
@@ -149,7 +149,7 @@ pub(crate) fn build(remote: u32, want_reply: bool, request: &ChannelRequest) -> 
         ChannelRequest::Shell => {}
         ChannelRequest::Exec { command } => out.put_string(command),
         ChannelRequest::Subsystem { name } | ChannelRequest::Signal { name } => {
-            out.put_string(name.as_bytes())
+            out.put_string(name.as_bytes());
         }
         ChannelRequest::Pty { columns, rows } => {
             out.put_string(b"xterm");

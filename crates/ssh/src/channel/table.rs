@@ -3,10 +3,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use super::open::{self, Confirmation, Open};
+use super::linger::Linger;
+use super::open::{self, Confirmation, Open, Wanted};
 use super::request::{self, ChannelRequest, Request};
-use super::{Channel, ChannelId, ChannelKind, Ending, Half, OpenFailure, Phase};
-use crate::block::{Block, Pool};
+use super::{Channel, ChannelId, ChannelKind, Ending, Half, OpenFailure, Phase, Sort};
+use crate::block::Block;
 use crate::error::Violation;
 use crate::event::{Event, Events};
 use crate::flow::SendWindow;
@@ -14,6 +15,10 @@ use crate::limits;
 use crate::message;
 use crate::schedule::Schedule;
 use crate::wire::{Reader, Write};
+
+mod send;
+
+pub(crate) use send::Next;
 
 /// What may be had at most.
 #[derive(Debug, Clone, Copy)]
@@ -23,30 +28,22 @@ pub(crate) struct Caps {
     pub(crate) window: u32,
 }
 
-/// What a channel sends next.
-pub(crate) enum Next {
-    /// Data, in a block whose range begins behind its headroom.
-    Data {
-        remote: u32,
-        block: Block,
-        channel: ChannelId,
-    },
-    /// A small message.
-    Message(Vec<u8>),
-}
-
 #[derive(Debug)]
 pub(crate) struct Channels {
     caps: Caps,
     map: HashMap<u32, Channel>,
     next: u32,
+    /// Whether all numbers have been used once.
+    has_wrapped: bool,
     /// Channels that either side has asked for and the other has not answered.
     half_open: usize,
+    /// Sessions that the peer has asked for.
     sessions: usize,
     refuses_sessions: bool,
     schedule: Schedule,
     /// Channels that owe a window adjust.
     adjusts: VecDeque<u32>,
+    linger: Linger,
     allowance: u64,
     promised: u64,
     stray: u32,
@@ -58,11 +55,13 @@ impl Channels {
             caps,
             map: HashMap::new(),
             next: 0,
+            has_wrapped: false,
             half_open: 0,
             sessions: 0,
             refuses_sessions: false,
             schedule: Schedule::default(),
             adjusts: VecDeque::new(),
+            linger: Linger::default(),
             allowance: 0,
             promised: 0,
             stray: 0,
@@ -85,6 +84,36 @@ impl Channels {
         self.refuses_sessions = true;
     }
 
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.linger.next_deadline()
+    }
+
+    /// Gives up what closed channels hold whose readers have stopped.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut Events) {
+        while let Some(local) = self.linger.next_due(now) {
+            let Some(channel) = self.map.get_mut(&local) else {
+                continue;
+            };
+            // A number that was used again since belongs to a channel that does not linger.
+            let Some(since) = channel.lingers_since else {
+                continue;
+            };
+            if now.saturating_duration_since(since) < limits::CLOSE_LINGER {
+                self.linger.wait(since, local);
+                continue;
+            }
+            let was = channel.promised();
+            channel.discard_chunks();
+            channel.lingers_since = None;
+            self.released(local, was);
+            events.push(Event::Lost {
+                channel: ChannelId(local),
+            });
+            self.forget_if_over(local);
+        }
+    }
+
     /// Asks the peer for a channel. The message is the caller's to queue.
     pub(crate) fn open(
         &mut self,
@@ -96,10 +125,14 @@ impl Channels {
         if is_full || !self.fits(window) {
             return Err(OpenFailure::ResourceShortage);
         }
-        let is_session = matches!(kind, ChannelKind::Session);
+        let sort = if *kind == ChannelKind::Session {
+            Sort::OwnSession
+        } else {
+            Sort::Flow
+        };
         let local = self.insert(Channel::new(
             Phase::Opening,
-            is_session,
+            sort,
             0,
             window,
             SendWindow::new(0, 0),
@@ -121,8 +154,11 @@ impl Channels {
             kind,
         } = Open::parse(payload)?;
         let refuse = |failure, text| Ok(Some(open::failure(remote, failure, text)));
-        let Some(kind) = kind else {
-            return refuse(OpenFailure::UnknownType, "unknown channel type or address");
+        let kind = match kind {
+            Wanted::Known(kind) => kind,
+            Wanted::Unknown => return refuse(OpenFailure::UnknownType, "unknown channel type"),
+            Wanted::NoAddress => return refuse(OpenFailure::ConnectFailed, "no such address"),
+            Wanted::Never => return refuse(OpenFailure::Prohibited, "not allowed here"),
         };
         if !may(&kind) {
             return refuse(OpenFailure::Prohibited, "not allowed here");
@@ -144,7 +180,12 @@ impl Channels {
             return refuse(OpenFailure::ResourceShortage, "too many channels");
         }
         let send = SendWindow::new(window, packet);
-        let local = self.insert(Channel::new(Phase::Asked, is_session, remote, 0, send));
+        let sort = if is_session {
+            Sort::PeerSession
+        } else {
+            Sort::Flow
+        };
+        let local = self.insert(Channel::new(Phase::Asked, sort, remote, 0, send));
         events.push(Event::ChannelAsked {
             channel: ChannelId(local),
             kind,
@@ -172,6 +213,7 @@ impl Channels {
         asked.receive = crate::flow::ReceiveWindow::new(window);
         self.promised = self.promised.saturating_add(window.into());
         self.half_open = self.half_open.saturating_sub(1);
+        self.wake(channel.0);
         self.check();
         Some(open::confirmation(remote, channel.0, window))
     }
@@ -226,6 +268,7 @@ impl Channels {
             events.push(Event::ChannelOpened {
                 channel: ChannelId(local),
             });
+            self.wake(local);
         }
         Ok(())
     }
@@ -268,17 +311,14 @@ impl Channels {
                 "channel data is over the maximum packet size",
             ));
         }
+        channel.count_empty(bytes)?;
         if bytes == 0 {
-            channel.empty_data = channel.empty_data.saturating_add(1);
-            if channel.empty_data > limits::EMPTY_DATA {
-                return Err(Violation::protocol("too much empty channel data"));
-            }
             return Ok(Some(block));
         }
-        channel.empty_data = 0;
         channel.receive.data(bytes)?;
-        if channel.ours == Half::Closed {
-            // We have closed; what was in flight has nowhere to go and is not refilled.
+        if !channel.may_fill() {
+            // We have closed or will; what was in flight has nowhere to go and is not refilled.
+            channel.receive.discard_all();
             return Ok(Some(block));
         }
         block.advance(9);
@@ -300,8 +340,19 @@ impl Channels {
         reader.uint32()?;
         let bytes = reader.string()?.len();
         reader.finish()?;
-        self.receiving(local)?.receive.data(bytes)?;
-        self.credit(local, bytes, now);
+        let channel = self.receiving(local)?;
+        if bytes > usize::try_from(limits::CHANNEL_PACKET).unwrap_or(usize::MAX) {
+            return Err(Violation::protocol(
+                "channel data is over the maximum packet size",
+            ));
+        }
+        channel.count_empty(bytes)?;
+        channel.receive.data(bytes)?;
+        if channel.may_fill() {
+            self.credit(local, bytes, now);
+        } else {
+            channel.receive.discard_all();
+        }
         Ok(())
     }
 
@@ -326,7 +377,7 @@ impl Channels {
         match self
             .map
             .get_mut(&local)
-            .filter(|channel| channel.phase == Phase::Open)
+            .filter(|channel| channel.phase == Phase::Open && channel.theirs != Half::Closed)
         {
             Some(channel) => channel.send.adjust(bytes)?,
             None => return self.count_stray(local),
@@ -348,7 +399,12 @@ impl Channels {
         Ok(())
     }
 
-    pub(crate) fn closed(&mut self, payload: &[u8], events: &mut Events) -> Result<(), Violation> {
+    pub(crate) fn closed(
+        &mut self,
+        payload: &[u8],
+        now: Instant,
+        events: &mut Events,
+    ) -> Result<(), Violation> {
         let local = parse_channel(payload)?;
         let channel = self
             .map
@@ -364,6 +420,10 @@ impl Channels {
         // The peer takes nothing more; CLOSE is answered with CLOSE (RFC 4254 section 5.3).
         channel.discard_queue();
         channel.ending = Ending::Reset;
+        if channel.receive.buffered() > 0 {
+            channel.lingers_since = Some(now);
+            self.linger.wait(now, local);
+        }
         self.released(local, was);
         events.push(Event::Closed {
             channel: ChannelId(local),
@@ -383,13 +443,13 @@ impl Channels {
         let Request {
             local,
             want_reply,
-            request,
+            what: request,
             is_environment,
         } = Request::parse(payload)?;
         let channel = self
             .map
             .get_mut(&local)
-            .filter(|channel| channel.phase == Phase::Open);
+            .filter(|channel| channel.phase == Phase::Open && channel.theirs != Half::Closed);
         let channel =
             channel.ok_or(Violation::protocol("request on a channel that is not open"))?;
         if is_environment {
@@ -398,7 +458,7 @@ impl Channels {
                 return Err(Violation::protocol("too many environment requests"));
             }
         }
-        let known = request.filter(|_| channel.is_session);
+        let known = request.filter(|request| channel.takes(request));
         if want_reply
             && !channel
                 .requests
@@ -496,7 +556,10 @@ impl Channels {
         };
         let was = channel.promised();
         channel.receive.consumed(bytes, now);
-        if channel.theirs == Half::Open && channel.receive.wants_adjust() && !channel.adjusts {
+        if let Some(since) = &mut channel.lingers_since {
+            *since = now;
+        }
+        if channel.may_fill() && channel.receive.wants_adjust() && !channel.adjusts {
             channel.adjusts = true;
             self.adjusts.push_back(local);
         }
@@ -517,7 +580,7 @@ impl Channels {
         let channel = self
             .map
             .get_mut(&channel_id)
-            .filter(|channel| channel.theirs == Half::Open)?;
+            .filter(|channel| channel.may_fill())?;
         let wanted = channel.receive.wants_growth(now, round_trip, most)?;
         if u64::from(wanted) > free {
             return Some(u64::from(wanted).saturating_sub(free));
@@ -538,42 +601,6 @@ impl Channels {
             .is_some_and(|channel| channel.receive.is_limiting())
     }
 
-    /// Queues data: the range of a block, which begins at or after [`crate::block::HEADROOM`].
-    pub(crate) fn write(&mut self, channel: ChannelId, block: Block) {
-        if let Some(found) = self.map.get_mut(&channel.0)
-            && found.ending == Ending::None
-            && !block.is_empty()
-        {
-            found.write(block);
-        }
-        self.wake(channel.0);
-    }
-
-    /// What waits to be sent on a channel, in bytes.
-    pub(crate) fn queued(&self, channel: ChannelId) -> usize {
-        self.map.get(&channel.0).map_or(0, Channel::queued)
-    }
-
-    /// EOF after what is queued.
-    pub(crate) fn finish(&mut self, channel: ChannelId) {
-        if let Some(found) = self.map.get_mut(&channel.0)
-            && found.ending == Ending::None
-        {
-            found.ending = Ending::Finish;
-        }
-        self.wake(channel.0);
-    }
-
-    /// EOF and then CLOSE after what is queued: nobody reads here any more.
-    pub(crate) fn close(&mut self, channel: ChannelId) {
-        if let Some(found) = self.map.get_mut(&channel.0)
-            && found.ending != Ending::Reset
-        {
-            found.ending = Ending::Close;
-        }
-        self.wake(channel.0);
-    }
-
     /// Ends both halves at once; what waits is lost. A channel that the peer has not answered yet
     /// is closed as soon as it does.
     pub(crate) fn reset(&mut self, channel: ChannelId) {
@@ -582,13 +609,13 @@ impl Channels {
         };
         match found.phase {
             Phase::Opening => found.phase = Phase::Abandoned,
+            // What the peer asked for is refused, not reset.
             Phase::Abandoned | Phase::Asked => {}
             Phase::Open => {
                 let was = found.promised();
                 found.ending = Ending::Reset;
                 found.discard_queue();
-                let lost = found.discard_chunks();
-                found.receive.discard(lost);
+                found.discard_chunks();
                 self.released(channel.0, was);
             }
         }
@@ -596,86 +623,32 @@ impl Channels {
         self.forget_if_over(channel.0);
     }
 
-    /// The next window adjust that is owed.
-    pub(crate) fn next_adjust(&mut self) -> Option<[u8; 9]> {
-        loop {
-            let local = self.adjusts.pop_front()?;
-            let Some(channel) = self.map.get_mut(&local) else {
-                continue;
-            };
-            channel.adjusts = false;
-            if channel.theirs != Half::Open || channel.ours == Half::Closed {
-                continue;
-            }
-            let Some(bytes) = channel.receive.adjust() else {
-                continue;
-            };
-            let ([a, b, c, d], [e, f, g, h]) = (channel.remote.to_be_bytes(), bytes.to_be_bytes());
-            return Some([message::CHANNEL_WINDOW_ADJUST, a, b, c, d, e, f, g, h]);
-        }
-    }
-
-    /// What the channel whose turn it is sends next.
-    pub(crate) fn next(&mut self, pool: &Pool) -> Option<Next> {
-        loop {
-            let local = self.schedule.current()?;
-            let Some(channel) = self.map.get_mut(&local) else {
-                self.schedule.is_gone();
-                continue;
-            };
-            if !channel.can_send() {
-                self.schedule.is_empty_handed(&mut channel.turn);
-                continue;
-            }
-            let remote = channel.remote;
-            if channel.ending != Ending::Reset
-                && let Some(block) = channel.next_block(pool)
-            {
-                self.schedule.sent(&mut channel.turn, block.len());
-                return Some(Next::Data {
-                    remote,
-                    block,
-                    channel: ChannelId(local),
-                });
-            }
-            self.schedule.sent(&mut channel.turn, 0);
-            let was = channel.promised();
-            let number = if channel.ending != Ending::Reset && channel.ours == Half::Open {
-                channel.ours = Half::Ended;
-                message::CHANNEL_EOF
-            } else {
-                channel.ours = Half::Closed;
-                message::CHANNEL_CLOSE
-            };
-            self.released(local, was);
-            self.forget_if_over(local);
-            let mut out = vec![number];
-            out.put_uint32(remote);
-            return Some(Next::Message(out));
-        }
-    }
-
-    /// Whether a channel has something to send that it may send.
-    pub(crate) fn can_send(&self) -> bool {
-        !self.schedule.is_empty() || !self.adjusts.is_empty()
-    }
-
     fn fits(&self, window: u32) -> bool {
         self.promised.saturating_add(window.into()) <= self.allowance
     }
 
     fn insert(&mut self, channel: Channel) -> u32 {
-        let local = self.next;
-        // 2^32 channels at 10,000 a second take five days; the connection is renewed long before.
-        self.next = self.next.wrapping_add(1);
+        let local = self.next_number();
         self.half_open = self.half_open.saturating_add(1);
         self.sessions = self
             .sessions
-            .saturating_add(usize::from(channel.is_session));
+            .saturating_add(usize::from(channel.sort == Sort::PeerSession));
         self.promised = self.promised.saturating_add(channel.promised());
         self.map.insert(local, channel);
         self.check();
         local
+    }
+
+    /// A number that no channel has. There are far more numbers than channels.
+    fn next_number(&mut self) -> u32 {
+        loop {
+            let local = self.next;
+            self.next = local.wrapping_add(1) & limits::CHANNEL_NUMBER;
+            self.has_wrapped |= self.next == 0;
+            if !self.map.contains_key(&local) {
+                return local;
+            }
+        }
     }
 
     fn remove(&mut self, local: u32) {
@@ -683,7 +656,7 @@ impl Channels {
             self.promised = self.promised.saturating_sub(channel.promised());
             self.sessions = self
                 .sessions
-                .saturating_sub(usize::from(channel.is_session));
+                .saturating_sub(usize::from(channel.sort == Sort::PeerSession));
             if channel.phase != Phase::Open {
                 self.half_open = self.half_open.saturating_sub(1);
             }
@@ -723,7 +696,7 @@ impl Channels {
     /// channel that never was is an error, and so are too many.
     fn count_stray(&mut self, local: u32) -> Result<(), Violation> {
         self.stray = self.stray.saturating_add(1);
-        let was_ours = local < self.next;
+        let was_ours = local < self.next || (self.has_wrapped && local <= limits::CHANNEL_NUMBER);
         if !was_ours || self.stray > limits::STRAY_CHANNEL_MESSAGES {
             return Err(Violation::protocol(
                 "message for a channel that is not open",
@@ -749,3 +722,6 @@ fn parse_channel(payload: &[u8]) -> Result<u32, Violation> {
     reader.finish()?;
     Ok(local)
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,7 +45,11 @@ impl Connection {
         let mut out = Outbox::new();
         let result = match &mut self.stage {
             Stage::Login(Auth::Client(client)) => client.answer_signature(id, signature, &mut out),
-            _ => Err(AnswerError::NotOpen),
+            Stage::Ident(_)
+            | Stage::Kex
+            | Stage::Login(_)
+            | Stage::Running(_)
+            | Stage::Closed(_) => Err(AnswerError::NotOpen),
         };
         self.after_login_step(out);
         result
@@ -63,7 +67,11 @@ impl Connection {
         let mut out = Outbox::new();
         let result = match &mut self.stage {
             Stage::Login(Auth::Client(client)) => client.answer_password(id, password, &mut out),
-            _ => Err(AnswerError::NotOpen),
+            Stage::Ident(_)
+            | Stage::Kex
+            | Stage::Login(_)
+            | Stage::Running(_)
+            | Stage::Closed(_) => Err(AnswerError::NotOpen),
         };
         self.after_login_step(out);
         result
@@ -81,7 +89,11 @@ impl Connection {
         let mut out = Outbox::new();
         let result = match &mut self.stage {
             Stage::Login(Auth::Client(client)) => client.answer_prompts(id, answers, &mut out),
-            _ => Err(AnswerError::NotOpen),
+            Stage::Ident(_)
+            | Stage::Kex
+            | Stage::Login(_)
+            | Stage::Running(_)
+            | Stage::Closed(_) => Err(AnswerError::NotOpen),
         };
         self.after_login_step(out);
         result
@@ -138,7 +150,11 @@ impl Connection {
         let mut out = Outbox::new();
         let result = match &mut self.stage {
             Stage::Login(Auth::Server(server)) => answer(server, &mut out),
-            _ => Err(AnswerError::NotOpen),
+            Stage::Ident(_)
+            | Stage::Kex
+            | Stage::Login(_)
+            | Stage::Running(_)
+            | Stage::Closed(_) => Err(AnswerError::NotOpen),
         };
         self.after_login_step(out);
         if let Err(AnswerError::Peer(violation)) = &result {
@@ -253,8 +269,10 @@ impl Connection {
         }
     }
 
-    /// Ends a channel at once, both ways; what is queued is lost, and so is what was not taken.
+    /// Ends a channel at once, both ways; what is queued is lost, and so is what was not taken. A
+    /// channel that the peer asked for and nobody has accepted is refused.
     pub fn reset(&mut self, channel: ChannelId) {
+        self.refuse_channel(channel, OpenFailure::ConnectFailed, "given up");
         if let Some(running) = self.running_mut() {
             running.channels.reset(channel);
         }
@@ -288,9 +306,11 @@ impl Connection {
         }
     }
 
-    /// Asks the peer to listen for us. `None` before the login.
+    /// Asks the peer to listen for us. `None` before the login, and while
+    /// [`GLOBAL_REQUESTS_PENDING`](crate::limits::GLOBAL_REQUESTS_PENDING) requests of ours have no
+    /// answer.
     pub fn request_forward(&mut self, forward: Forward) -> Option<RequestId> {
-        let (id, message) = self.running_mut()?.requests.ask_forward(forward);
+        let (id, message) = self.running_mut()?.requests.ask_forward(forward)?;
         self.push_control(message);
         Some(id)
     }
@@ -317,7 +337,7 @@ impl Connection {
     pub fn ask_alive(&mut self, now: Instant) {
         let message = self
             .running_mut()
-            .map(|running| running.requests.ask_alive(now));
+            .and_then(|running| running.requests.ask_alive(now));
         if let Some(message) = message {
             self.timers.alive_asked(now);
             self.push_control(message);

@@ -104,7 +104,7 @@ impl State {
                         Some(names.filter_map(SignatureAlgorithm::from_name).collect());
                 }
                 b"publickey-hostbound@openssh.com" if is_first_place => {
-                    server.hostbound = value == b"0"
+                    server.hostbound = value == b"0";
                 }
                 b"ping@openssh.com" if is_first_place => self.pings = value == b"0",
                 _ => {}

@@ -7,7 +7,7 @@ use crate::auth::Outbox;
 use crate::auth::client::{ClientAuth, ClientEvent};
 use crate::auth::server::ServerAuth;
 use crate::block::Block;
-use crate::error::{ConnectionError, DisconnectCode, Violation};
+use crate::error::{ConnectionError, DisconnectCode, Violation, Wait};
 use crate::event::Event;
 use crate::forward::{Effect, GlobalRequests};
 use crate::kex::{FirstPacket, Progress};
@@ -19,6 +19,8 @@ use crate::printable::Printable;
 use crate::provider::CryptoError;
 use crate::wire::{Reader, Write};
 
+use zeroize::Zeroize;
+
 impl Connection {
     /// Takes bytes from the peer and says how many. What is left belongs to an unfinished packet,
     /// or to one that has to wait ([`wants_read`](Self::wants_read)), and must be given again in
@@ -27,6 +29,9 @@ impl Connection {
     /// # Errors
     /// The connection is over. [`transmit`](Self::transmit) still gives what is to be said.
     pub fn receive(&mut self, now: Instant, input: &[u8]) -> Result<usize, ConnectionError> {
+        if let Some(error) = self.error() {
+            return Err(error.clone());
+        }
         let mut taken = 0;
         let result = self.take(now, input, &mut taken);
         self.reader.rest();
@@ -62,7 +67,11 @@ impl Connection {
                     let theirs = ident.as_bytes().to_vec();
                     match self.role {
                         Role::Client => self.kex.set_idents(ours, theirs),
-                        Role::Server => self.kex.set_idents(theirs, ours),
+                        Role::Server => {
+                            self.kex.set_idents(theirs, ours);
+                            // Not before: what is offered depends on who asks.
+                            self.kex.begin_with(now, &ident)?;
+                        }
                     }
                     self.peer = Some(ident);
                     self.stage = Stage::Kex;
@@ -81,7 +90,9 @@ impl Connection {
 
     fn packet(&mut self, now: Instant, packet: Packet) -> Result<(), ConnectionError> {
         let Packet {
-            sequence, payload, ..
+            sequence,
+            mut payload,
+            ..
         } = packet;
         let number = payload.as_slice().first().copied().unwrap_or_default();
         let is_ext_info_place = self.ext_info.packet();
@@ -92,6 +103,7 @@ impl Connection {
             }
         }
         self.check_order(number)?;
+        self.check_rekey_is_answered(number, payload.as_slice())?;
         if number == message::CHANNEL_DATA
             && let Stage::Running(running) = &mut self.stage
         {
@@ -102,6 +114,10 @@ impl Connection {
             return Ok(());
         }
         let result = self.message(now, number, sequence, &payload, is_ext_info_place);
+        if matches!(number, 50..=79) {
+            // There may have been a password in it, and the block goes back to a pool.
+            payload.as_mut_slice().zeroize();
+        }
         self.reader.done_with(payload);
         result
     }
@@ -125,6 +141,20 @@ impl Connection {
         Ok(())
     }
 
+    /// From our KEXINIT to the peer's the peer may go on as before, since it has not read ours yet.
+    /// Data is bounded by the windows it was promised; what costs no window is bounded here.
+    fn check_rekey_is_answered(&mut self, number: u8, payload: &[u8]) -> Result<(), Violation> {
+        if !self.kex.awaits_kexinit() || !matches!(self.stage, Stage::Running(_)) {
+            self.overdue = 0;
+        } else if number != message::CHANNEL_DATA {
+            self.overdue = self.overdue.saturating_add(super::cost(payload));
+        }
+        if self.overdue > limits::CONTROL_QUEUE_BYTES {
+            return Err(Violation::kex("key exchange is not answered"));
+        }
+        Ok(())
+    }
+
     fn message(
         &mut self,
         now: Instant,
@@ -135,7 +165,7 @@ impl Connection {
     ) -> Result<(), ConnectionError> {
         let payload = payload.as_slice();
         match number {
-            message::DISCONNECT => Err(disconnected(payload)?),
+            message::DISCONNECT => Err(disconnected(payload)),
             // OpenSSH pads with IGNORE and talks with DEBUG; neither is answered or logged.
             message::IGNORE | message::DEBUG | message::UNIMPLEMENTED | message::PONG => Ok(()),
             message::NEWKEYS => self.new_keys(payload, now),
@@ -146,15 +176,20 @@ impl Connection {
             }
             80..=127 => self.running_message(now, number, sequence, payload),
             message::PING => self.ping(payload),
-            _ => self.unimplemented(sequence),
+            128.. if !matches!(self.stage, Stage::Running(_)) => {
+                Err(Violation::protocol("message needs a login").into())
+            }
+            _ => {
+                self.unimplemented(sequence);
+                Ok(())
+            }
         }
     }
 
-    fn unimplemented(&mut self, sequence: u32) -> Result<(), ConnectionError> {
+    fn unimplemented(&mut self, sequence: u32) {
         let mut out = vec![message::UNIMPLEMENTED];
         out.put_uint32(sequence);
         self.push_control(out);
-        Ok(())
     }
 
     fn kex_message(
@@ -267,7 +302,7 @@ impl Connection {
             let Stage::Login(auth) = std::mem::replace(&mut self.stage, Stage::Kex) else {
                 return;
             };
-            let requests = GlobalRequests::default();
+            let requests = GlobalRequests::new(self.forward_cap);
             self.stage = Stage::Running(Box::new(Running {
                 channels,
                 requests,
@@ -322,11 +357,14 @@ impl Connection {
                 channels.extended_data(payload, now).map(|()| None)?
             }
             message::CHANNEL_EOF => channels.ended(payload, events).map(|()| None)?,
-            message::CHANNEL_CLOSE => channels.closed(payload, events).map(|()| None)?,
+            message::CHANNEL_CLOSE => channels.closed(payload, now, events).map(|()| None)?,
             message::CHANNEL_REQUEST => channels.requested(payload, events)?,
             message::CHANNEL_SUCCESS => channels.answered(payload, true, events).map(|()| None)?,
             message::CHANNEL_FAILURE => channels.answered(payload, false, events).map(|()| None)?,
-            _ => return self.unimplemented(sequence),
+            _ => {
+                self.unimplemented(sequence);
+                None
+            }
         };
         if let Some(answer) = answer {
             self.push_control(answer);
@@ -344,7 +382,8 @@ impl Connection {
         }
     }
 
-    /// OpenSSH's PROTOCOL section 1.9. Before the login there is no answer.
+    /// OpenSSH's PROTOCOL section 1.9. Before the login and in a key exchange there is no answer, as
+    /// OpenSSH gives none.
     fn ping(&mut self, payload: &[u8]) -> Result<(), ConnectionError> {
         let mut reader = Reader::new(payload);
         reader.byte().map_err(Violation::from)?;
@@ -352,7 +391,7 @@ impl Connection {
             .string_up_to(limits::PING_BYTES)
             .map_err(Violation::from)?;
         reader.finish().map_err(Violation::from)?;
-        if matches!(self.stage, Stage::Running(_)) {
+        if matches!(self.stage, Stage::Running(_)) && self.kex.is_idle() {
             let mut pong = vec![message::PONG];
             pong.put_string(data);
             self.push_control(pong);
@@ -379,6 +418,9 @@ impl Connection {
                 Some(DisconnectCode::HostKeyNotVerifiable),
                 "host key changed",
             ),
+            ConnectionError::TimedOut(Wait::Rekey) => {
+                (Some(DisconnectCode::KeyExchangeFailed), "took too long")
+            }
             ConnectionError::TimedOut(_) => (Some(DisconnectCode::ByApplication), "took too long"),
             ConnectionError::LoginFailed { .. } => (
                 Some(DisconnectCode::NoMoreAuthMethods),
@@ -404,17 +446,16 @@ impl Connection {
 }
 
 /// A peer's goodbye. A malformed one is still one.
-fn disconnected(payload: &[u8]) -> Result<ConnectionError, Violation> {
-    let mut reader = Reader::new(payload);
-    reader.byte()?;
-    let code = reader.uint32()?;
+fn disconnected(payload: &[u8]) -> ConnectionError {
+    let mut reader = Reader::new(payload.get(1..).unwrap_or_default());
+    let code = reader.uint32().unwrap_or_default();
     let text = reader
         .string_up_to(limits::DISCONNECT_TEXT_READ)
         .unwrap_or_default();
-    Ok(ConnectionError::Disconnected {
+    ConnectionError::Disconnected {
         code,
         text: Printable::new(text),
-    })
+    }
 }
 
 const INTERNAL: ConnectionError = ConnectionError::Crypto(CryptoError::Internal);

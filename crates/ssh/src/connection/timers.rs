@@ -1,6 +1,6 @@
 //! Deadlines: all absolute, none moved by a drip of bytes but the keep-alive's, which is about them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Connection, KeepAlive, Stage};
 use crate::algorithm::CipherAlgorithm;
@@ -64,7 +64,10 @@ impl Timers {
 
     pub(super) fn control_queue(&mut self, bytes: usize, now: Instant) {
         if bytes < limits::CONTROL_QUEUE_BYTES {
-            self.control_full = None;
+            if self.control_full.take().is_some() {
+                // It was not listened to meanwhile, and it has taken something now.
+                self.heard = now;
+            }
         } else {
             self.control_full.get_or_insert(now);
         }
@@ -77,25 +80,22 @@ impl Timers {
     }
 
     /// When the next keep-alive is due, and when the peer counts as gone.
-    fn keep_alive(&self) -> Option<(Instant, Instant)> {
-        let KeepAlive { interval, misses } = self.keep_alive?;
+    fn keep_alive(&self) -> (Option<Instant>, Option<Instant>) {
+        let Some(KeepAlive { interval, misses }) = self.keep_alive else {
+            return (None, None);
+        };
         let last = self
             .asked_alive
             .map_or(self.heard, |asked| asked.max(self.heard));
-        Some((
-            later(last, interval),
-            later(self.heard, interval.saturating_mul(misses)),
-        ))
+        (
+            last.checked_add(interval),
+            self.heard.checked_add(interval.saturating_mul(misses)),
+        )
     }
 }
 
 /// How old a measured round trip gets before a busy channel has it measured again.
-const ROUND_TRIP_AGE: std::time::Duration = std::time::Duration::from_secs(1);
-
-fn later(instant: Instant, duration: std::time::Duration) -> Instant {
-    // Beyond what an `Instant` can hold there is no deadline that anybody would live to see.
-    instant.checked_add(duration).unwrap_or(instant)
-}
+const ROUND_TRIP_AGE: Duration = Duration::from_secs(1);
 
 impl Connection {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called next.
@@ -103,27 +103,48 @@ impl Connection {
         let timers = &self.timers;
         let stage = match &self.stage {
             Stage::Closed(_) => return None,
-            Stage::Ident(_) | Stage::Kex => Some(later(timers.began, limits::KEX_DEADLINE)),
+            Stage::Ident(_) | Stage::Kex => timers.began.checked_add(self.kex_deadline()),
             Stage::Login(auth) => {
                 let delay = match auth {
                     super::Auth::Server(server) => server.next_deadline(),
                     super::Auth::Client(_) => None,
                 };
-                min(delay, Some(later(timers.began, limits::LOGIN_DEADLINE)))
+                min(delay, timers.began.checked_add(limits::LOGIN_DEADLINE))
             }
-            Stage::Running(_) => {
-                let keep_alive = timers.keep_alive().map(|(ask, gone)| ask.min(gone));
+            Stage::Running(running) => {
+                let (ask, gone) = self.keep_alive();
                 let rekey = match self.kex.begun_at() {
-                    Some(begun) => Some(later(begun, limits::REKEY_DEADLINE)),
-                    None => self.rekey.age.map(|age| later(timers.keys, age)),
+                    Some(begun) => begun.checked_add(limits::REKEY_DEADLINE),
+                    None => self.rekey.age.and_then(|age| timers.keys.checked_add(age)),
                 };
-                min(keep_alive, rekey)
+                let channels = running.channels.next_deadline();
+                min(min(ask, gone), min(rekey, channels))
             }
         };
         let control = timers
             .control_full
-            .map(|since| later(since, limits::CONTROL_QUEUE_STALL));
+            .and_then(|since| since.checked_add(limits::CONTROL_QUEUE_STALL));
         min(stage, control)
+    }
+
+    /// The first key exchange has little time, unless it has got as far as a person who looks at a
+    /// fingerprint.
+    const fn kex_deadline(&self) -> Duration {
+        match self.role {
+            Role::Client if self.kex.first_host_key().is_some() => limits::LOGIN_DEADLINE,
+            Role::Client | Role::Server => limits::KEX_DEADLINE,
+        }
+    }
+
+    /// When the next keep-alive is due, and when the peer counts as gone. Neither while a key
+    /// exchange goes on, in which keep-alives cannot leave and which has a deadline of its own, nor
+    /// while we do not listen.
+    fn keep_alive(&self) -> (Option<Instant>, Option<Instant>) {
+        if self.kex.is_settled() && self.wants_read() {
+            self.timers.keep_alive()
+        } else {
+            (None, None)
+        }
     }
 
     /// Does what is due at `now`. Before the deadline it does nothing.
@@ -136,43 +157,43 @@ impl Connection {
 
     fn timeout(&mut self, now: Instant) -> Result<(), ConnectionError> {
         let timers = &self.timers;
-        let is_over = |since, limit| now >= later(since, limit);
+        let is_over = |since: Instant, limit| now.saturating_duration_since(since) >= limit;
         if timers
             .control_full
             .is_some_and(|since| is_over(since, limits::CONTROL_QUEUE_STALL))
         {
             return Err(ConnectionError::TimedOut(Wait::Replies));
         }
+        let kex_deadline = self.kex_deadline();
         match &mut self.stage {
-            Stage::Closed(_) => Ok(()),
-            Stage::Ident(_) | Stage::Kex if is_over(timers.began, limits::KEX_DEADLINE) => {
+            Stage::Ident(_) | Stage::Kex if is_over(timers.began, kex_deadline) => {
                 Err(ConnectionError::TimedOut(Wait::KeyExchange))
             }
             Stage::Login(_) if is_over(timers.began, limits::LOGIN_DEADLINE) => {
                 Err(ConnectionError::TimedOut(Wait::Login))
             }
-            Stage::Ident(_) | Stage::Kex | Stage::Login(super::Auth::Client(_)) => Ok(()),
+            Stage::Ident(_)
+            | Stage::Kex
+            | Stage::Login(super::Auth::Client(_))
+            | Stage::Closed(_) => Ok(()),
             Stage::Login(super::Auth::Server(server)) => {
                 let mut out = Outbox::new();
                 let result = server.handle_timeout(now, &mut out);
                 self.after_login_step(out);
                 Ok(result?)
             }
-            Stage::Running(_) => {
-                if self
-                    .kex
-                    .begun_at()
-                    .is_some_and(|begun| is_over(begun, limits::REKEY_DEADLINE))
-                {
+            Stage::Running(running) => {
+                running.channels.handle_timeout(now, &mut self.events);
+                let rekey = self.kex.begun_at();
+                if rekey.is_some_and(|begun| is_over(begun, limits::REKEY_DEADLINE)) {
                     return Err(ConnectionError::TimedOut(Wait::Rekey));
                 }
-                if let Some((ask, gone)) = self.timers.keep_alive() {
-                    if now >= gone {
-                        return Err(ConnectionError::TimedOut(Wait::Life));
-                    }
-                    if now >= ask {
-                        self.ask_alive(now);
-                    }
+                let (ask, gone) = self.keep_alive();
+                if gone.is_some_and(|gone| now >= gone) {
+                    return Err(ConnectionError::TimedOut(Wait::Life));
+                }
+                if ask.is_some_and(|ask| now >= ask) {
+                    self.ask_alive(now);
                 }
                 self.rekey_if_due(now)
             }
@@ -213,8 +234,8 @@ impl Connection {
             || self
                 .rekey
                 .age
-                .is_some_and(|age| now >= later(self.timers.keys, age));
-        if is_due && self.kex.is_idle() {
+                .is_some_and(|age| now.saturating_duration_since(self.timers.keys) >= age);
+        if is_due && self.kex.is_settled() {
             self.kex.begin(now)
         } else {
             Ok(())

@@ -13,6 +13,7 @@ use crate::error::ConnectionError;
 use crate::event::Event;
 use crate::kex::Outward;
 use crate::message;
+use crate::negotiate::Role;
 use crate::packet::Outgoing;
 use crate::provider::CryptoError;
 
@@ -34,7 +35,9 @@ impl Connection {
     ) -> Result<(), ConnectionError> {
         if let Some(ident) = self.ident.take() {
             out.push_raw(&ident, &self.pool);
-            self.kex.begin(now).map_err(|error| self.fail(error))?;
+            if self.role == Role::Client && self.error().is_none() {
+                self.kex.begin(now).map_err(|error| self.fail(error))?;
+            }
         }
         if let Some(goodbye) = self.goodbye.take() {
             return self.writer.seal(&[&goodbye], out, &self.pool);
@@ -46,6 +49,7 @@ impl Connection {
                 Err(error) => return Err(self.fail(error)),
             }
         }
+        self.timers.control_queue(self.control_bytes, now);
         self.rekey_if_due(now).map_err(|error| self.fail(error))
     }
 
@@ -120,8 +124,7 @@ impl Connection {
         out: &mut Outgoing,
     ) -> Result<(), ConnectionError> {
         let bytes = u32::try_from(block.len()).map_err(|_| INTERNAL)?;
-        let ([a, b, c, d], [e, f, g, h]) = (remote.to_be_bytes(), bytes.to_be_bytes());
-        let header = [message::CHANNEL_DATA, a, b, c, d, e, f, g, h];
+        let header = message::with_two_numbers(message::CHANNEL_DATA, remote, bytes);
         if block.len() <= SMALL {
             return self
                 .writer

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::algorithm::KeyAlgorithm;
+use crate::certificate::Certificate;
 use crate::error::Violation;
 use crate::key::PublicKey;
 use crate::provider::Signer;
@@ -77,7 +78,11 @@ impl HostKeyOffer {
     /// Strictly: the blob is of the negotiated algorithm and nothing else.
     pub(crate) fn parse(algorithm: KeyAlgorithm, blob: &[u8]) -> Result<Self, Violation> {
         const BAD: Violation = Violation::kex("host key is not valid for its algorithm");
-        let key = PublicKey::from_blob(blob).map_err(|_| BAD)?;
+        let key = if algorithm.is_certificate() {
+            Certificate::from_blob(blob).map_err(|_| BAD)?.key().clone()
+        } else {
+            PublicKey::from_blob(blob).map_err(|_| BAD)?
+        };
         if !key.supports(algorithm.signature()) {
             return Err(BAD);
         }

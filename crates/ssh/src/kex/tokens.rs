@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn a_flood_runs_dry_and_a_second_brings_one_more() {
-        let mut now = Instant::now();
+        let mut now = crate::test_clock();
         let mut tokens = Tokens::new();
         for _ in 0..limits::REKEY_BURST {
             assert!(tokens.take(now));

@@ -2,7 +2,14 @@
 #![allow(
     dead_code,
     unreachable_pub,
-    reason = "each test program uses its own part of this"
+    missing_docs,
+    missing_debug_implementations,
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    reason = "a part of tests, of which each test program uses some"
 )]
 
 use std::collections::VecDeque;
@@ -86,6 +93,15 @@ impl End {
     }
 }
 
+/// Where the time of a test begins; from there only the test moves it.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an `Instant` can be had in no other way"
+)]
+pub fn start() -> Instant {
+    Instant::now()
+}
+
 /// A client and a server that trust each other.
 pub struct Pair {
     pub now: Instant,
@@ -105,21 +121,21 @@ impl Pair {
         client: impl FnOnce(&mut ClientConfig),
         server: impl FnOnce(&mut ServerConfig),
     ) -> Self {
-        Self::with_provider(Arc::new(aws_lc::provider()), client, server)
+        Self::with_provider(&Arc::new(aws_lc::provider()), client, server)
     }
 
     pub fn with_provider(
-        provider: Arc<CryptoProvider>,
+        provider: &Arc<CryptoProvider>,
         client: impl FnOnce(&mut ClientConfig),
         server: impl FnOnce(&mut ServerConfig),
     ) -> Self {
         let pool = Pool::new(64);
-        let now = Instant::now();
+        let now = start();
         let user_key: Arc<dyn Signer> = aws_lc::sign::ed25519(&[7; 32]).unwrap();
         let host_key: Arc<dyn Signer> = aws_lc::sign::ed25519(&[9; 32]).unwrap();
         let offered = OfferedKey::new(user_key.public_key().blob().to_vec()).unwrap();
         let mut client_config = ClientConfig {
-            transport: TransportConfig::client(Arc::clone(&provider), pool.clone()),
+            transport: TransportConfig::client(Arc::clone(provider), pool.clone()),
             login: ClientLogin {
                 user: "someone".to_owned(),
                 credentials: vec![Credential::Key(offered)],
@@ -127,7 +143,7 @@ impl Pair {
         };
         client(&mut client_config);
         let mut server_config = ServerConfig {
-            transport: TransportConfig::server(Arc::clone(&provider), pool.clone()),
+            transport: TransportConfig::server(Arc::clone(provider), pool.clone()),
             host_keys: Arc::new([HostKey::plain(host_key)]),
             login: ServerLogin {
                 methods: vec![Method::PublicKey],

@@ -492,13 +492,6 @@ impl StreamDriver {
     }
 
     /// Drops what the application has not taken, when it was given long enough after an end.
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "memory hands over whole blocks and waits for readers"
-        )
-    )]
     pub(crate) fn drop_inbound(&mut self) {
         let mut state = self.shared.state();
         let inbound = std::mem::take(&mut state.inbound);

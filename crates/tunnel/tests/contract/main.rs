@@ -9,4 +9,5 @@
 
 mod acceptor;
 mod memory;
+mod ssh;
 mod suite;

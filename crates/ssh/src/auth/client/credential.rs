@@ -1,5 +1,7 @@
 //! What a client may log in with, and how each of it fared.
 
+use std::fmt;
+
 use crate::algorithm::{KeyAlgorithm, SignatureAlgorithm};
 use crate::limits;
 use crate::printable::Printable;
@@ -118,6 +120,22 @@ pub enum Outcome {
     Accepted,
 }
 
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotTried => "not tried",
+            Self::NoCommonAlgorithm => "the server takes no signature that this key can make",
+            Self::KeyRefused => "the server does not let this key in",
+            Self::SignatureRefused => "the server took the key but refused its signature",
+            Self::Refused => "refused",
+            Self::ChangeWanted => "the server wants the password changed first",
+            Self::NotGiven => "nothing was given",
+            Self::WrongSignature => "signed with another algorithm than asked",
+            Self::Accepted => "accepted, but not enough by itself",
+        })
+    }
+}
+
 /// Why a login came to nothing. Everything in it is for a person to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoginFailure {
@@ -130,4 +148,24 @@ pub struct LoginFailure {
     pub signature_algorithms: Option<Vec<SignatureAlgorithm>>,
     /// Whether there was more to try, but [`limits::AUTH_REQUESTS`] requests had been made.
     pub is_cut_short: bool,
+}
+
+impl fmt::Display for LoginFailure {
+    /// What the server says can go on. How each credential fared is for the owner to add, who
+    /// knows their names.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_cut_short {
+            "login was given up after too many requests; server accepts "
+        } else {
+            "login failed; server accepts "
+        })?;
+        if self.methods.is_empty() {
+            return f.write_str("nothing");
+        }
+        for (index, method) in self.methods.iter().enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
+            write!(f, "{comma}{method}")?;
+        }
+        Ok(())
+    }
 }

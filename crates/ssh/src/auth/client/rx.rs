@@ -35,7 +35,8 @@ impl<'a> ClientRx<'a> {
         let mut reader = Reader::new(payload);
         let decoded = match reader.byte()? {
             message::SERVICE_ACCEPT => {
-                if reader.string()? != SERVICE_USERAUTH {
+                // Some old servers leave the name out; OpenSSH takes that too.
+                if !reader.is_empty() && reader.string()? != SERVICE_USERAUTH {
                     return Err(Violation::protocol("server accepts another service"));
                 }
                 Self::ServiceAccept

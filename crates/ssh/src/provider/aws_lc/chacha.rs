@@ -16,10 +16,15 @@ const LAYOUT: Layout = Layout {
     tag: library::TAG_LEN,
 };
 
-/// Largest packet without its tag that is opened on the stack. Larger ones are opened in a buffer
-/// that is kept while large packets follow each other and given back with the next small one, so
-/// that an idle connection holds none.
+/// Largest packet without its tag that is opened on the stack.
 const SMALL: usize = 2_048;
+
+/// Least room of the buffer for larger packets: one with all of the channel data that we announce.
+const LARGE: usize = 33_024;
+
+/// Larger packets are opened in a buffer that is kept for the next one. After so many small packets
+/// in a row it is given back, so that an idle connection soon holds none.
+const SMALL_IN_A_ROW: u8 = 16;
 
 /// The cipher.
 #[derive(Debug)]
@@ -54,6 +59,7 @@ impl PacketCipher for ChaCha20Poly1305 {
         Ok(Box::new(Opener {
             key: library::OpeningKey::new(key(keys, mac)?),
             buffer: Zeroizing::new(Vec::new()),
+            small_in_a_row: 0,
         }))
     }
 }
@@ -96,6 +102,7 @@ impl Seal for Sealer {
 struct Opener {
     key: library::OpeningKey,
     buffer: Zeroizing<Vec<u8>>,
+    small_in_a_row: u8,
 }
 
 impl Open for Opener {
@@ -121,17 +128,25 @@ impl Open for Opener {
         // The library opens in place only, and wants the length bytes in front of the body: so the
         // packet is copied to a place of ours and the body is copied out.
         let mut small = [0; SMALL];
-        let result = if let Some(place) = small.get_mut(..sealed.len()) {
-            self.buffer = Zeroizing::new(Vec::new());
+        if let Some(place) = small.get_mut(..sealed.len()) {
+            self.small_in_a_row = self.small_in_a_row.saturating_add(1);
+            if self.small_in_a_row == SMALL_IN_A_ROW {
+                self.buffer = Zeroizing::new(Vec::new());
+            }
             place.copy_from_slice(sealed);
-            open_in(&self.key, sequence, place, tag, plain)
+            let result = open_in(&self.key, sequence, place, tag, plain);
+            place.zeroize();
+            result
         } else {
+            self.small_in_a_row = 0;
+            if self.buffer.capacity() < sealed.len() {
+                // A new one, since growing would leave an unwiped copy behind.
+                self.buffer = Zeroizing::new(Vec::with_capacity(sealed.len().max(LARGE)));
+            }
             self.buffer.clear();
             self.buffer.extend_from_slice(sealed);
             open_in(&self.key, sequence, &mut self.buffer, tag, plain)
-        };
-        small.zeroize();
-        result
+        }
     }
 }
 
@@ -147,4 +162,39 @@ fn open_in(
         .map_err(|_| CryptoError::Forged)?;
     plain.copy_from_slice(opened);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_holds_no_buffer() {
+        let keys = [7; library::KEY_LEN];
+        let mut sealer = Sealer(library::SealingKey::new(&keys));
+        let mut opener = Opener {
+            key: library::OpeningKey::new(&keys),
+            buffer: Zeroizing::new(Vec::new()),
+            small_in_a_row: 0,
+        };
+        let mut pass = |opener: &mut Opener, size: usize| {
+            let (mut packet, mut tag) = (vec![1; 4 + size], [0; 16]);
+            sealer.seal(3, &mut packet, &mut tag).unwrap();
+            packet.extend_from_slice(&tag);
+            let mut plain = vec![0; size];
+            opener.open(3, &packet, &mut plain).unwrap();
+            assert_eq!(plain, vec![1; size]);
+        };
+        pass(&mut opener, 32_768);
+        for _ in 1..SMALL_IN_A_ROW {
+            pass(&mut opener, 64);
+        }
+        assert!(opener.buffer.capacity() >= 32_768);
+        pass(&mut opener, 64);
+        assert_eq!(opener.buffer.capacity(), 0);
+        pass(&mut opener, SMALL - 4);
+        assert_eq!(opener.buffer.capacity(), 0);
+        pass(&mut opener, SMALL - 3);
+        assert!(opener.buffer.capacity() > 0);
+    }
 }

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use aws_lc_rs::cipher::{self, EncryptionContext, StreamingEncryptingKey, UnboundCipherKey};
 use aws_lc_rs::iv::FixedLength;
 use aws_lc_rs::{constant_time, hmac};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::algorithm::{CipherAlgorithm, MacAlgorithm};
 use crate::provider::{CryptoError, DirectionKeys, KeySizes, Layout, Open, PacketCipher, Seal};
@@ -232,13 +232,13 @@ impl Stream {
     }
 
     fn apply_in_place(&mut self, bytes: &mut [u8]) -> Result<(), CryptoError> {
+        // Holds what leaves anyway, so there is nothing to wipe.
         let mut space = [0; CHUNK];
         for chunk in bytes.chunks_mut(CHUNK) {
             let sealed = space.get_mut(..chunk.len()).ok_or(CryptoError::Internal)?;
             self.apply(chunk, sealed)?;
             chunk.copy_from_slice(sealed);
         }
-        space.zeroize();
         Ok(())
     }
 

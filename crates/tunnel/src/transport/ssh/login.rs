@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
 
+use adit_ssh::auth::AnswerError;
 use adit_ssh::auth::client::{ClientEvent, LoginFailure, PromptQuestion, SignQuestion};
 use adit_ssh::auth::server::{
     Claim, KeyVerdict, LoginVerdict, PresentedKey, ServerPrompts, ServerQuestion,
@@ -101,7 +102,7 @@ pub async fn connect<S: Carrier>(
                 Ok(()) => turn.engine.trust_host(),
                 Err(refusal) => {
                     turn.engine.refuse_host();
-                    turn.say_goodbye().await;
+                    turn.speak().await;
                     return Err(ConnectError::Host(refusal));
                 }
             },
@@ -115,16 +116,16 @@ pub async fn connect<S: Carrier>(
             }
             Event::Login(ClientEvent::Password { id, credential }) => {
                 let password = answerer.password(credential).await;
-                drop(turn.engine.answer_password(id, password));
+                taken(turn.engine.answer_password(id, password));
             }
             Event::Login(ClientEvent::Prompts(question)) => {
                 let answers = answerer.prompts(&question).await;
-                drop(turn.engine.answer_prompts(question.id, answers));
+                taken(turn.engine.answer_prompts(question.id, answers));
             }
             Event::Login(ClientEvent::Banner(lines)) => answerer.banner(&lines),
             Event::Login(ClientEvent::Failed(failure)) => {
                 turn.engine.close();
-                turn.say_goodbye().await;
+                turn.speak().await;
                 return Err(ConnectError::Login(failure));
             }
             Event::Authenticated => return Ok(Driver::new(turn, requests)),
@@ -153,7 +154,11 @@ pub async fn accept<S: Carrier>(
             Event::Admission(question) => {
                 admit(&mut turn.engine, question, admission).await;
             }
-            Event::Authenticated => return Ok(Driver::new(turn, requests)),
+            Event::Authenticated => {
+                // The client learns of it even if the driver is not run at once.
+                turn.speak().await;
+                return Ok(Driver::new(turn, requests));
+            }
             _ => {}
         }
     }
@@ -171,6 +176,11 @@ async fn admit(engine: &mut Engine, question: ServerQuestion, admission: &mut dy
             Decision::Ask(prompts) => engine.ask_prompts(id, &prompts, now()),
         },
     };
+    taken(answered);
+}
+
+/// A question that is not open any more has no answer to wait for; the login goes on by itself.
+fn taken(answered: Result<(), AnswerError>) {
     if let Err(error) = answered {
         tracing::debug!(%error, "answer to a login was not taken");
     }
@@ -194,10 +204,11 @@ impl<S: Carrier> Turn<S> {
         .await
     }
 
-    /// Writes what there is to say at the end, if the socket takes it at once.
-    async fn say_goodbye(&mut self) {
+    /// Writes what there is to say, as far as the socket takes it at once. An error is found again
+    /// by whoever goes on.
+    async fn speak(&mut self) {
         poll_fn(|cx| {
-            drop(self.poll_engine(cx));
+            drop(self.socket.poll_write(cx, &mut self.engine));
             Poll::Ready(())
         })
         .await;

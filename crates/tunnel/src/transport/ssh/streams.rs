@@ -36,6 +36,8 @@ pub(super) struct Streams {
     map: HashMap<u32, Stream>,
     /// Streams that the engine sealed bytes of in this turn.
     sealed: Vec<u32>,
+    /// Streams that the peer has not answered.
+    opening: usize,
     /// Streams whose channel is closed and whose application still reads.
     lingering: usize,
 }
@@ -53,7 +55,10 @@ impl Streams {
     ) -> Option<ByteStream> {
         let (stream, driver) = stream;
         let (opening, ours) = match opener {
-            Some(opener) => (Some((stream, opener)), None),
+            Some(opener) => {
+                self.opening = self.opening.saturating_add(1);
+                (Some((stream, opener)), None)
+            }
             None => (None, Some(stream)),
         };
         let entry = Stream {
@@ -85,6 +90,7 @@ impl Streams {
             .get_mut(&channel.number())
             .and_then(|entry| entry.opening.take())
         {
+            self.opening = self.opening.saturating_sub(1);
             // An application that is gone gives the stream back; dropping it resets the channel.
             drop(opener.send(Ok(stream)));
         }
@@ -97,8 +103,14 @@ impl Streams {
             .remove(&channel.number())
             .and_then(|entry| entry.opening)
         {
+            self.opening = self.opening.saturating_sub(1);
             drop(opener.send(Err(error)));
         }
+    }
+
+    /// Streams that the peer has not answered.
+    pub(super) const fn opening(&self) -> usize {
+        self.opening
     }
 
     /// Hands everything that has arrived on a channel to its stream.

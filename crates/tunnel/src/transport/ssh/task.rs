@@ -51,7 +51,9 @@ pub struct Memory {
 
 impl Memory {
     /// Windows of one connection, in bytes, by default.
-    pub const CONNECTION_BYTES: u64 = 64 << 20;
+    ///
+    /// Enough for [`limits::CHANNELS`] streams with the least window and as much again to grow.
+    pub const CONNECTION_BYTES: u64 = 128 << 20;
     /// Free blocks that are kept: about 4 MiB.
     const RETAINED_BLOCKS: usize = 112;
 
@@ -135,7 +137,8 @@ impl<S: Carrier> Driver<S> {
                 biased;
                 error = poll_fn(|cx| turn.poll(cx)) => break ended(&error),
                 reason = closed(&mut desk.close) => break turn.close(reason).await,
-                command = desk.commands.recv() => match command {
+                // What waits for a place waits in its visitor's own task.
+                command = desk.commands.recv(), if turn.streams.opening() < limits::OPENS_PENDING => match command {
                     Some(command) => turn.command(command),
                     None => break turn.close(CloseReason::Stopping).await,
                 },
@@ -498,7 +501,8 @@ impl<S: Carrier> Turn<S> {
         let held = u64::try_from(self.grant.bytes()).unwrap_or(u64::MAX);
         let left = u64::try_from(self.memory.budget.left()).unwrap_or(u64::MAX);
         let most = held.saturating_add(left).min(self.memory.connection_bytes);
-        let window = initial_window(most.saturating_sub(promised))?;
+        let to_come = limits::CHANNELS.saturating_sub(self.engine.channels());
+        let window = initial_window(most.saturating_sub(promised), to_come)?;
         let wanted = promised.saturating_add(window.into());
         if wanted > held && !self.raise_allowance(wanted.saturating_sub(held)) {
             return None;
@@ -611,7 +615,7 @@ impl<S: Carrier> Socket<S> {
     }
 
     /// Writes until the socket is full or nothing is left to say.
-    fn poll_write(
+    pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
         engine: &mut Engine,
