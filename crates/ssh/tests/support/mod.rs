@@ -6,6 +6,7 @@
     missing_debug_implementations,
     clippy::allow_attributes,
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::wildcard_enum_match_arm,
@@ -31,6 +32,7 @@ use adit_ssh::packet::Outgoing;
 use adit_ssh::provider::{CryptoProvider, Signer, aws_lc};
 use adit_ssh::{Connection, Event};
 
+pub mod hostile;
 pub mod seeded;
 
 /// One end, with what it said and has not been heard.
