@@ -74,9 +74,6 @@ impl Offer {
     }
 }
 
-/// Keys of both directions, made and not yet in use.
-type Keys = (Box<dyn Seal>, Box<dyn Open>);
-
 /// The peer, and the end of ours that it torments.
 pub struct Hostile {
     pub now: Instant,
@@ -88,6 +85,8 @@ pub struct Hostile {
     pub user_key: Arc<dyn Signer>,
     pub host_key: Arc<dyn Signer>,
     pub offer: Offer,
+    /// Whether the victim's owner leaves questions about logging in open.
+    pub holds_verdict: bool,
     seal: Option<Box<dyn Seal>>,
     open: Option<Box<dyn Open>>,
     pub send_sequence: u32,
@@ -101,7 +100,8 @@ pub struct Hostile {
     our_kexinit: Vec<u8>,
     their_kexinit: Vec<u8>,
     pub session_id: Option<Vec<u8>>,
-    keys: Option<Keys>,
+    /// Keys for what goes behind our NEWKEYS.
+    pending_seal: Option<Box<dyn Seal>>,
     /// Keys for what comes behind the victim's NEWKEYS.
     pending_open: Option<Box<dyn Open>>,
     secret: Option<[u8; 32]>,
@@ -160,6 +160,7 @@ impl Hostile {
             user_key,
             host_key: aws_lc::sign::ed25519(&[9; 32]).unwrap(),
             offer: Offer::new(role),
+            holds_verdict: false,
             seal: None,
             open: None,
             send_sequence: 0,
@@ -171,7 +172,7 @@ impl Hostile {
             our_kexinit: Vec::new(),
             their_kexinit: Vec::new(),
             session_id: None,
-            keys: None,
+            pending_seal: None,
             pending_open: None,
             secret: None,
             exchanges: 0,
@@ -396,19 +397,15 @@ impl Hostile {
             Role::Client => (up, down),
             Role::Server => (down, up),
         };
-        self.keys = Some((
-            cipher.sealer(&ours, mac).unwrap(),
-            cipher.opener(&theirs, mac).unwrap(),
-        ));
+        self.pending_seal = Some(cipher.sealer(&ours, mac).unwrap());
+        self.pending_open = Some(cipher.opener(&theirs, mac).unwrap());
         hash
     }
 
     /// NEWKEYS, and the keys behind it.
     pub fn say_new_keys(&mut self) {
         self.say(&[message::NEWKEYS]);
-        let (seal, open) = self.keys.take().unwrap();
-        self.seal = Some(seal);
-        self.pending_open = Some(open);
+        self.seal = self.pending_seal.take();
         if self.is_strict {
             self.send_sequence = 0;
         }
@@ -470,7 +467,9 @@ impl Hostile {
             let bytes = std::mem::take(&mut self.outbox);
             let mut moved = !bytes.is_empty();
             self.victim.hear(self.now, bytes);
-            moved |= self.victim.answer(self.now, &user_key);
+            if !self.holds_verdict {
+                moved |= self.victim.answer(self.now, &user_key);
+            }
             moved |= self.victim.flush(self.now, 262_144);
             self.inbox.extend(self.victim.wire.drain(..));
             if !moved {
@@ -587,6 +586,17 @@ impl Hostile {
         self.hear().expect("the victim says something")
     }
 
+    /// The victim's messages up to the next of that number, which must come; gives that one.
+    #[track_caller]
+    pub fn hear_until(&mut self, number: u8) -> Vec<u8> {
+        loop {
+            let message = self.expect_message();
+            if message[0] == number {
+                return message;
+            }
+        }
+    }
+
     /// All messages that the victim has said.
     pub fn hear_all(&mut self) -> Vec<Vec<u8>> {
         std::iter::from_fn(|| self.hear()).collect()
@@ -595,10 +605,17 @@ impl Hostile {
     /// The connection has ended, and the peer was told this code.
     #[track_caller]
     pub fn ends_with(&mut self, code: u32) -> ConnectionError {
+        self.ends_after(code).0
+    }
+
+    /// And so many messages were said since the last that was heard.
+    #[track_caller]
+    pub fn ends_after(&mut self, code: u32) -> (ConnectionError, usize) {
         self.pump();
         let error = self.victim.error.clone().expect("the connection ends");
         assert_eq!(self.victim.connection.error(), Some(&error));
-        let last = self.hear_all().pop().expect("the peer is told");
+        let messages = self.hear_all();
+        let last = messages.last().expect("the peer is told");
         assert_eq!(last[0], message::DISCONNECT, "{error}");
         let told = u32::from_be_bytes(*last[1..].first_chunk().unwrap());
         assert_eq!(told, code, "{error}");
@@ -607,7 +624,7 @@ impl Hostile {
         self.pump();
         assert!(self.hear().is_none() && !self.victim.connection.wants_write());
         assert!(self.victim.connection.next_deadline().is_none());
-        error
+        (error, messages.len())
     }
 
     /// The connection goes on.
