@@ -318,6 +318,11 @@ impl Connection {
             .map_or(0, |running| running.channels.promised())
     }
 
+    #[doc(hidden)]
+    pub fn windows(&self, channel: crate::channel::ChannelId) -> Option<crate::flow::Windows> {
+        self.running()?.channels.windows(channel)
+    }
+
     /// Channels, half open ones included.
     pub fn channels(&self) -> usize {
         self.running().map_or(0, |running| running.channels.len())

@@ -24,6 +24,20 @@ pub fn initial_window(unpromised_bytes: u64, channels_to_come: usize) -> Option<
     Some(share.clamp(limits::WINDOW_MIN, limits::WINDOW_START))
 }
 
+/// The windows of a channel as they are now, for tests that compare both ends.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Windows {
+    /// What we may still send.
+    pub may_send: u32,
+    /// What the peer may still send.
+    pub may_come: u32,
+    /// What arrived and nobody has taken.
+    pub waits: u32,
+    /// What was promised in all.
+    pub limit: u32,
+}
+
 /// The receiving side of a channel's flow. At every step `granted + buffered + owed == limit`.
 #[derive(Debug)]
 pub(crate) struct ReceiveWindow {
@@ -50,6 +64,11 @@ impl ReceiveWindow {
             consumed: 0,
             round: None,
         }
+    }
+
+    /// What the peer may still send, what waits to be taken, and the limit of both.
+    pub(crate) const fn state(&self) -> (u32, u32, u32) {
+        (self.granted, self.buffered, self.limit)
     }
 
     pub(crate) const fn limit(&self) -> u32 {
@@ -169,6 +188,11 @@ impl SendWindow {
     /// What may go into the next packet, in bytes.
     pub(crate) fn packet(&self) -> usize {
         usize::try_from(self.left.min(self.packet)).unwrap_or(0)
+    }
+
+    /// What may be sent before the next adjust, in bytes.
+    pub(crate) const fn left(&self) -> u32 {
+        self.left
     }
 
     pub(crate) fn adjust(&mut self, bytes: u32) -> Result<(), Violation> {

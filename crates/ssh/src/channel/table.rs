@@ -10,7 +10,7 @@ use super::{Channel, ChannelId, ChannelKind, Ending, Half, OpenFailure, Phase, S
 use crate::block::Block;
 use crate::error::Violation;
 use crate::event::{Event, Events};
-use crate::flow::SendWindow;
+use crate::flow::{SendWindow, Windows};
 use crate::limits;
 use crate::message;
 use crate::schedule::Schedule;
@@ -74,6 +74,17 @@ impl Channels {
 
     pub(crate) const fn promised(&self) -> u64 {
         self.promised
+    }
+
+    pub(crate) fn windows(&self, channel: ChannelId) -> Option<Windows> {
+        let channel = self.map.get(&channel.0)?;
+        let (may_come, waits, limit) = channel.receive.state();
+        Some(Windows {
+            may_send: channel.send.left(),
+            may_come,
+            waits,
+            limit,
+        })
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -6,6 +6,7 @@
     missing_debug_implementations,
     clippy::allow_attributes,
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::wildcard_enum_match_arm,
@@ -30,6 +31,9 @@ use adit_ssh::kex::HostKey;
 use adit_ssh::packet::Outgoing;
 use adit_ssh::provider::{CryptoProvider, Signer, aws_lc};
 use adit_ssh::{Connection, Event};
+
+pub mod hostile;
+pub mod seeded;
 
 /// One end, with what it said and has not been heard.
 pub struct End {
@@ -85,6 +89,44 @@ impl End {
                 self.error.get_or_insert(error);
             }
         }
+    }
+
+    /// Answers what belongs to logging in: trusts, signs and admits. Keeps the other events.
+    pub fn answer(&mut self, now: Instant, user_key: &Arc<dyn Signer>) -> bool {
+        let mut answered = false;
+        while let Some(event) = self.connection.poll_event() {
+            match event {
+                Event::HostKey(_) => {
+                    self.connection.trust_host();
+                    // What had to wait is heard now.
+                    self.hear(now, []);
+                }
+                Event::Login(ClientEvent::Sign(question)) => {
+                    let signature = user_key
+                        .sign(question.algorithm.signature(), &question.data)
+                        .unwrap();
+                    self.connection
+                        .answer_signature(question.id, Some(&signature))
+                        .unwrap();
+                }
+                Event::Admission(question) => {
+                    // A client that waits for no answer may have ended it all meanwhile.
+                    if let Claim::Key(_) = question.claim {
+                        let verdict = KeyVerdict::Authorised(SecurityKeyRules::STANDARD);
+                        self.connection.answer_key(question.id, verdict, now).ok();
+                    } else {
+                        let verdict = LoginVerdict::Accept;
+                        self.connection.answer_login(question.id, verdict, now).ok();
+                    }
+                }
+                other => {
+                    self.events.push_back(other);
+                    continue;
+                }
+            }
+            answered = true;
+        }
+        answered
     }
 
     pub fn find(&mut self, wanted: impl Fn(&Event) -> bool) -> Option<Event> {
@@ -227,48 +269,8 @@ impl Pair {
 
     /// Answers what belongs to logging in; keeps the other events for the test.
     fn answer(&mut self) -> bool {
-        let mut answered = false;
-        while let Some(event) = self.client.connection.poll_event() {
-            match event {
-                Event::HostKey(_) => {
-                    self.client.connection.trust_host();
-                    // What had to wait is heard now.
-                    self.client.hear(self.now, []);
-                    answered = true;
-                }
-                Event::Login(ClientEvent::Sign(question)) => {
-                    let signature = self
-                        .user_key
-                        .sign(question.algorithm.signature(), &question.data)
-                        .unwrap();
-                    self.client
-                        .connection
-                        .answer_signature(question.id, Some(&signature))
-                        .unwrap();
-                    answered = true;
-                }
-                other => self.client.events.push_back(other),
-            }
-        }
-        while let Some(event) = self.server.connection.poll_event() {
-            match event {
-                Event::Admission(question) => {
-                    let (connection, now) = (&mut self.server.connection, self.now);
-                    match question.claim {
-                        Claim::Key(_) => {
-                            let verdict = KeyVerdict::Authorised(SecurityKeyRules::STANDARD);
-                            connection.answer_key(question.id, verdict, now).unwrap();
-                        }
-                        _ => connection
-                            .answer_login(question.id, LoginVerdict::Accept, now)
-                            .unwrap(),
-                    }
-                    answered = true;
-                }
-                other => self.server.events.push_back(other),
-            }
-        }
-        answered
+        let client = self.client.answer(self.now, &self.user_key);
+        self.server.answer(self.now, &self.user_key) | client
     }
 
     /// A block with those bytes, to be written.
