@@ -42,6 +42,10 @@ impl Connection {
         if let Some(goodbye) = self.goodbye.take() {
             return self.writer.seal(&[&goodbye], out, &self.pool);
         }
+        if self.timers.wants_first_round_trip() && self.running().is_some() {
+            // While nothing else is under way: a round trip measured under load is mostly queue.
+            self.ask_alive(now);
+        }
         while out.len() < most {
             match self.seal_next(now, out) {
                 Ok(true) => {}
