@@ -190,7 +190,6 @@ impl Streams {
         }
         let is_written = taken >= news.outbound;
         match news.end {
-            AppEnd::Open => {}
             AppEnd::Shut if is_written && !stream.is_ended_by_us => {
                 stream.is_ended_by_us = true;
                 engine.finish(channel);
@@ -203,7 +202,7 @@ impl Streams {
                 abandon(stream, engine, now);
                 engine.reset(channel);
             }
-            AppEnd::Shut | AppEnd::Closed => {}
+            AppEnd::Open | AppEnd::Shut | AppEnd::Closed => {}
         }
         let is_read = stream.untaken == 0 || stream.is_abandoned;
         if stream.closed_at.is_some() && is_read {
