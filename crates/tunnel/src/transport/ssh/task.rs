@@ -269,12 +269,7 @@ impl<S: Carrier> Turn<S> {
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Result<bool, ConnectionError> {
-        let linger = self.streams.deadline(limits::CLOSE_LINGER);
-        let deadline = match (self.engine.next_deadline(), linger) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
-        let Some(deadline) = deadline else {
+        let Some(deadline) = self.engine.next_deadline() else {
             return Ok(false);
         };
         let deadline = tokio::time::Instant::from_std(deadline);
@@ -284,10 +279,7 @@ impl<S: Carrier> Turn<S> {
         if self.timer.as_mut().poll(cx).is_pending() {
             return Ok(false);
         }
-        let now = now();
-        self.streams
-            .expire(&mut self.engine, now, limits::CLOSE_LINGER);
-        self.engine.handle_timeout(now)?;
+        self.engine.handle_timeout(now())?;
         Ok(true)
     }
 
@@ -338,7 +330,11 @@ impl<S: Carrier> Turn<S> {
             Event::Closed { channel, was_cut } => {
                 // What came before the end is handed over before it.
                 self.streams.deliver(channel, &mut self.engine, now());
-                self.streams.closed(channel, was_cut, now());
+                self.streams.closed(channel, was_cut);
+                self.give_back_allowance();
+            }
+            Event::Lost { channel } => {
+                self.streams.lost(channel);
                 self.give_back_allowance();
             }
             Event::ChannelOpened { channel } => {
