@@ -1,2 +1,26 @@
-//! The program.
-fn main() {}
+//! adit: gets a service out from behind a NAT, and keeps it out.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+mod cli;
+mod commands;
+mod log;
+
+/// Smallest with many idle connections (docs/decision/0002-dependencies.md).
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    log::start(cli.verbose);
+    match commands::run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::say(&format!("adit: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -4,4 +4,5 @@
 pub mod agent;
 pub mod budget;
 pub mod copy;
+mod pattern;
 pub mod transport;

@@ -11,6 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use adit_ssh::printable::Printable;
 use tokio::sync::{mpsc, watch};
 
 pub use self::request::{
@@ -363,7 +364,7 @@ impl fmt::Display for Bind {
         match self {
             Self::Tcp { host, port } if host.is_empty() => write!(f, "*:{port}"),
             Self::Tcp { host, port } => write_host(f, host, *port),
-            Self::Unix { path } => f.write_str(path),
+            Self::Unix { path } => Printable::new(path.as_bytes()).fmt(f),
         }
     }
 }
@@ -372,13 +373,15 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp { host, port } => write_host(f, host, *port),
-            Self::Unix { path } => f.write_str(path),
+            Self::Unix { path } => Printable::new(path.as_bytes()).fmt(f),
         }
     }
 }
 
-/// Writes `host:port`, an IPv6 address in brackets.
+/// Writes `host:port`, an IPv6 address in brackets. The host may be a peer's word, so it is escaped.
 fn write_host(f: &mut fmt::Formatter<'_>, host: &str, port: u16) -> fmt::Result {
+    let host = Printable::new(host.as_bytes());
+    let host = host.as_str();
     if host.contains(':') {
         write!(f, "[{host}]:{port}")
     } else {
@@ -398,5 +401,26 @@ impl From<SocketAddr> for Origin {
             host: addr.ip().to_string(),
             port: addr.port(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_as_people_write_them_and_a_peers_word_is_escaped() {
+        for (host, expected) in [
+            ("localhost", "localhost:80"),
+            ("::1", "[::1]:80"),
+            ("", "*:80"),
+            ("a\x1b[2J\nb", "a\\u{1b}[2J\\u{a}b:80"),
+        ] {
+            let host = host.to_owned();
+            assert_eq!(Bind::Tcp { host, port: 80 }.to_string(), expected);
+        }
+        let host = String::from("\r\nforged line");
+        let origin = Origin { host, port: 5 };
+        assert_eq!(origin.to_string(), "\\u{d}\\u{a}forged line:5");
     }
 }

@@ -1,58 +1,43 @@
 //! known_hosts files as `ssh-keygen` of OpenSSH reads and writes them, against our own reading.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::print_stderr,
-    reason = "tests"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::collections::BTreeSet;
-use std::io;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use adit_ssh::key::PublicKey;
+use adit_testkit::require;
 use adit_tunnel::agent::login::known_hosts::{
     HostAddress, HostKeys, HostVerdict, KnownHosts, NameForm, NewHosts, ProofKind,
 };
 use tempfile::TempDir;
 
-/// Runs `ssh-keygen`; `None` where it is missing and need not be there.
-fn ssh_keygen(arguments: &[&str]) -> Option<Output> {
+/// Runs `ssh-keygen`.
+fn ssh_keygen(arguments: &[&str]) -> Output {
     let mut command = Command::new("ssh-keygen");
-    match command.args(arguments).stdin(Stdio::null()).output() {
-        Ok(output) => Some(output),
-        Err(error)
-            if error.kind() == io::ErrorKind::NotFound
-                && std::env::var_os("ADIT_REAL").is_none() =>
-        {
-            eprintln!("skipped: ssh-keygen is not installed");
-            None
-        }
-        Err(error) => panic!("ssh-keygen: {error}"),
-    }
+    command.args(arguments).stdin(Stdio::null());
+    command.output().unwrap()
 }
 
 /// A new key of that type, as `type base64`.
-fn key(directory: &Path, kind: &str) -> Option<String> {
+fn key(directory: &Path, kind: &str) -> String {
     let file = directory.join(kind);
     let file = file.to_str().unwrap();
-    let output = ssh_keygen(&["-q", "-t", kind, "-N", "", "-C", "", "-f", file])?;
+    let output = ssh_keygen(&["-q", "-t", kind, "-N", "", "-C", "", "-f", file]);
     assert!(output.status.success(), "{output:?}");
     let text = std::fs::read_to_string(format!("{file}.pub")).unwrap();
-    Some(text.trim().to_owned())
+    text.trim().to_owned()
 }
 
 /// The lines that `ssh-keygen -F` finds.
-fn found(file: &Path, host: &str) -> Option<BTreeSet<usize>> {
-    let output = ssh_keygen(&["-F", host, "-f", file.to_str().unwrap()])?;
+fn found(file: &Path, host: &str) -> BTreeSet<usize> {
+    let output = ssh_keygen(&["-F", host, "-f", file.to_str().unwrap()]);
     let text = String::from_utf8(output.stdout).unwrap();
     let numbers = text.lines().filter_map(|line| {
         let (_, number) = line.strip_prefix("# Host ")?.split_once(" found: line ")?;
         number.split(' ').next()?.parse().ok()
     });
-    Some(numbers.collect())
+    numbers.collect()
 }
 
 fn ours(file: &Path, host: &str, port: u16) -> BTreeSet<usize> {
@@ -94,10 +79,9 @@ impl Numbers {
 
 #[test]
 fn the_same_lines_are_found_as_by_ssh_keygen() {
+    require!("ssh-keygen");
     let directory = TempDir::new().unwrap();
-    let Some(key) = key(directory.path(), "ed25519") else {
-        return;
-    };
+    let key = key(directory.path(), "ed25519");
     let names = [
         "alpha.example",
         "ALPHA.Example",
@@ -143,7 +127,7 @@ fn the_same_lines_are_found_as_by_ssh_keygen() {
         }
         std::fs::write(&file, &text).unwrap();
         for (host, port) in HOSTS {
-            let theirs = found(&file, &written(host, port)).unwrap();
+            let theirs = found(&file, &written(host, port));
             assert_eq!(
                 ours(&file, host, port),
                 theirs,
@@ -157,14 +141,13 @@ fn the_same_lines_are_found_as_by_ssh_keygen() {
 
 #[test]
 fn names_hashed_by_ssh_keygen_are_found() {
+    require!("ssh-keygen");
     let directory = TempDir::new().unwrap();
-    let Some(key) = key(directory.path(), "ed25519") else {
-        return;
-    };
+    let key = key(directory.path(), "ed25519");
     let file = directory.path().join("known_hosts");
     let lines = HOSTS.map(|(host, port)| format!("{} {key}\n", written(host, port)));
     std::fs::write(&file, lines.concat()).unwrap();
-    let hashed = ssh_keygen(&["-H", "-f", file.to_str().unwrap()]).unwrap();
+    let hashed = ssh_keygen(&["-H", "-f", file.to_str().unwrap()]);
     assert!(hashed.status.success(), "{hashed:?}");
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(text.lines().all(|line| line.starts_with("|1|")), "{text}");
@@ -176,6 +159,7 @@ fn names_hashed_by_ssh_keygen_are_found() {
 
 #[test]
 fn what_we_write_is_found_and_removed_by_ssh_keygen() {
+    require!("ssh-keygen");
     for names in [NameForm::Plain, NameForm::Hashed] {
         let directory = TempDir::new().unwrap();
         let file = directory.path().join("known_hosts");
@@ -186,18 +170,16 @@ fn what_we_write_is_found_and_removed_by_ssh_keygen() {
             names,
         };
         for kind in ["ed25519", "ecdsa", "rsa"] {
-            let Some(text) = key(directory.path(), kind) else {
-                return;
-            };
+            let text = key(directory.path(), kind);
             let public = PublicKey::from_openssh_text(&text).unwrap();
             let host = HostAddress::new(&format!("{kind}.example"), 2222).unwrap();
             let HostVerdict::Trusted(proof) = keys.verify(&host, &public) else {
                 panic!("a new host was refused");
             };
             assert_eq!(proof.kind(), &ProofKind::Added(file.clone()));
-            assert_eq!(found(&file, &host.written()).unwrap().len(), 1, "{kind}");
+            assert_eq!(found(&file, &host.written()).len(), 1, "{kind}");
             let removed = ["-R", &host.written(), "-f", file.to_str().unwrap()];
-            assert!(ssh_keygen(&removed).unwrap().status.success());
+            assert!(ssh_keygen(&removed).status.success());
             assert_eq!(ours(&file, &format!("{kind}.example"), 2222).len(), 0);
         }
     }
@@ -206,13 +188,12 @@ fn what_we_write_is_found_and_removed_by_ssh_keygen() {
 /// The fingerprint in our messages is the one that `ssh-keygen -l` prints.
 #[test]
 fn fingerprints_are_those_of_ssh_keygen() {
+    require!("ssh-keygen");
     let directory = TempDir::new().unwrap();
-    let Some(text) = key(directory.path(), "ed25519") else {
-        return;
-    };
+    let text = key(directory.path(), "ed25519");
     let public = PublicKey::from_openssh_text(&text).unwrap();
     let file = directory.path().join("ed25519.pub");
-    let output = ssh_keygen(&["-l", "-f", file.to_str().unwrap()]).unwrap();
+    let output = ssh_keygen(&["-l", "-f", file.to_str().unwrap()]);
     let shown = String::from_utf8(output.stdout).unwrap();
     assert!(shown.contains(&public.fingerprint().to_string()), "{shown}");
 }

@@ -13,6 +13,7 @@ use adit_ssh::auth::server::{
     ServerPrompts, ServerQuestion,
 };
 use adit_ssh::block::Pool;
+use adit_ssh::certificate::{Certificate, Question, Wanted};
 use adit_ssh::connection::{ServerConfig, TransportConfig};
 use adit_ssh::error::ConnectionError;
 use adit_ssh::kex::HostKey;
@@ -29,6 +30,8 @@ use crate::end::{End, now};
 #[derive(Default)]
 struct Policy {
     keys: Vec<Vec<u8>>,
+    /// Who may sign certificates for the user.
+    authorities: Vec<PublicKey>,
     /// Wrong answers before the right one is taken.
     refusals: usize,
     /// Methods that must succeed, one after the other.
@@ -108,7 +111,11 @@ impl Policy {
         let (claim, is_good) = match question.claim {
             Claim::Key(key) => {
                 seen.claims.push("key");
-                let verdict = if self.keys.contains(&key.blob) {
+                let is_certified = key
+                    .certificate
+                    .as_deref()
+                    .is_some_and(|certificate| self.certifies(certificate, &seen.user));
+                let verdict = if is_certified || self.keys.contains(&key.blob) {
                     KeyVerdict::Authorised(SecurityKeyRules::STANDARD)
                 } else {
                     KeyVerdict::Refused
@@ -154,6 +161,22 @@ impl Policy {
     }
 }
 
+impl Policy {
+    fn certifies(&self, certificate: &Certificate, user: &str) -> bool {
+        let question = Question {
+            authorities: &self.authorities,
+            is_revoked: &|_| false,
+            wanted: Wanted::Login {
+                principals: &[user],
+                source: None,
+            },
+            now: certificate.valid_after(),
+        };
+        let verifier = aws_lc::provider().verifier;
+        certificate.check(verifier.as_ref(), &question).is_ok()
+    }
+}
+
 /// A folder with a program that knows the password.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
@@ -194,6 +217,35 @@ fn keys_of_every_kind_log_in() {
 }
 
 #[test]
+fn certificates_log_in() {
+    require!("ssh", "ssh-keygen");
+    for (kind, principal) in [
+        (KeyKind::Ed25519, "anna"),
+        (KeyKind::EcdsaP256, "anna"),
+        (KeyKind::Rsa3072, "anna"),
+        (KeyKind::Ed25519, "otto"),
+    ] {
+        let folder = folder();
+        let authority = KeyPair::generate(folder.path(), "authority", KeyKind::Ed25519);
+        let key = KeyPair::generate(folder.path(), "key", kind);
+        authority.certify(&key.public_path(), &["-I", "id", "-n", principal]);
+        let policy = Policy {
+            authorities: vec![PublicKey::from_openssh_text(authority.public_key()).unwrap()],
+            ..Policy::default()
+        };
+        let path = key.private_path().display().to_string();
+        let options = ["-i", &path, "-o", "PreferredAuthentications=publickey"];
+        let (ended, seen, said) = serve(policy, folder.path(), &options);
+        if principal == "anna" {
+            assert_eq!(ended, Ok(()), "{said}");
+            assert_eq!(seen.claims.last(), Some(&"proved key"));
+        } else {
+            assert!(ended.is_err());
+        }
+    }
+}
+
+#[test]
 fn passwords_and_dialogs_log_in() {
     require!("ssh");
     for (method, claims) in [
@@ -222,12 +274,12 @@ fn a_chain_of_methods_logs_in() {
     let key = KeyPair::generate(folder.path(), "key", KeyKind::Ed25519);
     let policy = Policy {
         keys: vec![blob(&key)],
-        refusals: 0,
         chain: vec![
             Method::PublicKey,
             Method::KeyboardInteractive,
             Method::Password,
         ],
+        ..Policy::default()
     };
     let path = key.private_path().display().to_string();
     let (ended, seen, said) = serve(policy, folder.path(), &["-i", &path]);

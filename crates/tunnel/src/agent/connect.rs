@@ -1,157 +1,197 @@
-//! One attempt to reach a tunnel's peer: dial, shake hands, check the host key, log in.
+//! Connects to a tunnel's peer over SSH: dial, key exchange, host key, login.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use adit_ssh::algorithm::{CipherAlgorithm, KexAlgorithm, KeyAlgorithm};
 use adit_ssh::auth::client::{
     ClientLogin, Credential, LoginFailure, OfferedKey, Outcome, PromptQuestion, SignQuestion,
 };
-use adit_ssh::certificate::{Certificate, Question, Wanted};
 use adit_ssh::connection::{ClientConfig, KeepAlive, TransportConfig};
 use adit_ssh::kex::HostKeyOffer;
-use adit_ssh::key_file;
+use adit_ssh::key::Fingerprint;
+use adit_ssh::negotiate::Preferences;
 use adit_ssh::printable::Printable;
-use adit_ssh::provider::{CryptoProvider, Signer, Verifier, aws_lc};
+use adit_ssh::provider::{CryptoProvider, Signer, aws_lc};
 use adit_ssh::secret::Secret;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::dial::tcp::dial;
-use super::login::known_hosts::{HostAddress, HostKeyRefusal, HostKeys, HostVerdict, ProofKind};
-use super::supervise::{Connect, ConnectError, Connected, TunnelConfig};
-use crate::transport::ssh::{self, Answer, Answerer, HostRefusal, Memory, tune};
-
-/// From the first packet to the peer until it has accepted a TCP connection.
-const DIAL_DEADLINE: Duration = Duration::from_secs(30);
-/// How often a silent peer is asked for a sign of life, and after how many silent intervals it is
-/// gone: together the time within which a drop is noticed.
-const KEEP_ALIVE: KeepAlive = KeepAlive {
-    interval: Duration::from_secs(10),
-    misses: 3,
+use super::login::algorithms::AlgorithmListError;
+use super::login::keys::{self, KeyError};
+use super::login::known_hosts::{
+    HostAddress, HostAddressError, HostKeyRefusal, HostKeys, HostVerdict, ProofKind,
 };
+use super::supervise::{Connect, ConnectError, Connected, Peer, TunnelConfig};
+use crate::transport::ssh::{self, Answer, Answerer, HostRefusal, Memory};
 
-/// Connects to a stock sshd, or to a gateway, over TCP.
+/// Makes the connections of one tunnel.
 pub struct SshConnect {
-    config: TunnelConfig,
+    peer: Peer,
     host: HostAddress,
+    host_keys: HostKeys,
+    keys: Vec<Key>,
     provider: Arc<CryptoProvider>,
+    preferences: Preferences,
     memory: Memory,
 }
 
+/// A key to log in with.
+struct Key {
+    file: PathBuf,
+    signer: Arc<dyn Signer>,
+}
+
+/// Why a tunnel's settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetUpError {
+    /// The peer's name cannot be a host's.
+    #[error("{host:?} is no host to connect to")]
+    Host {
+        /// The name.
+        host: String,
+        /// What is wrong with it.
+        #[source]
+        source: HostAddressError,
+    },
+    /// There is nothing to log in with.
+    #[error("no key to log in with")]
+    NoKey,
+    /// A key cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The lists leave nothing to offer.
+    #[error("nothing is left to offer in the key exchange")]
+    Algorithms(#[source] AlgorithmListError),
+}
+
+/// Until a socket is connected. Names with a dead address first take a part of it.
+const DIAL_DEADLINE: Duration = Duration::from_secs(15);
+/// A silent peer is asked so often, and is gone after three times without a byte (design 3c).
+const KEEP_ALIVE: KeepAlive = KeepAlive {
+    interval: Duration::from_secs(15),
+    misses: 3,
+};
+
 impl SshConnect {
-    /// For a tunnel. Memory is shared with whatever else the process connects.
-    ///
-    /// # Errors
-    /// [`ConnectError::Host`]: the peer's name cannot be a host's.
-    pub fn new(config: TunnelConfig, memory: Memory) -> Result<Self, ConnectError> {
-        let host = HostAddress::new(&config.peer.host, config.peer.port).map_err(|source| {
-            ConnectError::Host {
-                host: config.peer.host.clone(),
-                source,
-            }
+    /// Checks the settings and reads the keys.
+    pub fn new(config: &TunnelConfig, memory: Memory) -> Result<Self, SetUpError> {
+        let peer = config.peer.clone();
+        let host = HostAddress::new(&peer.host, peer.port).map_err(|source| SetUpError::Host {
+            host: peer.host.clone(),
+            source,
         })?;
+        let mut keys = Vec::new();
+        for file in &config.keys {
+            let signer = keys::read(file)?;
+            let file = file.clone();
+            keys.push(Key { file, signer });
+        }
+        if keys.is_empty() {
+            return Err(SetUpError::NoKey);
+        }
+        let provider = Arc::new(aws_lc::provider());
+        let mut preferences = Preferences::client(provider.has_fast_aes);
+        let lists = &config.algorithms;
+        let ciphers: Vec<CipherAlgorithm> = lists
+            .ciphers
+            .apply(&preferences.cipher)
+            .map_err(SetUpError::Algorithms)?;
+        let kex: Vec<KexAlgorithm> = lists
+            .kex
+            .apply(&preferences.kex)
+            .map_err(SetUpError::Algorithms)?;
+        preferences.cipher = ciphers;
+        preferences.kex = kex;
+        // The engine's offer holds plain keys alone; a certificate would end the key exchange.
+        preferences
+            .host_key
+            .retain(|algorithm| !algorithm.is_certificate());
         Ok(Self {
-            config,
+            host_keys: config.host_keys.clone(),
+            peer,
             host,
-            provider: Arc::new(aws_lc::provider()),
+            keys,
+            provider,
+            preferences,
             memory,
         })
     }
 
-    /// Reads the keys that are to be offered, anew for each attempt: one may have been renewed.
-    fn keys(&self) -> Result<Vec<Arc<dyn Signer>>, ConnectError> {
-        let mut keys = Vec::new();
-        for path in &self.config.keys {
-            let wrap = |source| {
-                ConnectError::Keys(Box::new(KeyError {
-                    path: path.clone(),
-                    source,
-                }))
-            };
-            let file = std::fs::read(path).map_err(|error| wrap(Box::new(error)))?;
-            let file = Secret::new(file);
-            let key =
-                key_file::parse(file.expose(), None).map_err(|error| wrap(Box::new(error)))?;
-            keys.push(key);
+    fn client_config(&self, host_key: Vec<KeyAlgorithm>) -> ClientConfig {
+        let pool = self.memory.pool.clone();
+        let mut transport = TransportConfig::client(Arc::clone(&self.provider), pool);
+        transport.preferences = self.preferences.clone();
+        transport.preferences.host_key = host_key;
+        transport.keep_alive = Some(KEEP_ALIVE);
+        let offered = self.keys.iter().filter_map(|key| {
+            let blob = key.signer.public_key().blob().to_vec();
+            OfferedKey::new(blob).map(Credential::Key)
+        });
+        ClientConfig {
+            transport,
+            login: ClientLogin {
+                user: self.peer.user.clone(),
+                credentials: offered.collect(),
+            },
         }
-        Ok(keys)
     }
 
-    fn transport(&self) -> Result<TransportConfig, ConnectError> {
-        let mut transport =
-            TransportConfig::client(Arc::clone(&self.provider), self.memory.pool.clone());
-        let preferences = &mut transport.preferences;
-        if let Some(ciphers) = &self.config.algorithms.ciphers {
-            preferences.cipher.clone_from(ciphers);
+    fn login_error(&self, failure: &LoginFailure) -> ConnectError {
+        let keys = self.keys.iter().zip(&failure.outcomes);
+        let keys = keys.map(|(key, outcome)| TriedKey {
+            file: key.file.clone(),
+            fingerprint: key.signer.public_key().fingerprint(),
+            outcome: *outcome,
+        });
+        let methods: Vec<&str> = failure.methods.iter().map(Printable::as_str).collect();
+        let source = LoginRefusal {
+            keys: keys.collect(),
+            methods: methods.join(", "),
+        };
+        ConnectError::Login {
+            user: self.peer.user.clone(),
+            source: Box::new(source),
         }
-        if let Some(kex) = &self.config.algorithms.kex {
-            preferences.kex.clone_from(kex);
-        }
-        let order = self
-            .config
-            .host_keys
-            .order(&self.host, &preferences.host_key);
-        preferences.host_key = order.map_err(|source| {
-            ConnectError::HostKey(HostKeyRefusal::Store {
-                host: self.host.written(),
-                source,
-            })
-        })?;
-        transport.keep_alive = Some(KEEP_ALIVE);
-        Ok(transport)
     }
 }
 
 impl Connect for SshConnect {
     async fn connect(&self) -> Result<Connected, ConnectError> {
-        let keys = self.keys()?;
-        let peer = &self.config.peer;
-        let offered = keys
-            .iter()
-            .filter_map(|key| OfferedKey::new(key.public_key().blob().to_vec()));
-        let config = ClientConfig {
-            transport: self.transport()?,
-            login: ClientLogin {
-                user: peer.user.clone(),
-                credentials: offered.map(Credential::Key).collect(),
-            },
-        };
-        let socket = dial(&peer.host, peer.port, DIAL_DEADLINE)
-            .await
-            .map_err(ConnectError::Dial)?;
-        if let Err(error) = tune(&socket) {
-            debug!(%error, "socket does not take its options");
+        let (host, host_keys) = (self.host.clone(), self.host_keys.clone());
+        let default = self.preferences.host_key.clone();
+        let order = blocking(move || host_keys.order(&host, &default)).await?;
+        let order = order.map_err(|source| {
+            let host = self.host.written();
+            ConnectError::HostKey(HostKeyRefusal::Store { host, source })
+        })?;
+        let dialled = dial(&self.peer.host, self.peer.port, DIAL_DEADLINE).await;
+        let socket = dialled.map_err(ConnectError::Dial)?;
+        if let Err(error) = ssh::tune(&socket) {
+            debug!(%error, "socket options were not taken");
         }
-        let mut login = Login {
-            host: self.host.clone(),
-            name: peer.host.to_ascii_lowercase(),
-            host_keys: self.config.host_keys.clone(),
-            verifier: Arc::clone(&self.provider.verifier),
-            keys: keys.clone(),
-        };
-        let connected = ssh::connect(socket, config, self.memory.clone(), &mut login).await;
-        let (connection, driver) = connected.map_err(|error| self.explain(error, &keys))?;
-        let task = Box::pin(async move {
-            let end = driver.run().await;
-            debug!(%end, "connection ended");
-        });
-        Ok(Connected { connection, task })
-    }
-}
-
-impl SshConnect {
-    fn explain(&self, error: ssh::ConnectError, keys: &[Arc<dyn Signer>]) -> ConnectError {
-        match error {
-            ssh::ConnectError::Host(refusal) => match refusal.downcast::<HostKeyRefusal>() {
-                Ok(refusal) => ConnectError::HostKey(*refusal),
-                Err(other) => ConnectError::Handshake(other),
-            },
-            ssh::ConnectError::Login(failure) => ConnectError::Login {
-                user: self.config.peer.user.clone(),
-                source: Box::new(LoginError::new(&failure, keys)),
-            },
-            other => ConnectError::Handshake(Box::new(other)),
+        let mut answers = Answers { connect: self };
+        let config = self.client_config(order);
+        let memory = self.memory.clone();
+        match ssh::connect(socket, config, memory, &mut answers).await {
+            Ok((connection, driver)) => Ok(Connected {
+                connection,
+                task: Box::pin(async move {
+                    let end = driver.run().await;
+                    debug!(%end, "connection's task has ended");
+                }),
+            }),
+            Err(ssh::ConnectError::Host(refusal)) => {
+                Err(match refusal.downcast::<HostKeyRefusal>() {
+                    Ok(refusal) => ConnectError::HostKey(*refusal),
+                    Err(other) => ConnectError::Handshake(other),
+                })
+            }
+            Err(ssh::ConnectError::Login(failure)) => Err(self.login_error(&failure)),
+            Err(error) => Err(ConnectError::Handshake(Box::new(error))),
         }
     }
 }
@@ -159,136 +199,114 @@ impl SshConnect {
 impl fmt::Debug for SshConnect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SshConnect")
-            .field("config", &self.config)
+            .field("peer", &self.peer)
             .finish_non_exhaustive()
     }
 }
 
-/// Answers for one login.
-struct Login {
-    host: HostAddress,
-    name: String,
-    host_keys: HostKeys,
-    verifier: Arc<dyn Verifier>,
-    keys: Vec<Arc<dyn Signer>>,
+/// Answers the engine's questions on the way in.
+struct Answers<'a> {
+    connect: &'a SshConnect,
 }
 
-impl Login {
-    fn judge(&self, offer: &HostKeyOffer) -> HostVerdict {
-        let certificate = Certificate::from_blob(offer.blob())
-            .ok()
-            .filter(|certificate| {
-                let now = SystemTime::now()
-                    .duration_since(UNIX_EPOCH)
-                    .map_or(0, |time| time.as_secs());
-                // Good in itself; whether its authority is trusted for this host, known_hosts says.
-                let question = Question {
-                    authorities: std::slice::from_ref(certificate.authority()),
-                    is_revoked: &|_| false,
-                    wanted: Wanted::Host { name: &self.name },
-                    now,
-                };
-                let checked = certificate.check(self.verifier.as_ref(), &question);
-                if let Err(refusal) = &checked {
-                    info!(%refusal, "host certificate is not good; the key is judged alone");
-                }
-                checked.is_ok()
-            });
-        match certificate {
-            Some(certificate) => {
-                self.host_keys
-                    .verify_certificate(&self.host, offer.key(), certificate.authority())
-            }
-            None => self.host_keys.verify(&self.host, offer.key()),
-        }
-    }
-}
-
-impl Answerer for Login {
+impl Answerer for Answers<'_> {
     fn host_key<'a>(&'a mut self, offer: &'a HostKeyOffer) -> Answer<'a, Result<(), HostRefusal>> {
+        let (host, host_keys) = (self.connect.host.clone(), self.connect.host_keys.clone());
+        let key = offer.key().clone();
         Box::pin(async move {
-            match self.judge(offer) {
+            let fingerprint = key.fingerprint();
+            match blocking(move || host_keys.verify(&host, &key)).await? {
                 HostVerdict::Trusted(proof) => {
                     if let ProofKind::Added(file) = proof.kind() {
-                        info!(
-                            host = self.host.written(),
-                            fingerprint = %offer.key().fingerprint(),
-                            file = %file.display(),
-                            "new host: its key was written down and is trusted from here on"
-                        );
+                        let file = file.display();
+                        warn!(%fingerprint, %file, "host was new; its key is trusted from here on");
+                    } else {
+                        debug!(%fingerprint, %proof, "host key is trusted");
                     }
                     Ok(())
                 }
-                HostVerdict::Refused(refusal) => Err(refusal.into()),
+                HostVerdict::Refused(refusal) => Err(HostRefusal::from(refusal)),
             }
         })
     }
 
     fn sign<'a>(&'a mut self, question: &'a SignQuestion) -> Answer<'a, Option<Vec<u8>>> {
-        Box::pin(async move {
-            let key = self.keys.get(question.credential)?;
-            key.sign(question.algorithm.signature(), &question.data)
-                .ok()
-        })
+        let key = self.connect.keys.get(question.credential);
+        let signed = key.and_then(|key| {
+            let algorithm = question.algorithm.signature();
+            key.signer.sign(algorithm, &question.data).ok()
+        });
+        Box::pin(std::future::ready(signed))
     }
 
     fn password(&mut self, _: usize) -> Answer<'_, Option<Secret<String>>> {
-        Box::pin(async { None })
+        Box::pin(std::future::ready(None))
     }
 
     fn prompts<'a>(&'a mut self, _: &'a PromptQuestion) -> Answer<'a, Option<Vec<Secret<String>>>> {
-        Box::pin(async { None })
+        Box::pin(std::future::ready(None))
     }
 
     fn banner(&mut self, lines: &[Printable]) {
         for line in lines {
-            info!(%line, "the server says");
+            info!(%line, "server's banner");
         }
     }
 }
 
-/// A key file that is of no use.
+/// How the server refused every key.
 #[derive(Debug, thiserror::Error)]
-#[error("key file {}", .path.display())]
-struct KeyError {
-    path: PathBuf,
-    source: Box<dyn std::error::Error + Send + Sync>,
+#[error("{}; server accepts {}", list(keys), if methods.is_empty() { "nothing" } else { methods })]
+struct LoginRefusal {
+    keys: Vec<TriedKey>,
+    methods: String,
 }
 
-/// How each key fared, and what the server would take.
 #[derive(Debug)]
-struct LoginError(String);
+struct TriedKey {
+    file: PathBuf,
+    fingerprint: Fingerprint,
+    outcome: Outcome,
+}
 
-impl LoginError {
-    fn new(failure: &LoginFailure, keys: &[Arc<dyn Signer>]) -> Self {
-        let offered = keys.iter().zip(&failure.outcomes).map(|(key, outcome)| {
-            let what = match outcome {
-                Outcome::KeyRefused => "not accepted",
-                Outcome::SignatureRefused => "accepted, its signature refused",
-                Outcome::NoCommonAlgorithm => "of a type that the server does not take",
-                Outcome::Accepted => "accepted, and something more is wanted",
-                _ => "not tried",
-            };
-            format!("{} ({what})", key.public_key().fingerprint())
-        });
-        let offered: Vec<String> = offered.collect();
-        let methods: Vec<&str> = failure.methods.iter().map(Printable::as_str).collect();
-        let offered = if offered.is_empty() {
-            String::from("no key")
-        } else {
-            offered.join(", ")
-        };
-        Self(format!(
-            "offered {offered}; the server accepts {}",
-            methods.join(", ")
-        ))
+fn list(keys: &[TriedKey]) -> String {
+    let each = keys.iter().map(|key| {
+        let words = words(key.outcome);
+        format!("key {} ({}) {words}", key.file.display(), key.fingerprint)
+    });
+    each.collect::<Vec<_>>().join(", ")
+}
+
+fn words(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::NotTried => "was not tried",
+        Outcome::NoCommonAlgorithm => "has no algorithm that the server takes",
+        Outcome::KeyRefused => "is not known there",
+        Outcome::SignatureRefused => "was refused with its signature",
+        Outcome::Accepted => "was accepted, but something more is wanted",
+        Outcome::Refused
+        | Outcome::ChangeWanted
+        | Outcome::NotGiven
+        | Outcome::WrongSignature
+        | _ => "was refused",
     }
 }
 
-impl fmt::Display for LoginError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+/// Does `work`, which waits for the file system, where it holds up nobody.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, BlockingError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(BlockingError)
 }
 
-impl std::error::Error for LoginError {}
+/// Work on the file system came to nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("host keys could not be looked up")]
+struct BlockingError(#[source] tokio::task::JoinError);
+
+impl From<BlockingError> for ConnectError {
+    fn from(error: BlockingError) -> Self {
+        Self::Handshake(Box::new(error))
+    }
+}

@@ -1,3 +1,5 @@
 //! How an agent proves who it is, and makes the other end prove who that is.
 
+pub mod algorithms;
+pub mod keys;
 pub mod known_hosts;

@@ -215,6 +215,56 @@ async fn a_service_that_breaks_off_resets_the_visitor() {
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
 }
 
+/// A service that has closed its ears but goes on talking, as one does that answers a request early.
+#[tokio::test]
+async fn what_a_deaf_service_still_says_reaches_the_visitor() {
+    struct Deaf(DuplexStream);
+    impl AsyncRead for Deaf {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Pin::new(&mut self.0).poll_read(cx, buffer)
+        }
+    }
+    impl AsyncWrite for Deaf {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+    let mut tasks = JoinSet::new();
+    let (stream, mut visitor) = stream(&mut tasks).await;
+    let (inside, mut service) = duplex(10_000);
+    let mut socket = Deaf(inside);
+    let said = bytes(200_000, 5);
+    visitor.write_all(b"too much").await.unwrap();
+    let speaking = async {
+        service.write_all(&said).await.unwrap();
+        drop(service);
+    };
+    let listening = async {
+        let mut heard = Vec::new();
+        visitor.read_to_end(&mut heard).await.unwrap();
+        heard
+    };
+    let (copied, heard, ()) = tokio::join!(copy(stream, &mut socket), listening, speaking);
+    assert!(matches!(copied.end, Err(CopyError::Socket(_))));
+    assert!(heard == said, "{} bytes were heard", heard.len());
+}
+
 /// The peer closes for good after its last byte while we still send, as sshd does when its own
 /// visitor has gone: what it had sent must reach the service.
 #[tokio::test]

@@ -123,7 +123,7 @@ pub enum Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NotTried => "not tried: the server does not ask for it",
+            Self::NotTried => "not tried",
             Self::NoCommonAlgorithm => "the server takes no signature that this key can make",
             Self::KeyRefused => "the server does not let this key in",
             Self::SignatureRefused => "the server took the key but refused its signature",

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::algorithm::KeyAlgorithm;
+use crate::certificate::Certificate;
 use crate::key::PublicKey;
 use crate::provider::Verified;
 use crate::secret::Secret;
@@ -83,19 +84,32 @@ pub struct PresentedKey {
     pub blob: Vec<u8>,
     /// The key that signs: the client's own, also where it came in a certificate.
     pub key: PublicKey,
+    /// The certificate, exactly when the algorithm is one of certificates. Only its form is known
+    /// to be right: whether it is good is for the owner to ask it
+    /// ([`Certificate::check`](crate::certificate::Certificate::check)) before
+    /// [`KeyVerdict::Authorised`].
+    pub certificate: Option<Box<Certificate>>,
 }
 
 impl PresentedKey {
     /// Parses the blob of a request strictly, as the algorithm wants it.
     pub(super) fn parse(algorithm: KeyAlgorithm, blob: &[u8]) -> Option<Self> {
+        // By its declared name first, so that a plain key is never read as a certificate nor the
+        // other way round.
         if Reader::new(blob).string().ok()? != algorithm.blob_type().as_bytes() {
             return None;
         }
-        let key = PublicKey::from_blob(blob).ok()?;
+        let (key, certificate) = if algorithm.is_certificate() {
+            let certificate = Certificate::from_blob(blob).ok()?;
+            (certificate.key().clone(), Some(Box::new(certificate)))
+        } else {
+            (PublicKey::from_blob(blob).ok()?, None)
+        };
         Some(Self {
             algorithm,
             blob: blob.to_vec(),
             key,
+            certificate,
         })
     }
 }

@@ -262,6 +262,14 @@ fn none_is_not_asked_about_once_something_was_proved() {
 }
 
 #[test]
+fn after_a_broken_rule_nothing_is_asked() {
+    for (state, mut bench) in every_state() {
+        assert_eq!(code(bench.take(&[52])), Some(D2));
+        assert!(bench.server.poll_question().is_none(), "{state}");
+    }
+}
+
+#[test]
 fn after_a_broken_rule_nobody_logs_in() {
     for (state, mut bench) in every_state() {
         let question = bench.server.poll_question();

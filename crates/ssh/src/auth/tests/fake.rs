@@ -32,6 +32,15 @@ pub(in crate::auth) fn ed25519(number: u8) -> Vec<u8> {
     blob
 }
 
+/// An Ed25519 key on a security key.
+pub(in crate::auth) fn security_key() -> Vec<u8> {
+    let mut blob = Vec::new();
+    blob.put_string(b"sk-ssh-ed25519@openssh.com");
+    blob.put_string(&[1; 32]);
+    blob.put_string(b"ssh:");
+    blob
+}
+
 /// A 2,048-bit RSA key, one for each number.
 pub(in crate::auth) fn rsa(number: u8) -> Vec<u8> {
     let mut modulus = vec![number; 256];
@@ -41,6 +50,27 @@ pub(in crate::auth) fn rsa(number: u8) -> Vec<u8> {
     blob.put_string(b"ssh-rsa");
     blob.put_mpint(&[1, 0, 1]);
     blob.put_mpint(&modulus);
+    blob
+}
+
+/// A certificate for the key of that number, signed by nobody in particular.
+pub(in crate::auth) fn certificate(number: u8) -> Vec<u8> {
+    let mut blob = Vec::new();
+    blob.put_string(b"ssh-ed25519-cert-v01@openssh.com");
+    blob.put_string(&[0; 32]); // nonce
+    blob.put_string(&[number; 32]);
+    blob.put_uint64(1); // serial
+    blob.put_uint32(1); // a user's
+    blob.put_string(b"key id");
+    blob.put_string(b"\0\0\0\x04anna");
+    blob.put_uint64(0);
+    blob.put_uint64(u64::MAX);
+    blob.put_string(b""); // critical options
+    blob.put_string(b""); // extensions
+    blob.put_string(b""); // reserved
+    blob.put_string(&ed25519(200));
+    let signature = sign(&ed25519(200), SignatureAlgorithm::Ed25519, &blob);
+    blob.put_string(&signature);
     blob
 }
 

@@ -400,6 +400,13 @@ impl KnownHosts {
         Ok(Self { lines })
     }
 
+    /// The lines of one file that was read already; `file` is its name in messages.
+    pub fn parse(file: &Path, bytes: &[u8]) -> Result<Self, KnownHostsError> {
+        let mut lines = Vec::new();
+        parse(&Arc::from(file), bytes, &mut lines)?;
+        Ok(Self { lines })
+    }
+
     /// The lines about `host`, whatever they say of it.
     pub fn places(&self, host: &HostAddress) -> Vec<Place> {
         let written = host.written();

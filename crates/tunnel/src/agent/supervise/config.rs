@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use adit_ssh::algorithm::{CipherAlgorithm, KexAlgorithm};
-
 use super::Forward;
+use crate::agent::login::algorithms::AlgorithmLists;
 use crate::agent::login::known_hosts::HostKeys;
 
 /// A tunnel: a peer, how to log in there, and its forwards.
@@ -12,7 +11,7 @@ use crate::agent::login::known_hosts::HostKeys;
 pub struct TunnelConfig {
     /// Whom to connect to.
     pub peer: Peer,
-    /// Private keys to offer, in order. Nothing else is offered.
+    /// Private key files to offer, in order. Nothing else is offered.
     pub keys: Vec<PathBuf>,
     /// How its host key is checked.
     pub host_keys: HostKeys,
@@ -31,13 +30,4 @@ pub struct Peer {
     pub port: u16,
     /// User name.
     pub user: String,
-}
-
-/// Algorithms in the order in which they are offered. `None` stands for the engine's own order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AlgorithmLists {
-    /// Ciphers.
-    pub ciphers: Option<Vec<CipherAlgorithm>>,
-    /// Key exchange methods.
-    pub kex: Option<Vec<KexAlgorithm>>,
 }

@@ -153,3 +153,10 @@ fn keys_of_unknown_types_cannot_be_offered() {
         [KeyAlgorithm::RsaSha512Cert, KeyAlgorithm::RsaSha256Cert]
     );
 }
+
+#[test]
+fn a_key_that_was_only_queried_proves_nothing() {
+    let mut bench = Bench::told(vec![key(fake::ed25519(1))], "publickey");
+    bench.take(&failure("password", true)).unwrap();
+    assert_eq!(bench.failed().outcomes, [Outcome::KeyRefused]);
+}

@@ -10,6 +10,8 @@ fn kbdint_table() {
         (2, answers(3, &[b"a", b"b", b"c"]), false),
         (2, answers(2, &[b"a"]), false),
         (2, answers(2, &[b"a", b"b", b"c"]), false),
+        (2, answers(3, &[b"a", b"b"]), false),
+        (2, answers(u32::MAX, &[b"a", b"b"]), false),
         (2, answers(u32::MAX, &[]), false),
         (0, answers(0, &[]), true),
         (0, answers(1, &[b"a"]), false),

@@ -215,6 +215,95 @@ fn real_signatures_are_checked() {
 }
 
 #[test]
+fn a_certificate_logs_in_by_the_key_that_it_certifies() {
+    let (key, certificate) = (fake::ed25519(1), fake::certificate(1));
+    let algorithm = KeyAlgorithm::Ed25519Cert;
+    for (signer, is_good) in [
+        (&key, true),
+        (&fake::ed25519(2), false),
+        (&certificate, false),
+    ] {
+        let mut bench = Bench::open();
+        let login = unsigned("anna", algorithm, &certificate);
+        bench
+            .take(&signed(login, SESSION, algorithm, signer))
+            .unwrap();
+        let question = bench.question();
+        let Claim::Key(shown) = question.claim else {
+            panic!("a key is shown");
+        };
+        assert_eq!((&shown.blob, shown.key.blob()), (&certificate, &key[..]));
+        assert_eq!(shown.certificate.unwrap().principals(), ["anna"]);
+        let (now, out) = (bench.now, &mut bench.out);
+        bench
+            .server
+            .answer_key(question.id, AUTHORISED, now, out)
+            .unwrap();
+        if is_good {
+            assert!(matches!(bench.question().claim, Claim::ProvedKey { .. }));
+        } else {
+            bench.expect_refusal();
+        }
+    }
+}
+
+#[test]
+fn keys_and_certificates_are_not_taken_for_each_other() {
+    use KeyAlgorithm::{Ed25519, Ed25519Cert, RsaSha512, RsaSha512Cert};
+    let mut cut = fake::certificate(1);
+    cut.pop();
+    for (algorithm, blob) in [
+        (Ed25519, fake::certificate(1)),
+        (Ed25519Cert, fake::ed25519(1)),
+        (RsaSha512, fake::certificate(1)),
+        (RsaSha512Cert, fake::certificate(1)),
+        (RsaSha512Cert, fake::rsa(1)),
+        (Ed25519Cert, cut),
+    ] {
+        let mut bench = Bench::open();
+        bench.take(&query("anna", algorithm, &blob)).unwrap();
+        bench.expect_refusal();
+    }
+    let mut bench = Bench::open();
+    bench
+        .take(&query("anna", Ed25519, &fake::ed25519(1)))
+        .unwrap();
+    assert!(matches!(bench.question().claim, Claim::Key(key) if key.certificate.is_none()));
+}
+
+#[test]
+fn a_security_key_logs_in_by_the_rules_of_its_owner() {
+    // The signature says that the key was touched, and no more.
+    let key = fake::security_key();
+    let algorithm = KeyAlgorithm::SkEd25519;
+    for (touch_required, verify_required, is_good) in [
+        (true, false, true),
+        (false, false, true),
+        (true, true, false),
+        (false, true, false),
+    ] {
+        let mut bench = Bench::open();
+        let login = unsigned("anna", algorithm, &key);
+        bench
+            .take(&signed(login, SESSION, algorithm, &key))
+            .unwrap();
+        let rules = SecurityKeyRules {
+            touch_required,
+            verify_required,
+        };
+        bench.key(KeyVerdict::Authorised(rules)).unwrap();
+        if is_good {
+            let Claim::ProvedKey { verified, .. } = bench.question().claim else {
+                panic!("the key is proved");
+            };
+            assert!(verified.security_key.is_some_and(|used| used.user_present));
+        } else {
+            bench.expect_refusal();
+        }
+    }
+}
+
+#[test]
 fn sk_flags_matrix() {
     let verified = |touched, proved| Verified {
         security_key: Some(SecurityKeyUse {

@@ -7,6 +7,8 @@
 use aws_lc_rs::hmac;
 use base64ct::{Base64, Encoding as _};
 
+use crate::pattern::matches_list;
+
 /// A line that says something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Line {
@@ -79,8 +81,6 @@ impl LineError {
 const HASH_MAGIC: &[u8] = b"|1|";
 /// Bytes of SHA-1, which the salt has too.
 const HASH_LENGTH: usize = 20;
-/// Longest pattern that OpenSSH looks at; a longer one ends the match.
-const PATTERN_LENGTH: usize = 1_022;
 
 impl Line {
     /// Parses a line without its line feed. `None` for one that says nothing: empty, a comment, a
@@ -187,59 +187,6 @@ impl<'a> Iterator for Words<'a> {
     }
 }
 
-/// Whether a list of patterns names `host`: one of them matches and none behind a `!` does.
-fn matches_list(host: &[u8], patterns: &[u8]) -> bool {
-    let mut has_match = false;
-    for pattern in patterns.split(|byte| *byte == b',') {
-        let (is_negated, pattern) = match pattern.strip_prefix(b"!") {
-            Some(rest) => (true, rest),
-            None => (false, pattern),
-        };
-        if pattern.len() > PATTERN_LENGTH {
-            return false;
-        }
-        if matches_pattern(host, pattern) {
-            if is_negated {
-                return false;
-            }
-            has_match = true;
-        }
-    }
-    has_match
-}
-
-/// `*` stands for any bytes, `?` for one; letters match in either case. Takes at most
-/// host x pattern steps, since a later `*` never needs what an earlier one could still give up.
-fn matches_pattern(host: &[u8], pattern: &[u8]) -> bool {
-    let (mut host, mut pattern) = (host, pattern);
-    // Where to go on when the bytes after the last star do not match: one byte further.
-    let mut star: Option<(&[u8], &[u8])> = None;
-    loop {
-        match (pattern.split_first(), host.split_first()) {
-            (Some((b'*', rest)), _) => {
-                star = Some((host, rest));
-                pattern = rest;
-                continue;
-            }
-            (None, None) => return true,
-            (Some((wanted, pattern_rest)), Some((byte, host_rest)))
-                if *wanted == b'?' || wanted.eq_ignore_ascii_case(byte) =>
-            {
-                pattern = pattern_rest;
-                host = host_rest;
-                continue;
-            }
-            (Some(_), _) | (None, Some(_)) => {}
-        }
-        let Some(([_, later @ ..], after)) = star else {
-            return false;
-        };
-        star = Some((later, after));
-        host = later;
-        pattern = after;
-    }
-}
-
 /// The name of `host` as `HashKnownHosts` writes it, under a salt of 20 random bytes.
 pub(super) fn hashed_name(host: &str, salt: &[u8; HASH_LENGTH]) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, salt);
@@ -295,13 +242,6 @@ mod tests {
             let names = Names::parse(patterns.as_bytes()).unwrap();
             assert_eq!(names.matches(host), expected, "{host:?} by {patterns:?}");
         }
-    }
-
-    #[test]
-    fn a_long_pattern_takes_no_long_time() {
-        let host = "a".repeat(500);
-        let pattern = "a*".repeat(500) + "b";
-        assert!(!matches_pattern(host.as_bytes(), pattern.as_bytes()));
     }
 
     #[test]
@@ -378,25 +318,6 @@ mod tests {
         fn no_line_makes_it_panic(line in proptest::collection::vec(any::<u8>(), 0..300)) {
             if let Ok(Some(line)) = Line::parse(&line) {
                 let _ = line.names.matches("host");
-            }
-        }
-
-        #[test]
-        fn a_pattern_matches_as_a_slow_and_plain_matcher_says(
-            host in "[ab.]{0,8}", pattern in "[ab.*?]{0,8}",
-        ) {
-            let fast = matches_pattern(host.as_bytes(), pattern.as_bytes());
-            prop_assert_eq!(fast, slow(host.as_bytes(), pattern.as_bytes()));
-        }
-    }
-
-    fn slow(host: &[u8], pattern: &[u8]) -> bool {
-        match (pattern, host) {
-            ([], _) => host.is_empty(),
-            ([b'*', rest @ ..], _) => (0..=host.len()).any(|skip| slow(&host[skip..], rest)),
-            (_, []) => false,
-            ([wanted, rest @ ..], [byte, later @ ..]) => {
-                (*wanted == b'?' || wanted == byte) && slow(later, rest)
             }
         }
     }

@@ -1,0 +1,57 @@
+//! The command line. The comments here are the help texts.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::forward::destination::Destination;
+use crate::commands::forward::option::SshOption;
+use crate::commands::forward::spec::RemoteForward;
+
+/// Gets a service out from behind a NAT, a firewall or a cellular link, and keeps it out.
+#[derive(Debug, Parser)]
+#[command(name = "adit", version, about)]
+pub(crate) struct Cli {
+    /// Log each visitor; twice, each packet's way.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make local services reachable at a host that runs any sshd, until stopped.
+    ///
+    /// Prints one line for each forward that is up. When the connection ends it comes back by
+    /// itself. Exit codes: 0 stopped by a signal, 1 something only a person can mend, 2 the command
+    /// line.
+    Forward(ForwardArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ForwardArguments {
+    /// A remote forward: visitors of PORT at the sshd go to HOST:HOSTPORT from here. Port 0 lets the
+    /// sshd choose. As often as you like.
+    #[arg(short = 'R', value_name = "[BIND:]PORT:HOST:HOSTPORT", required = true)]
+    pub(crate) forwards: Vec<RemoteForward>,
+
+    /// A private key to log in with. Without one: ~/.ssh/id_ed25519, id_ecdsa, id_rsa, those that
+    /// are there.
+    #[arg(short = 'i', value_name = "KEY")]
+    pub(crate) keys: Vec<PathBuf>,
+
+    /// The sshd's port.
+    #[arg(short = 'p', value_name = "PORT", default_value_t = 22, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: u16,
+
+    /// An option as ssh has it: UserKnownHostsFile, StrictHostKeyChecking (yes, accept-new),
+    /// Ciphers, KexAlgorithms.
+    #[arg(short = 'o', value_name = "OPTION=VALUE")]
+    pub(crate) options: Vec<SshOption>,
+
+    /// Where the sshd is. Without a user: the name of yours here.
+    #[arg(value_name = "[USER@]HOST")]
+    pub(crate) destination: Destination,
+}

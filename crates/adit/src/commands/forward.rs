@@ -1,0 +1,360 @@
+//! `adit forward`: one tunnel, from the command line, until a signal.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use adit_tunnel::agent::connect::SshConnect;
+use adit_tunnel::agent::login::algorithms::{AlgorithmLists, Edit};
+use adit_tunnel::agent::login::known_hosts::{HostKeys, NameForm, NewHosts};
+use adit_tunnel::agent::supervise::{self, Event, Peer, TunnelConfig};
+use adit_tunnel::transport::ssh::Memory;
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use self::option::{HostKeyChecking, KnownHostsFile, SshOption};
+use crate::cli::ForwardArguments;
+use crate::log::say;
+
+pub(crate) mod destination;
+pub(crate) mod option;
+pub(crate) mod spec;
+
+/// Keys that are offered when none is named, as ssh(1) has them, without those on hardware.
+const DEFAULT_KEYS: [&str; 3] = [".ssh/id_ed25519", ".ssh/id_ecdsa", ".ssh/id_rsa"];
+/// Files that ssh(1) looks in.
+const DEFAULT_KNOWN_HOSTS: [&str; 2] = [".ssh/known_hosts", ".ssh/known_hosts2"];
+/// Files of the machine that ssh(1) looks in.
+const GLOBAL_KNOWN_HOSTS: [&str; 2] = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
+/// Where hosts are remembered for who asked to forget them, below the directory for state.
+const OWN_KNOWN_HOSTS: &str = "adit/known_hosts";
+
+/// What a command line means depends on who types it where.
+#[derive(Debug, Clone, Default)]
+struct Surroundings {
+    home: Option<PathBuf>,
+    state: Option<PathBuf>,
+    user: Option<String>,
+}
+
+/// Runs the tunnel until SIGINT or SIGTERM.
+pub(crate) fn run(arguments: &ForwardArguments) -> anyhow::Result<()> {
+    let config = config(arguments, &Surroundings::of_this_process())?;
+    let connect = SshConnect::new(&config, Memory::of_this_machine())?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(serve(config, connect))
+}
+
+async fn serve(config: TunnelConfig, connect: SshConnect) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
+    let mut signals = JoinSet::new();
+    let stopped = stop.clone();
+    signals.spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        stopped.cancel();
+    });
+    let peer = config.peer.clone();
+    let events = move |event: Event<'_>| tell(&peer, &event);
+    let result = supervise::run(&connect, config.forwards, &events, stop).await;
+    signals.shutdown().await;
+    let peer = &config.peer;
+    result.with_context(|| {
+        let Peer { host, port, user } = peer;
+        format!("cannot connect to {host} port {port} as {user}")
+    })
+}
+
+/// Says what a person should know. What a person waits for is a line of its own, the rest is logged.
+fn tell(peer: &Peer, event: &Event<'_>) {
+    let host = &peer.host;
+    match event {
+        Event::Connected => info!(host, "connected"),
+        Event::ForwardUp { bind, target } => say(&format!("forward up: {bind} -> {target}")),
+        Event::ForwardRefused { bind, target } => warn!(
+            host, %bind, %target,
+            "server refused the forward: the port is taken, maybe by our own dead connection, or not \
+             allowed (AllowTcpForwarding, PermitListen); asking again every second or two"
+        ),
+        Event::PortLost { bind } => warn!(host, %bind, "port is lost; asking for any other"),
+        Event::Ended { end, up } => {
+            let (end, seconds) = (chain(end), up.as_secs());
+            warn!(host, end, up_seconds = seconds, "connection ended");
+        }
+        Event::Failed { error } => warn!(host, error = chain(error), "cannot connect"),
+        Event::Waiting { delay } => info!(host, delay_ms = delay.as_millis(), "waiting"),
+        _ => {}
+    }
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+fn config(
+    arguments: &ForwardArguments,
+    surroundings: &Surroundings,
+) -> anyhow::Result<TunnelConfig> {
+    let destination = &arguments.destination;
+    let user = destination.user.as_ref().or(surroundings.user.as_ref());
+    let user = user.with_context(|| {
+        let host = &destination.host;
+        format!("who to log in as is not known; write user@{host}")
+    })?;
+    let mut algorithms = AlgorithmLists::default();
+    let mut known_hosts = None;
+    let mut checking = None;
+    for option in &arguments.options {
+        // As with ssh, what was said first counts.
+        match option {
+            SshOption::UserKnownHostsFile(files) => {
+                known_hosts.get_or_insert(files);
+            }
+            SshOption::StrictHostKeyChecking(value) => {
+                checking.get_or_insert(*value);
+            }
+            SshOption::Algorithms(lists) => {
+                if algorithms.ciphers == Edit::default() {
+                    algorithms.ciphers.clone_from(&lists.ciphers);
+                }
+                if algorithms.kex == Edit::default() {
+                    algorithms.kex.clone_from(&lists.kex);
+                }
+            }
+        }
+    }
+    let new_hosts = match checking {
+        None | Some(HostKeyChecking::Yes) => NewHosts::Refuse,
+        Some(HostKeyChecking::AcceptNew) => NewHosts::Accept,
+        Some(HostKeyChecking::No) => {
+            warn!("StrictHostKeyChecking=no is read as accept-new: a changed key is refused");
+            NewHosts::Accept
+        }
+    };
+    let files = match known_hosts {
+        Some(files) => {
+            let files = files.iter().map(|file| surroundings.known_hosts(file));
+            files.collect::<anyhow::Result<_>>()?
+        }
+        None => DEFAULT_KNOWN_HOSTS
+            .iter()
+            .map(|file| surroundings.below_home(Path::new(file)))
+            .collect::<anyhow::Result<_>>()?,
+    };
+    let forwards = arguments.forwards.iter().map(|forward| forward.0.clone());
+    Ok(TunnelConfig {
+        peer: Peer {
+            host: destination.host.clone(),
+            port: arguments.port,
+            user: user.clone(),
+        },
+        keys: surroundings.keys(&arguments.keys)?,
+        host_keys: HostKeys {
+            files,
+            global_files: GLOBAL_KNOWN_HOSTS.iter().map(PathBuf::from).collect(),
+            new_hosts,
+            names: NameForm::Plain,
+        },
+        algorithms,
+        forwards: forwards.collect(),
+    })
+}
+
+impl Surroundings {
+    fn of_this_process() -> Self {
+        let path = |name: &str| -> Option<PathBuf> {
+            let value: OsString = std::env::var_os(name)?;
+            let path = PathBuf::from(value);
+            path.is_absolute().then_some(path)
+        };
+        let home = path("HOME");
+        let below_home = home.as_deref().map(|home| home.join(".local/state"));
+        let text = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+        Self {
+            state: path("XDG_STATE_HOME").or(below_home),
+            home,
+            user: text("USER").or_else(|| text("LOGNAME")),
+        }
+    }
+
+    fn below_home(&self, file: &Path) -> anyhow::Result<PathBuf> {
+        let home = self.home.as_deref();
+        let home = home.context("HOME is not set, so ~/.ssh cannot be found")?;
+        Ok(home.join(file))
+    }
+
+    fn known_hosts(&self, file: &KnownHostsFile) -> anyhow::Result<PathBuf> {
+        match file {
+            KnownHostsFile::Path(path) => Ok(path.clone()),
+            KnownHostsFile::Home(path) => self.below_home(path),
+            KnownHostsFile::Own => {
+                let state = self.state.as_deref();
+                let state = state.context("neither XDG_STATE_HOME nor HOME is set")?;
+                let own = state.join(OWN_KNOWN_HOSTS);
+                warn!(
+                    file = %own.display(),
+                    "hosts are remembered here and not in /dev/null"
+                );
+                Ok(own)
+            }
+        }
+    }
+
+    /// The keys that were named, or those of the default that are there.
+    fn keys(&self, named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+        if !named.is_empty() {
+            return Ok(named.to_vec());
+        }
+        let mut keys = Vec::new();
+        for file in DEFAULT_KEYS {
+            let file = self.below_home(Path::new(file))?;
+            if file.exists() {
+                keys.push(file);
+            }
+        }
+        anyhow::ensure!(
+            !keys.is_empty(),
+            "no key to log in with: none of ~/{} is there; name one with -i",
+            DEFAULT_KEYS.join(", ~/")
+        );
+        Ok(keys)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn surroundings(home: &Path) -> Surroundings {
+        Surroundings {
+            home: Some(home.to_owned()),
+            state: Some(home.join("state")),
+            user: Some(String::from("local")),
+        }
+    }
+
+    fn read(words: &str, home: &Path) -> anyhow::Result<TunnelConfig> {
+        let words = std::iter::once("adit").chain(words.split(' '));
+        let Command::Forward(arguments) = Cli::try_parse_from(words)?.command;
+        config(&arguments, &surroundings(home))
+    }
+
+    #[test]
+    fn the_command_of_the_readme_means_what_it_says() {
+        let home = tempfile::tempdir().unwrap();
+        std::fs::create_dir(home.path().join(".ssh")).unwrap();
+        std::fs::write(home.path().join(".ssh/id_ed25519"), "").unwrap();
+        let config = read("forward -R 9000:localhost:8080 me@example.org", home.path()).unwrap();
+        let (host, port, user) = (String::from("example.org"), 22, String::from("me"));
+        assert_eq!(config.peer, Peer { host, port, user });
+        assert_eq!(config.keys, [home.path().join(".ssh/id_ed25519")]);
+        assert_eq!(config.host_keys.new_hosts, NewHosts::Refuse);
+        let known_hosts = DEFAULT_KNOWN_HOSTS.map(|file| home.path().join(file));
+        assert_eq!(config.host_keys.files, known_hosts);
+        assert_eq!(config.forwards.len(), 1);
+    }
+
+    #[test]
+    fn options_are_taken_together_and_the_first_of_a_kind_counts() {
+        let home = Path::new("/home/local");
+        let words = "forward -i k1 -i k2 -p 2222 -R 1:a:2 -R *:0:b:3 \
+                     -o StrictHostKeyChecking=accept-new -o StrictHostKeyChecking=yes \
+                     -o UserKnownHostsFile=/dev/null -o Ciphers=-aes* -o Ciphers=aes128-ctr \
+                     -o KexAlgorithms=curve25519-sha256 host";
+        let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+        let config = read(&words, home).unwrap();
+        assert_eq!(
+            (config.peer.port, config.peer.user.as_str()),
+            (2222, "local")
+        );
+        assert_eq!(config.keys, [PathBuf::from("k1"), PathBuf::from("k2")]);
+        assert_eq!(config.host_keys.new_hosts, NewHosts::Accept);
+        let own = [home.join("state/adit/known_hosts")];
+        assert_eq!(config.host_keys.files, own);
+        assert_eq!(config.algorithms.ciphers, Edit::parse("-aes*").unwrap());
+        assert_eq!(
+            config.algorithms.kex,
+            Edit::parse("curve25519-sha256").unwrap()
+        );
+        let binds: Vec<String> = config
+            .forwards
+            .iter()
+            .map(|one| one.bind.to_string())
+            .collect();
+        assert_eq!(binds, ["localhost:1", "*:0"]);
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_its_remedy() {
+        let home = tempfile::tempdir().unwrap();
+        let no_key = read("forward -R 1:a:2 me@host", home.path()).unwrap_err();
+        assert!(no_key.to_string().contains("-i"), "{no_key}");
+        let Command::Forward(arguments) =
+            Cli::try_parse_from(["adit", "forward", "-R", "1:a:2", "-i", "k", "host"])
+                .unwrap()
+                .command;
+        let nobody = config(&arguments, &Surroundings::default()).unwrap_err();
+        assert!(nobody.to_string().contains("user@host"), "{nobody}");
+    }
+
+    #[test]
+    fn a_command_line_that_is_wrong_says_where() {
+        for (words, part) in [
+            ("forward me@host", "-R"),
+            ("forward -R 1:a:2", "[USER@]HOST"),
+            ("forward -R 1:2 me@host", "8080:localhost:80"),
+            ("forward -R 1:a:2 -p 0 me@host", "0"),
+            (
+                "forward -R 1:a:2 -o ForwardAgent=yes me@host",
+                "UserKnownHostsFile",
+            ),
+            (
+                "forward -R 1:a:2 -o Ciphers=3des-cbc me@host",
+                "aes128-gcm@openssh.com",
+            ),
+            ("forward -R 1:a:2 me@ho/st", "user@host"),
+        ] {
+            let error = read(words, Path::new("/home/local"))
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(part), "{words}: {error}");
+        }
+    }
+
+    /// Invariant 5: no flag takes a secret as its value.
+    #[test]
+    fn no_flag_takes_a_secret() {
+        use clap::CommandFactory as _;
+        let mut seen = 0;
+        for command in Cli::command().get_subcommands() {
+            for argument in command.get_arguments() {
+                seen += 1;
+                let id = argument.get_id().as_str();
+                for secret in ["password", "passphrase", "token", "secret"] {
+                    assert!(!id.contains(secret), "{id}");
+                }
+            }
+        }
+        assert!(seen >= 5, "{seen} arguments were looked at");
+    }
+}

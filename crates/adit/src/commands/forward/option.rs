@@ -1,0 +1,197 @@
+//! `-o Option=value`, those options of ssh_config(5) that there are.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use adit_tunnel::agent::login::algorithms::{AlgorithmListError, AlgorithmLists, Edit};
+
+/// An option and its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SshOption {
+    /// Files, as they were written.
+    UserKnownHostsFile(Vec<KnownHostsFile>),
+    /// What to do about new hosts.
+    StrictHostKeyChecking(HostKeyChecking),
+    /// Lists of algorithms; each option changes one.
+    Algorithms(AlgorithmLists),
+}
+
+/// A known_hosts file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum KnownHostsFile {
+    /// Of that path.
+    Path(PathBuf),
+    /// Of that path below the home directory.
+    Home(PathBuf),
+    /// adit's own: `/dev/null` was asked for, and what is forgotten at once protects nobody.
+    Own,
+}
+
+/// Values of `StrictHostKeyChecking`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HostKeyChecking {
+    /// New hosts are refused.
+    Yes,
+    /// New hosts are written down and trusted.
+    AcceptNew,
+    /// As `accept-new`, with a warning: a changed key is refused whatever is said.
+    No,
+}
+
+/// Why an option is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum OptionError {
+    /// Not `name=value`.
+    Form,
+    /// There is no such option.
+    Unknown(String),
+    /// `StrictHostKeyChecking` has no such value.
+    Checking(String),
+    /// A list of algorithms is wrong.
+    Algorithms(AlgorithmListError),
+}
+
+impl fmt::Display for OptionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Form => f.write_str("write OPTION=VALUE"),
+            Self::Unknown(name) => write!(f, "there is no option {name:?}; there are {NAMES}"),
+            Self::Checking(value) => write!(
+                f,
+                "{value:?} is none of yes, accept-new; nobody is there to be asked"
+            ),
+            Self::Algorithms(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for OptionError {}
+
+/// The options there are.
+const NAMES: &str = "UserKnownHostsFile, StrictHostKeyChecking, Ciphers, KexAlgorithms";
+
+impl FromStr for SshOption {
+    type Err = OptionError;
+
+    /// `Name=value` or `Name value`; names in either case.
+    fn from_str(text: &str) -> Result<Self, OptionError> {
+        let is_end = |character: char| character == '=' || character.is_whitespace();
+        let (name, value) = text.trim().split_once(is_end).ok_or(OptionError::Form)?;
+        let value = value.trim_start_matches(is_end).trim_end();
+        if name.is_empty() || value.is_empty() {
+            return Err(OptionError::Form);
+        }
+        match name.to_ascii_lowercase().as_str() {
+            "userknownhostsfile" => {
+                let files = value.split_whitespace().filter_map(known_hosts_file);
+                Ok(Self::UserKnownHostsFile(files.collect()))
+            }
+            "stricthostkeychecking" => match value.to_ascii_lowercase().as_str() {
+                "yes" | "true" => Ok(Self::StrictHostKeyChecking(HostKeyChecking::Yes)),
+                "accept-new" => Ok(Self::StrictHostKeyChecking(HostKeyChecking::AcceptNew)),
+                "no" | "off" | "false" => Ok(Self::StrictHostKeyChecking(HostKeyChecking::No)),
+                _ => Err(OptionError::Checking(value.to_owned())),
+            },
+            "ciphers" => Ok(Self::Algorithms(AlgorithmLists {
+                ciphers: Edit::parse(value).map_err(OptionError::Algorithms)?,
+                ..AlgorithmLists::default()
+            })),
+            "kexalgorithms" => Ok(Self::Algorithms(AlgorithmLists {
+                kex: Edit::parse(value).map_err(OptionError::Algorithms)?,
+                ..AlgorithmLists::default()
+            })),
+            _ => Err(OptionError::Unknown(name.to_owned())),
+        }
+    }
+}
+
+/// `None` for the word `none`.
+fn known_hosts_file(text: &str) -> Option<KnownHostsFile> {
+    let text = text.trim_matches('"');
+    if text.eq_ignore_ascii_case("none") {
+        return None;
+    }
+    Some(if text == "/dev/null" {
+        KnownHostsFile::Own
+    } else if let Some(below) = text.strip_prefix("~/") {
+        KnownHostsFile::Home(Path::new(below).to_owned())
+    } else {
+        KnownHostsFile::Path(Path::new(text).to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<SshOption, OptionError> {
+        text.parse()
+    }
+
+    #[test]
+    fn names_and_values_are_read_as_ssh_reads_them() {
+        use HostKeyChecking::{AcceptNew, No, Yes};
+        for (text, expected) in [
+            ("StrictHostKeyChecking=yes", Yes),
+            ("stricthostkeychecking=accept-new", AcceptNew),
+            ("StrictHostKeyChecking accept-new", AcceptNew),
+            ("STRICTHOSTKEYCHECKING = off ", No),
+            ("StrictHostKeyChecking=no", No),
+        ] {
+            let expected = SshOption::StrictHostKeyChecking(expected);
+            assert_eq!(parse(text), Ok(expected), "{text}");
+        }
+        let files = vec![
+            KnownHostsFile::Path(PathBuf::from("/a/b")),
+            KnownHostsFile::Home(PathBuf::from(".ssh/known_hosts")),
+            KnownHostsFile::Own,
+        ];
+        assert_eq!(
+            parse("UserKnownHostsFile=/a/b ~/.ssh/known_hosts /dev/null none"),
+            Ok(SshOption::UserKnownHostsFile(files))
+        );
+        assert!(matches!(
+            parse("Ciphers=^aes256-gcm@openssh.com"),
+            Ok(SshOption::Algorithms(_))
+        ));
+        assert!(matches!(
+            parse("KexAlgorithms=-ecdh*"),
+            Ok(SshOption::Algorithms(_))
+        ));
+    }
+
+    #[test]
+    fn an_option_that_does_not_exist_is_an_error_that_names_those_that_do() {
+        for name in [
+            "ProxyCommand",
+            "ForwardAgent",
+            "Cipher",
+            "HostKeyAlgorithms",
+        ] {
+            let error = parse(&format!("{name}=x")).unwrap_err();
+            assert_eq!(error, OptionError::Unknown(name.to_owned()));
+            assert!(error.to_string().contains(NAMES));
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_wrong_is_named() {
+        for text in ["", "Ciphers", "Ciphers=", "=yes", "  "] {
+            assert_eq!(parse(text), Err(OptionError::Form), "{text:?}");
+        }
+        assert!(matches!(
+            parse("StrictHostKeyChecking=ask"),
+            Err(OptionError::Checking(_))
+        ));
+        for text in [
+            "Ciphers=3des-cbc",
+            "KexAlgorithms=diffie-hellman-group14-sha256",
+        ] {
+            assert!(
+                matches!(parse(text), Err(OptionError::Algorithms(_))),
+                "{text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! `adit forward` against a stock sshd, from the command line to the visitor.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+
+use adit_testkit::process::Process;
+use adit_testkit::sshd::Sshd;
+use adit_testkit::{require, wait};
+use rustix::process::Signal;
+
+/// A service that gives back what it was given, once the visitor has finished. It ends with the
+/// test's process.
+fn echo_service() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for visitor in listener.incoming() {
+            let mut visitor = visitor.unwrap();
+            thread::spawn(move || {
+                let mut bytes = Vec::new();
+                if visitor.read_to_end(&mut bytes).is_ok() {
+                    drop(visitor.write_all(&bytes));
+                }
+            });
+        }
+    });
+    port
+}
+
+/// `adit forward` with that known_hosts file.
+fn adit(sshd: &Sshd, known_hosts: &Path, arguments: &[&str]) -> Process {
+    let known_hosts = format!("UserKnownHostsFile={}", known_hosts.display());
+    let port = sshd.addr().port().to_string();
+    let destination = format!("{}@{}", sshd.user(), sshd.addr().ip());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
+    command
+        .arg("forward")
+        .args(["-p", &port, "-o", &known_hosts])
+        .args(arguments)
+        .arg(destination);
+    Process::spawn(&mut command)
+}
+
+/// Where visitors come, each time it was said.
+fn ups(adit: &Process) -> Vec<SocketAddr> {
+    let stderr = adit.stderr();
+    let addrs = stderr.lines().filter_map(|line| {
+        let (addr, _) = line.strip_prefix("forward up: ")?.split_once(" -> ")?;
+        addr.parse().ok()
+    });
+    addrs.collect()
+}
+
+fn wait_for_up(adit: &mut Process, count: usize) -> SocketAddr {
+    wait::until("a forward that is up", || {
+        let ups = ups(adit);
+        match adit.exit_status() {
+            Some(status) => panic!("adit ended ({status}): {}", adit.stderr()),
+            None if ups.len() >= count => Ok(ups[count - 1]),
+            None => Err(adit.stderr()),
+        }
+    })
+}
+
+/// A visitor who sends, finishes and gets it all back.
+fn visit(addr: SocketAddr, length: u32) {
+    let sent: Vec<u8> = (0..length).flat_map(u32::to_be_bytes).collect();
+    let mut visitor = TcpStream::connect(addr).unwrap();
+    visitor.set_read_timeout(Some(wait::DEADLINE)).unwrap();
+    visitor.write_all(&sent).unwrap();
+    visitor.shutdown(Shutdown::Write).unwrap();
+    let mut got = Vec::new();
+    visitor.read_to_end(&mut got).unwrap();
+    assert!(
+        got == sent,
+        "{} of {} bytes came back",
+        got.len(),
+        sent.len()
+    );
+}
+
+fn key(sshd: &Sshd) -> String {
+    sshd.user_key().private_path().to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_visitor_is_served_and_after_a_cut_at_the_same_port() {
+    require!("sshd");
+    let sshd = Sshd::builder().start();
+    let forward = format!("127.0.0.1:0:localhost:{}", echo_service());
+    let known_hosts = sshd.folder().join("new/known_hosts");
+    let key = key(&sshd);
+    let accept = "StrictHostKeyChecking=accept-new";
+    let mut adit = adit(
+        &sshd,
+        &known_hosts,
+        &["-i", &key, "-R", &forward, "-o", accept],
+    );
+    let addr = wait_for_up(&mut adit, 1);
+    visit(addr, 1);
+    visit(addr, 250_000);
+    assert_eq!(
+        std::fs::read_to_string(&known_hosts).unwrap(),
+        sshd.known_hosts()
+    );
+    sshd.kill_connections();
+    assert_eq!(wait_for_up(&mut adit, 2), addr);
+    visit(addr, 1_000);
+    adit.signal(Signal::TERM);
+    let status = adit.wait(wait::DEADLINE);
+    assert!(status.success(), "{status}: {}", adit.stderr());
+}
+
+/// A stock sshd may hold the port of a connection that died unseen: only asking again helps.
+#[test]
+fn a_port_that_is_held_is_asked_for_until_it_is_free() {
+    require!("sshd");
+    let sshd = Sshd::builder().start();
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = holder.local_addr().unwrap().port();
+    let forward = format!("127.0.0.1:{port}:localhost:{}", echo_service());
+    let key = key(&sshd);
+    let mut adit = adit(
+        &sshd,
+        &sshd.known_hosts_path(),
+        &["-i", &key, "-R", &forward],
+    );
+    wait::until("a refusal", || {
+        let stderr = adit.stderr();
+        if stderr.contains("server refused the forward") {
+            Ok(())
+        } else {
+            Err(stderr)
+        }
+    });
+    drop(holder);
+    visit(wait_for_up(&mut adit, 1), 1_000);
+    assert_eq!(sshd.connection_count(), 1, "it logged in once");
+}
+
+#[test]
+fn several_forwards_share_a_connection() {
+    require!("sshd");
+    let sshd = Sshd::builder().start();
+    let forward = format!("127.0.0.1:0:127.0.0.1:{}", echo_service());
+    let key = key(&sshd);
+    let arguments = ["-i", &key, "-R", &forward, "-R", &forward, "-R", &forward];
+    let mut adit = adit(&sshd, &sshd.known_hosts_path(), &arguments);
+    wait_for_up(&mut adit, 3);
+    thread::scope(|scope| {
+        for addr in ups(&adit) {
+            for _ in 0..8 {
+                scope.spawn(move || visit(addr, 30_000));
+            }
+        }
+    });
+    assert_eq!(sshd.connection_count(), 1);
+}
+
+#[test]
+fn what_only_a_person_can_mend_ends_it_with_words() {
+    require!("sshd");
+    let sshd = Sshd::builder().start();
+    let other = Sshd::builder().start();
+    let shown = sshd.host_keys()[0].public_key();
+    let wrong = sshd.folder().join("wrong");
+    let host = format!("[127.0.0.1]:{}", sshd.addr().port());
+    let known = other.host_keys()[0].public_key();
+    std::fs::write(&wrong, format!("{host} {known}\n")).unwrap();
+    let revoked = sshd.folder().join("revoked");
+    std::fs::write(
+        &revoked,
+        format!("{}@revoked * {shown}\n", sshd.known_hosts()),
+    )
+    .unwrap();
+    let nowhere = sshd.folder().join("nowhere");
+    let stranger = key(&other);
+    let own = key(&sshd);
+    let known_hosts = sshd.known_hosts_path();
+    let accept = "StrictHostKeyChecking=accept-new";
+    for (known_hosts, key, option, words) in [
+        (&nowhere, &own, "StrictHostKeyChecking=yes", "is not known"),
+        (&wrong, &own, accept, "has changed"),
+        (&revoked, &own, accept, "is revoked"),
+        (&known_hosts, &stranger, accept, "is not known there"),
+    ] {
+        let arguments = ["-R", "0:localhost:1", "-i", key, "-o", option];
+        let mut adit = adit(&sshd, known_hosts, &arguments);
+        let status = adit.wait(wait::DEADLINE);
+        let stderr = adit.stderr();
+        assert_eq!(status.code(), Some(1), "{stderr}");
+        let last = stderr.lines().last().unwrap();
+        assert!(
+            last.starts_with("adit: ") && last.contains(words),
+            "{stderr}"
+        );
+        assert!(last.contains("SHA256:"), "{stderr}");
+    }
+    assert!(!nowhere.exists(), "a refused host is not written down");
+}
+
+#[test]
+fn the_command_line_is_checked_before_anything_is_done() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
+    let mut adit = Process::spawn(command.args(["forward", "-R", "1:2", "me@localhost"]));
+    assert_eq!(adit.wait(wait::DEADLINE).code(), Some(2));
+}
