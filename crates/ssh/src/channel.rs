@@ -27,6 +27,11 @@ pub use request::{ChannelRequest, ExitStatus};
 pub struct ChannelId(pub(crate) u32);
 
 impl ChannelId {
+    #[doc(hidden)]
+    pub const fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+
     /// The number.
     pub const fn number(self) -> u32 {
         self.0
