@@ -21,6 +21,7 @@ mod peer;
 mod probe;
 mod table;
 mod terms;
+mod whole;
 
 use adit_testkit::require;
 
@@ -28,7 +29,7 @@ use crate::keys::Keys;
 use crate::peer::dropbear::{DropbearClient, DropbearServer};
 use crate::peer::openssh::OpenSsh;
 use crate::peer::putty::Plink;
-use crate::table::{Extent, assert_good, at_ours, at_server};
+use crate::table::{Extent, Outcome, assert_good, at_ours, at_server};
 
 /// What fits CI.
 const CI: Extent = Extent { random: 3, seed: 1 };
@@ -78,4 +79,24 @@ async fn putty_agrees_with_our_server_on_everything_that_both_know() {
     let keys = Keys::generate();
     let client = Plink::installed(&keys).unwrap();
     assert_good(&at_ours(&keys, &client, CI).await, 30);
+}
+
+/// Everything with everybody: for `cargo xtask interop`, which has made the peers ready and reads
+/// the lines that this writes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes many minutes and needs what `cargo xtask interop` makes ready"]
+async fn the_whole_table() {
+    let only = std::env::var("ADIT_INTEROP_ONLY").unwrap_or_default();
+    let seed = std::env::var("ADIT_INTEROP_SEED").ok();
+    let extent = Extent {
+        random: 12,
+        seed: seed.map_or(1, |seed| {
+            seed.parse().expect("ADIT_INTEROP_SEED is a number")
+        }),
+    };
+    let outcomes = whole::run(&whole::folder(), &only, extent).await;
+    let lines: Vec<String> = outcomes.iter().map(Outcome::line).collect();
+    let file = whole::folder().join("outcomes.tsv");
+    std::fs::write(file, lines.join("\n") + "\n").unwrap();
+    assert!(!outcomes.is_empty(), "no pair called {only:?}");
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use adit_ssh::algorithm::KeyAlgorithm;
+use adit_testkit::ssh_agent::SshAgent;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 
@@ -73,12 +74,18 @@ pub(crate) struct Skills {
 pub(crate) struct Running {
     child: Option<Child>,
     log: Option<PathBuf>,
+    /// The ssh-agent that it asks.
+    _agent: Option<SshAgent>,
 }
 
 impl Running {
     /// One whose process serves more than this order; `log` is where it speaks.
     pub(crate) fn elsewhere(log: Option<PathBuf>) -> Self {
-        Self { child: None, log }
+        Self {
+            child: None,
+            log,
+            _agent: None,
+        }
     }
 
     /// Starts a program that speaks into `log`.
@@ -92,7 +99,16 @@ impl Running {
         Ok(Self {
             child: Some(child),
             log: Some(log),
+            _agent: None,
         })
+    }
+
+    /// The same, with an ssh-agent that lives as long.
+    pub(crate) fn with_agent(self, agent: Option<SshAgent>) -> Self {
+        Self {
+            _agent: agent,
+            ..self
+        }
     }
 
     /// The last it said, on one line.

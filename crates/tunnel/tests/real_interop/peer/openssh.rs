@@ -45,6 +45,11 @@ impl OpenSsh {
         })
     }
 
+    /// The name in the table.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Its server, which lets the user in by any key of `keys`.
     pub(crate) fn server(&self, keys: &Keys) -> SshServer {
         let folder = keys.folder();
