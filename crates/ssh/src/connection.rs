@@ -314,7 +314,7 @@ impl Connection {
         self.kex.session_id()
     }
 
-    /// The time a keep-alive took last.
+    /// The least time that a keep-alive has taken.
     pub const fn round_trip(&self) -> Option<Duration> {
         self.round_trip
     }

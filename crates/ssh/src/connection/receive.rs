@@ -355,7 +355,12 @@ impl Connection {
                 match requests.answered(payload, events)? {
                     Effect::Alive(since) => {
                         let round_trip = now.saturating_duration_since(since);
-                        self.round_trip = Some(round_trip);
+                        // The least ever seen: what a busy connection adds is queue, not distance,
+                        // and a window grown for a queue only makes the queue longer.
+                        let least = self
+                            .round_trip
+                            .map_or(round_trip, |least| least.min(round_trip));
+                        self.round_trip = Some(least);
                         self.timers.alive_answered();
                         self.events.push(Event::Alive { round_trip });
                     }

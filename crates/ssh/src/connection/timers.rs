@@ -53,6 +53,11 @@ impl Timers {
         self.unanswered = self.unanswered.saturating_sub(1);
     }
 
+    /// Whether the round trip was never measured.
+    pub(super) const fn wants_first_round_trip(&self) -> bool {
+        self.asked_alive.is_none()
+    }
+
     /// Whether a measurement of the round trip is due: none is under way and the last is a while
     /// ago.
     pub(super) fn wants_round_trip(&self, now: Instant) -> bool {

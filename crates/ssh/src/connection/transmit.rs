@@ -42,6 +42,11 @@ impl Connection {
         if let Some(goodbye) = self.goodbye.take() {
             return self.writer.seal(&[&goodbye], out, &self.pool);
         }
+        if self.timers.wants_first_round_trip() && self.channels() > 0 {
+            // With the first channel, before it carries anything: a round trip measured under load
+            // is mostly queue.
+            self.ask_alive(now);
+        }
         while out.len() < most {
             match self.seal_next(now, out) {
                 Ok(true) => {}

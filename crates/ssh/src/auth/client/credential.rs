@@ -79,6 +79,15 @@ impl OfferedKey {
         &self.algorithms
     }
 
+    /// The same key, never to be offered but with these: for a holder that cannot sign otherwise, or
+    /// a server that announces more than it takes. `None` if none of them is one of the key's.
+    #[must_use]
+    pub fn limited_to(mut self, accepted: &[SignatureAlgorithm]) -> Option<Self> {
+        self.algorithms
+            .retain(|algorithm| accepted.contains(&algorithm.signature()));
+        (!self.algorithms.is_empty()).then_some(self)
+    }
+
     /// The algorithm to offer the key under, given the server's `server-sig-algs` if it sent any.
     ///
     /// Only RSA has a choice. The list is not held against other types: OpenSSH 7.2 to 7.5 name

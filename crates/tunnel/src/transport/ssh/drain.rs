@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_slow_socket_gets_five_milliseconds_and_a_fast_one_the_most() {
-        let start = Instant::now();
+        let start = tokio::time::Instant::now().into_std();
         for (bytes_a_second, most) in [(125_000_u64, 625), (1_000_000_000, MOST), (0, 1)] {
             let mut drain = Drain::new();
             assert_eq!(drain.most(), MOST);

@@ -88,6 +88,10 @@ pub enum ConnectError {
 ///
 /// # Cancel safety
 /// Dropping it closes the socket.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "events of a running connection do not come before it runs"
+)]
 pub async fn connect<S: Carrier>(
     io: S,
     config: ClientConfig,
@@ -108,8 +112,7 @@ pub async fn connect<S: Carrier>(
             },
             Event::Login(ClientEvent::Sign(question)) => {
                 let signature = answerer.sign(&question).await;
-                // A question that is not open any more has no answer to be waited for.
-                drop(
+                taken(
                     turn.engine
                         .answer_signature(question.id, signature.as_deref()),
                 );
@@ -141,6 +144,10 @@ pub async fn connect<S: Carrier>(
 ///
 /// # Cancel safety
 /// Dropping it closes the socket.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "events of a running connection do not come before it runs"
+)]
 pub async fn accept<S: Carrier>(
     io: S,
     config: &ServerConfig,
@@ -164,6 +171,10 @@ pub async fn accept<S: Carrier>(
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "every claim but a key is decided in one way"
+)]
 async fn admit(engine: &mut Engine, question: ServerQuestion, admission: &mut dyn Admission) {
     let ServerQuestion { id, user, claim } = question;
     let answered = match &claim {

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use adit_ssh::Connection;
 use adit_ssh::channel::{ChannelId, ChannelKind};
@@ -26,8 +26,8 @@ pub(super) struct Stream {
     sealed: usize,
     opening: Option<(ByteStream, Opener)>,
     is_ended_by_us: bool,
-    /// When the channel closed while the application still had something to read.
-    closed_at: Option<Instant>,
+    /// The channel is closed, and the application still has something to read.
+    is_closed: bool,
     is_abandoned: bool,
 }
 
@@ -38,8 +38,6 @@ pub(super) struct Streams {
     sealed: Vec<u32>,
     /// Streams that the peer has not answered.
     opening: usize,
-    /// Streams whose channel is closed and whose application still reads.
-    lingering: usize,
 }
 
 /// Most bytes of a block that is handed to the engine at once.
@@ -68,7 +66,7 @@ impl Streams {
             sealed: 0,
             opening,
             is_ended_by_us: false,
-            closed_at: None,
+            is_closed: false,
             is_abandoned: false,
         };
         self.map.insert(channel.number(), entry);
@@ -76,11 +74,7 @@ impl Streams {
     }
 
     pub(super) fn remove(&mut self, channel: u32) {
-        if let Some(stream) = self.map.remove(&channel)
-            && stream.closed_at.is_some()
-        {
-            self.lingering = self.lingering.saturating_sub(1);
-        }
+        self.map.remove(&channel);
     }
 
     /// The peer confirmed a stream that an application waits for.
@@ -154,7 +148,7 @@ impl Streams {
     }
 
     /// The channel is over on the peer's side. What arrived is still read, for a while.
-    pub(super) fn closed(&mut self, channel: ChannelId, was_cut: bool, now: Instant) {
+    pub(super) fn closed(&mut self, channel: ChannelId, was_cut: bool) {
         let Some(stream) = self.map.get_mut(&channel.number()) else {
             return;
         };
@@ -166,8 +160,7 @@ impl Streams {
         if stream.untaken == 0 || stream.is_abandoned {
             self.remove(channel.number());
         } else {
-            stream.closed_at = Some(now);
-            self.lingering = self.lingering.saturating_add(1);
+            stream.is_closed = true;
         }
     }
 
@@ -190,7 +183,6 @@ impl Streams {
         }
         let is_written = taken >= news.outbound;
         match news.end {
-            AppEnd::Open => {}
             AppEnd::Shut if is_written && !stream.is_ended_by_us => {
                 stream.is_ended_by_us = true;
                 engine.finish(channel);
@@ -203,46 +195,19 @@ impl Streams {
                 abandon(stream, engine, now);
                 engine.reset(channel);
             }
-            AppEnd::Shut | AppEnd::Closed => {}
+            AppEnd::Open | AppEnd::Shut | AppEnd::Closed => {}
         }
         let is_read = stream.untaken == 0 || stream.is_abandoned;
-        if stream.closed_at.is_some() && is_read {
+        if stream.is_closed && is_read {
             self.remove(number);
         }
     }
 
-    /// Drops what nobody has read within `linger` of the end of its channel.
-    pub(super) fn expire(&mut self, engine: &mut Connection, now: Instant, linger: Duration) {
-        let is_over = |stream: &Stream| {
-            stream
-                .closed_at
-                .is_some_and(|closed| now.saturating_duration_since(closed) >= linger)
-        };
-        let expired: Vec<u32> = self
-            .map
-            .iter()
-            .filter(|(_, stream)| is_over(stream))
-            .map(|(number, _)| *number)
-            .collect();
-        for number in expired {
-            if let Some(stream) = self.map.get_mut(&number) {
-                stream.driver.drop_inbound();
-                engine.consumed(stream.channel, stream.untaken, now);
-            }
-            self.remove(number);
+    /// Nobody has read for long enough after the channel closed: what is left is dropped.
+    pub(super) fn lost(&mut self, channel: ChannelId) {
+        if let Some(mut stream) = self.map.remove(&channel.number()) {
+            stream.driver.drop_inbound();
         }
-    }
-
-    /// The first time at which [`expire`](Self::expire) has something to do.
-    pub(super) fn deadline(&self, linger: Duration) -> Option<Instant> {
-        if self.lingering == 0 {
-            return None;
-        }
-        self.map
-            .values()
-            .filter_map(|stream| stream.closed_at)
-            .min()?
-            .checked_add(linger)
     }
 
     /// The channel of that number, if it has a stream.

@@ -157,6 +157,16 @@ impl<S> fmt::Debug for Driver<S> {
     }
 }
 
+/// Answers who asked for a forward, if that one still waits.
+fn reply_with(
+    reply: oneshot::Sender<Result<u16, ForwardError>>,
+    answer: Result<u16, ForwardError>,
+) {
+    if reply.send(answer).is_err() {
+        tracing::trace!("nobody waits for a forward any more");
+    }
+}
+
 /// Waits for the order to close; its sender being dropped is no order.
 async fn closed(close: &mut watch::Receiver<Option<CloseReason>>) -> CloseReason {
     let reason = close
@@ -170,6 +180,10 @@ async fn closed(close: &mut watch::Receiver<Option<CloseReason>>) -> CloseReason
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "every end but one in good order is a loss"
+)]
 fn ended(error: &ConnectionError) -> ConnectionEnd {
     match error {
         ConnectionError::Disconnected { code: 11, text } => ConnectionEnd::Theirs {
@@ -255,12 +269,7 @@ impl<S: Carrier> Turn<S> {
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Result<bool, ConnectionError> {
-        let linger = self.streams.deadline(limits::CLOSE_LINGER);
-        let deadline = match (self.engine.next_deadline(), linger) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
-        let Some(deadline) = deadline else {
+        let Some(deadline) = self.engine.next_deadline() else {
             return Ok(false);
         };
         let deadline = tokio::time::Instant::from_std(deadline);
@@ -270,10 +279,7 @@ impl<S: Carrier> Turn<S> {
         if self.timer.as_mut().poll(cx).is_pending() {
             return Ok(false);
         }
-        let now = now();
-        self.streams
-            .expire(&mut self.engine, now, limits::CLOSE_LINGER);
-        self.engine.handle_timeout(now)?;
+        self.engine.handle_timeout(now())?;
         Ok(true)
     }
 
@@ -312,6 +318,10 @@ impl<S: Carrier> Turn<S> {
         moved
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what belongs to the login is over"
+    )]
     fn event(&mut self, event: Event) {
         match event {
             Event::Readable { channel } => self.streams.deliver(channel, &mut self.engine, now()),
@@ -320,7 +330,11 @@ impl<S: Carrier> Turn<S> {
             Event::Closed { channel, was_cut } => {
                 // What came before the end is handed over before it.
                 self.streams.deliver(channel, &mut self.engine, now());
-                self.streams.closed(channel, was_cut, now());
+                self.streams.closed(channel, was_cut);
+                self.give_back_allowance();
+            }
+            Event::Lost { channel } => {
+                self.streams.lost(channel);
                 self.give_back_allowance();
             }
             Event::ChannelOpened { channel } => {
@@ -364,10 +378,13 @@ impl<S: Carrier> Turn<S> {
             }
             Event::ForwardAnswered { id, answer } => {
                 if let Some(reply) = self.asked.remove(&id) {
-                    drop(reply.send(match answer {
-                        EngineAnswer::Granted { port } => Ok(port),
-                        EngineAnswer::Refused => Err(ForwardError::Refused),
-                    }));
+                    reply_with(
+                        reply,
+                        match answer {
+                            EngineAnswer::Granted { port } => Ok(port),
+                            EngineAnswer::Refused => Err(ForwardError::Refused),
+                        },
+                    );
                 }
             }
             Event::WantsAllowance { bytes } => {
@@ -375,12 +392,10 @@ impl<S: Carrier> Turn<S> {
             }
             Event::ChannelRequest {
                 channel,
-                want_reply,
+                want_reply: true,
                 ..
             } => {
-                if want_reply {
-                    self.engine.answer_channel_request(channel, false);
-                }
+                self.engine.answer_channel_request(channel, false);
             }
             Event::Rekeyed { took } => tracing::debug!(?took, "keys were renewed"),
             // Of the login, which is over; of the host's keys, which nobody here learns; and what
@@ -482,7 +497,7 @@ impl<S: Carrier> Turn<S> {
             }
             Command::Forward { bind, reply } => {
                 if self.asked.len() >= limits::FORWARDS {
-                    drop(reply.send(Err(ForwardError::Shortage)));
+                    reply_with(reply, Err(ForwardError::Shortage));
                 } else if let Some(id) = self.engine.request_forward(forward(bind)) {
                     self.asked.insert(id, reply);
                 }
@@ -490,7 +505,7 @@ impl<S: Carrier> Turn<S> {
             Command::Cancel { bind, reply } => {
                 let port = bind.port().unwrap_or_default();
                 self.engine.cancel_forward(&forward(bind));
-                drop(reply.send(Ok(port)));
+                reply_with(reply, Ok(port));
             }
         }
     }
@@ -656,6 +671,10 @@ impl<S: Carrier> Socket<S> {
     }
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what carries no stream has no head"
+)]
 fn head(kind: ChannelKind) -> Option<StreamHead> {
     let nowhere = Origin {
         host: String::new(),

@@ -138,6 +138,17 @@ fn ed25519_is_offered_even_if_the_list_names_only_rsa() {
 }
 
 #[test]
+fn a_key_is_never_offered_with_a_hash_that_its_holder_cannot_make() {
+    let rsa = || OfferedKey::new(fake::rsa(1)).unwrap();
+    let limited = rsa().limited_to(&[SignatureAlgorithm::RsaSha256]).unwrap();
+    assert_eq!(limited.algorithms(), [KeyAlgorithm::RsaSha256]);
+    let mut bench = Bench::told(vec![Credential::Key(limited)], "publickey");
+    let offered = query("anna", KeyAlgorithm::RsaSha256, &fake::rsa(1));
+    assert_eq!(bench.sent(), [offered]);
+    assert_eq!(rsa().limited_to(&[SignatureAlgorithm::Ed25519]), None);
+}
+
+#[test]
 fn keys_of_unknown_types_cannot_be_offered() {
     let mut dss = Vec::new();
     dss.put_string(b"ssh-dss");
