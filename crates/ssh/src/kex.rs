@@ -188,6 +188,11 @@ impl Kex {
         self.negotiated
     }
 
+    /// Server: its keys, without certificates.
+    pub(crate) fn plain_host_keys(&self) -> impl Iterator<Item = &HostKey> {
+        self.host_keys.iter().filter(|key| !key.is_certified())
+    }
+
     /// Who checks signatures.
     pub(crate) fn verifier(&self) -> Arc<dyn crate::provider::Verifier> {
         Arc::clone(&self.provider.verifier)
