@@ -201,6 +201,8 @@ pub struct Connection {
     /// answered.
     overdue: usize,
     round_trip: Option<Duration>,
+    /// A channel has been opened since something was last sent.
+    channel_began: bool,
     allowance: u64,
 }
 
@@ -284,6 +286,7 @@ impl Connection {
             pings: 0,
             overdue: 0,
             round_trip: None,
+            channel_began: false,
             allowance: 0,
         }
     }
