@@ -26,6 +26,8 @@ use crate::version::{Ident, IdentReader, Preamble};
 
 mod ask;
 mod ext_info;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod host_keys;
 mod receive;
 mod timers;

@@ -88,7 +88,7 @@ impl Connection {
         Ok(())
     }
 
-    fn packet(&mut self, now: Instant, packet: Packet) -> Result<(), ConnectionError> {
+    pub(super) fn packet(&mut self, now: Instant, packet: Packet) -> Result<(), ConnectionError> {
         let Packet {
             sequence,
             mut payload,
