@@ -89,6 +89,37 @@ fn a_forward_carries_bytes_both_ways_and_ends_in_halves() {
 }
 
 #[test]
+fn what_came_with_the_goodbye_can_still_be_taken() {
+    let mut pair = Pair::connected();
+    let kind = ChannelKind::DirectTcpip {
+        target: Endpoint::new("db", 5432),
+        origin: Endpoint::new("", 0),
+    };
+    let up = pair.client.connection.open_channel(&kind, 1 << 20).unwrap();
+    pair.run();
+    let Some(Event::ChannelAsked { channel: down, .. }) = pair.server.find(|_| true) else {
+        panic!()
+    };
+    assert!(pair.server.connection.accept_channel(down, 1 << 20));
+    pair.run();
+    let block = pair.block(b"last words");
+    pair.client.connection.write(up, block);
+    pair.client.connection.finish(up);
+    pair.client.flush(pair.now, usize::MAX);
+    pair.client.connection.close();
+    pair.client.flush(pair.now, usize::MAX);
+    pair.run();
+    assert!(pair.server.error.is_some());
+    let now = pair.now;
+    assert_eq!(read_all(&mut pair.server, down, now), b"last words");
+    assert!(
+        pair.server
+            .find(|event| matches!(event, Event::Ended { .. }))
+            .is_some()
+    );
+}
+
+#[test]
 fn keys_are_renewed_in_the_middle_of_traffic() {
     let mut pair = Pair::connected();
     let kind = ChannelKind::DirectTcpip {

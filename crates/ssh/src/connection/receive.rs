@@ -445,7 +445,10 @@ impl Connection {
         self.control.clear();
         self.control_bytes = 0;
         self.kex.out.clear();
-        self.stage = Stage::Closed(error.clone());
+        let before = std::mem::replace(&mut self.stage, Stage::Closed(error.clone()));
+        if let Stage::Running(running) = before {
+            self.arrived = Some(running);
+        }
         error
     }
 }
