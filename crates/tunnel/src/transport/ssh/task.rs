@@ -102,10 +102,15 @@ pub(super) struct Socket<S> {
     /// The beginning of a packet whose rest has not come.
     tail: Vec<u8>,
     has_ended: bool,
+    /// A write has failed: the peer takes nothing more.
+    is_deaf: bool,
 }
 
 /// Rounds of reading and writing before other tasks get their turn.
 const ROUNDS: usize = 8;
+/// Reads from a socket that takes no more writes: at 256 KiB each, more than the system keeps of
+/// one (Linux's `tcp_rmem`, 6 MiB).
+const LAST_READS: usize = 32;
 /// Slices given to one write.
 const SLICES: usize = 16;
 /// Questions of the peer that may wait for the application: what the engine lets through at most.
@@ -214,6 +219,7 @@ impl<S: Carrier> Turn<S> {
                 drain: Drain::new(),
                 tail: Vec::new(),
                 has_ended: false,
+                is_deaf: false,
             },
             timer: Box::pin(tokio::time::sleep_until(tokio::time::Instant::now())),
             memory,
@@ -237,12 +243,13 @@ impl<S: Carrier> Turn<S> {
             let mut moved = self.applications(cx);
             match self.poll_engine(cx) {
                 Ok(has_moved) => moved |= has_moved,
-                Err(error) => return Poll::Ready(error),
+                Err(error) => {
+                    // What arrived before the end goes to its streams before it.
+                    self.events();
+                    return Poll::Ready(error);
+                }
             }
-            while let Some(event) = self.engine.poll_event() {
-                self.event(event);
-                moved = true;
-            }
+            moved |= self.events();
             self.streams.report_sealed();
             if !moved {
                 return Poll::Pending;
@@ -265,7 +272,26 @@ impl<S: Carrier> Turn<S> {
             }
         }
         moved |= self.socket.poll_write(cx, &mut self.engine)?;
+        if self.socket.is_deaf {
+            // The peer takes nothing more, but what it sent before it hung up may still be here.
+            for _ in 0..LAST_READS {
+                if !self.poll_read(cx)? {
+                    break;
+                }
+            }
+            return Err(self.engine.end_of_input());
+        }
         Ok(moved)
+    }
+
+    /// Handles what the engine has to tell. Says whether there was anything.
+    fn events(&mut self) -> bool {
+        let mut moved = false;
+        while let Some(event) = self.engine.poll_event() {
+            self.event(event);
+            moved = true;
+        }
+        moved
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Result<bool, ConnectionError> {
@@ -636,6 +662,9 @@ impl<S: Carrier> Socket<S> {
         engine: &mut Engine,
     ) -> Result<bool, ConnectionError> {
         let mut moved = false;
+        if self.is_deaf {
+            return Ok(false);
+        }
         loop {
             let result = engine.transmit(now(), &mut self.out, self.drain.most());
             if self.out.is_empty() {
@@ -656,10 +685,14 @@ impl<S: Carrier> Socket<S> {
                     self.drain.is_full(now());
                     return Ok(moved);
                 }
-                Poll::Ready(Ok(0)) => return Err(engine.end_of_input()),
+                Poll::Ready(Ok(0)) => {
+                    self.is_deaf = true;
+                    return Ok(moved);
+                }
                 Poll::Ready(Err(error)) => {
                     tracing::debug!(%error, kind = ?io::Error::kind(&error), "socket failed to write");
-                    return Err(engine.end_of_input());
+                    self.is_deaf = true;
+                    return Ok(moved);
                 }
                 Poll::Ready(Ok(bytes)) => {
                     self.out.advance(bytes);
