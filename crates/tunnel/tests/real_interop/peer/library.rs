@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use super::{Client, Order, Running, Server, Skills};
+use super::{Client, Fault, Order, Running, Server, Skills};
 use crate::keys::{Keys, PASSWORD};
 use crate::terms::Login;
 
@@ -26,6 +26,8 @@ pub(crate) struct Library {
     /// The logins that its server can ask for.
     server: fn(&Login) -> bool,
     skills: Skills,
+    /// What its client names and cannot do.
+    faults: &'static [Fault],
 }
 
 /// All of them.
@@ -37,6 +39,7 @@ pub(crate) const ALL: &[Library] = &[
         client: everything,
         server: everything,
         skills: BOTH,
+        faults: &[],
     },
     Library {
         name: "paramiko 5.1",
@@ -45,6 +48,7 @@ pub(crate) const ALL: &[Library] = &[
         client: files_and_certificates,
         server: files,
         skills: BOTH,
+        faults: &[],
     },
     Library {
         name: "Go x/crypto 0.4",
@@ -53,6 +57,7 @@ pub(crate) const ALL: &[Library] = &[
         client: files_and_certificates,
         server: everything,
         skills: BOTH,
+        faults: &[],
     },
     Library {
         name: "russh 0.62",
@@ -61,6 +66,7 @@ pub(crate) const ALL: &[Library] = &[
         client: files_and_certificates,
         server: files_and_certificates,
         skills: BOTH,
+        faults: &[],
     },
     Library {
         name: "libssh2 1.11",
@@ -72,6 +78,12 @@ pub(crate) const ALL: &[Library] = &[
             rekeys: false,
             listens: false,
         },
+        faults: &[Fault {
+            ending: "-cert-v01@openssh.com",
+            axis: "host key",
+            reason: "libssh2 names host certificates and then cannot read one: its key exchange \
+                     fails on its side, whoever the server is",
+        }],
     },
 ];
 
@@ -237,6 +249,10 @@ impl Client for LibraryClient {
 
     fn skills(&self) -> Skills {
         self.library.skills
+    }
+
+    fn faults(&self) -> &'static [Fault] {
+        self.library.faults
     }
 
     async fn start(&self, order: &Order<'_>, port: u16, service: u16) -> Result<Running, String> {
