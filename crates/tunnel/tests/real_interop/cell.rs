@@ -147,6 +147,9 @@ pub(crate) fn cells(
     sound
         .host_key
         .retain(|key| fault(faults, "host key", key.name()).is_none());
+    sound
+        .login
+        .retain(|login| fault(faults, "login", &login.to_string()).is_none());
     let mut source = SeededRandom::new(extent.seed);
     for number in 0..extent.random {
         let mut terms = sound.random_terms(&mut source)?;

@@ -60,13 +60,24 @@ pub(crate) const ALL: &[Library] = &[
         faults: &[],
     },
     Library {
-        name: "russh 0.62",
+        name: "russh 0.65",
         program: "russh-peer",
         script: None,
         client: files_and_certificates,
         server: files_and_certificates,
         skills: BOTH,
-        faults: &[],
+        faults: &[
+            Fault {
+                ending: "rsa-sha2-512-cert-v01@openssh.com",
+                axis: "login",
+                reason: RUSSH_RSA_CERTIFICATES,
+            },
+            Fault {
+                ending: "rsa-sha2-256-cert-v01@openssh.com",
+                axis: "login",
+                reason: RUSSH_RSA_CERTIFICATES,
+            },
+        ],
     },
     Library {
         name: "libssh2 1.11",
@@ -86,6 +97,9 @@ pub(crate) const ALL: &[Library] = &[
         }],
     },
 ];
+
+const RUSSH_RSA_CERTIFICATES: &str = "russh asks for a login by an RSA certificate under the name \
+                                      of SHA-1, ssh-rsa-cert-v01@openssh.com, which we do not have";
 
 const PYTHON: &str = "venv/bin/python3";
 
