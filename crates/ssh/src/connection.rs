@@ -196,6 +196,8 @@ pub struct Connection {
     /// answered.
     overdue: usize,
     round_trip: Option<Duration>,
+    /// A channel has been opened since something was last sent.
+    channel_began: bool,
     allowance: u64,
 }
 
@@ -278,6 +280,7 @@ impl Connection {
             forward_cap: transport.forwards,
             overdue: 0,
             round_trip: None,
+            channel_began: false,
             allowance: 0,
         }
     }

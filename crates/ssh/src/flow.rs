@@ -79,9 +79,10 @@ impl ReceiveWindow {
         self.buffered
     }
 
-    /// Whether the peer has used most of its window: it may be waiting for us.
-    pub(crate) const fn is_limiting(&self) -> bool {
-        self.granted < self.limit >> 2
+    /// Whether the application has taken half of the window in this round: the window may be what
+    /// holds the peer back, so the round trip is worth knowing.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.consumed.saturating_mul(2) >= u64::from(self.limit)
     }
 
     /// Bytes arrived; more than granted is the peer's fault, to the byte.

@@ -84,9 +84,9 @@ struct Half {
     end: Option<Result<(), CopyError>>,
 }
 
-/// Most bytes that wait for the socket, on top of what the kernel holds: four packets for one system
-/// call.
-const WAITING_BYTES: usize = 131_072;
+/// Most bytes that wait for the socket, on top of what the kernel holds: two reads of a connection
+/// for one system call.
+const WAITING_BYTES: usize = 524_288;
 /// Most blocks in one system call. Small packets share blocks, so more are rare.
 const SLICES: usize = 16;
 /// Rounds in one direction before others on this thread have their turn.

@@ -586,7 +586,11 @@ impl Channels {
         round_trip: Duration,
     ) -> Option<u64> {
         let free = self.allowance.saturating_sub(self.promised);
-        let most = self.caps.window;
+        let most = if round_trip < limits::WINDOW_GROWTH_ROUND_TRIP {
+            limits::WINDOW_START
+        } else {
+            self.caps.window
+        };
         let channel_id = channel.0;
         let channel = self
             .map
@@ -606,10 +610,10 @@ impl Channels {
         None
     }
 
-    pub(crate) fn is_limiting(&self, channel: ChannelId) -> bool {
+    pub(crate) fn is_busy(&self, channel: ChannelId) -> bool {
         self.map
             .get(&channel.0)
-            .is_some_and(|channel| channel.receive.is_limiting())
+            .is_some_and(|channel| channel.receive.is_busy())
     }
 
     /// Ends both halves at once; what waits is lost. A channel that the peer has not answered yet

@@ -201,6 +201,7 @@ impl Connection {
         if let Some(answer) = answer {
             self.push_control(answer);
         }
+        self.channel_began |= is_open;
         is_open
     }
 
@@ -232,13 +233,13 @@ impl Connection {
         let Some(Running { channels, .. }) = self.running_mut() else {
             return;
         };
-        let is_limiting = channels.is_limiting(channel);
         channels.consumed(channel, bytes, now);
+        let is_busy = channels.is_busy(channel);
         let missing = round_trip.and_then(|round_trip| channels.grow(channel, now, round_trip));
         if let Some(bytes) = missing {
             self.events.push(Event::WantsAllowance { bytes });
         }
-        if is_limiting && self.timers.wants_round_trip(now) {
+        if is_busy && self.timers.wants_round_trip(now) {
             self.ask_alive(now);
         }
     }

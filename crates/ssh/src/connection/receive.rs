@@ -320,7 +320,12 @@ impl Connection {
         payload: &[u8],
     ) -> Result<(), ConnectionError> {
         let role = self.role;
-        let Self { stage, events, .. } = self;
+        let Self {
+            stage,
+            events,
+            channel_began,
+            ..
+        } = self;
         let Stage::Running(running) = stage else {
             return Err(Violation::protocol("message needs a login").into());
         };
@@ -354,6 +359,7 @@ impl Connection {
                 channels.asked(payload, may, events)?
             }
             message::CHANNEL_OPEN_CONFIRMATION => {
+                *channel_began = true;
                 channels.confirmed(payload, events).map(|()| None)?
             }
             message::CHANNEL_OPEN_FAILURE => channels.failed(payload, events).map(|()| None)?,

@@ -18,6 +18,7 @@ pub(super) struct Timers {
     asked_alive: Option<Instant>,
     /// Keep-alives that wait for an answer.
     unanswered: u32,
+    early_round_trips: u32,
     keys: Instant,
     /// Since when the control queue is full and does not move.
     control_full: Option<Instant>,
@@ -31,6 +32,7 @@ impl Timers {
             heard: now,
             asked_alive: None,
             unanswered: 0,
+            early_round_trips: 0,
             keys: now,
             control_full: None,
         }
@@ -53,9 +55,14 @@ impl Timers {
         self.unanswered = self.unanswered.saturating_sub(1);
     }
 
-    /// Whether the round trip was never measured.
-    pub(super) const fn wants_first_round_trip(&self) -> bool {
-        self.asked_alive.is_none()
+    /// Whether the round trip shall be measured with a new channel, before that carries anything.
+    /// One measurement may be spoilt by a busy machine; the least of several is not.
+    pub(super) const fn wants_early_round_trip(&self) -> bool {
+        self.unanswered == 0 && self.early_round_trips < EARLY_ROUND_TRIPS
+    }
+
+    pub(super) const fn early_round_trip_asked(&mut self) {
+        self.early_round_trips = self.early_round_trips.saturating_add(1);
     }
 
     /// Whether a measurement of the round trip is due: none is under way and the last is a while
@@ -99,6 +106,8 @@ impl Timers {
     }
 }
 
+/// Round trips that are measured as channels open.
+const EARLY_ROUND_TRIPS: u32 = 8;
 /// How old a measured round trip gets before a busy channel has it measured again.
 const ROUND_TRIP_AGE: Duration = Duration::from_secs(1);
 

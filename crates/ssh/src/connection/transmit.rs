@@ -42,9 +42,9 @@ impl Connection {
         if let Some(goodbye) = self.goodbye.take() {
             return self.writer.seal(&[&goodbye], out, &self.pool);
         }
-        if self.timers.wants_first_round_trip() && self.channels() > 0 {
-            // With the first channel, before it carries anything: a round trip measured under load
-            // is mostly queue.
+        if std::mem::take(&mut self.channel_began) && self.timers.wants_early_round_trip() {
+            // Before the channel carries anything: a round trip measured under load is mostly queue.
+            self.timers.early_round_trip_asked();
             self.ask_alive(now);
         }
         while out.len() < most {

@@ -6,9 +6,11 @@
 //! has stopped holds its own window and nothing else.
 
 mod carrier;
+mod convert;
 mod drain;
 mod login;
 mod read;
+mod socket;
 mod streams;
 mod task;
 

@@ -3,20 +3,17 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use adit_ssh::channel::{ChannelId, ChannelKind, Endpoint, OpenFailure};
+use adit_ssh::channel::{ChannelId, ChannelKind, OpenFailure};
 use adit_ssh::error::ConnectionError;
 use adit_ssh::flow::initial_window;
-use adit_ssh::forward::{Forward, ForwardAnswer as EngineAnswer, RequestId};
+use adit_ssh::forward::{ForwardAnswer as EngineAnswer, RequestId};
 use adit_ssh::limits;
-use adit_ssh::packet::Outgoing;
 use adit_ssh::{Connection as Engine, Event};
-use tokio::io::ReadBuf;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Sleep;
 
@@ -26,13 +23,11 @@ use super::super::request::{
     Answers, CancelAnswer, CancelRequest, ForwardAnswer, ForwardRequest, OpenAnswer, OpenRequest,
     PeerRequest, Verdict,
 };
-use super::super::{
-    Bind, CloseReason, Connection, ConnectionEnd, ForwardError, OpenError, Origin, RefusalCode,
-    StreamHead, StreamKind, Target,
-};
+use super::super::{CloseReason, Connection, ConnectionEnd, ForwardError, OpenError, RefusalCode};
 use super::carrier::Carrier;
-use super::drain::Drain;
+use super::convert::{bind, forward, head, kind};
 use super::read::ReadBuffers;
+use super::socket::Socket;
 use super::streams::{Streams, is_stream, pair};
 use crate::budget::{Budget, Grant};
 
@@ -94,25 +89,11 @@ pub(super) struct Turn<S> {
     next_question: u64,
 }
 
-/// The socket and what waits at its two ends.
-pub(super) struct Socket<S> {
-    io: S,
-    out: Outgoing,
-    drain: Drain,
-    /// The beginning of a packet whose rest has not come.
-    tail: Vec<u8>,
-    has_ended: bool,
-    /// A write has failed: the peer takes nothing more.
-    is_deaf: bool,
-}
-
 /// Rounds of reading and writing before other tasks get their turn.
 const ROUNDS: usize = 8;
 /// Reads from a socket that takes no more writes: at 256 KiB each, more than the system keeps of
 /// one (Linux's `tcp_rmem`, 6 MiB).
 const LAST_READS: usize = 32;
-/// Slices given to one write.
-const SLICES: usize = 16;
 /// Questions of the peer that may wait for the application: what the engine lets through at most.
 const REQUESTS: usize = limits::GLOBAL_REQUESTS_PENDING + limits::OPENS_PENDING;
 /// Numbers of questions about forwards begin here; below are those of channels.
@@ -213,14 +194,7 @@ impl<S: Carrier> Turn<S> {
         let grant = memory.budget.take(0);
         let turn = Self {
             engine,
-            socket: Socket {
-                io,
-                out: Outgoing::new(),
-                drain: Drain::new(),
-                tail: Vec::new(),
-                has_ended: false,
-                is_deaf: false,
-            },
+            socket: Socket::new(io),
             timer: Box::pin(tokio::time::sleep_until(tokio::time::Instant::now())),
             memory,
             grant,
@@ -272,7 +246,7 @@ impl<S: Carrier> Turn<S> {
             }
         }
         moved |= self.socket.poll_write(cx, &mut self.engine)?;
-        if self.socket.is_deaf {
+        if self.socket.is_deaf() {
             // The peer takes nothing more, but what it sent before it hung up may still be here.
             for _ in 0..LAST_READS {
                 if !self.poll_read(cx)? {
@@ -592,188 +566,5 @@ impl<S: Carrier> Turn<S> {
         })
         .await;
         ConnectionEnd::Ours(reason)
-    }
-}
-
-impl<S: Carrier> Socket<S> {
-    /// Reads until the socket is empty, or a few buffers full.
-    fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        engine: &mut Engine,
-        buffer: &mut [u8],
-    ) -> Result<bool, ConnectionError> {
-        if self.has_ended {
-            return Ok(false);
-        }
-        let mut filled = self.tail.len();
-        let mut moved = false;
-        // A packet that had to wait for the engine is taken before anything is read.
-        if let Some(front) = buffer.get_mut(..filled) {
-            front.copy_from_slice(&self.tail);
-        }
-        self.tail.clear();
-        loop {
-            let bytes = buffer.get(..filled).unwrap_or_default();
-            let taken = engine.receive(now(), bytes)?;
-            if taken > 0 {
-                buffer.copy_within(taken..filled, 0);
-                filled = filled.saturating_sub(taken);
-                moved = true;
-            }
-            if !engine.wants_read() {
-                break;
-            }
-            let mut room = ReadBuf::new(buffer.get_mut(filled..).unwrap_or_default());
-            match Pin::new(&mut self.io).poll_read(cx, &mut room) {
-                Poll::Pending => break,
-                Poll::Ready(Err(error)) => {
-                    tracing::debug!(%error, "socket failed to read");
-                    return Err(engine.end_of_input());
-                }
-                Poll::Ready(Ok(())) if room.filled().is_empty() => {
-                    self.has_ended = true;
-                    return Err(engine.end_of_input());
-                }
-                Poll::Ready(Ok(())) => {
-                    let count = room.filled().len();
-                    self.io.has_read(count);
-                    filled = filled.saturating_add(count);
-                    if moved {
-                        // One buffer a turn: its chunks go to their streams before the next.
-                        let taken =
-                            engine.receive(now(), buffer.get(..filled).unwrap_or_default())?;
-                        buffer.copy_within(taken..filled, 0);
-                        filled = filled.saturating_sub(taken);
-                        break;
-                    }
-                }
-            }
-        }
-        self.tail
-            .extend_from_slice(buffer.get(..filled).unwrap_or_default());
-        Ok(moved)
-    }
-
-    /// Writes until the socket is full or nothing is left to say.
-    pub(super) fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        engine: &mut Engine,
-    ) -> Result<bool, ConnectionError> {
-        let mut moved = false;
-        if self.is_deaf {
-            return Ok(false);
-        }
-        loop {
-            let result = engine.transmit(now(), &mut self.out, self.drain.most());
-            if self.out.is_empty() {
-                result?;
-                self.drain.is_idle();
-                return Ok(moved);
-            }
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let mut count: usize = 0;
-            for (slot, bytes) in slices.iter_mut().zip(self.out.slices()) {
-                *slot = IoSlice::new(bytes);
-                count = count.saturating_add(1);
-            }
-            let slices = slices.get(..count).unwrap_or_default();
-            match Pin::new(&mut self.io).poll_write_vectored(cx, slices) {
-                Poll::Pending => {
-                    result?;
-                    self.drain.is_full(now());
-                    return Ok(moved);
-                }
-                Poll::Ready(Ok(0)) => {
-                    self.is_deaf = true;
-                    return Ok(moved);
-                }
-                Poll::Ready(Err(error)) => {
-                    tracing::debug!(%error, kind = ?io::Error::kind(&error), "socket failed to write");
-                    self.is_deaf = true;
-                    return Ok(moved);
-                }
-                Poll::Ready(Ok(bytes)) => {
-                    self.out.advance(bytes);
-                    self.drain.wrote(bytes);
-                    moved = true;
-                }
-            }
-        }
-    }
-}
-
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "what carries no stream has no head"
-)]
-fn head(kind: ChannelKind) -> Option<StreamHead> {
-    let nowhere = Origin {
-        host: String::new(),
-        port: 0,
-    };
-    let target = |endpoint: Endpoint| Target::Tcp {
-        host: endpoint.host,
-        port: endpoint.port,
-    };
-    let from = |endpoint: Endpoint| Origin {
-        host: endpoint.host,
-        port: endpoint.port,
-    };
-    Some(match kind {
-        ChannelKind::DirectTcpip { target: to, origin } => StreamHead {
-            kind: StreamKind::Direct(target(to)),
-            origin: from(origin),
-        },
-        ChannelKind::ForwardedTcpip { bind, origin } => StreamHead {
-            kind: StreamKind::Forwarded(Bind::Tcp {
-                host: bind.host,
-                port: bind.port,
-            }),
-            origin: from(origin),
-        },
-        ChannelKind::DirectStreamlocal { path } => StreamHead {
-            kind: StreamKind::Direct(Target::Unix { path }),
-            origin: nowhere,
-        },
-        ChannelKind::ForwardedStreamlocal { path } => StreamHead {
-            kind: StreamKind::Forwarded(Bind::Unix { path }),
-            origin: nowhere,
-        },
-        _ => return None,
-    })
-}
-
-fn kind(head: StreamHead) -> ChannelKind {
-    let origin = Endpoint::new(head.origin.host, head.origin.port);
-    match head.kind {
-        StreamKind::Direct(Target::Tcp { host, port }) => ChannelKind::DirectTcpip {
-            target: Endpoint::new(host, port),
-            origin,
-        },
-        StreamKind::Direct(Target::Unix { path }) => ChannelKind::DirectStreamlocal { path },
-        StreamKind::Forwarded(Bind::Tcp { host, port }) => ChannelKind::ForwardedTcpip {
-            bind: Endpoint::new(host, port),
-            origin,
-        },
-        StreamKind::Forwarded(Bind::Unix { path }) => ChannelKind::ForwardedStreamlocal { path },
-    }
-}
-
-fn bind(forward: Forward) -> Bind {
-    match forward {
-        Forward::Tcp(endpoint) => Bind::Tcp {
-            host: endpoint.host,
-            port: endpoint.port,
-        },
-        Forward::Unix(path) => Bind::Unix { path },
-    }
-}
-
-fn forward(bind: Bind) -> Forward {
-    match bind {
-        Bind::Tcp { host, port } => Forward::Tcp(Endpoint::new(host, port)),
-        Bind::Unix { path } => Forward::Unix(path),
     }
 }
