@@ -22,9 +22,9 @@ pub(crate) struct Library {
     program: &'static str,
     script: Option<&'static str>,
     /// The logins that its client can do.
-    client: fn(&Login) -> bool,
+    client: fn(Login) -> bool,
     /// The logins that its server can ask for.
-    server: fn(&Login) -> bool,
+    server: fn(Login) -> bool,
     skills: Skills,
     /// What its client names and cannot do.
     faults: &'static [Fault],
@@ -108,18 +108,18 @@ const BOTH: Skills = Skills {
     listens: true,
 };
 
-fn everything(_: &Login) -> bool {
+fn everything(_: Login) -> bool {
     true
 }
 
-fn files_and_certificates(login: &Login) -> bool {
+fn files_and_certificates(login: Login) -> bool {
     match login {
-        Login::Key(algorithm) => !is_security_key(*algorithm),
+        Login::Key(algorithm) => !is_security_key(algorithm),
         Login::Password | Login::Dialog => true,
     }
 }
 
-fn files(login: &Login) -> bool {
+fn files(login: Login) -> bool {
     files_and_certificates(login)
         && !matches!(login, Login::Key(algorithm) if algorithm.is_certificate())
 }
@@ -146,7 +146,7 @@ impl Library {
 
     /// Its server, out of the folder where peers were made ready.
     pub(crate) fn server(self, folder: &Path, keys: &Keys) -> Option<LibraryServer> {
-        let asks_for_one = Login::all().any(|login| (self.server)(&login));
+        let asks_for_one = Login::all().any(|login| (self.server)(login));
         self.command(folder).filter(|_| asks_for_one)?;
         std::fs::write(
             keys.folder().join("authorized_keys"),
@@ -191,7 +191,9 @@ impl Server for LibraryServer {
     }
 
     fn logins(&self) -> Vec<Login> {
-        Login::all().filter(self.library.server).collect()
+        Login::all()
+            .filter(|login| (self.library.server)(*login))
+            .collect()
     }
 
     fn skills(&self) -> Skills {
@@ -202,14 +204,13 @@ impl Server for LibraryServer {
         let log = order.keys.folder().join("log");
         let fitting = self.serving.take();
         let fitting = fitting.filter(|serving| serving.rekey_bytes == order.rekey_bytes);
-        let serving = match fitting {
-            Some(serving) => serving,
-            None => {
-                let command = self.library.command(&self.folder);
-                let mut command = command.ok_or("its program is gone")?;
-                command.arg("server").args(words(order));
-                start(&mut command, order.rekey_bytes, &log).await?
-            }
+        let serving = if let Some(serving) = fitting {
+            serving
+        } else {
+            let command = self.library.command(&self.folder);
+            let mut command = command.ok_or("its program is gone")?;
+            command.arg("server").args(words(order));
+            start(&mut command, order.rekey_bytes, &log).await?
         };
         let port = serving.port;
         self.serving = Some(serving);
@@ -258,7 +259,9 @@ impl Client for LibraryClient {
     }
 
     fn logins(&self) -> Vec<Login> {
-        Login::all().filter(self.library.client).collect()
+        Login::all()
+            .filter(|login| (self.library.client)(*login))
+            .collect()
     }
 
     fn skills(&self) -> Skills {
