@@ -26,6 +26,7 @@ use crate::version::{Ident, IdentReader, Preamble};
 
 mod ask;
 mod ext_info;
+mod host_keys;
 mod receive;
 mod timers;
 mod transmit;
@@ -192,6 +193,10 @@ pub struct Connection {
     rekey: RekeyLimits,
     channel_cap: usize,
     forward_cap: usize,
+    /// Server: the host keys that were proved to this client.
+    proved_host_keys: Vec<Vec<u8>>,
+    /// Pings that have no answer.
+    pings: u32,
     /// Cost of what the peer has sent besides channel data since our KEXINIT, which it has not
     /// answered.
     overdue: usize,
@@ -278,6 +283,8 @@ impl Connection {
             rekey,
             channel_cap: transport.channels.min(limits::CHANNELS_HARD),
             forward_cap: transport.forwards,
+            proved_host_keys: Vec::new(),
+            pings: 0,
             overdue: 0,
             round_trip: None,
             channel_began: false,

@@ -120,8 +120,13 @@ pub enum Event {
         /// Its answer.
         answer: ForwardAnswer,
     },
-    /// The peer announced its host keys (OpenSSH's hostkeys-00): blobs, none of them proved.
+    /// The server announced its host keys (OpenSSH's hostkeys-00): blobs of keys that can be parsed,
+    /// no certificates, none twice, none of them proved. Comes once.
     HostKeys(Vec<Vec<u8>>),
+    /// The server holds these of the host keys that it was asked to prove; none if it refused.
+    HostKeysProved(Vec<Vec<u8>>),
+    /// A ping came back.
+    Pong,
     /// A sign of life that was asked for came back.
     Alive {
         /// How long it took.
@@ -159,7 +164,8 @@ pub(crate) fn host_keys(mut body: Reader<'_>) -> Result<Vec<Vec<u8>>, crate::err
     let mut blobs = Vec::new();
     while !body.is_empty() {
         let blob = body.string_up_to(crate::limits::KEY_BLOB)?.to_vec();
-        if blobs.len() < crate::limits::HOSTKEYS && !blobs.contains(&blob) {
+        let is_key = crate::key::PublicKey::from_blob(&blob).is_ok_and(|key| key.blob() == blob);
+        if blobs.len() < crate::limits::HOSTKEYS && is_key && !blobs.contains(&blob) {
             blobs.push(blob);
         }
     }

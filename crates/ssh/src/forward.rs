@@ -48,6 +48,8 @@ enum Asked {
     Forward(RequestId, Forward),
     Cancel(Forward),
     Alive(Instant),
+    /// Proofs that the server holds these host keys.
+    Proof(Vec<Vec<u8>>),
 }
 
 /// An answer that we owe.
@@ -88,6 +90,10 @@ pub(crate) enum Effect {
     NoMoreSessions,
     /// A keep-alive was answered.
     Alive(Instant),
+    /// The client wants the host keys in the rest of the payload proved, and an answer now.
+    Prove(Vec<u8>),
+    /// The server answers our wish for proofs of these keys.
+    Proved(Vec<Vec<u8>>),
 }
 
 impl GlobalRequests {
@@ -151,6 +157,20 @@ impl GlobalRequests {
         out.put_string(b"keepalive@openssh.com");
         out.put_boolean(true);
         Some(out)
+    }
+
+    /// Asks for proofs of host keys; says whether it may. The message is the caller's.
+    pub(crate) fn ask_proof(&mut self, blobs: Vec<Vec<u8>>) -> bool {
+        let may = self.may_ask();
+        if may {
+            self.asked.push_back(Asked::Proof(blobs));
+        }
+        may
+    }
+
+    /// A reply that takes its place behind those that are owed.
+    pub(crate) fn owe_reply(&mut self, reply: Vec<u8>) {
+        self.owed.push_back(Owed::Ready(reply));
     }
 
     /// Whether the peer may open a channel of that kind at all. A server's clients may ask for
@@ -224,6 +244,9 @@ impl GlobalRequests {
                 self.owe(want_reply, true);
                 return Ok(Effect::NoMoreSessions);
             }
+            (b"hostkeys-prove-00@openssh.com", Role::Server) if want_reply => {
+                return Ok(Effect::Prove(reader.rest().to_vec()));
+            }
             (b"hostkeys-00@openssh.com", Role::Client) => {
                 let blobs = event::host_keys(reader)?;
                 if !std::mem::replace(&mut self.host_keys_seen, true) {
@@ -253,6 +276,7 @@ impl GlobalRequests {
                 }
             }
             Some(Asked::Alive(since)) => return Ok(Effect::Alive(since)),
+            Some(Asked::Proof(blobs)) => return Ok(Effect::Proved(blobs)),
             // A grant that was on its way when it was cancelled came before this answer.
             Some(Asked::Cancel(forward)) => self.granted.retain(|granted| *granted != forward),
             Some(Asked::Forward(id, forward)) => {

@@ -2,7 +2,7 @@
 //!
 //! One exchange goes KEXINIT both ways, `C_INIT` from the client, `S_REPLY` with the host's
 //! signature from the server, NEWKEYS both ways. Either side may start one, both may at once (the
-//! KEXINITs cross: it is the same exchange). What this side sends waits in [`Kex::out`] and leaves
+//! KEXINITs cross: it is the same exchange). What this side sends waits in a queue and leaves
 //! before everything else; from our KEXINIT to our NEWKEYS nothing but transport and key exchange
 //! messages leave (RFC 4253 section 7.1).
 
@@ -186,6 +186,11 @@ impl Kex {
 
     pub(crate) const fn negotiated(&self) -> Option<Negotiated> {
         self.negotiated
+    }
+
+    /// Server: its keys, without certificates.
+    pub(crate) fn plain_host_keys(&self) -> impl Iterator<Item = &HostKey> {
+        self.host_keys.iter().filter(|key| !key.is_certified())
     }
 
     /// Who checks signatures.

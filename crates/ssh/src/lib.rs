@@ -45,12 +45,8 @@ pub mod wire;
 pub use connection::Connection;
 pub use event::Event;
 
-/// Where the time of a test begins; from there only the test moves it.
 #[cfg(test)]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "an `Instant` can be had in no other way"
-)]
-fn test_clock() -> std::time::Instant {
-    std::time::Instant::now()
-}
+mod clock_tests;
+
+#[cfg(test)]
+use clock_tests::test_clock;

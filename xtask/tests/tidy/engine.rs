@@ -21,7 +21,11 @@ fn the_engine_has_no_socket_clock_thread_or_terminal() {
     let files = tree::sources_of("ssh");
     let words = [
         "tokio",
-        "std::net",
+        "TcpStream",
+        "TcpListener",
+        "UdpSocket",
+        "UnixStream",
+        "ToSocketAddrs",
         "std::thread",
         "std::env",
         "std::fs",

@@ -11,6 +11,7 @@ use crate::error::ConnectionError;
 use crate::event::Event;
 use crate::forward::{Forward, ForwardAnswer, RequestId};
 use crate::secret::Secret;
+use crate::wire::Write;
 
 impl Connection {
     /// The host key of [`Event::HostKey`] is the host's.
@@ -348,6 +349,33 @@ impl Connection {
         if let Some(message) = message {
             self.timers.alive_asked(now);
             self.push_control(message);
+        }
+    }
+
+    /// Client: asks for an echo of [`PING_BYTES`](crate::limits::PING_BYTES) at most, which is cut
+    /// to that. [`Event::Pong`] tells that it came. Says whether it was asked for: only of a server
+    /// that announced it (OpenSSH's PROTOCOL section 1.9), after the login, and not in a key
+    /// exchange, where OpenSSH 9.9p2 and later drop it. An echo that a key exchange swallowed never
+    /// comes and means nothing.
+    pub fn ping(&mut self, bytes: &[u8]) -> bool {
+        let may = self.ext_info.pings && self.running().is_some() && self.kex.is_settled();
+        if may {
+            let mut out = vec![crate::message::PING];
+            out.put_string(bytes.get(..crate::limits::PING_BYTES).unwrap_or(bytes));
+            self.pings = self.pings.saturating_add(1);
+            self.push_control(out);
+        }
+        may
+    }
+
+    /// Client: tells the server that no session will be opened any more, so that nobody who takes
+    /// over this end can (OpenSSH's `no-more-sessions@openssh.com`).
+    pub fn send_no_more_sessions(&mut self) {
+        if self.role == crate::negotiate::Role::Client && self.running().is_some() {
+            let mut out = vec![crate::message::GLOBAL_REQUEST];
+            out.put_string(b"no-more-sessions@openssh.com");
+            out.put_boolean(false);
+            self.push_control(out);
         }
     }
 

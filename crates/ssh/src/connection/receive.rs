@@ -167,7 +167,11 @@ impl Connection {
         match number {
             message::DISCONNECT => Err(disconnected(payload)),
             // OpenSSH pads with IGNORE and talks with DEBUG; neither is answered or logged.
-            message::IGNORE | message::DEBUG | message::UNIMPLEMENTED | message::PONG => Ok(()),
+            message::IGNORE | message::DEBUG | message::UNIMPLEMENTED => Ok(()),
+            message::PONG => {
+                self.pong();
+                Ok(())
+            }
             message::NEWKEYS => self.new_keys(payload, now),
             20..=49 => self.kex_message(now, payload, sequence),
             message::EXT_INFO => self.ext_info_message(payload, is_ext_info_place),
@@ -175,7 +179,7 @@ impl Connection {
                 self.login_message(now, payload)
             }
             80..=127 => self.running_message(now, number, sequence, payload),
-            message::PING => self.ping(payload),
+            message::PING => self.echo(payload),
             128.. if !matches!(self.stage, Stage::Running(_)) => {
                 Err(Violation::protocol("message needs a login").into())
             }
@@ -218,6 +222,8 @@ impl Connection {
         self.reader.change_keys(opener, sequence);
         self.timers.keys_changed(now);
         if !matches!(self.stage, Stage::Kex) {
+            // What was dropped in the exchange is not missed.
+            self.pings = 0;
             self.events.push(Event::Rekeyed { took });
             return Ok(());
         }
@@ -309,6 +315,9 @@ impl Connection {
                 auth,
             }));
             self.events.push(Event::Authenticated);
+            if self.role == Role::Server {
+                self.announce_host_keys();
+            }
         }
     }
 
@@ -334,23 +343,34 @@ impl Connection {
         } = running.as_mut();
         let answer = match number {
             message::GLOBAL_REQUEST => {
-                if let Effect::NoMoreSessions = requests.requested(payload, role, events)? {
-                    channels.refuse_sessions();
+                match requests.requested(payload, role, events)? {
+                    Effect::NoMoreSessions => channels.refuse_sessions(),
+                    Effect::Prove(body) => {
+                        let reply = self.prove(&body)?;
+                        if let Some(running) = self.running_mut() {
+                            running.requests.owe_reply(reply);
+                        }
+                    }
+                    Effect::None | Effect::Alive(_) | Effect::Proved(_) => {}
                 }
                 self.push_replies();
                 None
             }
             message::REQUEST_SUCCESS | message::REQUEST_FAILURE => {
-                if let Effect::Alive(since) = requests.answered(payload, events)? {
-                    let round_trip = now.saturating_duration_since(since);
-                    // The least ever seen: what a busy connection adds is queue, not distance, and
-                    // a window grown for a queue only makes the queue longer.
-                    let least = self
-                        .round_trip
-                        .map_or(round_trip, |least| least.min(round_trip));
-                    self.round_trip = Some(least);
-                    self.timers.alive_answered();
-                    self.events.push(Event::Alive { round_trip });
+                match requests.answered(payload, events)? {
+                    Effect::Alive(since) => {
+                        let round_trip = now.saturating_duration_since(since);
+                        // The least ever seen: what a busy connection adds is queue, not distance,
+                        // and a window grown for a queue only makes the queue longer.
+                        let least = self
+                            .round_trip
+                            .map_or(round_trip, |least| least.min(round_trip));
+                        self.round_trip = Some(least);
+                        self.timers.alive_answered();
+                        self.events.push(Event::Alive { round_trip });
+                    }
+                    Effect::Proved(blobs) => self.proofs_came(blobs, payload)?,
+                    Effect::None | Effect::NoMoreSessions | Effect::Prove(_) => {}
                 }
                 None
             }
@@ -393,9 +413,17 @@ impl Connection {
         }
     }
 
+    /// One that answers nothing is nothing.
+    fn pong(&mut self) {
+        if let Some(left) = self.pings.checked_sub(1) {
+            self.pings = left;
+            self.events.push(Event::Pong);
+        }
+    }
+
     /// OpenSSH's PROTOCOL section 1.9. Before the login and in a key exchange there is no answer, as
     /// OpenSSH gives none.
-    fn ping(&mut self, payload: &[u8]) -> Result<(), ConnectionError> {
+    fn echo(&mut self, payload: &[u8]) -> Result<(), ConnectionError> {
         let mut reader = Reader::new(payload);
         reader.byte().map_err(Violation::from)?;
         let data = reader

@@ -41,6 +41,10 @@ impl HostKey {
         &self.blob
     }
 
+    pub(crate) const fn is_certified(&self) -> bool {
+        self.certified
+    }
+
     pub(crate) fn signer(&self) -> &dyn Signer {
         self.signer.as_ref()
     }

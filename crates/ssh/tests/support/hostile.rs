@@ -85,6 +85,8 @@ pub struct Hostile {
     pub user_key: Arc<dyn Signer>,
     pub host_key: Arc<dyn Signer>,
     pub offer: Offer,
+    /// What the victim said unasked right after the login.
+    pub announced: Vec<Vec<u8>>,
     /// Whether the victim's owner leaves questions about logging in open.
     pub holds_verdict: bool,
     seal: Option<Box<dyn Seal>>,
@@ -160,6 +162,7 @@ impl Hostile {
             user_key,
             host_key: aws_lc::sign::ed25519(&[9; 32]).unwrap(),
             offer: Offer::new(role),
+            announced: Vec::new(),
             holds_verdict: false,
             seal: None,
             open: None,
@@ -213,7 +216,8 @@ impl Hostile {
                 self.say(&service);
                 self.say(&userauth_none("someone"));
                 self.pump();
-                while self.expect_message()[0] != message::USERAUTH_SUCCESS {}
+                self.hear_until(message::USERAUTH_SUCCESS);
+                self.announced = self.hear_all();
             }
             Role::Server => {
                 self.pump();
