@@ -79,6 +79,19 @@ impl Preferences {
         }
         preferences
     }
+
+    /// Nothing that a recorded connection could be opened by when there are quantum computers: the
+    /// hybrids alone, of a client's or a server's list, and no RSA host key, whose 3,072 bits are the
+    /// first that falls. Stock clients older than OpenSSH 8.5 and most libraries cannot connect then.
+    /// Signatures are not post-quantum: nobody has those in SSH yet, and forging one needs such a
+    /// computer while the connection is made.
+    #[must_use]
+    pub fn pq_only(mut self) -> Self {
+        self.kex.retain(|kex| kex.is_post_quantum());
+        self.host_key
+            .retain(|key| !key.blob_type().starts_with("ssh-rsa"));
+        self
+    }
 }
 
 /// Default key exchange methods: post-quantum hybrids first, no NIST curves.
@@ -343,5 +356,30 @@ impl<'a> NameList<'a> {
 
     fn contains(self, wanted: &[u8]) -> bool {
         self.names().any(|name| name == wanted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_for_post_quantum_peers_alone_has_the_hybrids_and_no_rsa() {
+        for preferences in [Preferences::client(true), Preferences::server(true)] {
+            let narrowed = preferences.clone().pq_only();
+            let hybrids = [
+                KexAlgorithm::MlKem768X25519,
+                KexAlgorithm::Sntrup761X25519,
+                KexAlgorithm::Sntrup761X25519OpenSsh,
+            ];
+            assert_eq!(narrowed.kex, hybrids);
+            let mut host_keys = narrowed.host_key.iter();
+            assert!(host_keys.all(|key| !key.name().contains("rsa")));
+            assert_eq!(narrowed.host_key.first(), preferences.host_key.first());
+            assert_eq!(
+                (narrowed.cipher, narrowed.mac),
+                (preferences.cipher, preferences.mac)
+            );
+        }
     }
 }
