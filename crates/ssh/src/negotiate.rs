@@ -345,3 +345,6 @@ impl<'a> NameList<'a> {
         self.names().any(|name| name == wanted)
     }
 }
+
+#[cfg(test)]
+mod tests;
