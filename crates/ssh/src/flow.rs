@@ -258,6 +258,27 @@ mod tests {
     }
 
     #[test]
+    fn write_5_gib_progresses() {
+        let now = crate::test_clock();
+        let (mut receive, mut send) = (
+            ReceiveWindow::new(2 << 20),
+            SendWindow::new(2 << 20, 32_768),
+        );
+        let mut total = 0_u64;
+        while total < 5 << 30 {
+            let bytes = send.packet();
+            assert!(bytes > 0, "stuck after {total} bytes");
+            send.sent(bytes);
+            receive.data(bytes).unwrap();
+            receive.consumed(bytes, now);
+            if let Some(adjust) = receive.adjust() {
+                send.adjust(adjust).unwrap();
+            }
+            total += u64::try_from(bytes).unwrap();
+        }
+    }
+
+    #[test]
     fn autotune_cannot_be_forced() {
         let start = crate::test_clock();
         let trip = Duration::from_millis(50);

@@ -75,7 +75,7 @@ pub(crate) struct Kex {
     strict: bool,
     peer_takes_ext_info: bool,
     negotiated: Option<Negotiated>,
-    /// When the exchange that goes on began.
+    /// When the last exchange began.
     begun_at: Option<Instant>,
     /// The peer has sent its KEXINIT and not yet its NEWKEYS.
     peer_is_held: bool,
@@ -157,8 +157,9 @@ impl Kex {
         matches!(self.state, State::Idle)
     }
 
-    pub(crate) const fn begun_at(&self) -> Option<Instant> {
-        self.begun_at
+    /// When the exchange began that is not over for both sides.
+    pub(crate) fn begun_at(&self) -> Option<Instant> {
+        self.begun_at.filter(|_| !self.is_settled())
     }
 
     pub(crate) const fn awaits_verdict(&self) -> bool {
@@ -302,7 +303,6 @@ impl Kex {
         self.peer_is_held = false;
         let took = self
             .begun_at
-            .take()
             .map_or(Duration::ZERO, |begun| now.saturating_duration_since(begun));
         Ok((opener, self.sequence(), took))
     }

@@ -491,8 +491,8 @@ fn a_kept_chunk_is_a_small_one() {
 }
 
 #[test]
-fn keep_alives_wait_for_a_key_exchange_and_are_no_sign_of_death() {
-    // S19: what could not be sent cannot be missed.
+fn s19_keep_alives_wait_for_a_key_exchange_and_are_no_sign_of_death() {
+    // What could not be sent cannot be missed.
     let mut hostile = Hostile::client_with(|server| {
         server.transport.keep_alive = Some(adit_ssh::connection::KeepAlive {
             interval: std::time::Duration::from_secs(5),

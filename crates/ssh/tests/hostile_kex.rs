@@ -582,6 +582,28 @@ fn s44_rekey_unanswered_deadline_and_bytes() {
 }
 
 #[test]
+fn s44_new_keys_that_cannot_leave_have_a_deadline() {
+    let mut pair = support::Pair::connected();
+    pair.client.connection.rekey(pair.now).unwrap();
+    pair.client.flush(pair.now, 262_144);
+    pair.carry_up();
+    pair.server.flush(pair.now, 262_144);
+    pair.carry_down();
+    pair.client.flush(pair.now, 262_144);
+    pair.carry_up();
+    pair.server.flush(pair.now, 262_144);
+    // The server's NEWKEYS comes; the client's stays where it is, for its socket takes nothing.
+    pair.carry_down();
+    let due = pair.client.connection.next_deadline().unwrap();
+    assert_eq!(due, pair.now + limits::REKEY_DEADLINE);
+    pair.advance(limits::REKEY_DEADLINE);
+    assert_eq!(
+        pair.client.error,
+        Some(ConnectionError::TimedOut(Wait::Rekey))
+    );
+}
+
+#[test]
 fn s45_kex_flood_preauth_and_postauth() {
     let mut hostile = Hostile::client().keyed();
     hostile.hear_all();

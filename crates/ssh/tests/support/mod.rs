@@ -239,6 +239,18 @@ impl Pair {
         while self.step(usize::MAX) {}
     }
 
+    /// What the client has said arrives.
+    pub fn carry_up(&mut self) {
+        let bytes: Vec<u8> = self.client.wire.drain(..).collect();
+        self.server.hear(self.now, bytes);
+    }
+
+    /// What the server has said arrives.
+    pub fn carry_down(&mut self) {
+        let bytes: Vec<u8> = self.server.wire.drain(..).collect();
+        self.client.hear(self.now, bytes);
+    }
+
     /// One round: both ends speak, and hear at most `most` bytes. Says whether anything happened.
     pub fn step(&mut self, most: usize) -> bool {
         let mut moved = self.client.flush(self.now, 262_144);
