@@ -34,7 +34,7 @@ impl DelayProxy {
         let work = move || {
             while let Ok((near, _)) = listener.accept() {
                 // Who cannot be passed on is closed, and says so.
-                pass(near, target, one_way).ok();
+                pass(&near, target, one_way).ok();
             }
         };
         thread::Builder::new()
@@ -56,9 +56,9 @@ impl Drop for DelayProxy {
     }
 }
 
-fn pass(near: TcpStream, target: SocketAddr, one_way: Duration) -> anyhow::Result<()> {
+fn pass(near: &TcpStream, target: SocketAddr, one_way: Duration) -> anyhow::Result<()> {
     let far = TcpStream::connect(target)?;
-    for (from, to) in [(&near, &far), (&far, &near)] {
+    for (from, to) in [(near, &far), (&far, near)] {
         to.set_nodelay(true)?;
         let (from, to) = (from.try_clone()?, to.try_clone()?);
         let (sender, receiver) = sync_channel(UNDERWAY);

@@ -24,7 +24,8 @@ pub(super) enum Measure {
     DownPingP99,
     StallUpP99,
     StallDownP99,
-    RekeyBulk,
+    RekeyUp,
+    RekeyDown,
     RekeyPause,
     RekeyPingMost,
     Visits,
@@ -43,7 +44,7 @@ pub(super) enum Measure {
 }
 
 impl Measure {
-    const ALL: [Self; 31] = [
+    const ALL: [Self; 32] = [
         Self::Up1,
         Self::Down1,
         Self::Up8,
@@ -59,7 +60,8 @@ impl Measure {
         Self::DownPingP99,
         Self::StallUpP99,
         Self::StallDownP99,
-        Self::RekeyBulk,
+        Self::RekeyUp,
+        Self::RekeyDown,
         Self::RekeyPause,
         Self::RekeyPingMost,
         Self::Visits,
@@ -95,7 +97,8 @@ impl Measure {
             Self::DownPingP99 => "ping under bulk down, p99, us",
             Self::StallUpP99 => "ping beside a service that does not read, p99, us",
             Self::StallDownP99 => "ping beside a visitor that does not read, p99, us",
-            Self::RekeyBulk => "up and down with rekeys, the slower way, Gbit/s",
+            Self::RekeyUp => "up, 1 stream with rekeys, Gbit/s",
+            Self::RekeyDown => "down, 1 stream with rekeys, Gbit/s",
             Self::RekeyPause => "longest key exchange of a rekey as our client sees it, ms",
             Self::RekeyPingMost => "ping beside bulk with rekeys, longest, ms",
             Self::Visits => "new connections a second, 16 at a time",

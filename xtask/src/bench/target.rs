@@ -115,7 +115,7 @@ const TARGETS: &[Target] = &[
     },
     Target {
         what: "bulk with rekeys",
-        measures: &[Measure::RekeyBulk],
+        measures: &[Measure::RekeyUp, Measure::RekeyDown],
         pairs: ANY_OF_OURS,
         wanted: Wanted::Passes,
         stretch: "",

@@ -76,7 +76,7 @@ impl Host {
         // Hundreds of logins come from one address.
         let mut lines = String::from("MaxStartups 1000\n");
         if let Some(bytes) = plan.rekey {
-            lines.push_str(&format!("RekeyLimit {bytes}\n"));
+            lines = format!("{lines}RekeyLimit {bytes}\n");
         }
         let setup = Setup {
             addr: plan.server_addr,

@@ -112,7 +112,7 @@ pub(super) fn stall(bench: &mut Bench) -> anyhow::Result<()> {
 fn fill(tunnel: &Tunnel, stall: SocketAddr) -> anyhow::Result<TcpStream> {
     let mut visitor = visit(tunnel.visitors(stall)?)?;
     visitor.set_write_timeout(Some(FULL))?;
-    let (started, bytes) = (clock::now(), [0; 65_536]);
+    let (started, bytes) = (clock::now(), vec![0; 65_536]);
     loop {
         match visitor.write(&bytes) {
             Ok(_) => anyhow::ensure!(started.elapsed() < FILL_DEADLINE, "it takes no end"),
