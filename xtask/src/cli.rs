@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 
-use crate::{demo, gate, reference, soak};
+use crate::{demo, gate, interop, reference, soak};
 
 /// One word after `cargo xtask`.
 struct Command {
@@ -38,6 +38,14 @@ come back, serve until Ctrl-C; with --once, stop when it has come back",
 the long jobs that do not fit CI, or only the named ones; each writes what it
 printed to docs/measured/",
         run: soak::command,
+    },
+    Command {
+        name: "interop",
+        arguments: "[--only PEER] [--seed N]",
+        about: "\
+meet every SSH program and library that can be had on every algorithm, and write
+docs/reference/interop.md; with --only, run the peers of that name and write nothing",
+        run: interop::command,
     },
     Command {
         name: "reference",

@@ -10,6 +10,7 @@ mod cli;
 mod clock;
 mod demo;
 mod gate;
+mod interop;
 mod process;
 mod programs;
 mod reference;
