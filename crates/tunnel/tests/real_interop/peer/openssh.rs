@@ -108,7 +108,7 @@ StrictModes no
 PermitRootLogin yes
 UseDNS no
 LogLevel VERBOSE
-UsePAM yes
+UsePAM no
 KexAlgorithms +ecdh-sha2-nistp256,ecdh-sha2-nistp384,ecdh-sha2-nistp521
 PubkeyAcceptedAlgorithms +sk-*
 ";
@@ -146,6 +146,10 @@ impl Server for SshServer {
             Login::Key(_) => Command::new(&self.version.sshd),
             Login::Password | Login::Dialog => self.disguise.command(&self.version.sshd),
         };
+        if order.terms.login == Login::Dialog {
+            // Nobody else has questions.
+            command.args(["-o", "UsePAM=yes"]);
+        }
         command.args(["-i", "-e", "-f"]).arg(&self.config_path);
         let methods = match order.terms.login {
             Login::Key(algorithm) => {
