@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 
-use crate::{demo, gate, reference, soak};
+use crate::{bench, demo, gate, reference, soak};
 
 /// One word after `cargo xtask`.
 struct Command {
@@ -38,6 +38,14 @@ come back, serve until Ctrl-C; with --once, stop when it has come back",
 the long jobs that do not fit CI, or only the named ones; each writes what it
 printed to docs/measured/",
         run: soak::command,
+    },
+    Command {
+        name: "bench",
+        arguments: "ssh [--quick|--full] [--rounds N] [--only CASE]... [--write]",
+        about: "\
+measure tunnels beside OpenSSH in one run and print the table in Markdown; with
+--write, to docs/measured/ too",
+        run: bench::command,
     },
     Command {
         name: "reference",

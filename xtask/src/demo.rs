@@ -11,9 +11,8 @@
 
 mod forward;
 mod page;
-mod sshd;
-mod stop;
 
+use std::net::Ipv4Addr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -21,11 +20,11 @@ use anyhow::{Context as _, bail};
 
 use crate::clock;
 use crate::programs::{self, Found};
+use crate::sshd::{Place, Setup, Sshd};
+use crate::stop::Stop;
 use crate::workspace::Workspace;
 use forward::Forward;
 use page::Page;
-use sshd::Sshd;
-use stop::Stop;
 
 /// What the demo is asked to do.
 #[derive(Debug, PartialEq, Eq)]
@@ -88,7 +87,12 @@ fn run(workspace: &Workspace, plan: &Plan) -> anyhow::Result<()> {
 
     let page = Page::start()?;
     println!("private service: a web page at http://{}/", page.addr());
-    let sshd = Sshd::start(folder.path(), &stop)?;
+    let setup = Setup {
+        addr: Ipv4Addr::LOCALHOST.into(),
+        lines: "",
+        place: &Place::Here,
+    };
+    let sshd = Sshd::start(folder.path(), &setup, &stop)?;
     println!("public host: a stock sshd at 127.0.0.1:{}", sshd.port());
 
     let started = clock::now();

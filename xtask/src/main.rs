@@ -6,6 +6,7 @@
     reason = "a program for people: what it prints is its product"
 )]
 
+mod bench;
 mod cli;
 mod clock;
 mod demo;
@@ -14,6 +15,8 @@ mod process;
 mod programs;
 mod reference;
 mod soak;
+mod sshd;
+mod stop;
 mod workspace;
 
 use std::process::ExitCode;

@@ -54,6 +54,13 @@ impl Group {
         descendants_of(self.pid)
     }
 
+    /// The program itself and the processes below it now.
+    pub(crate) fn tree(&self) -> Vec<Pid> {
+        let mut tree = vec![self.pid];
+        tree.extend(self.descendants());
+        tree
+    }
+
     /// Kills what runs below the program and leaves the program itself running. Returns how many
     /// processes it killed.
     pub(crate) fn kill_descendants(&self) -> usize {

@@ -28,6 +28,9 @@ pub(crate) const REAL: &[Program] = &[SSH, SSHD, SSH_KEYGEN, SSH_AGENT, IP];
 /// The programs the demo runs.
 pub(crate) const DEMO: &[Program] = &[SSHD, SSH_KEYGEN];
 
+/// The programs the bench runs.
+pub(crate) const BENCH: &[Program] = &[SSH, SSHD, SSH_KEYGEN, IP, IPERF3];
+
 const SSH: Program = Program {
     command: "ssh",
     package: "openssh-client",
@@ -47,6 +50,11 @@ const SSH_AGENT: Program = Program {
 const IP: Program = Program {
     command: "ip",
     package: "iproute2",
+};
+
+const IPERF3: Program = Program {
+    command: "iperf3",
+    package: "iperf3",
 };
 
 /// A tool that is called as `cargo NAME`.

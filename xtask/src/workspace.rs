@@ -82,6 +82,20 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// As [`run`], for programs whose own stdout is their product: prints to stderr alone.
+pub(crate) fn run_quietly(command: &mut Command) -> anyhow::Result<()> {
+    let words = words(command);
+    eprintln!("$ {words}");
+    let status = command
+        .stdout(Stdio::null())
+        .status()
+        .with_context(|| format!("cannot run `{words}`"))?;
+    if !status.success() {
+        bail!("`{words}` failed: {status}");
+    }
+    Ok(())
+}
+
 /// A command as a person would type it.
 pub(crate) fn words(command: &Command) -> String {
     let program = Path::new(command.get_program())

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::process::Command;
 use std::thread;
 
+use adit_testkit::key_pair::{KeyKind, KeyPair};
 use adit_testkit::process::Process;
 use adit_testkit::sshd::Sshd;
 use adit_testkit::{require, wait};
@@ -206,6 +207,28 @@ fn what_only_a_person_can_mend_ends_it_with_words() {
         assert!(last.contains("SHA256:"), "{stderr}");
     }
     assert!(!nowhere.exists(), "a refused host is not written down");
+}
+
+#[test]
+fn a_host_is_trusted_by_the_authority_of_its_certificate() {
+    require!("sshd", "ssh-keygen");
+    let sshd = Sshd::builder().start();
+    let authority = KeyPair::generate(sshd.folder(), "authority", KeyKind::Ed25519);
+    let host_key = sshd.host_keys()[0].public_path();
+    let names = ["-h", "-I", "lab", "-n", "127.0.0.1"];
+    let certificate = authority.certify(&host_key, &names);
+    sshd.add_config_line(&format!("HostCertificate {}", certificate.display()));
+    let known_hosts = sshd.folder().join("authorities");
+    let line = format!("@cert-authority * {}\n", authority.public_line());
+    std::fs::write(&known_hosts, line).unwrap();
+    let port = echo_service();
+    let forward = format!("127.0.0.1:0:127.0.0.1:{port}");
+    let mut adit = adit(
+        &sshd,
+        &known_hosts,
+        &["-R", &forward, "-i", key(&sshd).as_str()],
+    );
+    visit(wait_for_up(&mut adit, 1), 1_000);
 }
 
 #[test]

@@ -54,6 +54,16 @@ names! {
     }
 }
 
+impl KexAlgorithm {
+    /// Whether a recorded exchange stays closed to a quantum computer.
+    pub const fn is_post_quantum(self) -> bool {
+        matches!(
+            self,
+            Self::MlKem768X25519 | Self::Sntrup761X25519 | Self::Sntrup761X25519OpenSsh
+        )
+    }
+}
+
 names! {
     /// How packets are encrypted.
     CipherAlgorithm {

@@ -172,6 +172,8 @@ struct Running {
 pub struct Connection {
     role: Role,
     stage: Stage,
+    /// What had arrived when the connection ended, for who has not taken it yet.
+    arrived: Option<Box<Running>>,
     /// Until there is a session id.
     login: Option<Login>,
     pool: Pool,
@@ -259,6 +261,7 @@ impl Connection {
         Self {
             role,
             stage: Stage::Ident(IdentReader::new(preamble)),
+            arrived: None,
             login: Some(login),
             pool: transport.pool,
             peer: None,

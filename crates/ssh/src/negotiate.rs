@@ -79,6 +79,19 @@ impl Preferences {
         }
         preferences
     }
+
+    /// Nothing that a recorded connection could be opened by when there are quantum computers: the
+    /// hybrids alone, of a client's or a server's list, and no RSA host key, whose 3,072 bits are the
+    /// first that falls. Stock clients older than OpenSSH 8.5 and most libraries cannot connect then.
+    /// Signatures are not post-quantum: nobody has those in SSH yet, and forging one needs such a
+    /// computer while the connection is made.
+    #[must_use]
+    pub fn pq_only(mut self) -> Self {
+        self.kex.retain(|kex| kex.is_post_quantum());
+        self.host_key
+            .retain(|key| !key.blob_type().starts_with("ssh-rsa"));
+        self
+    }
 }
 
 /// Default key exchange methods: post-quantum hybrids first, no NIST curves.

@@ -1,7 +1,9 @@
 //! Our client and our server against each other, in one thread.
 
 use adit_ssh::Event;
+use adit_ssh::algorithm::KexAlgorithm;
 use adit_ssh::channel::{ChannelKind, Endpoint};
+use adit_ssh::error::ConnectionError;
 use adit_ssh::forward::{Forward, ForwardAnswer};
 
 mod support;
@@ -86,6 +88,64 @@ fn a_forward_carries_bytes_both_ways_and_ends_in_halves() {
     assert_eq!(pair.server.connection.channels(), 0);
     assert_eq!(pair.client.connection.promised(), 0);
     assert_eq!(pair.server.connection.promised(), 0);
+}
+
+#[test]
+fn a_client_without_a_common_algorithm_learns_what_there_would_have_been() {
+    let mut pair = Pair::with(
+        |client| client.transport.preferences.kex = vec![KexAlgorithm::Curve25519],
+        |server| {
+            let preferences = &mut server.transport.preferences;
+            *preferences = preferences.clone().pq_only();
+        },
+    );
+    // It has said everything before the server says its first word.
+    pair.client.flush(pair.now, usize::MAX);
+    let wire = std::mem::take(&mut pair.client.wire);
+    pair.server.hear(pair.now, wire);
+    pair.run();
+    for (end, theirs) in [
+        (&pair.client, "mlkem768x25519-sha256,"),
+        (&pair.server, "curve25519-sha256,"),
+    ] {
+        match &end.error {
+            Some(ConnectionError::NoCommonAlgorithm { theirs: list, .. }) => {
+                assert!(list.as_str().starts_with(theirs), "{list}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_came_with_the_goodbye_can_still_be_taken() {
+    let mut pair = Pair::connected();
+    let kind = ChannelKind::DirectTcpip {
+        target: Endpoint::new("db", 5432),
+        origin: Endpoint::new("", 0),
+    };
+    let up = pair.client.connection.open_channel(&kind, 1 << 20).unwrap();
+    pair.run();
+    let Some(Event::ChannelAsked { channel: down, .. }) = pair.server.find(|_| true) else {
+        panic!()
+    };
+    assert!(pair.server.connection.accept_channel(down, 1 << 20));
+    pair.run();
+    let block = pair.block(b"last words");
+    pair.client.connection.write(up, block);
+    pair.client.connection.finish(up);
+    pair.client.flush(pair.now, usize::MAX);
+    pair.client.connection.close();
+    pair.client.flush(pair.now, usize::MAX);
+    pair.run();
+    assert!(pair.server.error.is_some());
+    let now = pair.now;
+    assert_eq!(read_all(&mut pair.server, down, now), b"last words");
+    assert!(
+        pair.server
+            .find(|event| matches!(event, Event::Ended { .. }))
+            .is_some()
+    );
 }
 
 #[test]

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::sshd::Sshd;
-use super::stop::Stop;
 use crate::process::Group;
+use crate::sshd::Sshd;
+use crate::stop::Stop;
 
 /// A running `adit forward`.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::stop::Stop;
+use crate::stop::Stop;
 
 /// A web page at a free port of the loopback.
 #[derive(Debug)]
@@ -185,8 +185,8 @@ const VISITOR_LIMIT: u64 = 64;
 
 #[cfg(test)]
 mod tests {
-    use super::super::stop;
     use super::*;
+    use crate::stop;
 
     #[test]
     fn each_visitor_gets_the_page_and_the_number_of_the_visit() {

@@ -217,9 +217,15 @@ impl Connection {
     }
 
     /// Bytes that arrived on a channel, as they came. They count against its window until
-    /// [`consumed`](Self::consumed).
+    /// [`consumed`](Self::consumed). What arrived before the connection ended can be taken after it,
+    /// too: a peer may say its last word and goodbye in one breath.
     pub fn take_chunk(&mut self, channel: ChannelId) -> Option<Block> {
-        self.running_mut()?.channels.take_chunk(channel)
+        let running = match &mut self.stage {
+            Stage::Running(running) => Some(running),
+            Stage::Closed(_) => self.arrived.as_mut(),
+            Stage::Ident(_) | Stage::Kex | Stage::Login(_) => None,
+        };
+        running?.channels.take_chunk(channel)
     }
 
     /// The application has taken that many bytes of a channel: the peer may send as many more.

@@ -478,8 +478,14 @@ impl Connection {
         });
         self.control.clear();
         self.control_bytes = 0;
-        self.kex.out.clear();
-        self.stage = Stage::Closed(error.clone());
+        // A peer with which nothing is in common is owed our own list, so that it can say what was.
+        if !matches!(error, ConnectionError::NoCommonAlgorithm { .. }) {
+            self.kex.out.clear();
+        }
+        let before = std::mem::replace(&mut self.stage, Stage::Closed(error.clone()));
+        if let Stage::Running(running) = before {
+            self.arrived = Some(running);
+        }
         error
     }
 }

@@ -40,6 +40,9 @@ impl Connection {
             }
         }
         if let Some(goodbye) = self.goodbye.take() {
+            while let Some(Outward::Message(message)) = self.kex.out.pop_front() {
+                self.writer.seal(&[&message], out, &self.pool)?;
+            }
             return self.writer.seal(&[&goodbye], out, &self.pool);
         }
         if std::mem::take(&mut self.channel_began) && self.timers.wants_early_round_trip() {

@@ -105,3 +105,23 @@ fn weak_names_do_not_exist() {
         assert!(mac.name().ends_with("-etm@openssh.com"));
     }
 }
+
+#[test]
+fn a_list_for_post_quantum_peers_alone_has_the_hybrids_and_no_rsa() {
+    for preferences in [Preferences::client(true), Preferences::server(true)] {
+        let narrowed = preferences.clone().pq_only();
+        let hybrids = [
+            KexAlgorithm::MlKem768X25519,
+            KexAlgorithm::Sntrup761X25519,
+            KexAlgorithm::Sntrup761X25519OpenSsh,
+        ];
+        assert_eq!(narrowed.kex, hybrids);
+        let mut host_keys = narrowed.host_key.iter();
+        assert!(host_keys.all(|key| !key.name().contains("rsa")));
+        assert_eq!(narrowed.host_key.first(), preferences.host_key.first());
+        assert_eq!(
+            (narrowed.cipher, narrowed.mac),
+            (preferences.cipher, preferences.mac)
+        );
+    }
+}

@@ -32,6 +32,7 @@ use adit_ssh::packet::Outgoing;
 use adit_ssh::provider::{CryptoProvider, Signer, aws_lc};
 use adit_ssh::{Connection, Event};
 
+pub mod channels;
 pub mod hostile;
 pub mod seeded;
 

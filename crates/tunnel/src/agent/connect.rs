@@ -20,6 +20,7 @@ use tracing::{debug, info, warn};
 
 use super::dial::tcp::dial;
 use super::login::algorithms::AlgorithmListError;
+use super::login::host;
 use super::login::keys::{self, KeyError};
 use super::login::known_hosts::{
     HostAddress, HostAddressError, HostKeyRefusal, HostKeys, HostVerdict, ProofKind,
@@ -72,7 +73,7 @@ pub enum SetUpError {
 const DIAL_DEADLINE: Duration = Duration::from_secs(15);
 /// A silent peer is asked so often, and is gone after three times without a byte (design 3c).
 const KEEP_ALIVE: KeepAlive = KeepAlive {
-    interval: Duration::from_secs(15),
+    interval: Duration::from_secs(10),
     misses: 3,
 };
 
@@ -106,10 +107,6 @@ impl SshConnect {
             .map_err(SetUpError::Algorithms)?;
         preferences.cipher = ciphers;
         preferences.kex = kex;
-        // The engine's offer holds plain keys alone; a certificate would end the key exchange.
-        preferences
-            .host_key
-            .retain(|algorithm| !algorithm.is_certificate());
         Ok(Self {
             host_keys: config.host_keys.clone(),
             peer,
@@ -212,10 +209,12 @@ struct Answers<'a> {
 impl Answerer for Answers<'_> {
     fn host_key<'a>(&'a mut self, offer: &'a HostKeyOffer) -> Answer<'a, Result<(), HostRefusal>> {
         let (host, host_keys) = (self.connect.host.clone(), self.connect.host_keys.clone());
-        let key = offer.key().clone();
+        let (key, blob) = (offer.key().clone(), offer.blob().to_vec());
+        let verifier = Arc::clone(&self.connect.provider.verifier);
         Box::pin(async move {
             let fingerprint = key.fingerprint();
-            match blocking(move || host_keys.verify(&host, &key)).await? {
+            let judge = move || host::judge(&host_keys, &host, &key, &blob, verifier.as_ref());
+            match blocking(judge).await? {
                 HostVerdict::Trusted(proof) => {
                     if let ProofKind::Added(file) = proof.kind() {
                         let file = file.display();

@@ -1,5 +1,6 @@
 //! How an agent proves who it is, and makes the other end prove who that is.
 
 pub mod algorithms;
+pub(crate) mod host;
 pub mod keys;
 pub mod known_hosts;

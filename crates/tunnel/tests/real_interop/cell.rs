@@ -15,8 +15,9 @@ use tokio::time::timeout;
 use crate::exchange::{CELL_DEADLINE, exchange};
 use crate::keys::Keys;
 use crate::ours::{Ours, can_be_host_key};
-use crate::peer::{Client, Order, Running, Server, Skills};
+use crate::peer::{Client, Fault, Order, Running, Server, Skills};
 use crate::probe::Offer;
+use crate::table::Extent;
 use crate::terms::{Known, Login, Terms};
 
 /// One cell, before it is tried.
@@ -27,6 +28,8 @@ pub(crate) struct Cell {
     pub(crate) value: String,
     pub(crate) terms: Terms,
     load: Load,
+    /// Why the peer is to blame when it fails.
+    pub(crate) fault: Option<&'static str>,
 }
 
 /// What a cell moves, and how.
@@ -57,12 +60,12 @@ const REKEY_BYTES: u64 = 1 << 20;
 const EXCHANGES: usize = 4;
 
 /// What to try with a pair: its default with everything a load can be, then each value of each
-/// algorithm and login varied alone, then `random` combinations of the seed.
+/// algorithm and login varied alone, then random combinations.
 pub(crate) fn cells(
     known: &Known,
     skills: Skills,
-    random: usize,
-    seed: u64,
+    faults: &[Fault],
+    extent: Extent,
 ) -> Result<Vec<Cell>, String> {
     let terms = known.default_terms()?;
     let mut cells = Vec::new();
@@ -72,6 +75,7 @@ pub(crate) fn cells(
             value: value.to_owned(),
             terms,
             load,
+            fault: None,
         });
     };
     let long = |rekeys| Load {
@@ -94,11 +98,13 @@ pub(crate) fn cells(
         );
     }
     let mut vary = |axis, value: String, terms| {
+        let fault = fault(faults, axis, &value);
         cells.push(Cell {
             axis,
             value,
             terms,
             load: PLAIN,
+            fault,
         });
     };
     for kex in known.kex.iter().copied() {
@@ -137,15 +143,32 @@ pub(crate) fn cells(
     for login in known.login.iter().copied() {
         vary("login", login.to_string(), Terms { login, ..terms });
     }
-    let mut source = SeededRandom::new(seed);
-    for number in 0..random {
-        let mut terms = known.random_terms(&mut source)?;
+    let mut sound = known.clone();
+    sound
+        .host_key
+        .retain(|key| fault(faults, "host key", key.name()).is_none());
+    sound
+        .login
+        .retain(|login| fault(faults, "login", &login.to_string()).is_none());
+    let mut source = SeededRandom::new(extent.seed);
+    for number in 0..extent.random {
+        let mut terms = sound.random_terms(&mut source)?;
         if known.mac.is_empty() {
             terms.cipher = known.default_terms()?.cipher;
         }
-        vary(RANDOM, format!("seed {seed}, number {number}"), terms);
+        vary(
+            RANDOM,
+            format!("seed {}, number {number}", extent.seed),
+            terms,
+        );
     }
     Ok(cells)
+}
+
+fn fault(faults: &[Fault], axis: &str, value: &str) -> Option<&'static str> {
+    let mut fitting = faults.iter();
+    let found = fitting.find(|fault| fault.axis == axis && value.ends_with(fault.ending));
+    found.map(|fault| fault.reason)
 }
 
 /// The axis of loads.

@@ -27,16 +27,17 @@ impl Disguise {
         let user = format!("{}:", keys.user());
         let home = keys.folder().display();
         let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
-        let row = passwd.lines().find(|line| line.starts_with(&user));
-        let mut fields: Vec<String> = row
+        let theirs = passwd.lines().find(|line| line.starts_with(&user));
+        let mut fields: Vec<String> = theirs
             .expect("the user has a row")
             .split(':')
             .map(str::to_owned)
             .collect();
         fields[5] = home.to_string();
         let others = passwd.lines().filter(|line| !line.starts_with(&user));
-        let others: String = others.map(|line| format!("{line}\n")).collect();
-        let passwd = format!("{others}{}\n", fields.join(":"));
+        let row = fields.join(":");
+        let rows: Vec<&str> = others.chain([row.as_str()]).collect();
+        let passwd = rows.join("\n") + "\n";
         std::fs::write(folder.join("passwd"), passwd).unwrap();
         let shadow = format!("{user}{}:19000:0:99999:7:::\n", hash());
         std::fs::write(folder.join("shadow"), shadow).unwrap();

@@ -19,7 +19,7 @@ pub(crate) struct Keys {
     folder: tempfile::TempDir,
     user: String,
     authority: KeyPair,
-    security_keys: [Key; 2],
+    hardware: [Key; 2],
 }
 
 /// The password of every login by one.
@@ -34,6 +34,13 @@ const TYPES: [(&str, &str, &str); 5] = [
     ("ecdsa521", "ecdsa", "521"),
     ("rsa", "rsa", "2048"),
 ];
+
+/// A host key of 3072 bits, as one that is meant to last would be.
+pub(crate) fn lasting_rsa_key(folder: &Path) -> Arc<dyn Signer> {
+    let pair = KeyPair::generate(folder, "lasting", KeyKind::Rsa3072);
+    let file = std::fs::read(pair.private_path()).unwrap();
+    key_file::parse(&file, None).unwrap()
+}
 
 /// The file's name, without what it is for, of a key that does that algorithm.
 fn type_of(algorithm: KeyAlgorithm) -> &'static str {
@@ -70,11 +77,11 @@ impl Keys {
                 authority.certify(&file.with_extension("pub"), &arguments);
             }
         }
-        let security_keys = [
+        let hardware = [
             Key::security_key_ed25519([7; 32], "ssh:"),
             Key::security_key_ecdsa_p256("ssh:"),
         ];
-        for (name, key) in ["sk-ed25519", "sk-ecdsa"].iter().zip(&security_keys) {
+        for (name, key) in ["sk-ed25519", "sk-ecdsa"].iter().zip(&hardware) {
             let file = path.join(format!("user-{name}.pub"));
             std::fs::write(&file, key.public_line()).unwrap();
             authority.certify(&file, &["-I", "user", "-n", &user]);
@@ -83,7 +90,7 @@ impl Keys {
             folder,
             user,
             authority,
-            security_keys,
+            hardware,
         }
     }
 
@@ -125,7 +132,7 @@ impl Keys {
             "sk-ecdsa" => 1,
             _ => return None,
         };
-        let key = self.security_keys[index].clone();
+        let key = self.hardware[index].clone();
         if algorithm.is_certificate() {
             let line = std::fs::read_to_string(self.certificate_path("user", algorithm));
             Some(key.with_certificate(&line.unwrap()))

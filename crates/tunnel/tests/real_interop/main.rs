@@ -8,10 +8,10 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::print_stdout,
-    async_fn_in_trait,
     reason = "tests"
 )]
 
+mod audit;
 mod cell;
 mod disguise;
 mod exchange;
@@ -23,6 +23,7 @@ mod table;
 mod terms;
 mod whole;
 
+use adit_ssh::negotiate::Preferences;
 use adit_testkit::require;
 
 use crate::keys::Keys;
@@ -99,4 +100,26 @@ async fn the_whole_table() {
     let file = whole::folder().join("outcomes.tsv");
     std::fs::write(file, lines.join("\n") + "\n").unwrap();
     assert!(!outcomes.is_empty(), "no pair called {only:?}");
+}
+
+#[tokio::test]
+async fn ssh_audit_finds_no_fault_with_our_server() {
+    require!("python3", "ssh-keygen");
+    let Some(program) = audit::program().await else {
+        return;
+    };
+    let host_keys = audit::host_keys(&Keys::generate());
+    let said = audit::report(&program, &host_keys, |preferences| preferences).await;
+    audit::assert_lines(&said, include_str!("audit/default.txt"));
+    // The one thing that it has against the default.
+    let mut warnings = said.lines().filter(|line| line.contains("[warn]"));
+    assert!(warnings.all(|line| {
+        line.starts_with("(kex) curve25519-") && line.ends_with("post-quantum attacks")
+    }));
+    let said = audit::report(&program, &host_keys, Preferences::pq_only).await;
+    audit::assert_lines(&said, include_str!("audit/pq-only.txt"));
+    for report in [include_str!("audit/default.txt"), &said] {
+        assert!(!report.contains("[fail]"));
+    }
+    assert!(!said.contains("[warn]"));
 }

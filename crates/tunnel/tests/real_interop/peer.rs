@@ -55,9 +55,23 @@ pub(crate) trait Client {
     /// What it can be made to do besides.
     fn skills(&self) -> Skills;
 
+    /// What it says it can do and cannot. The cell is tried all the same, and no other draws on it.
+    fn faults(&self) -> &'static [Fault] {
+        &[]
+    }
+
     /// Lets it connect to `port` of 127.0.0.1, and carry what comes from us to `service`, or the
     /// other way round.
     async fn start(&self, order: &Order<'_>, port: u16, service: u16) -> Result<Running, String>;
+}
+
+/// A value that a peer names and then fails at, and how that was found to be its own doing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fault {
+    /// What the names of such values end in.
+    pub(crate) ending: &'static str,
+    pub(crate) axis: &'static str,
+    pub(crate) reason: &'static str,
 }
 
 /// What not every peer can be made to do.

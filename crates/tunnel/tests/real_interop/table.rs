@@ -6,7 +6,6 @@ use crate::cell::{
 };
 use crate::keys::Keys;
 use crate::peer::{Client, Server};
-use crate::terms::Login;
 
 /// How much of the table is tried.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +22,17 @@ pub(crate) struct Outcome {
     pub(crate) pair: String,
     pub(crate) axis: &'static str,
     pub(crate) value: String,
-    pub(crate) result: Result<(), String>,
+    pub(crate) verdict: Verdict,
+}
+
+/// How a cell came out.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    Good,
+    /// It failed, and that is known to be the peer's doing.
+    TheirFault(&'static str),
+    /// It failed.
+    Bad(String),
 }
 
 impl Outcome {
@@ -33,21 +42,31 @@ impl Outcome {
         } else {
             result
         };
+        let verdict = match (result, cell.fault) {
+            (Ok(()), None) => Verdict::Good,
+            (Ok(()), Some(reason)) => {
+                Verdict::Bad(format!("good, but known for a fault: {reason}"))
+            }
+            (Err(_), Some(reason)) => Verdict::TheirFault(reason),
+            (Err(error), None) => Verdict::Bad(error),
+        };
         Self {
             pair: pair.to_owned(),
             axis: cell.axis,
             value: cell.value.clone(),
-            result,
+            verdict,
         }
     }
 
-    /// As a line with tabs: pair, axis, value, and `good` or why not.
+    /// As a line with tabs: pair, axis, value, and `good`, `their fault: ` and why, or what went
+    /// wrong.
     pub(crate) fn line(&self) -> String {
-        let result = match &self.result {
-            Ok(()) => String::from("good"),
-            Err(error) => error.replace(['\t', '\n', '\r'], " "),
+        let verdict = match &self.verdict {
+            Verdict::Good => String::from("good"),
+            Verdict::TheirFault(reason) => format!("their fault: {reason}"),
+            Verdict::Bad(error) => error.replace(['\t', '\n', '\r'], " "),
         };
-        format!("{}\t{}\t{}\t{result}", self.pair, self.axis, self.value)
+        format!("{}\t{}\t{}\t{verdict}", self.pair, self.axis, self.value)
     }
 }
 
@@ -60,7 +79,7 @@ pub(crate) async fn at_server(
     let pair = format!("our client at {}", server.name());
     let known = known_with_server(keys, server, probing_terms()).await;
     let known = known.and_then(|known| {
-        let cells = cells(&known, server.skills(), extent.random, extent.seed)?;
+        let cells = cells(&known, server.skills(), &[], extent)?;
         Ok((known.is_strict, cells))
     });
     let (is_strict, cells) = match known {
@@ -80,7 +99,7 @@ pub(crate) async fn at_ours(keys: &Keys, client: &impl Client, extent: Extent) -
     let pair = format!("{} at our server", client.name());
     let known = known_with_client(keys, client, probing_terms()).await;
     let known = known.and_then(|known| {
-        let cells = cells(&known, client.skills(), extent.random, extent.seed)?;
+        let cells = cells(&known, client.skills(), client.faults(), extent)?;
         Ok((known.is_strict, cells))
     });
     let (is_strict, cells) = match known {
@@ -100,7 +119,7 @@ fn nothing(pair: String, error: String) -> Outcome {
         pair,
         axis: "load",
         value: String::from("8 MiB, we renew the keys"),
-        result: Err(error),
+        verdict: Verdict::Bad(error),
     })
 }
 
@@ -112,17 +131,11 @@ fn said(outcome: Outcome) -> Outcome {
 /// Fails with every cell that failed, and when fewer were tried than there must be.
 #[track_caller]
 pub(crate) fn assert_good(outcomes: &[Outcome], at_least: usize) {
-    let failed = outcomes.iter().filter(|outcome| outcome.result.is_err());
+    let failed = outcomes
+        .iter()
+        .filter(|outcome| matches!(outcome.verdict, Verdict::Bad(_)));
     let failed: Vec<String> = failed.map(Outcome::line).collect();
     assert!(failed.is_empty(), "{}", failed.join("\n"));
     let count = outcomes.len();
     assert!(count >= at_least, "only {count} cells");
-}
-
-/// Logins by a key in a file, without certificates.
-pub(crate) fn plain_keys(login: &Login) -> bool {
-    match login {
-        Login::Key(key) => !key.is_certificate() && !key.name().starts_with("sk-"),
-        Login::Password | Login::Dialog => false,
-    }
 }

@@ -259,6 +259,11 @@ impl HostAddress {
         })
     }
 
+    /// The host's name or address, in lower case.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// As it is written: `host` or `[host]:port`.
     pub fn written(&self) -> String {
         if self.port == SSH_PORT {

@@ -21,6 +21,7 @@ pub(super) struct Socket<S> {
     /// The beginning of a packet whose rest has not come.
     tail: Vec<u8>,
     has_ended: bool,
+    is_deaf: bool,
 }
 
 /// Slices given to one write.
@@ -34,7 +35,14 @@ impl<S: Carrier> Socket<S> {
             drain: Drain::new(),
             tail: Vec::new(),
             has_ended: false,
+            is_deaf: false,
         }
+    }
+
+    /// Whether a write has failed: the peer takes nothing more. What it sent before may still be
+    /// read.
+    pub(super) const fn is_deaf(&self) -> bool {
+        self.is_deaf
     }
 
     /// Reads until the socket is empty, or a few buffers full.
@@ -103,6 +111,9 @@ impl<S: Carrier> Socket<S> {
         engine: &mut Engine,
     ) -> Result<bool, ConnectionError> {
         let mut moved = false;
+        if self.is_deaf {
+            return Ok(false);
+        }
         loop {
             let result = engine.transmit(now(), &mut self.out, self.drain.most());
             if self.out.is_empty() {
@@ -123,10 +134,14 @@ impl<S: Carrier> Socket<S> {
                     self.drain.is_full(now());
                     return Ok(moved);
                 }
-                Poll::Ready(Ok(0)) => return Err(engine.end_of_input()),
+                Poll::Ready(Ok(0)) => {
+                    self.is_deaf = true;
+                    return Ok(moved);
+                }
                 Poll::Ready(Err(error)) => {
                     tracing::debug!(%error, kind = ?io::Error::kind(&error), "socket failed to write");
-                    return Err(engine.end_of_input());
+                    self.is_deaf = true;
+                    return Ok(moved);
                 }
                 Poll::Ready(Ok(bytes)) => {
                     self.out.advance(bytes);

@@ -91,6 +91,9 @@ pub(super) struct Turn<S> {
 
 /// Rounds of reading and writing before other tasks get their turn.
 const ROUNDS: usize = 8;
+/// Reads from a socket that takes no more writes: at 256 KiB each, more than the system keeps of
+/// one (Linux's `tcp_rmem`, 6 MiB).
+const LAST_READS: usize = 32;
 /// Questions of the peer that may wait for the application: what the engine lets through at most.
 const REQUESTS: usize = limits::GLOBAL_REQUESTS_PENDING + limits::OPENS_PENDING;
 /// Numbers of questions about forwards begin here; below are those of channels.
@@ -214,12 +217,13 @@ impl<S: Carrier> Turn<S> {
             let mut moved = self.applications(cx);
             match self.poll_engine(cx) {
                 Ok(has_moved) => moved |= has_moved,
-                Err(error) => return Poll::Ready(error),
+                Err(error) => {
+                    // What arrived before the end goes to its streams before it.
+                    self.events();
+                    return Poll::Ready(error);
+                }
             }
-            while let Some(event) = self.engine.poll_event() {
-                self.event(event);
-                moved = true;
-            }
+            moved |= self.events();
             self.streams.report_sealed();
             if !moved {
                 return Poll::Pending;
@@ -242,7 +246,26 @@ impl<S: Carrier> Turn<S> {
             }
         }
         moved |= self.socket.poll_write(cx, &mut self.engine)?;
+        if self.socket.is_deaf() {
+            // The peer takes nothing more, but what it sent before it hung up may still be here.
+            for _ in 0..LAST_READS {
+                if !self.poll_read(cx)? {
+                    break;
+                }
+            }
+            return Err(self.engine.end_of_input());
+        }
         Ok(moved)
+    }
+
+    /// Handles what the engine has to tell. Says whether there was anything.
+    fn events(&mut self) -> bool {
+        let mut moved = false;
+        while let Some(event) = self.engine.poll_event() {
+            self.event(event);
+            moved = true;
+        }
+        moved
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Result<bool, ConnectionError> {

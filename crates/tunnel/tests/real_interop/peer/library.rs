@@ -9,7 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use super::{Client, Order, Running, Server, Skills};
+use super::{Client, Fault, Order, Running, Server, Skills};
 use crate::keys::{Keys, PASSWORD};
 use crate::terms::Login;
 
@@ -22,10 +22,12 @@ pub(crate) struct Library {
     program: &'static str,
     script: Option<&'static str>,
     /// The logins that its client can do.
-    client: fn(&Login) -> bool,
+    client: fn(Login) -> bool,
     /// The logins that its server can ask for.
-    server: fn(&Login) -> bool,
+    server: fn(Login) -> bool,
     skills: Skills,
+    /// What its client names and cannot do.
+    faults: &'static [Fault],
 }
 
 /// All of them.
@@ -37,6 +39,7 @@ pub(crate) const ALL: &[Library] = &[
         client: everything,
         server: everything,
         skills: BOTH,
+        faults: &[],
     },
     Library {
         name: "paramiko 5.1",
@@ -45,6 +48,7 @@ pub(crate) const ALL: &[Library] = &[
         client: files_and_certificates,
         server: files,
         skills: BOTH,
+        faults: &[],
     },
     Library {
         name: "Go x/crypto 0.4",
@@ -53,14 +57,27 @@ pub(crate) const ALL: &[Library] = &[
         client: files_and_certificates,
         server: everything,
         skills: BOTH,
+        faults: &[],
     },
     Library {
-        name: "russh 0.62",
+        name: "russh 0.65",
         program: "russh-peer",
         script: None,
         client: files_and_certificates,
         server: files_and_certificates,
         skills: BOTH,
+        faults: &[
+            Fault {
+                ending: "rsa-sha2-512-cert-v01@openssh.com",
+                axis: "login",
+                reason: RUSSH_RSA_CERTIFICATES,
+            },
+            Fault {
+                ending: "rsa-sha2-256-cert-v01@openssh.com",
+                axis: "login",
+                reason: RUSSH_RSA_CERTIFICATES,
+            },
+        ],
     },
     Library {
         name: "libssh2 1.11",
@@ -72,8 +89,17 @@ pub(crate) const ALL: &[Library] = &[
             rekeys: false,
             listens: false,
         },
+        faults: &[Fault {
+            ending: "-cert-v01@openssh.com",
+            axis: "host key",
+            reason: "libssh2 names host certificates and then cannot read one: its key exchange \
+                     fails on its side, whoever the server is",
+        }],
     },
 ];
+
+const RUSSH_RSA_CERTIFICATES: &str = "russh asks for a login by an RSA certificate under the name \
+                                      of SHA-1, ssh-rsa-cert-v01@openssh.com, which we do not have";
 
 const PYTHON: &str = "venv/bin/python3";
 
@@ -82,18 +108,18 @@ const BOTH: Skills = Skills {
     listens: true,
 };
 
-fn everything(_: &Login) -> bool {
+fn everything(_: Login) -> bool {
     true
 }
 
-fn files_and_certificates(login: &Login) -> bool {
+fn files_and_certificates(login: Login) -> bool {
     match login {
-        Login::Key(algorithm) => !is_security_key(*algorithm),
+        Login::Key(algorithm) => !is_security_key(algorithm),
         Login::Password | Login::Dialog => true,
     }
 }
 
-fn files(login: &Login) -> bool {
+fn files(login: Login) -> bool {
     files_and_certificates(login)
         && !matches!(login, Login::Key(algorithm) if algorithm.is_certificate())
 }
@@ -120,7 +146,7 @@ impl Library {
 
     /// Its server, out of the folder where peers were made ready.
     pub(crate) fn server(self, folder: &Path, keys: &Keys) -> Option<LibraryServer> {
-        let asks_for_one = Login::all().any(|login| (self.server)(&login));
+        let asks_for_one = Login::all().any(|login| (self.server)(login));
         self.command(folder).filter(|_| asks_for_one)?;
         std::fs::write(
             keys.folder().join("authorized_keys"),
@@ -165,7 +191,9 @@ impl Server for LibraryServer {
     }
 
     fn logins(&self) -> Vec<Login> {
-        Login::all().filter(self.library.server).collect()
+        Login::all()
+            .filter(|login| (self.library.server)(*login))
+            .collect()
     }
 
     fn skills(&self) -> Skills {
@@ -176,14 +204,13 @@ impl Server for LibraryServer {
         let log = order.keys.folder().join("log");
         let fitting = self.serving.take();
         let fitting = fitting.filter(|serving| serving.rekey_bytes == order.rekey_bytes);
-        let serving = match fitting {
-            Some(serving) => serving,
-            None => {
-                let command = self.library.command(&self.folder);
-                let mut command = command.ok_or("its program is gone")?;
-                command.arg("server").args(words(order));
-                start(&mut command, order.rekey_bytes, &log).await?
-            }
+        let serving = if let Some(serving) = fitting {
+            serving
+        } else {
+            let command = self.library.command(&self.folder);
+            let mut command = command.ok_or("its program is gone")?;
+            command.arg("server").args(words(order));
+            start(&mut command, order.rekey_bytes, &log).await?
         };
         let port = serving.port;
         self.serving = Some(serving);
@@ -232,11 +259,17 @@ impl Client for LibraryClient {
     }
 
     fn logins(&self) -> Vec<Login> {
-        Login::all().filter(self.library.client).collect()
+        Login::all()
+            .filter(|login| (self.library.client)(*login))
+            .collect()
     }
 
     fn skills(&self) -> Skills {
         self.library.skills
+    }
+
+    fn faults(&self) -> &'static [Fault] {
+        self.library.faults
     }
 
     async fn start(&self, order: &Order<'_>, port: u16, service: u16) -> Result<Running, String> {

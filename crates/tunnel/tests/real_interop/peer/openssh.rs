@@ -1,6 +1,7 @@
 //! OpenSSH: `sshd -i` for our client, `ssh -N -R` for our server.
 
 use std::cell::Cell;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use adit_testkit::real;
@@ -58,15 +59,15 @@ impl OpenSsh {
         let mut config = String::from(CONFIG);
         for path in keys.host_paths() {
             let path = path.display();
-            config += &format!("HostKey {path}\nHostCertificate {path}-cert.pub\n");
+            writeln!(config, "HostKey {path}\nHostCertificate {path}-cert.pub").unwrap();
         }
         if let Some(parts) = &self.parts {
             let parts = parts.display();
-            config += &format!("SshdSessionPath {parts}/sshd-session\n");
-            config += &format!("SshdAuthPath {parts}/sshd-auth\n");
+            writeln!(config, "SshdSessionPath {parts}/sshd-session").unwrap();
+            writeln!(config, "SshdAuthPath {parts}/sshd-auth").unwrap();
         }
         let keys_file = folder.join("authorized_keys");
-        config += &format!("AuthorizedKeysFile {}\n", keys_file.display());
+        writeln!(config, "AuthorizedKeysFile {}", keys_file.display()).unwrap();
         let config_path = folder.join("sshd_config");
         std::fs::write(&config_path, config).unwrap();
         SshServer {

@@ -6,7 +6,7 @@ import socket
 import sys
 
 from ssh2.error_codes import LIBSSH2_ERROR_EAGAIN
-from ssh2.session import LIBSSH2_SESSION_BLOCK_INBOUND, LIBSSH2_SESSION_BLOCK_OUTBOUND, Session
+from ssh2.session import LIBSSH2_SESSION_BLOCK_OUTBOUND, Session
 
 WORDS = dict(word.split("=", 1) for word in sys.argv[2:])
 
@@ -60,16 +60,15 @@ def pump(session, stream, channel, service):
             except BlockingIOError:
                 pass
         if there:
-            count, written = channel.write(there)
-            if count >= 0 and written:
-                there = there[written:]
-                moved = True
-            elif count < 0 and count != LIBSSH2_ERROR_EAGAIN:
-                raise SystemExit(f"write failed: {count}")
+            # Some of it may be written before the rest has to wait.
+            code, written = channel.write(there)
+            there = there[written:]
+            moved = moved or written > 0
+            if code < 0 and code != LIBSSH2_ERROR_EAGAIN:
+                raise SystemExit(f"write failed: {code}")
         if not from_service and not there and not eof_sent:
-            if channel.send_eof() != LIBSSH2_ERROR_EAGAIN:
-                eof_sent = True
-                moved = True
+            eof_sent = channel.send_eof() != LIBSSH2_ERROR_EAGAIN
+            moved = moved or eof_sent
         if back:
             try:
                 back = back[service.send(back) :]

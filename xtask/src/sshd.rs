@@ -1,25 +1,65 @@
-//! The public host of the demo: a stock sshd of its own, with its own keys, at a free port.
+//! A stock sshd of its own, with its own keys, at a free port: the public host of the demo, and what
+//! the bench compares with.
 //!
-//! It lets the user who runs the demo log in with one fresh key and touches nothing of the
+//! It lets the user who runs xtask log in with one fresh key and touches nothing of the
 //! machine's own sshd. Only as root does it need `/run/sshd`, sshd's empty folder for its
 //! unprivileged half.
 
+use std::ffi::OsStr;
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
-use super::stop::Stop;
 use crate::process::{Group, is_alive};
 use crate::programs;
+use crate::stop::Stop;
 use crate::workspace::words;
+
+/// What an sshd is to be like.
+#[derive(Debug)]
+pub(crate) struct Setup<'a> {
+    /// Where it listens.
+    pub(crate) addr: IpAddr,
+    /// Lines behind the others of its configuration.
+    pub(crate) lines: &'a str,
+    /// The network it runs in.
+    pub(crate) place: &'a Place,
+}
+
+/// The network in which a program runs.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Place {
+    /// That of xtask.
+    #[default]
+    Here,
+    /// The network namespace of that name, as `ip netns` shows it.
+    Namespace(String),
+}
+
+impl Place {
+    /// A program that will run there.
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        match self {
+            Self::Here => Command::new(program),
+            Self::Namespace(name) => {
+                let mut command = Command::new("nsenter");
+                command
+                    .arg(format!("--net=/run/netns/{name}"))
+                    .arg("--")
+                    .arg(program);
+                command
+            }
+        }
+    }
+}
 
 /// A running sshd.
 #[derive(Debug)]
-pub(super) struct Sshd {
+pub(crate) struct Sshd {
     group: Group,
     port: u16,
     user: String,
@@ -28,7 +68,7 @@ pub(super) struct Sshd {
 
 impl Sshd {
     /// Makes the keys and the configuration in the folder, and starts sshd there.
-    pub(super) fn start(folder: &Path, stop: &Stop) -> anyhow::Result<Self> {
+    pub(crate) fn start(folder: &Path, setup: &Setup<'_>, stop: &Stop) -> anyhow::Result<Self> {
         let host_key = make_key(folder, "host_key")?;
         let key = make_key(folder, "user_key")?;
         fs::copy(key.with_extension("pub"), folder.join("authorized_keys"))
@@ -42,9 +82,9 @@ impl Sshd {
         for _ in 0..PORT_TRIES {
             let port = free_port()?;
             let config = folder.join("sshd_config");
-            fs::write(&config, configuration(folder, &host_key, port))
+            fs::write(&config, configuration(folder, &host_key, port, setup))
                 .context("cannot write sshd_config")?;
-            if let Some(group) = start_at(folder, &config, port, stop)? {
+            if let Some(group) = start_at(folder, &config, port, setup, stop)? {
                 return Ok(Self {
                     group,
                     port,
@@ -57,23 +97,28 @@ impl Sshd {
         bail!("sshd does not start:\n{log}")
     }
 
-    /// The port it listens on, at 127.0.0.1.
-    pub(super) fn port(&self) -> u16 {
+    /// Its processes, for asking what they use.
+    pub(crate) fn group(&self) -> &Group {
+        &self.group
+    }
+
+    /// The port it listens on.
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// Who may log in.
-    pub(super) fn user(&self) -> &str {
+    pub(crate) fn user(&self) -> &str {
         &self.user
     }
 
     /// The private key to log in with.
-    pub(super) fn key(&self) -> &Path {
+    pub(crate) fn key(&self) -> &Path {
         &self.key
     }
 
     /// Cuts every connection by killing the processes that serve them; sshd itself goes on.
-    pub(super) fn cut(&self) -> anyhow::Result<()> {
+    pub(crate) fn cut(&self) -> anyhow::Result<()> {
         if self.group.kill_descendants() == 0 {
             bail!("sshd serves no connection that could be cut");
         }
@@ -81,7 +126,7 @@ impl Sshd {
     }
 
     /// Ends sshd and every connection, and makes sure that none of its processes is left.
-    pub(super) fn stop(self) -> anyhow::Result<()> {
+    pub(crate) fn stop(self) -> anyhow::Result<()> {
         let below = self.group.descendants();
         self.group.stop(PATIENCE)?;
         match below.into_iter().find(|pid| is_alive(*pid)) {
@@ -92,20 +137,28 @@ impl Sshd {
 }
 
 /// Starts sshd and waits until it listens; `None` when it ended instead.
-fn start_at(folder: &Path, config: &Path, port: u16, stop: &Stop) -> anyhow::Result<Option<Group>> {
+fn start_at(
+    folder: &Path,
+    config: &Path,
+    port: u16,
+    setup: &Setup<'_>,
+    stop: &Stop,
+) -> anyhow::Result<Option<Group>> {
     let log = folder.join("sshd.log");
     let stderr = fs::File::create(&log).context("cannot make sshd.log")?;
     // sshd starts itself again for each connection and insists on an absolute path.
     let program = programs::find("sshd").context("sshd is not installed")?;
     let mut group = Group::start(
-        Command::new(program)
+        setup
+            .place
+            .command(program)
             .args(["-D", "-e", "-f"])
             .arg(config)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(stderr),
     )?;
-    let listening = format!("Server listening on 127.0.0.1 port {port}.");
+    let listening = format!("Server listening on {} port {port}.", setup.addr);
     let up = stop.until("sshd", START_DEADLINE, || {
         if group.ended()?.is_some() {
             return Ok(Some(false));
@@ -117,10 +170,10 @@ fn start_at(folder: &Path, config: &Path, port: u16, stop: &Stop) -> anyhow::Res
     Ok(up.then_some(group))
 }
 
-fn configuration(folder: &Path, host_key: &Path, port: u16) -> String {
+fn configuration(folder: &Path, host_key: &Path, port: u16, setup: &Setup<'_>) -> String {
     format!(
         "Port {port}\n\
-         ListenAddress 127.0.0.1\n\
+         ListenAddress {addr}\n\
          HostKey \"{host_key}\"\n\
          AuthorizedKeysFile \"{folder}/authorized_keys\"\n\
          PidFile none\n\
@@ -130,13 +183,17 @@ fn configuration(folder: &Path, host_key: &Path, port: u16) -> String {
          KbdInteractiveAuthentication no\n\
          PermitRootLogin prohibit-password\n\
          AllowTcpForwarding remote\n\
-         LogLevel VERBOSE\n",
+         LogLevel VERBOSE\n\
+         {lines}",
+        addr = setup.addr,
+        lines = setup.lines,
         host_key = host_key.display(),
         folder = folder.display(),
     )
 }
 
-fn make_key(folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
+/// Makes an Ed25519 key without a passphrase, and its `.pub` beside it.
+pub(crate) fn make_key(folder: &Path, name: &str) -> anyhow::Result<PathBuf> {
     let file = folder.join(name);
     output(
         Command::new("ssh-keygen")
@@ -160,7 +217,8 @@ fn output(command: &mut Command) -> anyhow::Result<String> {
     Ok(text.trim().to_owned())
 }
 
-fn free_port() -> anyhow::Result<u16> {
+/// A port of the loopback that was free a moment ago.
+pub(crate) fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot bind a port")?;
     Ok(listener
         .local_addr()
@@ -179,13 +237,18 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[cfg(test)]
 mod tests {
     mod real {
-        use super::super::super::stop::tests::silent;
         use super::super::*;
+        use crate::stop::tests::silent;
 
         fn sshd() -> (tempfile::TempDir, Sshd) {
             let folder = tempfile::tempdir().unwrap();
             let (stop, _signal) = silent();
-            let sshd = Sshd::start(folder.path(), &stop).unwrap();
+            let setup = Setup {
+                addr: Ipv4Addr::LOCALHOST.into(),
+                lines: "",
+                place: &Place::Here,
+            };
+            let sshd = Sshd::start(folder.path(), &setup, &stop).unwrap();
             (folder, sshd)
         }
 

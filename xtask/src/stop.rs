@@ -1,11 +1,12 @@
 //! The wish to stop: Ctrl-C, or a polite kill, as something that can be waited for.
 
-use std::cell::Cell;
 use std::io::Read as _;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use rustix::net::RecvFlags;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::clock;
@@ -13,14 +14,14 @@ use crate::clock;
 /// Hears the signals that end a program. The signal handler writes one byte into a socket pair;
 /// nothing else happens in it.
 #[derive(Debug)]
-pub(super) struct Stop {
+pub(crate) struct Stop {
     signals: UnixStream,
-    asked: Cell<bool>,
+    asked: AtomicBool,
 }
 
 impl Stop {
     /// From now on the signals no longer kill this process, they are heard here.
-    pub(super) fn on_signals() -> anyhow::Result<Self> {
+    pub(crate) fn on_signals() -> anyhow::Result<Self> {
         let (signals, writer) = UnixStream::pair().context("cannot make a socket pair")?;
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             let writer = writer.try_clone().context("cannot copy a socket")?;
@@ -33,23 +34,39 @@ impl Stop {
     fn hearing(signals: UnixStream) -> Self {
         Self {
             signals,
-            asked: Cell::new(false),
+            asked: AtomicBool::new(false),
         }
     }
 
     /// Waits that long or until a signal came; says whether one came, now or earlier.
-    pub(super) fn wait(&self, at_most: Duration) -> bool {
+    pub(crate) fn wait(&self, at_most: Duration) -> bool {
         let at_most = at_most.max(Duration::from_millis(1));
-        if !self.asked.get() && self.signals.set_read_timeout(Some(at_most)).is_ok() {
-            self.asked
-                .set(matches!((&self.signals).read(&mut [0]), Ok(1)));
+        if !self.remembered() && self.signals.set_read_timeout(Some(at_most)).is_ok() {
+            self.remember(matches!((&self.signals).read(&mut [0]), Ok(1)));
         }
-        self.asked.get()
+        self.remembered()
+    }
+
+    /// Whether a signal came, without waiting.
+    pub(crate) fn is_asked(&self) -> bool {
+        let came = rustix::net::recv(&self.signals, &mut [0], RecvFlags::DONTWAIT);
+        self.remember(matches!(came, Ok((1, _))));
+        self.remembered()
+    }
+
+    fn remember(&self, came: bool) {
+        if came {
+            self.asked.store(true, Ordering::SeqCst);
+        }
+    }
+
+    fn remembered(&self) -> bool {
+        self.asked.load(Ordering::SeqCst)
     }
 
     /// Asks every few milliseconds until there is an answer. No answer in time and a signal are
     /// errors.
-    pub(super) fn until<T>(
+    pub(crate) fn until<T>(
         &self,
         what: &str,
         deadline: Duration,
@@ -74,12 +91,12 @@ impl Stop {
 const POLL: Duration = Duration::from_millis(10);
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use std::io::Write as _;
 
     /// A stop that hears no signal, and the end that can play one.
-    pub(in crate::demo) fn silent() -> (Stop, UnixStream) {
+    pub(crate) fn silent() -> (Stop, UnixStream) {
         let (signals, writer) = UnixStream::pair().unwrap();
         (Stop::hearing(signals), writer)
     }
@@ -88,8 +105,10 @@ pub(super) mod tests {
     fn a_signal_is_remembered_after_it_was_heard() {
         let (stop, mut signal) = silent();
         assert!(!stop.wait(Duration::from_millis(1)));
+        assert!(!stop.is_asked());
         signal.write_all(&[0]).unwrap();
         assert!(stop.wait(Duration::from_secs(5)));
+        assert!(stop.is_asked());
         assert!(stop.wait(Duration::from_millis(1)));
     }
 

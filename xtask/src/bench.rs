@@ -1,0 +1,231 @@
+//! `cargo xtask bench ssh`: the product measured beside OpenSSH, in one run.
+//!
+//! Every case takes the four pairs of ends in turns, round after round, so that what else the
+//! machine does hits all of them; what is shown are medians and ratios. docs/reference/bench.md says
+//! what is measured how.
+
+mod case;
+mod delay;
+mod iperf;
+mod kit;
+mod number;
+mod pair;
+mod ping;
+mod service;
+mod table;
+mod target;
+mod tunnel;
+mod usage;
+
+use std::fs;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, bail};
+
+use crate::clock;
+use crate::programs::{self, Found};
+use crate::workspace::Workspace;
+use case::{Bench, CASES, Case, Scale};
+use kit::Kit;
+use service::Services;
+use table::Results;
+
+/// What is asked for.
+#[derive(Debug)]
+struct Plan {
+    scale: Scale,
+    cases: Vec<&'static Case>,
+    record: Record,
+    words: String,
+}
+
+/// Where the table goes besides stdout.
+#[derive(Debug, PartialEq, Eq)]
+enum Record {
+    Nowhere,
+    /// A file of docs/measured/.
+    Written,
+}
+
+impl Plan {
+    fn parse(words: &[String]) -> anyhow::Result<Self> {
+        let Some(("ssh", options)) = words
+            .split_first()
+            .map(|(first, options)| (first.as_str(), options))
+        else {
+            bail!("say what to measure: `cargo xtask bench ssh`");
+        };
+        let mut scale = Scale::USUAL;
+        let mut rounds = None;
+        let mut cases = Vec::new();
+        let mut record = Record::Nowhere;
+        let mut options = options.iter();
+        while let Some(option) = options.next() {
+            match option.as_str() {
+                "--quick" => scale = Scale::QUICK,
+                "--full" => scale = Scale::FULL,
+                "--write" => record = Record::Written,
+                "--only" => {
+                    let name = options.next().context("--only needs a case")?;
+                    let case = CASES.iter().find(|case| case.name == name);
+                    cases.push(case.with_context(|| format!("no case {name}; {}", list()))?);
+                }
+                "--rounds" => {
+                    let count = options.next().context("--rounds needs a number")?;
+                    let count = count.parse::<u32>().ok().filter(|count| *count > 0);
+                    rounds = Some(count.context("--rounds needs a number, 1 or more")?);
+                }
+                _ => bail!("unknown argument: {option}"),
+            }
+        }
+        if let Some(rounds) = rounds {
+            scale.rounds = rounds;
+        }
+        if cases.is_empty() {
+            cases = CASES.iter().collect();
+        }
+        Ok(Self {
+            scale,
+            cases,
+            record,
+            words: words.join(" "),
+        })
+    }
+}
+
+/// `cargo xtask bench`.
+pub(crate) fn command(words: &[String]) -> anyhow::Result<ExitCode> {
+    let plan = Plan::parse(words)?;
+    if let Found::Without(packages) = programs::ensure(programs::BENCH)? {
+        bail!("the bench needs {}", packages.join(" and "));
+    }
+    let workspace = Workspace::find()?;
+    let mut bench = Bench {
+        kit: Kit::build(&workspace)?,
+        scale: plan.scale,
+        services: Services::start()?,
+        results: Results::default(),
+    };
+    let head = head(&workspace, &plan)?;
+    let started = clock::now();
+    for case in &plan.cases {
+        bench.run(case)?;
+    }
+    let minutes = started.elapsed().as_secs_f64() / 60.0;
+    let text = format!(
+        "{head}- Load average at the end: {}; took {minutes:.0} minutes\n\n\
+         ## Medians\n\nIn brackets: times the baseline's.\n\n{}\n## Targets\n\n{}",
+        load_average()?,
+        bench.results.markdown(),
+        target::markdown(&bench.results)
+    );
+    println!("{text}");
+    if plan.record == Record::Written {
+        let folder = workspace.root().join("docs").join("measured");
+        fs::create_dir_all(&folder).context("cannot make docs/measured")?;
+        let file = folder.join(format!("{}-bench-ssh.md", clock::today()?));
+        fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        eprintln!("written to {}", file.display());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The cases in one line.
+fn list() -> String {
+    let names = CASES
+        .iter()
+        .map(|case| format!("{} ({})", case.name, case.about));
+    format!("there are: {}", names.collect::<Vec<_>>().join(", "))
+}
+
+/// Says what ran on what: without that a number means nothing.
+fn head(workspace: &Workspace, plan: &Plan) -> anyhow::Result<String> {
+    let said = |program: &str, args: &[&str]| -> anyhow::Result<String> {
+        let output = Command::new(program)
+            .args(args)
+            .current_dir(workspace.root())
+            .output()
+            .with_context(|| format!("cannot run `{program}`"))?;
+        let text = [output.stdout, output.stderr].concat();
+        let text = String::from_utf8_lossy(&text).into_owned();
+        Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+    };
+    let tree = if said("git", &["status", "--porcelain", "--untracked-files=no"])?.is_empty() {
+        "clean"
+    } else {
+        "changed"
+    };
+    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let cpu = cpu
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .map_or("unknown CPU", |model| {
+            model.trim_start_matches([' ', '\t', ':'])
+        });
+    let control = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control");
+    let Scale { rounds, time, .. } = plan.scale;
+    Ok(format!(
+        "# bench ssh, {}\n\n\
+         - `cargo xtask bench {}`: {rounds} rounds, {} s for each measurement of bulk and pings\n\
+         - Commit {} ({tree}), {}\n\
+         - {}, {} cores, {cpu}\n\
+         - {}; {}; cipher {}; TCP congestion control {}\n\
+         - Load average at the start: {}\n",
+        clock::today()?,
+        plan.words,
+        time.as_secs(),
+        said("git", &["rev-parse", "--short=12", "HEAD"])?,
+        said("rustc", &["--version"])?,
+        said("uname", &["-srm"])?,
+        said("nproc", &[])?,
+        said("ssh", &["-V"])?,
+        said("iperf3", &["--version"])?,
+        tunnel::CIPHER,
+        control.as_deref().map_or("unknown", str::trim),
+        load_average()?,
+    ))
+}
+
+fn load_average() -> anyhow::Result<String> {
+    let text = fs::read_to_string("/proc/loadavg").context("cannot read /proc/loadavg")?;
+    let averages: Vec<&str> = text.split(' ').take(3).collect();
+    Ok(averages.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(line: &str) -> anyhow::Result<Plan> {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        Plan::parse(&words)
+    }
+
+    #[test]
+    fn the_plan_is_a_scale_cases_and_a_place_for_the_table() {
+        let usual = plan("ssh").unwrap();
+        assert_eq!(usual.scale, Scale::USUAL);
+        assert_eq!(usual.cases.len(), CASES.len());
+        assert_eq!(usual.record, Record::Nowhere);
+        let some = plan("ssh --rounds 7 --full --only ping --only bulk --write").unwrap();
+        assert_eq!(some.scale.rounds, 7);
+        assert_eq!(some.scale.held_alone, 5_000);
+        let names: Vec<&str> = some.cases.iter().map(|case| case.name).collect();
+        assert_eq!(names, ["ping", "bulk"]);
+        assert_eq!(some.record, Record::Written);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named() {
+        for (line, word) in [
+            ("", "ssh"),
+            ("edge", "ssh"),
+            ("ssh --only nothing", "stall"),
+            ("ssh --rounds 0", "1 or more"),
+            ("ssh --slow", "--slow"),
+        ] {
+            let error = plan(line).unwrap_err().to_string();
+            assert!(error.contains(word), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! A tunnel under measurement: a server, a client, and the ports that visitors come to.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rustix::process::Pid;
+
+use super::kit::{Kit, Talker};
+use super::pair::{Client, Pair, Server};
+use crate::sshd::{self, Place, Setup, Sshd};
+
+/// How a tunnel is to be set up.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub(super) pair: Pair,
+    /// Bytes after which both ends renew their keys.
+    pub(super) rekey: Option<u64>,
+    /// Where the server runs and listens.
+    pub(super) server_place: Place,
+    pub(super) server_addr: IpAddr,
+    /// Where the client runs.
+    pub(super) client_place: Place,
+}
+
+impl Plan {
+    /// On this machine, without anything special.
+    pub(super) fn usual(pair: Pair) -> Self {
+        Self {
+            pair,
+            rekey: None,
+            server_place: Place::Here,
+            server_addr: Ipv4Addr::LOCALHOST.into(),
+            client_place: Place::Here,
+        }
+    }
+}
+
+/// A running server of either kind.
+#[derive(Debug)]
+pub(super) struct Host {
+    program: Program,
+    addr: SocketAddr,
+    user: String,
+    key: PathBuf,
+    folder: PathBuf,
+}
+
+#[derive(Debug)]
+enum Program {
+    Sshd(Sshd),
+    Gateway(Talker),
+}
+
+/// A running tunnel.
+#[derive(Debug)]
+pub(super) struct Tunnel {
+    host: Host,
+    client: Talker,
+    ports: HashMap<SocketAddr, u16>,
+}
+
+impl Host {
+    /// Starts a server.
+    pub(super) fn start(kit: &Kit, plan: &Plan) -> anyhow::Result<Self> {
+        let folder = kit.folder()?;
+        match plan.pair.server {
+            Server::Sshd => Self::sshd(kit, plan, folder),
+            Server::Gateway => Self::gateway(kit, plan, folder),
+        }
+    }
+
+    fn sshd(kit: &Kit, plan: &Plan, folder: PathBuf) -> anyhow::Result<Self> {
+        // Hundreds of logins come from one address.
+        let mut lines = String::from("MaxStartups 1000\n");
+        if let Some(bytes) = plan.rekey {
+            lines = format!("{lines}RekeyLimit {bytes}\n");
+        }
+        let setup = Setup {
+            addr: plan.server_addr,
+            lines: &lines,
+            place: &plan.server_place,
+        };
+        let sshd = Sshd::start(&folder, &setup, &kit.stop)?;
+        Ok(Self {
+            addr: (plan.server_addr, sshd.port()).into(),
+            user: sshd.user().to_owned(),
+            key: sshd.key().to_owned(),
+            program: Program::Sshd(sshd),
+            folder,
+        })
+    }
+
+    fn gateway(kit: &Kit, plan: &Plan, folder: PathBuf) -> anyhow::Result<Self> {
+        let host_key = sshd::make_key(&folder, "host_key")?;
+        let key = sshd::make_key(&folder, "user_key")?;
+        let mut command = plan.server_place.command(&kit.gateway);
+        command.arg("--host-key").arg(host_key);
+        command.arg("--authorized").arg(key.with_extension("pub"));
+        command.arg("--listen").arg(plan.server_addr.to_string());
+        if let Some(bytes) = plan.rekey {
+            command.arg("--rekey").arg(bytes.to_string());
+        }
+        let mut talker = Talker::start(kit, &mut command)?;
+        let port: u16 = talker.wait(kit, "our server", START_DEADLINE, |said| {
+            said.split_once('\n')?.0.parse().ok()
+        })?;
+        Ok(Self {
+            program: Program::Gateway(talker),
+            addr: (plan.server_addr, port).into(),
+            user: String::from("bench"),
+            key,
+            folder,
+        })
+    }
+
+    /// Where it listens.
+    pub(super) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Who may log in.
+    pub(super) fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// The private key to log in with.
+    pub(super) fn key(&self) -> &Path {
+        &self.key
+    }
+
+    /// Its processes now.
+    pub(super) fn processes(&self) -> Vec<Pid> {
+        match &self.program {
+            Program::Sshd(sshd) => sshd.group().tree(),
+            Program::Gateway(talker) => talker.group().tree(),
+        }
+    }
+}
+
+impl Tunnel {
+    /// Starts a server and a client that forwards a port to each of the services, and waits until
+    /// all forwards are up.
+    pub(super) fn start(kit: &Kit, plan: &Plan, services: &[SocketAddr]) -> anyhow::Result<Self> {
+        let host = Host::start(kit, plan)?;
+        let addr = host.addr();
+        Self::dial(kit, plan, host, addr, services)
+    }
+
+    /// As [`start`](Self::start), towards a server that is there, which is reached at `addr`.
+    pub(super) fn dial(
+        kit: &Kit,
+        plan: &Plan,
+        host: Host,
+        addr: SocketAddr,
+        services: &[SocketAddr],
+    ) -> anyhow::Result<Self> {
+        let program = match plan.pair.client {
+            Client::Ssh => Path::new("ssh"),
+            Client::Adit => &kit.adit,
+        };
+        let mut command = plan.client_place.command(program);
+        match plan.pair.client {
+            Client::Ssh => {
+                command.args(["-F", "none", "-N", "-T"]);
+                command.args(["-o", "ExitOnForwardFailure=yes", "-o", "BatchMode=yes"]);
+                command.args(["-o", "IdentitiesOnly=yes", "-o", "LogLevel=INFO"]);
+                if let Some(bytes) = plan.rekey {
+                    command.arg("-o").arg(format!("RekeyLimit={bytes}"));
+                }
+            }
+            Client::Adit => {
+                command.arg("forward").env("ADIT_LOG", log_filter(plan));
+            }
+        }
+        for service in services {
+            command.arg("-R").arg(format!("127.0.0.1:0:{service}"));
+        }
+        let known_hosts = host.folder.join("known_hosts");
+        command
+            .args(["-o", &format!("Ciphers={CIPHER}")])
+            .args(["-o", "StrictHostKeyChecking=accept-new", "-o"])
+            .arg(format!("UserKnownHostsFile={}", known_hosts.display()))
+            .arg("-i")
+            .arg(host.key())
+            .arg("-p")
+            .arg(addr.port().to_string())
+            .arg(format!("{}@{}", host.user(), addr.ip()));
+        let mut client = Talker::start(kit, &mut command)?;
+        let ports = client.wait(kit, "the client", START_DEADLINE, |said| {
+            let ports: HashMap<_, _> = said.lines().filter_map(forward_up).collect();
+            let all = services.iter().all(|service| ports.contains_key(service));
+            all.then_some(ports)
+        })?;
+        Ok(Self {
+            host,
+            client,
+            ports,
+        })
+    }
+
+    /// Where visitors of a service go.
+    pub(super) fn visitors(&self, service: SocketAddr) -> anyhow::Result<SocketAddr> {
+        let port = self.ports.get(&service).context("no such forward")?;
+        Ok((Ipv4Addr::LOCALHOST, *port).into())
+    }
+
+    /// The processes of both ends now.
+    pub(super) fn processes(&self) -> Vec<Pid> {
+        let mut all = self.host.processes();
+        all.extend(self.client.group().tree());
+        all
+    }
+
+    /// What the client has said.
+    pub(super) fn said(&self) -> anyhow::Result<String> {
+        self.client.said()
+    }
+}
+
+/// With keys renewed, our client is to say how long that took.
+fn log_filter(plan: &Plan) -> &'static str {
+    if plan.rekey.is_some() {
+        "info,adit_tunnel::transport::ssh::task=debug"
+    } else {
+        "info"
+    }
+}
+
+/// The service and its port in adit's `forward up: 127.0.0.1:40321 -> 127.0.0.1:8080` and in ssh's
+/// `Allocated port 40321 for remote forward to 127.0.0.1:8080`.
+fn forward_up(line: &str) -> Option<(SocketAddr, u16)> {
+    let (port, service) = if let Some(rest) = line.strip_prefix("forward up: ") {
+        let (bind, service) = rest.split_once(" -> ")?;
+        (bind.rsplit_once(':')?.1, service)
+    } else {
+        line.strip_prefix("Allocated port ")?
+            .split_once(" for remote forward to ")?
+    };
+    Some((service.trim().parse().ok()?, port.parse().ok()?))
+}
+
+/// The same for all: the fastest that both stock ends and ours have.
+pub(super) const CIPHER: &str = "aes128-gcm@openssh.com";
+
+/// A server listens and a client logs in within a second, or a few on a busy machine.
+const START_DEADLINE: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ports_are_read_from_what_either_client_says() {
+        let service: SocketAddr = "127.0.0.1:8080".parse().unwrap();
+        for (line, expected) in [
+            ("forward up: 127.0.0.1:40321 -> 127.0.0.1:8080", Some(40321)),
+            (
+                "Allocated port 40321 for remote forward to 127.0.0.1:8080\r",
+                Some(40321),
+            ),
+            (
+                "Allocated port 99999 for remote forward to 127.0.0.1:8080",
+                None,
+            ),
+            ("forward down: 127.0.0.1:40321 -> 127.0.0.1:8080", None),
+            ("", None),
+        ] {
+            let expected = expected.map(|port| (service, port));
+            assert_eq!(forward_up(line), expected, "{line:?}");
+        }
+    }
+}
