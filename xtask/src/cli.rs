@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 
-use crate::{bench, demo, gate, reference, soak};
+use crate::{bench, demo, fuzz, gate, interop, reference, soak};
 
 /// One word after `cargo xtask`.
 struct Command {
@@ -46,6 +46,22 @@ printed to docs/measured/",
 measure tunnels beside OpenSSH in one run and print the table in Markdown; with
 --write, to docs/measured/ too",
         run: bench::command,
+    },
+    Command {
+        name: "interop",
+        arguments: "[--only PEER] [--seed N]",
+        about: "\
+meet every SSH program and library that can be had on every algorithm, and write
+docs/reference/interop.md; with --only, run the peers of that name and write nothing",
+        run: interop::command,
+    },
+    Command {
+        name: "fuzz",
+        arguments: "[--seconds N] [TARGET...]",
+        about: "\
+throw bytes at every parser of strangers' bytes, or at the named ones, for N seconds
+each (60)",
+        run: fuzz::command,
     },
     Command {
         name: "reference",

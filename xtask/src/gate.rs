@@ -16,7 +16,7 @@ use anyhow::{Context as _, bail};
 
 use crate::programs::{self, Found};
 use crate::workspace::{Workspace, run as run_command};
-use crate::{cli, clock};
+use crate::{cli, clock, fuzz};
 use count::Count;
 use verdict::{Report, Verdict};
 
@@ -65,7 +65,7 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "setup",
         about: "install the missing programs and cargo tools",
-        budget: Duration::from_mins(12),
+        budget: Duration::from_mins(10),
         run: Gate::setup,
     },
     Stage {
@@ -89,7 +89,7 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "clippy",
         about: "every lint, every target, warnings denied",
-        budget: Duration::from_mins(8),
+        budget: Duration::from_mins(7),
         run: Gate::clippy,
     },
     Stage {
@@ -107,13 +107,13 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "unit",
         about: "unit tests, simulation, contract suites",
-        budget: Duration::from_mins(10),
+        budget: Duration::from_mins(8),
         run: Gate::unit,
     },
     Stage {
         name: "real",
         about: "the lab and real programs: tests in lab_*, real_*, lab:: and real::",
-        budget: Duration::from_mins(10),
+        budget: Duration::from_mins(9),
         run: Gate::real,
     },
     Stage {
@@ -128,6 +128,12 @@ const STAGES: &[Stage] = &[
         budget: Duration::from_mins(1),
         run: Gate::demo,
     },
+    Stage {
+        name: "fuzz",
+        about: "each fuzz target for a few seconds",
+        budget: Duration::from_mins(7),
+        run: Gate::fuzz,
+    },
 ];
 
 /// What the whole gate may take from a fresh clone on two cores.
@@ -136,6 +142,9 @@ const TOTAL_BUDGET: Duration = Duration::from_mins(55);
 /// Which tests run real programs or the lab; the same expression gives them their time limit in
 /// `.config/nextest.toml`.
 const REAL_TESTS: &str = "binary(/^(lab|real)_/) | test(/(^|::)(lab|real)::/)";
+
+/// How long each fuzz target runs in the gate.
+const FUZZ_SMOKE: Duration = Duration::from_secs(5);
 
 /// The tidy tests, which have a stage of their own.
 const TIDY_TESTS: &str = "binary_id(xtask::tidy)";
@@ -173,6 +182,7 @@ impl Gate {
     fn setup(&mut self) -> anyhow::Result<()> {
         programs::ensure_tool(&self.workspace, &programs::NEXTEST)?;
         programs::ensure_tool(&self.workspace, &programs::DENY)?;
+        programs::ensure_tool(&self.workspace, &programs::FUZZ)?;
         match programs::ensure(programs::REAL)? {
             Found::All => Ok(()),
             Found::Without(_) if self.place == Place::Laptop => {
@@ -257,6 +267,11 @@ impl Gate {
             "demo",
             "--once",
         ]))
+    }
+
+    fn fuzz(&mut self) -> anyhow::Result<()> {
+        let targets = fuzz::targets(&self.workspace)?;
+        fuzz::fuzz(&self.workspace, &targets, FUZZ_SMOKE)
     }
 
     /// Runs tests by nextest's profile `gate` and adds them to the count.

@@ -16,14 +16,45 @@ use crate::workspace::{Workspace, run};
 /// A program of Debian's that tests run for real.
 #[derive(Debug)]
 pub(crate) struct Program {
-    /// What is called.
+    /// What is called, or the whole path of a file that is used otherwise.
     command: &'static str,
     /// The package that has it.
     package: &'static str,
 }
 
 /// The programs the real-program tests and the lab run.
-pub(crate) const REAL: &[Program] = &[SSH, SSHD, SSH_KEYGEN, SSH_AGENT, IP];
+pub(crate) const REAL: &[Program] = &[
+    SSH,
+    SSHD,
+    SSH_KEYGEN,
+    SSH_AGENT,
+    IP,
+    DROPBEAR,
+    DBCLIENT,
+    DROPBEARCONVERT,
+    PLINK,
+    PUTTYGEN,
+    PYTHON,
+    OPENSSL,
+    UNSHARE,
+];
+
+/// The programs that `cargo xtask interop` runs.
+pub(crate) const INTEROP: &[Program] = &[
+    SSH,
+    SSHD,
+    SSH_KEYGEN,
+    DROPBEAR,
+    DBCLIENT,
+    DROPBEARCONVERT,
+    PLINK,
+    PUTTYGEN,
+    PYTHON,
+    OPENSSL,
+    UNSHARE,
+    GO,
+    GO_CRYPTO,
+];
 
 /// The programs the demo runs.
 pub(crate) const DEMO: &[Program] = &[SSHD, SSH_KEYGEN];
@@ -51,6 +82,46 @@ const IP: Program = Program {
     command: "ip",
     package: "iproute2",
 };
+const DROPBEAR: Program = Program {
+    command: "dropbear",
+    package: "dropbear-bin",
+};
+const DBCLIENT: Program = Program {
+    command: "dbclient",
+    package: "dropbear-bin",
+};
+const DROPBEARCONVERT: Program = Program {
+    command: "dropbearconvert",
+    package: "dropbear-bin",
+};
+const PLINK: Program = Program {
+    command: "plink",
+    package: "putty-tools",
+};
+const PUTTYGEN: Program = Program {
+    command: "puttygen",
+    package: "putty-tools",
+};
+const PYTHON: Program = Program {
+    command: "python3",
+    package: "python3-venv",
+};
+const OPENSSL: Program = Program {
+    command: "openssl",
+    package: "openssl",
+};
+const UNSHARE: Program = Program {
+    command: "unshare",
+    package: "util-linux",
+};
+const GO: Program = Program {
+    command: "go",
+    package: "golang-go",
+};
+const GO_CRYPTO: Program = Program {
+    command: "/usr/share/gocode/src/golang.org/x/crypto/ssh/client.go",
+    package: "golang-golang-x-crypto-dev",
+};
 
 const IPERF3: Program = Program {
     command: "iperf3",
@@ -76,6 +147,12 @@ pub(crate) const NEXTEST: CargoTool = CargoTool {
 pub(crate) const DENY: CargoTool = CargoTool {
     name: "cargo-deny",
     version: "0.20.2",
+};
+
+/// Builds and runs the fuzz targets.
+pub(crate) const FUZZ: CargoTool = CargoTool {
+    name: "cargo-fuzz",
+    version: "0.13.2",
 };
 
 /// What became of the wish for some programs.

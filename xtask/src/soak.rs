@@ -48,6 +48,21 @@ const JOBS: &[Job] = &[
         env: &[],
     },
     Job {
+        name: "fuzz",
+        about: "every fuzz target for ten minutes",
+        limit: Duration::from_hours(3),
+        args: &[
+            "run",
+            "--quiet",
+            "--package=xtask",
+            "--",
+            "fuzz",
+            "--seconds",
+            "600",
+        ],
+        env: &[],
+    },
+    Job {
         name: "properties",
         about: "every property with 20,000 cases, in the release profile",
         limit: Duration::from_hours(2),

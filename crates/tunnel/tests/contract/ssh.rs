@@ -1,6 +1,7 @@
 //! Our client and our server, over a pipe in this process and over a socket.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use adit_ssh::algorithm::SignatureAlgorithm;
 use adit_ssh::auth::Method;
@@ -14,9 +15,13 @@ use adit_ssh::printable::Printable;
 use adit_ssh::provider::{Signer, aws_lc};
 use adit_ssh::secret::Secret;
 use adit_tunnel::transport::ssh::{
-    Admission, Answer, Answerer, Carrier, Decision, HostRefusal, Memory, accept, connect, tune,
+    Admission, Answer, Answerer, Carrier, Decision, Driver, HostRefusal, Memory, accept, connect,
+    tune,
 };
-use adit_tunnel::transport::{ByteStream, CloseReason, OpenError, Transport};
+use adit_tunnel::transport::{
+    ByteStream, CloseReason, Connection, ConnectionEnd, OpenError, Transport,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
@@ -63,6 +68,42 @@ impl Admission for Open {
     }
 }
 
+/// Both ends of a connection, and what drives each.
+async fn log_in<C: Carrier, S: Carrier>(
+    client: C,
+    server: S,
+) -> ((Connection, Driver<C>), (Connection, Driver<S>)) {
+    let provider = Arc::new(aws_lc::provider());
+    let memory = Memory::of_this_machine();
+    let user = aws_lc::sign::ed25519(&[1; 32]).unwrap();
+    let host = aws_lc::sign::ed25519(&[2; 32]).unwrap();
+    let key = OfferedKey::new(user.public_key().blob().to_vec()).unwrap();
+    let client_config = ClientConfig {
+        transport: TransportConfig::client(provider.clone(), memory.pool.clone()),
+        login: ClientLogin {
+            user: String::from("contract"),
+            credentials: vec![Credential::Key(key)],
+        },
+    };
+    let server_config = ServerConfig {
+        transport: TransportConfig::server(provider.clone(), memory.pool.clone()),
+        host_keys: Arc::new([HostKey::plain(host)]),
+        login: ServerLogin {
+            methods: vec![Method::PublicKey],
+            banner: None,
+            signature_algorithms: SignatureAlgorithm::ALL.to_vec(),
+            anonymous: false,
+        },
+        delay_secret: DelaySecret::generate(provider.random.as_ref()).unwrap(),
+    };
+    let (mut trusting, mut open) = (Trusting(user), Open);
+    let (near, far) = tokio::join!(
+        connect(client, client_config, memory.clone(), &mut trusting),
+        accept(server, &server_config, memory, &mut open),
+    );
+    (near.unwrap(), far.unwrap())
+}
+
 struct Ssh {
     near: Arc<dyn Transport>,
     acceptor: Acceptor,
@@ -71,35 +112,7 @@ struct Ssh {
 
 impl Ssh {
     async fn over(client: impl Carrier + 'static, server: impl Carrier + 'static) -> Self {
-        let provider = Arc::new(aws_lc::provider());
-        let memory = Memory::of_this_machine();
-        let user = aws_lc::sign::ed25519(&[1; 32]).unwrap();
-        let host = aws_lc::sign::ed25519(&[2; 32]).unwrap();
-        let key = OfferedKey::new(user.public_key().blob().to_vec()).unwrap();
-        let client_config = ClientConfig {
-            transport: TransportConfig::client(provider.clone(), memory.pool.clone()),
-            login: ClientLogin {
-                user: String::from("contract"),
-                credentials: vec![Credential::Key(key)],
-            },
-        };
-        let server_config = ServerConfig {
-            transport: TransportConfig::server(provider.clone(), memory.pool.clone()),
-            host_keys: Arc::new([HostKey::plain(host)]),
-            login: ServerLogin {
-                methods: vec![Method::PublicKey],
-                banner: None,
-                signature_algorithms: SignatureAlgorithm::ALL.to_vec(),
-                anonymous: false,
-            },
-            delay_secret: DelaySecret::generate(provider.random.as_ref()).unwrap(),
-        };
-        let (mut trusting, mut open) = (Trusting(user), Open);
-        let (near, far) = tokio::join!(
-            connect(client, client_config, memory.clone(), &mut trusting),
-            accept(server, &server_config, memory, &mut open),
-        );
-        let ((near, near_driver), (far, far_driver)) = (near.unwrap(), far.unwrap());
+        let ((near, near_driver), (far, far_driver)) = log_in(client, server).await;
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             near_driver.run().await;
@@ -171,4 +184,34 @@ async fn ssh_keeps_every_promise_over_a_socket_on_one_thread() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ssh_keeps_every_promise_over_a_socket_on_two_threads() {
     suite::all_ours(async || Ssh::over_tcp().await).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn ssh_delivers_what_came_before_the_peer_hung_up() {
+    let (client, server) = tokio::io::duplex(1 << 20);
+    let ((near, near_driver), (far, far_driver)) = log_in(client, server).await;
+    let mut near_end = std::pin::pin!(near_driver.run());
+    let mut far_task = JoinSet::new();
+    far_task.spawn(async move {
+        far_driver.run().await;
+    });
+    let acceptor = Acceptor::new(far.requests);
+    let open = async { tokio::join!(near.transport.open(head(1)), acceptor.accept(1)) };
+    let (reader, mut writer) = tokio::select! {
+        end = &mut near_end => panic!("{end}"),
+        both = open => both,
+    };
+    // The near end stands still: nobody polls it.
+    let last = vec![7; 60_000];
+    writer.write_all(&last).await.unwrap();
+    writer.shutdown().await.unwrap();
+    // A paused clock goes on when nobody has anything left to write.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    far_task.shutdown().await;
+    let mut got = Vec::new();
+    let mut reader = reader.unwrap();
+    let (read, end) = tokio::join!(reader.read_to_end(&mut got), near_end);
+    read.unwrap();
+    assert!(got == last, "{} bytes came", got.len());
+    assert!(matches!(end, ConnectionEnd::Lost(_)), "{end}");
 }

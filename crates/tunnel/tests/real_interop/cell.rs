@@ -172,9 +172,9 @@ fn fault(faults: &[Fault], axis: &str, value: &str) -> Option<&'static str> {
 }
 
 /// The axis of loads.
-const LOAD: &str = "load";
+pub(crate) const LOAD: &str = "load";
 /// Its values.
-const LOADS: [&str; 3] = [
+pub(crate) const LOADS: [&str; 3] = [
     "8 MiB, we renew the keys",
     "8 MiB, the peer renews the keys",
     "the peer listens for us",

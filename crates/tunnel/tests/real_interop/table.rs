@@ -1,8 +1,8 @@
 //! Runs all cells of a pair and says what became of them.
 
 use crate::cell::{
-    Cell, RANDOM, cells, known_with_client, known_with_server, probing_terms, try_client,
-    try_server,
+    Cell, LOAD, LOADS, RANDOM, cells, known_with_client, known_with_server, probing_terms,
+    try_client, try_server,
 };
 use crate::keys::Keys;
 use crate::peer::{Client, Server};
@@ -117,8 +117,8 @@ pub(crate) async fn at_ours(keys: &Keys, client: &impl Client, extent: Extent) -
 fn nothing(pair: String, error: String) -> Outcome {
     said(Outcome {
         pair,
-        axis: "load",
-        value: String::from("8 MiB, we renew the keys"),
+        axis: LOAD,
+        value: String::from(LOADS[0]),
         verdict: Verdict::Bad(error),
     })
 }

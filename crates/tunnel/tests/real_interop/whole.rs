@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use adit_ssh::algorithm::{CipherAlgorithm, KexAlgorithm, KeyAlgorithm, MacAlgorithm};
+
+use crate::cell;
 use crate::disguise::Disguise;
 use crate::keys::Keys;
 use crate::peer::dropbear::{DropbearClient, DropbearServer};
@@ -9,11 +12,33 @@ use crate::peer::library;
 use crate::peer::openssh::OpenSsh;
 use crate::peer::putty::Plink;
 use crate::table::{Extent, Outcome, at_ours, at_server};
+use crate::terms::Login;
 
 /// Where `cargo xtask interop` makes the peers ready: `interop` in the build directory.
 pub(crate) fn folder() -> PathBuf {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent();
     target.expect("a folder above").join("interop")
+}
+
+/// The rows of the table in their order, as lines like those of outcomes that name no pair.
+pub(crate) fn rows() -> Vec<String> {
+    fn names<T: ToString + Copy>(all: &[T]) -> Vec<String> {
+        all.iter().map(T::to_string).collect()
+    }
+    let logins = Login::all().map(|login| login.to_string());
+    let axes = [
+        (cell::LOAD, names(&cell::LOADS)),
+        ("key exchange", names(KexAlgorithm::ALL)),
+        ("cipher", names(CipherAlgorithm::ALL)),
+        ("MAC", names(MacAlgorithm::ALL)),
+        ("host key", names(KeyAlgorithm::ALL)),
+        ("login", logins.collect()),
+    ];
+    let lines = axes.iter().flat_map(|(axis, values)| {
+        let lines = values.iter();
+        lines.map(move |value| format!("\t{axis}\t{value}\t"))
+    });
+    lines.collect()
 }
 
 /// Runs the pairs whose peer's name contains `only`.
