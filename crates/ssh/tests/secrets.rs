@@ -119,6 +119,8 @@ fn tells_nothing_of(log: &str, secret: &str) {
     let bytes: Vec<u8> = secret.bytes().take(4).collect();
     let decimal = format!("{bytes:?}");
     assert!(!log.contains(decimal.trim_matches(['[', ']'])), "{log}");
-    let hexadecimal: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hexadecimal = bytes
+        .iter()
+        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
     assert!(!log.contains(&hexadecimal), "{log}");
 }
