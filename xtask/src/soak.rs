@@ -79,6 +79,22 @@ const JOBS: &[Job] = &[
         env: &[("PROPTEST_CASES", "20000")],
     },
     Job {
+        name: "bench",
+        about: "tunnels measured beside OpenSSH; the table is docs/measured/DATE-bench-ssh.md",
+        limit: Duration::from_hours(3),
+        args: &[
+            "run",
+            "--quiet",
+            "--package=xtask",
+            "--",
+            "bench",
+            "ssh",
+            "--full",
+            "--write",
+        ],
+        env: &[],
+    },
+    Job {
         name: "flakes",
         about: "every lab and real-program test ten times: not one may fail",
         limit: Duration::from_hours(1),
