@@ -1,8 +1,8 @@
 //! `cargo xtask interop`: the whole table of our two ends with everybody else's.
 //!
 //! It makes the peers ready under `interop` in the build directory, runs the test `the_whole_table`
-//! of `real_interop`, and writes `docs/reference/interop.md` from what that test left there, with
-//! the raw lines in `docs/measured/`. A peer that cannot be had is named and its columns stay empty.
+//! of `real_interop`, and writes `docs/reference/interop.md` from what that test left there. A peer
+//! that cannot be had is named and has no column. `cargo xtask soak interop` keeps every line, too.
 
 mod page;
 mod peers;
@@ -53,7 +53,7 @@ pub(crate) fn command(words: &[String]) -> anyhow::Result<ExitCode> {
     let table = page::Table::parse(&lines)?;
     println!("{}", table.summary());
     if request.only.is_none() {
-        write(&workspace, &table, &lines, seed)?;
+        write(&workspace, &table, seed)?;
     }
     Ok(if table.is_good() {
         ExitCode::SUCCESS
@@ -88,21 +88,9 @@ impl Request {
     }
 }
 
-fn write(workspace: &Workspace, table: &page::Table, lines: &str, seed: u64) -> anyhow::Result<()> {
-    let today = clock::today()?;
-    let measured = workspace.root().join("docs").join("measured");
-    fs::create_dir_all(&measured).context("cannot make docs/measured")?;
-    let head = format!(
-        "# interop: every cell of docs/reference/interop.md\n# {today}, seed {seed}\n# {}\n",
-        table.summary()
-    );
-    let outcomes = lines.lines().filter(|line| !line.starts_with('\t'));
-    let outcomes: Vec<&str> = outcomes.collect();
-    let record = measured.join(format!("{today}-interop.txt"));
-    fs::write(&record, head + &outcomes.join("\n") + "\n")
-        .with_context(|| format!("cannot write {}", record.display()))?;
-    let target = workspace.root().join(PAGE);
-    fs::write(&target, table.page(&today, seed)).with_context(|| format!("cannot write {PAGE}"))?;
+fn write(workspace: &Workspace, table: &page::Table, seed: u64) -> anyhow::Result<()> {
+    let page = table.page(&clock::today()?, seed);
+    fs::write(workspace.root().join(PAGE), page).with_context(|| format!("cannot write {PAGE}"))?;
     println!("{PAGE}");
     Ok(())
 }

@@ -95,6 +95,13 @@ const JOBS: &[Job] = &[
         env: &[],
     },
     Job {
+        name: "interop",
+        about: "every SSH program and library on every algorithm, and the page of it",
+        limit: Duration::from_mins(30),
+        args: &["run", "--quiet", "--package=xtask", "--", "interop"],
+        env: &[],
+    },
+    Job {
         name: "flakes",
         about: "every lab and real-program test ten times: not one may fail",
         limit: Duration::from_hours(1),

@@ -30,6 +30,8 @@ enum Verdict {
     Bad(String),
 }
 
+/// What stands where nothing could be tried.
+const UNKNOWN: &str = "-";
 /// The axis whose cells are counted in one row.
 const RANDOM: &str = "random";
 
@@ -124,6 +126,9 @@ impl Table {
                     .iter()
                     .map(|pair| self.cell(pair, axis, value, &mut notes));
                 let cells: Vec<String> = cells.collect();
+                if cells.iter().all(|cell| cell == UNKNOWN) {
+                    continue;
+                }
                 let row = format!("| {axis} | {value} | {} |\n", cells.join(" | "));
                 page.push_str(&row);
             }
@@ -146,7 +151,7 @@ impl Table {
         let found = outcomes
             .find(|outcome| outcome.pair == pair && outcome.axis == axis && outcome.value == value);
         match found.map(|outcome| &outcome.verdict) {
-            None => String::from("-"),
+            None => UNKNOWN.to_owned(),
             Some(Verdict::Good) => String::from("yes"),
             Some(Verdict::TheirFault(reason)) => format!("no ({})", note(notes, reason)),
             Some(Verdict::Bad(error)) => format!("**no** ({})", note(notes, error)),
@@ -198,8 +203,8 @@ after every MiB; the key exchanges are counted.
 - **no**: it was tried and failed by the peer's doing; the note says how we know. A bold one is ours
   to find out about, and none may stay.
 
-A peer without strict key exchange (Dropbear 2022.83, PuTTY 0.78, Go's x/crypto 0.4, libssh2 where
-its KEXINIT lacks the marker) is met with chacha20-poly1305 allowed by name, which our default is not.
+Rows that nobody in a table has are left out. A peer whose KEXINIT has no marker of strict key exchange
+is met with chacha20-poly1305 allowed by name; by default we refuse that cipher to it.
 ";
 
 #[cfg(test)]
@@ -217,14 +222,16 @@ Stone 1 at our server\trandom\tseed 7, number 1\tit rolled | away
 
     #[test]
     fn a_value_that_was_not_tried_is_a_dash_and_a_failure_has_a_note() {
-        let table = Table::parse(LINES).unwrap();
+        let lines = format!("{LINES}our client at Sand 2\tlogin\tpassword\tgood\n");
+        let table = Table::parse(&lines).unwrap();
         let page = table.page("2026-11-22", 7);
         let (_, tables) = page.split_once("## Our client").unwrap();
         for line in [
+            "| | | Stone 1 | Sand 2 |",
+            "| cipher | aes128-ctr | yes | - |",
+            "| login | password | - | yes |",
+            "| random | combinations | 0 of 0 | 0 of 0 |",
             "| | | Stone 1 |",
-            "| cipher | aes128-ctr | yes |",
-            "| login | password | - |",
-            "| random | combinations | 0 of 0 |",
             "| cipher | aes128-ctr | no (1) |",
             "| random | combinations | 1 of 2 (2) |",
             "1. stones cannot count.",

@@ -265,7 +265,10 @@ impl Client for LibraryClient {
     }
 
     fn skills(&self) -> Skills {
-        self.library.skills
+        Skills {
+            listens: false,
+            ..self.library.skills
+        }
     }
 
     fn faults(&self) -> &'static [Fault] {

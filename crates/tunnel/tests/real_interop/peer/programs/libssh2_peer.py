@@ -32,6 +32,10 @@ def connect():
     session.set_blocking(False)
     service.setblocking(False)
     pump(session, stream, channel, service)
+    # Closing a socket with unread bytes in it takes back what the other side has not got yet.
+    stream.setblocking(True)
+    while stream.recv(65536):
+        pass
 
 
 def pump(session, stream, channel, service):
