@@ -79,6 +79,22 @@ const JOBS: &[Job] = &[
         env: &[("PROPTEST_CASES", "20000")],
     },
     Job {
+        name: "bench",
+        about: "tunnels measured beside OpenSSH; the table is docs/measured/DATE-bench-ssh.md",
+        limit: Duration::from_hours(3),
+        args: &[
+            "run",
+            "--quiet",
+            "--package=xtask",
+            "--",
+            "bench",
+            "ssh",
+            "--full",
+            "--write",
+        ],
+        env: &[],
+    },
+    Job {
         name: "interop",
         about: "every SSH program and library on every algorithm, and the page of it",
         limit: Duration::from_mins(30),

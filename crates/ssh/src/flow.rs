@@ -107,6 +107,14 @@ impl ReceiveWindow {
         self.check();
     }
 
+    /// Bytes were thrown away as they arrived.
+    pub(crate) fn discard(&mut self, bytes: usize) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX).min(self.buffered);
+        self.buffered = self.buffered.saturating_sub(bytes);
+        self.owed = self.owed.saturating_add(bytes);
+        self.check();
+    }
+
     /// All that arrived was thrown away unread.
     pub(crate) fn discard_all(&mut self) {
         self.owed = self.owed.saturating_add(self.buffered);

@@ -84,7 +84,7 @@ fn a_client_learns_the_other_keys_of_its_server() {
 }
 
 #[test]
-fn s100_prove_once_per_key_and_never_a_foreign_key() {
+fn s100_prove_once_per_key_prove_foreign_key_fails() {
     let mut hostile = Hostile::client_with(|server| {
         server.host_keys = (20..40).map(|seed| HostKey::plain(key(seed))).collect();
     })
@@ -258,6 +258,47 @@ fn a_ping_is_sent_where_it_is_announced_and_outside_of_key_exchanges() {
     hostile.say(&[message::PONG, 0, 0, 0, 0]);
     hostile.goes_on();
     assert!(hostile.victim.events.is_empty());
+}
+
+#[test]
+fn s19_ping_lost_in_rekey_is_not_death() {
+    let mut hostile = Hostile::server_with(|client| {
+        client.transport.keep_alive = Some(adit_ssh::connection::KeepAlive {
+            interval: std::time::Duration::from_secs(10),
+            misses: 3,
+        });
+    })
+    .keyed();
+    let mut ext_info = vec![message::EXT_INFO, 0, 0, 0, 1];
+    ext_info.put_string(b"ping@openssh.com");
+    ext_info.put_string(b"0");
+    hostile.say(&ext_info);
+    hostile.log_in();
+    assert!(hostile.victim.connection.ping(b"one"));
+    hostile.pump();
+    assert_eq!(hostile.expect_message()[0], message::PING);
+    // As OpenSSH 9.9p2 does: the key exchange swallows it.
+    hostile.rekey();
+    hostile.wait(std::time::Duration::from_secs(5));
+    hostile.goes_on();
+    // A late pong is for nobody; one that is due is for the next.
+    hostile.say(&[message::PONG, 0, 0, 0, 0]);
+    hostile.goes_on();
+    assert!(
+        hostile
+            .victim
+            .find(|event| matches!(event, Event::Pong))
+            .is_none()
+    );
+    assert!(hostile.victim.connection.ping(b"two"));
+    hostile.say(&[message::PONG, 0, 0, 0, 0]);
+    hostile.goes_on();
+    assert!(
+        hostile
+            .victim
+            .find(|event| matches!(event, Event::Pong))
+            .is_some()
+    );
 }
 
 #[test]

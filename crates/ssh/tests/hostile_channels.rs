@@ -73,7 +73,7 @@ fn s84_window_adjust_overflow_d2() {
 }
 
 #[test]
-fn s85_window_and_maxpacket_violation_d2() {
+fn s85_window_violation_d2_maxpacket_violation_d2() {
     let (mut hostile, channel) = with_channel("direct-tcpip", 100_000);
     for _ in 0..3 {
         hostile.say(&data(channel, &vec![1; 32_768]));

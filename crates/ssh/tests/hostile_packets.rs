@@ -255,7 +255,7 @@ fn s17_unimplemented_no_loop_and_is_bounded() {
 }
 
 #[test]
-fn s18_ping_preauth_silent_in_kex_silent_flood_bounded() {
+fn s18_ping_preauth_silent_ping_in_kex_silent_ping_flood_bounded() {
     let ping = |size: usize| {
         let mut ping = vec![message::PING];
         adit_ssh::wire::Write::put_string(&mut ping, &vec![7; size]);

@@ -329,7 +329,7 @@ impl Channels {
         channel.receive.data(bytes)?;
         if !channel.may_fill() {
             // We have closed or will; what was in flight has nowhere to go and is not refilled.
-            channel.receive.discard_all();
+            channel.receive.discard(bytes);
             return Ok(Some(block));
         }
         block.advance(9);
@@ -362,7 +362,7 @@ impl Channels {
         if channel.may_fill() {
             self.credit(local, bytes, now);
         } else {
-            channel.receive.discard_all();
+            channel.receive.discard(bytes);
         }
         Ok(())
     }

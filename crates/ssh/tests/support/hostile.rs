@@ -87,6 +87,8 @@ pub struct Hostile {
     pub offer: Offer,
     /// What the victim said unasked right after the login.
     pub announced: Vec<Vec<u8>>,
+    /// Keep-alives of the victim that were not answered.
+    pub keep_alives: usize,
     /// Whether the victim's owner leaves questions about logging in open.
     pub holds_verdict: bool,
     seal: Option<Box<dyn Seal>>,
@@ -163,6 +165,7 @@ impl Hostile {
             host_key: aws_lc::sign::ed25519(&[9; 32]).unwrap(),
             offer: Offer::new(role),
             announced: Vec::new(),
+            keep_alives: 0,
             holds_verdict: false,
             seal: None,
             open: None,
@@ -553,9 +556,25 @@ impl Hostile {
         self.ends_with(11);
     }
 
-    /// The victim's next message, if it has said one.
+    /// The victim's next message, if it has said one. Keep-alives are counted and not shown: when
+    /// the victim measures its round trip is no matter of most tests.
     pub fn hear(&mut self) -> Option<Vec<u8>> {
-        self.hear_with_padding().map(|(payload, _)| payload)
+        loop {
+            let (payload, _) = self.hear_with_padding()?;
+            if payload != global_request("keepalive@openssh.com", true, b"") {
+                return Some(payload);
+            }
+            self.keep_alives += 1;
+        }
+    }
+
+    /// Answers the keep-alives that have come so far.
+    pub fn answer_keep_alives(&mut self) {
+        self.hear_all();
+        for _ in 0..std::mem::take(&mut self.keep_alives) {
+            self.say(&[message::REQUEST_FAILURE]);
+        }
+        self.pump();
     }
 
     /// And its padding.

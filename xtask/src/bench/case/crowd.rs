@@ -82,7 +82,7 @@ pub(super) fn memory(bench: &mut Bench) -> anyhow::Result<()> {
     let outcome = hold(bench, Pair::OURS, alone).map(|held| {
         bench.results.note(format!(
             "{alone} idle connections at our server alone: {:.1} KiB each (PSS), {:.1} KiB private \
-             dirty; at our client {:.1} KiB each (PSS)",
+             dirty; at our client {:.1} KiB each (PSS, the process itself included)",
             held.server.proportional, held.server.private_dirty, held.client.proportional
         ));
     });

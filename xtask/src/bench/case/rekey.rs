@@ -61,7 +61,7 @@ fn one(
         let bulk = scope.spawn(|| run(Way::Up));
         let mut most = 0.0_f64;
         while !bulk.is_finished() {
-            let beside = ping(addr, Duration::from_millis(100), &bench.kit.stop)?;
+            let beside = ping(addr, Duration::from_secs(1), &bench.kit.stop)?;
             most = most.max(beside.most);
         }
         let up = bulk.join().map_err(|_| anyhow!("bulk panicked"))??;

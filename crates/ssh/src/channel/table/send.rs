@@ -107,6 +107,10 @@ impl Channels {
                 message::CHANNEL_EOF
             } else {
                 channel.ours = Half::Closed;
+                if channel.ending == Ending::Close {
+                    // Nobody reads here any more.
+                    channel.discard_chunks();
+                }
                 message::CHANNEL_CLOSE
             };
             self.released(local, was);
