@@ -6,6 +6,7 @@
 //! has stopped holds its own window and nothing else.
 
 mod carrier;
+mod clock;
 mod convert;
 mod drain;
 mod login;

@@ -18,7 +18,8 @@ use adit_ssh::{Connection as Engine, Event};
 
 use super::super::Connection;
 use super::carrier::Carrier;
-use super::task::{Driver, Memory, Turn, now};
+use super::clock::now;
+use super::task::{Driver, Memory, Turn};
 
 /// An answer that may take its time.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -10,8 +10,8 @@ use adit_ssh::packet::Outgoing;
 use tokio::io::ReadBuf;
 
 use super::carrier::Carrier;
+use super::clock::now;
 use super::drain::Drain;
-use super::task::now;
 
 /// The socket and what waits at its two ends.
 pub(super) struct Socket<S> {

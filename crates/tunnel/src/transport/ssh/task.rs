@@ -6,7 +6,6 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use adit_ssh::channel::{ChannelId, ChannelKind, OpenFailure};
 use adit_ssh::error::ConnectionError;
@@ -25,6 +24,7 @@ use super::super::request::{
 };
 use super::super::{CloseReason, Connection, ConnectionEnd, ForwardError, OpenError, RefusalCode};
 use super::carrier::Carrier;
+use super::clock::now;
 use super::convert::{bind, forward, head, kind};
 use super::read::ReadBuffers;
 use super::socket::Socket;
@@ -177,11 +177,6 @@ fn ended(error: &ConnectionError) -> ConnectionEnd {
         },
         other => ConnectionEnd::Lost(Arc::new(other.clone())),
     }
-}
-
-/// The runtime's clock, which a test can pause.
-pub(super) fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 impl<S: Carrier> Turn<S> {
