@@ -32,10 +32,12 @@ impl fmt::Display for Count {
     }
 }
 
-/// Where nextest's profile `gate` writes its report.
+/// Where nextest's profile `gate` writes its report: under the workspace, whatever
+/// `CARGO_TARGET_DIR` says (nextest's `store.dir`).
 pub(super) fn junit_file(workspace: &Workspace) -> PathBuf {
     workspace
-        .target()
+        .root()
+        .join("target")
         .join("nextest")
         .join("gate")
         .join("junit.xml")
