@@ -43,17 +43,7 @@ impl Connection {
         id: QuestionId,
         signature: Option<&[u8]>,
     ) -> Result<(), AnswerError> {
-        let mut out = Outbox::new();
-        let result = match &mut self.stage {
-            Stage::Login(Auth::Client(client)) => client.answer_signature(id, signature, &mut out),
-            Stage::Ident(_)
-            | Stage::Kex
-            | Stage::Login(_)
-            | Stage::Running(_)
-            | Stage::Closed(_) => Err(AnswerError::NotOpen),
-        };
-        self.after_login_step(out);
-        result
+        self.log_in(|client, out| client.answer_signature(id, signature, out))
     }
 
     /// Answers [`ClientEvent::Password`](crate::auth::client::ClientEvent::Password).
@@ -65,17 +55,7 @@ impl Connection {
         id: QuestionId,
         password: Option<Secret<String>>,
     ) -> Result<(), AnswerError> {
-        let mut out = Outbox::new();
-        let result = match &mut self.stage {
-            Stage::Login(Auth::Client(client)) => client.answer_password(id, password, &mut out),
-            Stage::Ident(_)
-            | Stage::Kex
-            | Stage::Login(_)
-            | Stage::Running(_)
-            | Stage::Closed(_) => Err(AnswerError::NotOpen),
-        };
-        self.after_login_step(out);
-        result
+        self.log_in(|client, out| client.answer_password(id, password, out))
     }
 
     /// Answers [`ClientEvent::Prompts`](crate::auth::client::ClientEvent::Prompts).
@@ -87,17 +67,7 @@ impl Connection {
         id: QuestionId,
         answers: Option<Vec<Secret<String>>>,
     ) -> Result<(), AnswerError> {
-        let mut out = Outbox::new();
-        let result = match &mut self.stage {
-            Stage::Login(Auth::Client(client)) => client.answer_prompts(id, answers, &mut out),
-            Stage::Ident(_)
-            | Stage::Kex
-            | Stage::Login(_)
-            | Stage::Running(_)
-            | Stage::Closed(_) => Err(AnswerError::NotOpen),
-        };
-        self.after_login_step(out);
-        result
+        self.log_in(|client, out| client.answer_prompts(id, answers, out))
     }
 
     /// Answers [`Claim::Key`](crate::auth::server::Claim::Key).
@@ -139,6 +109,26 @@ impl Connection {
         now: Instant,
     ) -> Result<(), AnswerError> {
         self.admit(|server, out| server.answer_prompts(id, prompts, now, out))
+    }
+
+    fn log_in(
+        &mut self,
+        answer: impl FnOnce(
+            &mut crate::auth::client::ClientAuth,
+            &mut Outbox,
+        ) -> Result<(), AnswerError>,
+    ) -> Result<(), AnswerError> {
+        let mut out = Outbox::new();
+        let result = match &mut self.stage {
+            Stage::Login(Auth::Client(client)) => answer(client, &mut out),
+            Stage::Ident(_)
+            | Stage::Kex
+            | Stage::Login(_)
+            | Stage::Running(_)
+            | Stage::Closed(_) => Err(AnswerError::NotOpen),
+        };
+        self.after_login_step(out);
+        result
     }
 
     fn admit(
