@@ -199,8 +199,9 @@ impl Channel {
         self.receive.discard_all();
     }
 
-    /// Whether there is something to send that may be sent.
-    pub(crate) fn can_send(&self) -> bool {
+    /// Whether there is something to send that may be sent, if at most `in_flight` bytes may be in
+    /// flight.
+    pub(crate) fn can_send(&self, in_flight: u64) -> bool {
         if self.phase != Phase::Open || self.ours == Half::Closed {
             return false;
         }
@@ -210,14 +211,15 @@ impl Channel {
             Ending::Finish if !has_data => self.ours == Half::Open || self.theirs >= Half::Ended,
             Ending::Close if !has_data => true,
             Ending::Finish | Ending::Close | Ending::None => {
-                has_data && self.send.packet() > 0 && self.ours == Half::Open
+                has_data && self.send.packet(in_flight) > 0 && self.ours == Half::Open
             }
         }
     }
 
-    /// The next bytes to send, within the peer's window, as a block with room for the headers.
-    pub(crate) fn next_block(&mut self, pool: &Pool) -> Option<Block> {
-        let most = self.send.packet();
+    /// The next bytes to send, within the peer's window and what may be in flight, as a block with
+    /// room for the headers.
+    pub(crate) fn next_block(&mut self, pool: &Pool, in_flight: u64) -> Option<Block> {
+        let most = self.send.packet(in_flight);
         let first = self.queue.front_mut()?;
         let block = if first.len() <= most {
             self.queue.pop_front()?

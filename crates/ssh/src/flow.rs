@@ -10,6 +10,11 @@ use std::time::{Duration, Instant};
 use crate::error::Violation;
 use crate::limits;
 
+mod flight;
+
+use flight::Flight;
+pub(crate) use flight::most_in_flight;
+
 /// The window a new channel starts with: a sixty-fourth of what is not promised yet, between
 /// [`limits::WINDOW_MIN`] and [`limits::WINDOW_START`] bytes. Of what is not promised, the least
 /// window is first set aside for `channels_to_come`, so that early channels do not starve late ones
@@ -183,6 +188,7 @@ impl ReceiveWindow {
 pub(crate) struct SendWindow {
     left: u32,
     packet: u32,
+    flight: Flight,
 }
 
 impl SendWindow {
@@ -191,12 +197,19 @@ impl SendWindow {
         Self {
             left,
             packet: packet.min(limits::CHANNEL_PACKET),
+            flight: Flight::default(),
         }
     }
 
-    /// What may go into the next packet, in bytes.
-    pub(crate) fn packet(&self) -> usize {
-        usize::try_from(self.left.min(self.packet)).unwrap_or(0)
+    /// What may go into the next packet, in bytes, if at most `in_flight` bytes may be in flight.
+    pub(crate) fn packet(&self, in_flight: u64) -> usize {
+        let room = u64::from(self.left.min(self.packet)).min(self.flight.room(in_flight));
+        usize::try_from(room).unwrap_or(0)
+    }
+
+    /// What is in flight, and how long it has been waited for.
+    pub(crate) const fn flight(&mut self) -> &mut Flight {
+        &mut self.flight
     }
 
     /// What may be sent before the next adjust, in bytes.
@@ -209,11 +222,13 @@ impl SendWindow {
             .left
             .checked_add(bytes)
             .ok_or(Violation::protocol("window is over 2^32 - 1"))?;
+        self.flight.credited(bytes);
         Ok(())
     }
 
     pub(crate) fn sent(&mut self, bytes: usize) {
-        debug_assert!(bytes <= self.packet(), "sent more than the window");
+        debug_assert!(bytes <= self.packet(u64::MAX), "sent more than the window");
+        self.flight.sent(bytes);
         self.left = self
             .left
             .saturating_sub(u32::try_from(bytes).unwrap_or(u32::MAX));
@@ -274,7 +289,7 @@ mod tests {
         );
         let mut total = 0_u64;
         while total < 5 << 30 {
-            let bytes = send.packet();
+            let bytes = send.packet(u64::MAX);
             assert!(bytes > 0, "stuck after {total} bytes");
             send.sent(bytes);
             receive.data(bytes).unwrap();

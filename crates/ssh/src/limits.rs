@@ -122,6 +122,14 @@ pub const WINDOW_START: u32 = 2_097_152;
 /// 3 Gbit/s, and a larger one only fills the peer's memory: a stock sshd behind 8 MiB on loopback
 /// spends 3 to 7 CPU-s a GiB moving what waits there (measured 2026-11-22), 1.2 behind 2 MiB.
 pub const WINDOW_GROWTH_ROUND_TRIP: Duration = Duration::from_millis(5);
+/// Least that a channel may have in flight towards a near peer, in bytes, whatever its round trip: below
+/// it the two ends no longer work at the same time (docs/decision/0007, measured 2026-11-22).
+pub const FLIGHT_MIN: u64 = 196_608;
+/// Bytes that a channel may have in flight towards a near peer for each microsecond of the least round
+/// trip: 20 Gbit/s, more than one core encrypts.
+pub const FLIGHT_RATE: u64 = 2_500;
+/// How long a channel that has its most in flight waits for credit before only the window counts.
+pub const FLIGHT_STALL: Duration = Duration::from_millis(50);
 /// Largest window towards a stock peer: above it sshd burns CPU (spec of 2026-11-21: 14 times at 32 MiB).
 pub const WINDOW_STOCK: u32 = 8_388_608;
 /// Largest window between our own ends.

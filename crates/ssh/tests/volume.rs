@@ -86,6 +86,56 @@ fn s86_a_window_is_used_to_its_last_byte_and_as_large_as_the_wire_has_it() {
 }
 
 #[test]
+fn a_near_peer_has_little_in_flight_and_one_that_gives_no_credit_its_window() {
+    let mut hostile = Hostile::client().logged_in();
+    hostile.say(&open(
+        "direct-tcpip",
+        3,
+        2 << 20,
+        32_768,
+        &endpoints("db", 1),
+    ));
+    hostile.pump();
+    let asked = hostile
+        .victim
+        .find(|event| matches!(event, Event::ChannelAsked { .. }));
+    let Some(Event::ChannelAsked { channel, .. }) = asked else {
+        unreachable!("no channel was asked for")
+    };
+    hostile.victim.connection.accept_channel(channel, 65_536);
+    hostile.pump();
+    hostile.wait(Duration::from_micros(50));
+    hostile.answer_keep_alives();
+    let may_send = |hostile: &Hostile| hostile.victim.connection.windows(channel).unwrap().may_send;
+    for _ in 0..128 {
+        let mut block = hostile.pool.take();
+        block.set_range(HEADROOM, HEADROOM);
+        block.append(&vec![1; 32_768]);
+        hostile.victim.connection.write(channel, block);
+    }
+    // Nothing is known of its credit yet.
+    hostile.pump();
+    assert_eq!(may_send(&hostile), 0);
+    // It has taken all and will give credit for as little as this again: 192 KiB are in flight.
+    let credit = |hostile: &mut Hostile, bytes| {
+        hostile.say(&numbers(
+            message::CHANNEL_WINDOW_ADJUST,
+            &[channel.number(), bytes],
+        ));
+        hostile.pump();
+    };
+    credit(&mut hostile, 98_304);
+    credit(&mut hostile, (2 << 20) - 98_304);
+    assert_eq!(may_send(&hostile), (2 << 20) - 196_608);
+    // It is silent: the whole window counts, after a while that has a deadline.
+    let due = hostile.victim.connection.next_deadline().unwrap();
+    assert_eq!(due - hostile.now, Duration::from_millis(50));
+    hostile.wait(Duration::from_millis(50));
+    assert_eq!(may_send(&hostile), 0);
+    assert_eq!(hostile.victim.connection.queued(channel), 0);
+}
+
+#[test]
 fn s107_a_window_grows_only_for_a_reader_that_needs_it() {
     let mut hostile = Hostile::client().logged_in();
     hostile.say(&open("direct-tcpip", 3, 0, 32_768, &endpoints("db", 1)));

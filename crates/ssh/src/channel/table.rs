@@ -44,6 +44,10 @@ pub(crate) struct Channels {
     /// Channels that owe a window adjust.
     adjusts: VecDeque<u32>,
     linger: Linger,
+    /// What a channel may have in flight.
+    in_flight: u64,
+    /// When to look for channels that have waited in vain for credit.
+    release: Option<Instant>,
     allowance: u64,
     promised: u64,
     stray: u32,
@@ -62,6 +66,8 @@ impl Channels {
             schedule: Schedule::default(),
             adjusts: VecDeque::new(),
             linger: Linger::default(),
+            in_flight: u64::MAX,
+            release: None,
             allowance: 0,
             promised: 0,
             stray: 0,
@@ -97,11 +103,16 @@ impl Channels {
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.linger.next_deadline()
+        [self.linger.next_deadline(), self.release]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
-    /// Gives up what closed channels hold whose readers have stopped.
+    /// Gives up what closed channels hold whose readers have stopped, and waiting for credit that
+    /// does not come.
     pub(crate) fn handle_timeout(&mut self, now: Instant, events: &mut Events) {
+        self.release_overdue(now);
         while let Some(local) = self.linger.next_due(now) {
             let Some(channel) = self.map.get_mut(&local) else {
                 continue;
@@ -692,9 +703,14 @@ impl Channels {
 
     /// Something may have become sendable.
     fn wake(&mut self, local: u32) {
-        let Self { map, schedule, .. } = self;
+        let Self {
+            map,
+            schedule,
+            in_flight,
+            ..
+        } = self;
         if let Some(channel) = map.get_mut(&local)
-            && channel.can_send()
+            && channel.can_send(*in_flight)
         {
             schedule.wake(local, &mut channel.turn);
         }

@@ -366,6 +366,7 @@ impl Connection {
                             .round_trip
                             .map_or(round_trip, |least| least.min(round_trip));
                         self.round_trip = Some(least);
+                        channels.round_trip(least, round_trip);
                         self.timers.alive_answered();
                         self.events.push(Event::Alive { round_trip });
                     }
@@ -383,7 +384,14 @@ impl Connection {
                 channels.confirmed(payload, events).map(|()| None)?
             }
             message::CHANNEL_OPEN_FAILURE => channels.failed(payload, events).map(|()| None)?,
-            message::CHANNEL_WINDOW_ADJUST => channels.window_adjusted(payload).map(|()| None)?,
+            message::CHANNEL_WINDOW_ADJUST => {
+                channels.window_adjusted(payload)?;
+                if self.timers.wants_round_trip(now) {
+                    // Whoever sends much wants to know how near the peer is.
+                    self.ask_alive(now);
+                }
+                None
+            }
             message::CHANNEL_EXTENDED_DATA => {
                 channels.extended_data(payload, now).map(|()| None)?
             }

@@ -106,7 +106,7 @@ impl Connection {
             self.writer.seal(&[&adjust], out, &self.pool)?;
             return Ok(true);
         }
-        match running.channels.next(&self.pool) {
+        match running.channels.next(&self.pool, now) {
             None => Ok(false),
             Some(Next::Message(message)) => self
                 .writer

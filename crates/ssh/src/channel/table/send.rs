@@ -1,8 +1,11 @@
 //! What the channels have to send, and in what order.
 
+use std::time::{Duration, Instant};
+
 use super::{ChannelId, Channels, Ending, Half};
 use crate::block::{Block, Pool};
 use crate::channel::Channel;
+use crate::flow::most_in_flight;
 use crate::message;
 use crate::wire::Write;
 
@@ -78,20 +81,25 @@ impl Channels {
     }
 
     /// What the channel whose turn it is sends next.
-    pub(crate) fn next(&mut self, pool: &Pool) -> Option<Next> {
+    pub(crate) fn next(&mut self, pool: &Pool, now: Instant) -> Option<Next> {
         loop {
             let local = self.schedule.current()?;
             let Some(channel) = self.map.get_mut(&local) else {
                 self.schedule.is_gone();
                 continue;
             };
-            if !channel.can_send() {
+            if !channel.can_send(self.in_flight) {
+                if channel.can_send(u64::MAX) {
+                    let flight = channel.send.flight();
+                    flight.hold(now);
+                    self.release = self.release.or_else(|| flight.release_at());
+                }
                 self.schedule.is_empty_handed(&mut channel.turn);
                 continue;
             }
             let remote = channel.remote;
             if channel.ending != Ending::Reset
-                && let Some(block) = channel.next_block(pool)
+                && let Some(block) = channel.next_block(pool, self.in_flight)
             {
                 self.schedule.sent(&mut channel.turn, block.len());
                 return Some(Next::Data {
@@ -118,6 +126,40 @@ impl Channels {
             let mut out = vec![number];
             out.put_uint32(remote);
             return Some(Next::Message(out));
+        }
+    }
+
+    /// A round trip was measured; `least` is the least of all.
+    pub(crate) fn round_trip(&mut self, least: Duration, latest: Duration) {
+        self.in_flight = most_in_flight(least, latest);
+        if self.in_flight == u64::MAX && self.release.is_some() {
+            // Nothing is held any more.
+            let waiting: Vec<u32> = self.map.keys().copied().collect();
+            for local in waiting {
+                self.wake(local);
+            }
+        }
+    }
+
+    /// Lets channels send whose peer has given no credit for long: it may wait for more itself.
+    pub(super) fn release_overdue(&mut self, now: Instant) {
+        if self.release.is_none_or(|due| due > now) {
+            return;
+        }
+        self.release = None;
+        let mut overdue = Vec::new();
+        for (local, channel) in &mut self.map {
+            match channel.send.flight().release_at() {
+                Some(due) if due <= now => {
+                    channel.send.flight().release();
+                    overdue.push(*local);
+                }
+                Some(due) => self.release = Some(self.release.map_or(due, |first| first.min(due))),
+                None => {}
+            }
+        }
+        for local in overdue {
+            self.wake(local);
         }
     }
 

@@ -46,7 +46,7 @@ fn open(channels: &mut Channels, events: &mut Events, window: u32) -> u32 {
 }
 
 fn sent(channels: &mut Channels, pool: &Pool) -> Vec<u8> {
-    std::iter::from_fn(|| channels.next(pool))
+    std::iter::from_fn(|| channels.next(pool, NOW()))
         .map(|next| match next {
             Next::Message(message) => message[0],
             Next::Data { .. } => message::CHANNEL_DATA,
