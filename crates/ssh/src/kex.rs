@@ -486,7 +486,7 @@ impl Kex {
                 // In later exchanges the same key must come, so its algorithm alone is offered.
                 self.preferences.host_key = vec![exchange.chosen.host_key];
                 self.state = State::ExpectVerdict(sealer, opener);
-                Ok(Progress::HostKey(offer))
+                Ok(Progress::HostKey(offer.proved(&hash, signature)))
             }
         }
     }
