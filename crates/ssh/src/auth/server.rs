@@ -12,12 +12,14 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use zeroize::Zeroizing;
 
 use crate::algorithm::{KeyAlgorithm, SignatureAlgorithm};
+use crate::certificate::Restrictions;
 use crate::error::{DisconnectCode, Violation};
 use crate::limits;
 use crate::message;
@@ -36,8 +38,8 @@ mod tests;
 
 pub use delay::DelaySecret;
 pub use question::{
-    Claim, KeyVerdict, LoginVerdict, PresentedKey, SecurityKeyRules, ServerPrompt, ServerPrompts,
-    ServerQuestion,
+    Claim, Factor, KeyVerdict, LoginVerdict, PresentedKey, SecurityKeyRules, ServerPrompt,
+    ServerPrompts, ServerQuestion,
 };
 
 /// How a server lets people log in. The same for every user.
@@ -65,8 +67,14 @@ pub struct ServerAuth {
     /// The methods that can go on now: those offered at first or, after a partial success, those
     /// that the owner named.
     methods: Vec<Method>,
-    /// Whether something was proved already, and more is wanted.
+    /// Where the client comes from, if that is an IP address.
+    source: Option<IpAddr>,
+    /// Whether something was found good already, and more is wanted.
     is_partial: bool,
+    /// What was proved so far.
+    proved: Arc<[Factor]>,
+    /// What that holds the login to.
+    restrictions: Restrictions,
     /// Who logs in; set by the first request and never changed.
     user: Option<String>,
     state: State,
@@ -127,8 +135,8 @@ enum About {
     },
     /// What becomes of a login that claims nothing.
     Nothing,
-    /// What becomes of the login.
-    Login,
+    /// What becomes of the login by this.
+    Login(Factor),
     /// What becomes of the login, or what is asked next.
     Dialog {
         /// How often the client was asked so far.
@@ -136,9 +144,21 @@ enum About {
     },
 }
 
+impl About {
+    /// What the client has proved if the owner finds it good.
+    fn into_factor(self) -> Option<Factor> {
+        match self {
+            Self::Login(factor) => Some(factor),
+            Self::Dialog { .. } => Some(Factor::Dialog),
+            Self::Query { .. } | Self::Signed { .. } | Self::Nothing => None,
+        }
+    }
+}
+
 impl ServerAuth {
     /// A login over the connection with that session id, in whose first key exchange this server
-    /// showed `host_key` (the blob).
+    /// showed `host_key` (the blob), of a client that comes from nowhere in particular: see
+    /// [`coming_from`](Self::coming_from).
     pub fn new(
         login: ServerLogin,
         session_id: &[u8],
@@ -153,7 +173,10 @@ impl ServerAuth {
             host_key: host_key.to_vec(),
             delay_secret,
             verifier,
+            source: None,
             is_partial: false,
+            proved: Arc::new([]),
+            restrictions: Restrictions::NONE,
             user: None,
             state: State::Opening,
             queue: VecDeque::new(),
@@ -161,6 +184,14 @@ impl ServerAuth {
             question_ids: QuestionIds::default(),
             counts: Counts::default(),
         }
+    }
+
+    /// The client comes from that address. Without one, no certificate is good that names
+    /// addresses.
+    #[must_use]
+    pub const fn coming_from(mut self, source: Option<IpAddr>) -> Self {
+        self.source = source;
+        self
     }
 
     /// Takes a message of number 5 or 50 to 79, number first.
@@ -218,16 +249,18 @@ impl ServerAuth {
                 },
             ) => {
                 let algorithm = key.algorithm;
+                let rules = rules.and_of(key.certificate.as_deref());
                 let verified =
                     self.verifier
                         .verify(&key.key, algorithm.signature(), &data, &signature);
                 match verified {
                     Ok(verified) if rules.are_met(algorithm, verified) => {
-                        self.ask(
-                            asking.since,
-                            About::Login,
-                            Claim::ProvedKey { key, verified },
-                        );
+                        let factor = Factor::Key {
+                            key: key.clone(),
+                            verified,
+                        };
+                        let claim = Claim::ProvedKey { key, verified };
+                        self.ask(asking.since, About::Login(factor), claim);
                     }
                     _ => self.refuse(asking.since, now),
                 }
@@ -250,10 +283,20 @@ impl ServerAuth {
         out: &mut Outbox,
     ) -> Result<(), AnswerError> {
         let asking = self.take_question(id, |about| {
-            matches!(about, About::Nothing | About::Login | About::Dialog { .. })
+            matches!(
+                about,
+                About::Nothing | About::Login(_) | About::Dialog { .. }
+            )
         })?;
+        let is_nothing = matches!(asking.about, About::Nothing);
+        let factor = asking.about.into_factor();
+        let restrictions = factor
+            .iter()
+            .map(Factor::restrictions)
+            .fold(self.restrictions.clone(), Restrictions::and);
         match verdict {
-            LoginVerdict::Accept => {
+            LoginVerdict::Accept if restrictions.permit_source(self.source) => {
+                self.restrictions = restrictions;
                 out.push(tx::success());
                 self.state = State::Succeeded;
                 // What came behind the request that succeeded is ignored like what comes later.
@@ -264,12 +307,14 @@ impl ServerAuth {
             LoginVerdict::Partial { remaining } if !remaining.is_empty() => {
                 self.methods = remaining;
                 self.is_partial = true;
+                self.proved = self.proved.iter().cloned().chain(factor).collect();
+                self.restrictions = restrictions;
                 out.push(tx::failure(&self.methods, true));
             }
-            LoginVerdict::Reject if matches!(asking.about, About::Nothing) => {
+            LoginVerdict::Reject if is_nothing => {
                 out.push(tx::failure(&self.methods, false));
             }
-            LoginVerdict::Partial { .. } | LoginVerdict::Reject => {
+            LoginVerdict::Accept | LoginVerdict::Partial { .. } | LoginVerdict::Reject => {
                 self.refuse(asking.since, now);
             }
         }
@@ -350,6 +395,11 @@ impl ServerAuth {
     /// The user name of the login, once there was a request.
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()
+    }
+
+    /// What the certificates that were shown hold the login to, so far or in the end.
+    pub const fn restrictions(&self) -> &Restrictions {
+        &self.restrictions
     }
 
     /// Requests that came after the success and were ignored.
@@ -486,7 +536,10 @@ impl ServerAuth {
                 return self.public_key(now, PublicKeyFields::decode(request, payload)?);
             }
             Asked::Known(Method::Password) => match rx::decode_password(request.fields)? {
-                Some(password) => self.ask(now, About::Login, Claim::Password(password)),
+                Some(password) => {
+                    let about = About::Login(Factor::Password);
+                    self.ask(now, about, Claim::Password(password));
+                }
                 None => self.refuse(now, now),
             },
             Asked::Known(Method::KeyboardInteractive) => {
@@ -516,7 +569,9 @@ impl ServerAuth {
                     .contains(&algorithm.signature())
             })
             .filter(|_| fields.key.len() <= limits::KEY_BLOB)
-            .and_then(|algorithm| PresentedKey::parse(algorithm, fields.key));
+            .and_then(|algorithm| PresentedKey::parse(algorithm, fields.key))
+            // One key is one factor, however often and in whatever certificates it comes.
+            .filter(|shown| !self.proved.iter().any(|factor| factor.is_key(&shown.key)));
         match (key, fields.signature) {
             (Some(key), None) => {
                 let about = About::Query {
@@ -557,6 +612,7 @@ impl ServerAuth {
             id,
             user: self.user.clone().unwrap_or_default(),
             claim,
+            proved: Arc::clone(&self.proved),
         });
         self.state = State::Asking(Asking { id, since, about });
     }

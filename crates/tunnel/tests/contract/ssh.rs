@@ -7,7 +7,8 @@ use adit_ssh::algorithm::SignatureAlgorithm;
 use adit_ssh::auth::Method;
 use adit_ssh::auth::client::{ClientLogin, Credential, OfferedKey, PromptQuestion, SignQuestion};
 use adit_ssh::auth::server::{
-    Claim, DelaySecret, KeyVerdict, LoginVerdict, PresentedKey, SecurityKeyRules, ServerLogin,
+    DelaySecret, KeyVerdict, LoginVerdict, PresentedKey, SecurityKeyRules, ServerLogin,
+    ServerQuestion,
 };
 use adit_ssh::connection::{ClientConfig, ServerConfig, TransportConfig};
 use adit_ssh::kex::{HostKey, HostKeyOffer};
@@ -63,7 +64,7 @@ impl Admission for Open {
         Box::pin(async { KeyVerdict::Authorised(SecurityKeyRules::STANDARD) })
     }
 
-    fn login<'a>(&'a mut self, _: &'a str, _: &'a Claim) -> Answer<'a, Decision> {
+    fn login<'a>(&'a mut self, _: &'a ServerQuestion) -> Answer<'a, Decision> {
         Box::pin(async { Decision::Verdict(LoginVerdict::Accept) })
     }
 }

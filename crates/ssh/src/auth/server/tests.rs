@@ -13,6 +13,7 @@ use crate::provider::{SecurityKeyUse, Verified};
 use crate::wire::Write;
 
 mod dialog;
+mod factor;
 mod key;
 mod limit;
 
