@@ -9,5 +9,6 @@
 
 mod acceptor;
 mod memory;
+mod panic;
 mod ssh;
 mod suite;

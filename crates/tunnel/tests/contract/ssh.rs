@@ -74,8 +74,16 @@ async fn log_in<C: Carrier, S: Carrier>(
     client: C,
     server: S,
 ) -> ((Connection, Driver<C>), (Connection, Driver<S>)) {
+    log_in_with(client, server, Memory::of_this_machine()).await
+}
+
+/// The same, in memory that others may share.
+pub(crate) async fn log_in_with<C: Carrier, S: Carrier>(
+    client: C,
+    server: S,
+    memory: Memory,
+) -> ((Connection, Driver<C>), (Connection, Driver<S>)) {
     let provider = Arc::new(aws_lc::provider());
-    let memory = Memory::of_this_machine();
     let user = aws_lc::sign::ed25519(&[1; 32]).unwrap();
     let host = aws_lc::sign::ed25519(&[2; 32]).unwrap();
     let key = OfferedKey::new(user.public_key().blob().to_vec()).unwrap();
