@@ -440,8 +440,8 @@ impl Kex {
         Ok(Progress::Going)
     }
 
-    /// Client: `S_REPLY` came. The checks stand in the order of spec/security 2.7: sizes and key,
-    /// hash, signature, same key as before; the owner's verdict comes last.
+    /// Client: `S_REPLY` came. The order of the checks matters: sizes and key, hash, signature, same
+    /// key as before; the owner's verdict comes last, and NEWKEYS only after it.
     fn reply(
         &mut self,
         payload: &[u8],

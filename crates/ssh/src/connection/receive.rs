@@ -145,9 +145,13 @@ impl Connection {
     /// From our KEXINIT to the peer's the peer may go on as before, since it has not read ours yet.
     /// Data is bounded by the windows it was promised; what costs no window is bounded here.
     fn check_rekey_is_answered(&mut self, number: u8, payload: &[u8]) -> Result<(), Violation> {
+        let costs_window = matches!(
+            number,
+            message::CHANNEL_DATA | message::CHANNEL_EXTENDED_DATA
+        );
         if !self.kex.awaits_kexinit() || !matches!(self.stage, Stage::Running(_)) {
             self.overdue = 0;
-        } else if number != message::CHANNEL_DATA {
+        } else if !costs_window {
             self.overdue = self.overdue.saturating_add(super::cost(payload));
         }
         if self.overdue > limits::CONTROL_QUEUE_BYTES {
