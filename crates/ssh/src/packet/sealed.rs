@@ -10,7 +10,7 @@ use crate::provider::{CryptoError, Open};
 
 /// A whole packet as it came, and the block that it will be opened into.
 ///
-/// Neither can be read before [`Sealed::open`] has found the tag good, whatever decryption has
+/// Neither can be read before `open` has found the tag good, whatever decryption has
 /// written into the block by then:
 ///
 /// ```compile_fail,E0608
