@@ -8,6 +8,7 @@
 )]
 
 mod acceptor;
+mod certificate;
 mod memory;
 mod panic;
 mod ssh;
