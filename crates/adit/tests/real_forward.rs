@@ -39,6 +39,10 @@ fn echo_service() -> u16 {
 
 /// `adit forward` with that known_hosts file.
 fn adit(sshd: &Sshd, known_hosts: &Path, arguments: &[&str]) -> Process {
+    Process::spawn(&mut command(sshd, known_hosts, arguments))
+}
+
+fn command(sshd: &Sshd, known_hosts: &Path, arguments: &[&str]) -> Command {
     let known_hosts = format!("UserKnownHostsFile={}", known_hosts.display());
     let port = sshd.addr().port().to_string();
     let destination = format!("{}@{}", sshd.user(), sshd.addr().ip());
@@ -48,7 +52,7 @@ fn adit(sshd: &Sshd, known_hosts: &Path, arguments: &[&str]) -> Process {
         .args(["-p", &port, "-o", &known_hosts])
         .args(arguments)
         .arg(destination);
-    Process::spawn(&mut command)
+    command
 }
 
 /// Where visitors come, each time it was said.
@@ -207,6 +211,40 @@ fn what_only_a_person_can_mend_ends_it_with_words() {
         assert!(last.contains("SHA256:"), "{stderr}");
     }
     assert!(!nowhere.exists(), "a refused host is not written down");
+}
+
+/// Both documented sources of keys, `-i` and the home folder: the key that is there is the one that
+/// is used, and a wrong one is refused whatever lies elsewhere.
+#[test]
+fn s80_every_credential_source_refuses_wrong() {
+    require!("sshd");
+    let sshd = Sshd::builder().start();
+    let other = Sshd::builder().start();
+    let (own, stranger) = (key(&sshd), key(&other));
+    let forward = format!("127.0.0.1:0:127.0.0.1:{}", echo_service());
+    for (named, at_home, is_good) in [
+        (Some(&own), &stranger, true),
+        (Some(&stranger), &own, false),
+        (None, &own, true),
+        (None, &stranger, false),
+    ] {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join(".ssh");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::copy(at_home, folder.join("id_ed25519")).unwrap();
+        let mut arguments = vec!["-R", &forward];
+        arguments.extend(named.into_iter().flat_map(|key| ["-i", key]));
+        let mut command = command(&sshd, &sshd.known_hosts_path(), &arguments);
+        let mut adit = Process::spawn(command.env("HOME", home.path()));
+        if is_good {
+            visit(wait_for_up(&mut adit, 1), 1_000);
+        } else {
+            let status = adit.wait(wait::DEADLINE);
+            let stderr = adit.stderr();
+            assert_eq!(status.code(), Some(1), "{stderr}");
+            assert!(stderr.contains("is not known there"), "{stderr}");
+        }
+    }
 }
 
 #[test]

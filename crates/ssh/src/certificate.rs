@@ -16,9 +16,11 @@ use crate::provider::{CryptoError, Signer};
 use crate::wire::{Reader, WireError};
 
 mod check;
+mod restrictions;
 mod source;
 
 pub use check::{Approval, Question, Refusal, Revocable, Wanted};
+pub use restrictions::Restrictions;
 pub use source::SourceList;
 
 /// A certificate that was parsed strictly. Whether it is good is [`Self::check`]'s to say.
@@ -183,6 +185,18 @@ impl Certificate {
         self.valid_before
     }
 
+    /// Whether a security key in it must have been touched to sign: it has no `no-touch-required`.
+    pub fn requires_touch(&self) -> bool {
+        !has_flag(&self.extensions, "no-touch-required")
+    }
+
+    /// Whether a security key in it must have verified its owner: it has `verify-required`.
+    pub fn requires_verification(&self) -> bool {
+        self.critical
+            .iter()
+            .any(|option| option.name == "verify-required")
+    }
+
     /// The algorithms under which it can be used, best first.
     pub fn key_algorithms(&self) -> &'static [KeyAlgorithm] {
         self.key.key_type().certificate_algorithms()
@@ -192,6 +206,13 @@ impl Certificate {
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(&self.blob)
     }
+}
+
+/// Whether that option is there, without data: a flag with data is no flag that we know.
+fn has_flag(options: &[CertificateOption], name: &str) -> bool {
+    options
+        .iter()
+        .any(|option| option.name == name && option.data.is_empty())
 }
 
 /// The plain type behind a certificate's type name.

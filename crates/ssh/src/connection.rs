@@ -5,6 +5,7 @@
 //! takes [`Connection::poll_event`] empty after each. Nothing here waits.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use zeroize::Zeroizing;
 use crate::auth::client::{ClientAuth, ClientLogin};
 use crate::auth::server::{DelaySecret, ServerAuth, ServerLogin};
 use crate::block::Pool;
+use crate::certificate::Restrictions;
 use crate::channel::table::{Caps, Channels};
 use crate::error::ConnectionError;
 use crate::event::{Event, Events};
@@ -176,6 +178,8 @@ pub struct Connection {
     arrived: Option<Box<Running>>,
     /// Until there is a session id.
     login: Option<Login>,
+    /// Server: where the client comes from, if that is an IP address.
+    source: Option<IpAddr>,
     pool: Pool,
     peer: Option<Ident>,
     reader: PacketReader,
@@ -223,7 +227,8 @@ impl Connection {
         )
     }
 
-    /// The end that accepted.
+    /// The end that accepted. Who knows where the client comes from says so by
+    /// [`coming_from`](Self::coming_from).
     pub fn server(config: &ServerConfig, now: Instant) -> Self {
         let mut transport = config.transport.clone();
         transport
@@ -242,6 +247,14 @@ impl Connection {
             ours,
             now,
         )
+    }
+
+    /// Server: the client comes from that address; to be said before anything is received. Without
+    /// one, no certificate is good that names addresses.
+    #[must_use]
+    pub const fn coming_from(mut self, source: Option<IpAddr>) -> Self {
+        self.source = source;
+        self
     }
 
     fn new(
@@ -263,6 +276,7 @@ impl Connection {
             stage: Stage::Ident(IdentReader::new(preamble)),
             arrived: None,
             login: Some(login),
+            source: None,
             pool: transport.pool,
             peer: None,
             reader: PacketReader::new(),
@@ -320,6 +334,16 @@ impl Connection {
     /// The hash of the first key exchange, which names this connection (RFC 4253 section 7.2).
     pub fn session_id(&self) -> Option<&[u8]> {
         self.kex.session_id()
+    }
+
+    /// Server: what the certificates of a login hold it to. That nothing is forwarded where one does
+    /// not permit it, the connection sees to; when its time is over, the owner has to end it.
+    /// `None` before somebody is logged in.
+    pub fn restrictions(&self) -> Option<&Restrictions> {
+        match &self.running()?.auth {
+            Auth::Server(server) => Some(server.restrictions()),
+            Auth::Client(_) => None,
+        }
     }
 
     /// The least time that a keep-alive has taken.

@@ -440,8 +440,8 @@ impl Kex {
         Ok(Progress::Going)
     }
 
-    /// Client: `S_REPLY` came. The checks stand in the order of spec/security 2.7: sizes and key,
-    /// hash, signature, same key as before; the owner's verdict comes last.
+    /// Client: `S_REPLY` came. The order of the checks matters: sizes and key, hash, signature, same
+    /// key as before; the owner's verdict comes last, and NEWKEYS only after it.
     fn reply(
         &mut self,
         payload: &[u8],
@@ -486,7 +486,7 @@ impl Kex {
                 // In later exchanges the same key must come, so its algorithm alone is offered.
                 self.preferences.host_key = vec![exchange.chosen.host_key];
                 self.state = State::ExpectVerdict(sealer, opener);
-                Ok(Progress::HostKey(offer))
+                Ok(Progress::HostKey(offer.proved(&hash, signature)))
             }
         }
     }

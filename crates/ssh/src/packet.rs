@@ -13,6 +13,12 @@ use crate::error::{ConnectionError, DisconnectCode, Violation};
 use crate::limits;
 use crate::provider::{CryptoError, Open, Seal, SecureRandom};
 
+mod sealed;
+
+// Public only so that what must not compile can be shown.
+#[doc(hidden)]
+pub use sealed::{Opened, Sealed};
+
 /// Bytes of `packet_length` and `padding_length`.
 const HEADER: usize = 5;
 /// Least padding (RFC 4253 section 6).
@@ -124,23 +130,19 @@ impl PacketReader {
         };
         self.length = None;
 
-        let mut block = self.opened.take().unwrap_or_else(|| pool.take());
-        block.set_range(0, length_bytes);
-        match &mut self.opener {
-            Some(opener) => opener
-                .open(self.sequence, sealed, block.as_mut_slice())
+        let block = self.opened.take().unwrap_or_else(|| pool.take());
+        let packet = Sealed::new(sealed, length_bytes, block);
+        let opened = match &mut self.opener {
+            Some(opener) => packet
+                .open(opener.as_mut(), self.sequence)
                 .map_err(forged)?,
-            None => block
-                .as_mut_slice()
-                .copy_from_slice(sealed.get(4..).unwrap_or_default()),
-        }
-        let padding = usize::from(block.as_slice().first().copied().unwrap_or_default());
+            None => packet.take_plain(),
+        };
+        let padding = usize::from(opened.first().copied().unwrap_or_default());
         // At least one byte of payload; all in usize, so nothing wraps.
         if padding < PADDING_MIN || padding.saturating_add(2) > length_bytes {
             return Err(Violation::protocol("packet padding is out of bounds").into());
         }
-        block.set_range(1, length_bytes.saturating_sub(padding));
-
         let sequence = self.sequence;
         self.sequence = self.sequence.wrapping_add(1);
         let bytes = u64::try_from(whole).unwrap_or(u64::MAX);
@@ -152,7 +154,7 @@ impl PacketReader {
         Ok(Some(Packet {
             taken: whole,
             sequence,
-            payload: block,
+            payload: opened.into_payload(padding),
         }))
     }
 

@@ -5,9 +5,14 @@ use zeroize::Zeroize;
 
 /// A secret value, wiped from memory when dropped.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// let secret = adit_ssh::secret::Secret::new(vec![1_u8]);
 /// println!("{secret:?}");
+/// ```
+///
+/// ```
+/// let secret = adit_ssh::secret::Secret::new(vec![1_u8]);
+/// println!("{} byte", secret.expose().len());
 /// ```
 #[expect(
     missing_debug_implementations,

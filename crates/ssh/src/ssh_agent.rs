@@ -54,7 +54,9 @@ pub enum Request<'a> {
     },
     /// Tells it which session the signatures to come are for, so that it can hold its keys'
     /// destination constraints against it. To be sent before the first [`Request::Sign`] of a
-    /// connection. Its answer goes to [`parse_binding`].
+    /// connection, over a connection to the ssh-agent that serves this session alone: OpenSSH's
+    /// refuses a second. [`HostKeyOffer::session_bind`](crate::kex::HostKeyOffer::session_bind) has
+    /// what it says. Its answer goes to [`parse_binding`].
     Bind(SessionBind<'a>),
 }
 

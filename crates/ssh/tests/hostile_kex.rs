@@ -592,17 +592,28 @@ fn s44_rekey_unanswered_deadline_and_bytes() {
         hostile.ends_with(3);
     }
 
-    // What does.
-    let mut hostile = Hostile::client().logged_in();
-    let channel = open_channel(&mut hostile, 65_536);
-    hostile.victim.connection.rekey(hostile.now).unwrap();
-    for _ in 0..4 {
-        hostile.say(&data(channel, &[1; 16_384]));
+    // What does: far more may be in flight, up to the window and not a byte over it.
+    for kind in [message::CHANNEL_DATA, message::CHANNEL_EXTENDED_DATA] {
+        let data = |channel: u32, bytes: &[u8]| {
+            let mut out = numbers(kind, &[channel]);
+            if kind == message::CHANNEL_EXTENDED_DATA {
+                out.put_uint32(1);
+            }
+            out.put_string(bytes);
+            out
+        };
+        let mut hostile = Hostile::client().logged_in();
+        let window = 4 * u32::try_from(limits::CONTROL_QUEUE_BYTES).unwrap();
+        let channel = open_channel(&mut hostile, window);
+        hostile.victim.connection.rekey(hostile.now).unwrap();
+        for _ in 0..window / 16_384 {
+            hostile.say(&data(channel, &[1; 16_384]));
+        }
+        hostile.goes_on();
+        hostile.say(&data(channel, &[1; 1]));
+        hostile.read_kexinit();
+        hostile.ends_with(2);
     }
-    hostile.goes_on();
-    hostile.say(&data(channel, &[1; 1]));
-    hostile.read_kexinit();
-    hostile.ends_with(2);
 }
 
 #[test]

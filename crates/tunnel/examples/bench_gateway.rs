@@ -18,6 +18,7 @@ use adit_ssh::algorithm::SignatureAlgorithm;
 use adit_ssh::auth::Method;
 use adit_ssh::auth::server::{
     Claim, DelaySecret, KeyVerdict, LoginVerdict, PresentedKey, SecurityKeyRules, ServerLogin,
+    ServerQuestion,
 };
 use adit_ssh::connection::{ServerConfig, TransportConfig};
 use adit_ssh::kex::HostKey;
@@ -201,8 +202,9 @@ impl Admission for OneKey {
         Box::pin(std::future::ready(verdict))
     }
 
-    fn login<'a>(&'a mut self, _: &'a str, claim: &'a Claim) -> Answer<'a, Decision> {
-        let is_proved = matches!(claim, Claim::ProvedKey { key, .. } if *key.blob == *self.0);
+    fn login<'a>(&'a mut self, question: &'a ServerQuestion) -> Answer<'a, Decision> {
+        let is_proved =
+            matches!(&question.claim, Claim::ProvedKey { key, .. } if *key.blob == *self.0);
         let verdict = if is_proved {
             LoginVerdict::Accept
         } else {

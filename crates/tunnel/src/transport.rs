@@ -269,7 +269,7 @@ pub enum ConnectionEnd {
     /// It broke.
     #[error("connection was lost")]
     Lost(#[source] Arc<dyn std::error::Error + Send + Sync>),
-    /// Its task was dropped.
+    /// Its task was dropped, or panicked.
     #[error("connection was abandoned")]
     Abandoned,
 }

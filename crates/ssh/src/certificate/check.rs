@@ -266,7 +266,7 @@ impl Certificate {
 
 impl CertificateOption {
     /// The text of an option whose data is exactly one string.
-    fn value(&self) -> Option<&str> {
+    pub(super) fn value(&self) -> Option<&str> {
         let mut reader = Reader::new(&self.data);
         let value = reader.text(limits::KEY_BLOB).ok()?;
         reader.finish().ok()?;

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 /// Addresses and networks, comma-separated: `192.0.2.1,198.51.100.0/24,2001:db8::/32`. There is no
-/// negation and there are no patterns.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// negation and there are no patterns. The default holds nobody.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SourceList(Vec<Network>);
 
 /// An address and how many of its bits count.

@@ -7,6 +7,7 @@ use crate::auth::Outbox;
 use crate::auth::client::{ClientAuth, ClientEvent};
 use crate::auth::server::ServerAuth;
 use crate::block::Block;
+use crate::channel::ChannelKind;
 use crate::error::{ConnectionError, DisconnectCode, Violation, Wait};
 use crate::event::Event;
 use crate::forward::{Effect, GlobalRequests};
@@ -144,9 +145,13 @@ impl Connection {
     /// From our KEXINIT to the peer's the peer may go on as before, since it has not read ours yet.
     /// Data is bounded by the windows it was promised; what costs no window is bounded here.
     fn check_rekey_is_answered(&mut self, number: u8, payload: &[u8]) -> Result<(), Violation> {
+        let costs_window = matches!(
+            number,
+            message::CHANNEL_DATA | message::CHANNEL_EXTENDED_DATA
+        );
         if !self.kex.awaits_kexinit() || !matches!(self.stage, Stage::Running(_)) {
             self.overdue = 0;
-        } else if number != message::CHANNEL_DATA {
+        } else if !costs_window {
             self.overdue = self.overdue.saturating_add(super::cost(payload));
         }
         if self.overdue > limits::CONTROL_QUEUE_BYTES {
@@ -236,9 +241,8 @@ impl Connection {
             }
             Login::Server(login, secret) => {
                 let verifier = self.kex.verifier();
-                Auth::Server(Box::new(ServerAuth::new(
-                    login, session_id, host_key, secret, verifier,
-                )))
+                let server = ServerAuth::new(login, session_id, host_key, secret, verifier);
+                Auth::Server(Box::new(server.coming_from(self.source)))
             }
         };
         self.stage = Stage::Login(auth);
@@ -308,7 +312,12 @@ impl Connection {
             let Stage::Login(auth) = std::mem::replace(&mut self.stage, Stage::Kex) else {
                 return;
             };
-            let requests = GlobalRequests::new(self.forward_cap);
+            let may_forward = match &auth {
+                Auth::Client(_) => true,
+                Auth::Server(server) => server.restrictions().permit_forwarding(),
+            };
+            let cap = if may_forward { self.forward_cap } else { 0 };
+            let requests = GlobalRequests::new(cap);
             self.stage = Stage::Running(Box::new(Running {
                 channels,
                 requests,
@@ -339,7 +348,9 @@ impl Connection {
             return Err(Violation::protocol("message needs a login").into());
         };
         let Running {
-            channels, requests, ..
+            channels,
+            requests,
+            auth,
         } = running.as_mut();
         let answer = match number {
             message::GLOBAL_REQUEST => {
@@ -376,7 +387,14 @@ impl Connection {
                 None
             }
             message::CHANNEL_OPEN => {
-                let may = |kind: &_| requests.may_be_opened(kind, role);
+                let may_forward = match auth {
+                    Auth::Client(_) => true,
+                    Auth::Server(server) => server.restrictions().permit_forwarding(),
+                };
+                let may = |kind: &_| {
+                    (may_forward || *kind == ChannelKind::Session)
+                        && requests.may_be_opened(kind, role)
+                };
                 channels.asked(payload, may, events)?
             }
             message::CHANNEL_OPEN_CONFIRMATION => {

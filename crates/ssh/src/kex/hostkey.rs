@@ -6,7 +6,8 @@ use crate::algorithm::KeyAlgorithm;
 use crate::certificate::Certificate;
 use crate::error::Violation;
 use crate::key::PublicKey;
-use crate::provider::Signer;
+use crate::provider::{Digest, Signer};
+use crate::ssh_agent::SessionBind;
 
 /// A host key of a server, alone or with a host certificate.
 #[derive(Debug, Clone)]
@@ -76,11 +77,15 @@ pub struct HostKeyOffer {
     algorithm: KeyAlgorithm,
     blob: Vec<u8>,
     key: PublicKey,
+    /// The hash of the first exchange, which is the session id.
+    session_id: Vec<u8>,
+    /// The key's signature over it, found good.
+    signature: Vec<u8>,
 }
 
 impl HostKeyOffer {
-    /// Strictly: the blob is of the negotiated algorithm and nothing else.
-    pub(crate) fn parse(algorithm: KeyAlgorithm, blob: &[u8]) -> Result<Self, Violation> {
+    /// Strictly: the blob is of the negotiated algorithm and nothing else. Nothing is proved yet.
+    pub(super) fn parse(algorithm: KeyAlgorithm, blob: &[u8]) -> Result<Self, Violation> {
         const BAD: Violation = Violation::kex("host key is not valid for its algorithm");
         let key = if algorithm.is_certificate() {
             Certificate::from_blob(blob).map_err(|_| BAD)?.key().clone()
@@ -94,7 +99,18 @@ impl HostKeyOffer {
             algorithm,
             blob: blob.to_vec(),
             key,
+            session_id: Vec::new(),
+            signature: Vec::new(),
         })
+    }
+
+    /// The key has signed that hash, as the first of a connection.
+    pub(super) fn proved(self, hash: &Digest, signature: &[u8]) -> Self {
+        Self {
+            session_id: hash.as_bytes().to_vec(),
+            signature: signature.to_vec(),
+            ..self
+        }
     }
 
     /// The negotiated algorithm.
@@ -111,5 +127,16 @@ impl HostKeyOffer {
     /// [`KeyAlgorithm::is_certificate`]) still has to be checked by the owner.
     pub fn blob(&self) -> &[u8] {
         &self.blob
+    }
+
+    /// What an ssh-agent is told before it is asked to sign for this connection
+    /// ([`Request::Bind`](crate::ssh_agent::Request::Bind)), so that it can hold its keys'
+    /// destination constraints against the host that proved itself here.
+    pub fn session_bind(&self) -> SessionBind<'_> {
+        SessionBind {
+            host_key: &self.blob,
+            session_id: &self.session_id,
+            signature: &self.signature,
+        }
     }
 }

@@ -11,7 +11,7 @@ use adit_ssh::connection::{ClientConfig, TransportConfig};
 use adit_ssh::printable::Printable;
 use adit_ssh::provider::aws_lc;
 use adit_ssh::secret::Secret;
-use adit_ssh::ssh_agent::{Request, parse_identities, parse_signature};
+use adit_ssh::ssh_agent::{Binding, Request, parse_binding, parse_identities, parse_signature};
 use adit_ssh::{Connection, Event};
 use adit_testkit::key_pair::KeyKind;
 use adit_testkit::require;
@@ -20,21 +20,40 @@ use adit_testkit::sshd::Sshd;
 use crate::agent::Agent;
 use crate::end::{End, now};
 
+/// What a client says to its ssh-agent before it asks for signatures.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manners {
+    /// Which session they are for.
+    Bind,
+    /// Nothing.
+    Silent,
+}
+
 /// How a login came out.
-enum Login {
+pub(crate) enum Login {
     Succeeded,
     Failed(LoginFailure),
 }
 
 /// What was seen on the way.
 #[derive(Default)]
-struct Seen {
+pub(crate) struct Seen {
     banner: Vec<String>,
-    signatures: usize,
+    pub(crate) signatures: usize,
 }
 
 /// Logs in with these credentials, whose keys are in the ssh-agent.
 fn log_in(sshd: &Sshd, agent: &mut Agent, credentials: Vec<Credential>) -> (Login, Seen) {
+    log_in_with(sshd, agent, credentials, Manners::Bind)
+}
+
+/// The same by a client of those manners.
+pub(crate) fn log_in_with(
+    sshd: &Sshd,
+    agent: &mut Agent,
+    credentials: Vec<Credential>,
+    manners: Manners,
+) -> (Login, Seen) {
     let stream = TcpStream::connect(sshd.addr()).unwrap();
     let provider = Arc::new(aws_lc::provider());
     let blobs: Vec<_> = credentials
@@ -58,18 +77,25 @@ fn log_in(sshd: &Sshd, agent: &mut Agent, credentials: Vec<Credential>) -> (Logi
     let mut seen = Seen::default();
     loop {
         match end.next_event().unwrap() {
-            Event::HostKey(_) => end.connection.trust_host(),
+            Event::HostKey(offer) => {
+                if manners == Manners::Bind {
+                    agent.reconnect();
+                    let answer = agent.ask(&Request::Bind(offer.session_bind()));
+                    assert_eq!(parse_binding(&answer), Ok(Binding::Bound));
+                }
+                end.connection.trust_host();
+            }
             Event::Login(ClientEvent::Sign(question)) => {
                 let answer = agent.ask(&Request::Sign {
                     key: &blobs[question.credential],
                     data: &question.data,
                     algorithm: question.algorithm,
                 });
-                let signature = parse_signature(&answer, question.algorithm).unwrap();
+                let signature = parse_signature(&answer, question.algorithm).ok();
                 end.connection
-                    .answer_signature(question.id, Some(&signature))
+                    .answer_signature(question.id, signature.as_deref())
                     .unwrap();
-                seen.signatures += 1;
+                seen.signatures += usize::from(signature.is_some());
             }
             Event::Login(ClientEvent::Password { id, .. }) => {
                 let wrong = Secret::new("certainly not".to_owned());
@@ -87,7 +113,7 @@ fn log_in(sshd: &Sshd, agent: &mut Agent, credentials: Vec<Credential>) -> (Logi
 }
 
 /// All that an ssh-agent holds, in its order.
-fn offers(agent: &mut Agent) -> Vec<Credential> {
+pub(crate) fn offers(agent: &mut Agent) -> Vec<Credential> {
     parse_identities(&agent.ask(&Request::List))
         .unwrap()
         .into_iter()

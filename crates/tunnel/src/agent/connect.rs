@@ -16,6 +16,7 @@ use adit_ssh::negotiate::Preferences;
 use adit_ssh::printable::Printable;
 use adit_ssh::provider::{CryptoProvider, Signer, aws_lc};
 use adit_ssh::secret::Secret;
+use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use super::dial::tcp::dial;
@@ -26,7 +27,7 @@ use super::login::known_hosts::{
     HostAddress, HostAddressError, HostKeyRefusal, HostKeys, HostVerdict, ProofKind,
 };
 use super::supervise::{Connect, ConnectError, Connected, Peer, TunnelConfig};
-use crate::transport::ssh::{self, Answer, Answerer, HostRefusal, Memory};
+use crate::transport::ssh::{self, Answer, Answerer, Carrier, HostRefusal, Memory};
 
 /// Makes the connections of one tunnel.
 pub struct SshConnect {
@@ -71,6 +72,9 @@ pub enum SetUpError {
 
 /// Until a socket is connected. Names with a dead address first take a part of it.
 const DIAL_DEADLINE: Duration = Duration::from_secs(15);
+/// From a connected socket to a login. Nobody types anything here, so it is shorter than the engine's
+/// own deadline, which leaves time for a person.
+const LOGIN_DEADLINE: Duration = Duration::from_secs(30);
 /// A silent peer is asked so often, and is gone after three times without a byte (design 3c).
 const KEEP_ALIVE: KeepAlive = KeepAlive {
     interval: Duration::from_secs(10),
@@ -170,10 +174,25 @@ impl Connect for SshConnect {
         if let Err(error) = ssh::tune(&socket) {
             debug!(%error, "socket options were not taken");
         }
+        self.log_in(socket, order).await
+    }
+}
+
+impl SshConnect {
+    /// Logs in over a socket, asking for the host's key in that order.
+    async fn log_in<S: Carrier + 'static>(
+        &self,
+        socket: S,
+        order: Vec<KeyAlgorithm>,
+    ) -> Result<Connected, ConnectError> {
         let mut answers = Answers { connect: self };
         let config = self.client_config(order);
         let memory = self.memory.clone();
-        match ssh::connect(socket, config, memory, &mut answers).await {
+        let login = ssh::connect(socket, config, memory, &mut answers);
+        let Ok(login) = timeout(LOGIN_DEADLINE, login).await else {
+            return Err(ConnectError::Handshake(Box::new(TookTooLong)));
+        };
+        match login {
             Ok((connection, driver)) => Ok(Connected {
                 connection,
                 task: Box::pin(async move {
@@ -253,6 +272,11 @@ impl Answerer for Answers<'_> {
     }
 }
 
+/// The login did not end in time.
+#[derive(Debug, thiserror::Error)]
+#[error("login took more than {} s", LOGIN_DEADLINE.as_secs())]
+struct TookTooLong;
+
 /// How the server refused every key.
 #[derive(Debug, thiserror::Error)]
 #[error("{}; server accepts {}", list(keys), if methods.is_empty() { "nothing" } else { methods })]
@@ -309,3 +333,6 @@ impl From<BlockingError> for ConnectError {
         Self::Handshake(Box::new(error))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -250,7 +250,7 @@ async fn serve(
                 // A server has nothing to ask of a client; dropping the question refuses.
                 PeerRequest::Forward(_) | PeerRequest::Cancel(_) => {}
             },
-            Some(result) = visitors.join_next() => log_panic(result),
+            Some(result) = visitors.join_next() => log_panic("visitor", result),
         }
     };
     if ended.is_none() {
@@ -261,7 +261,10 @@ async fn serve(
     }
     drop((transport, requests, early));
     visitors.shutdown().await;
-    driver.shutdown().await;
+    driver.abort_all();
+    while let Some(result) = driver.join_next().await {
+        log_panic("connection", result);
+    }
     ended
 }
 
@@ -318,11 +321,12 @@ async fn serve_visitor(request: OpenRequest, target: Target) {
     }
 }
 
-fn log_panic(result: Result<(), JoinError>) {
+/// A panic is a mistake of ours; it ends what that task was for and nothing else.
+fn log_panic(of: &'static str, result: Result<(), JoinError>) {
     if let Err(error) = result
         && error.is_panic()
     {
-        warn!(%error, "visitor's task panicked");
+        warn!(%error, of, "task panicked");
     }
 }
 

@@ -8,6 +8,8 @@
 )]
 
 mod acceptor;
+mod certificate;
 mod memory;
+mod panic;
 mod ssh;
 mod suite;

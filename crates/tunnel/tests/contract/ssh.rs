@@ -7,7 +7,8 @@ use adit_ssh::algorithm::SignatureAlgorithm;
 use adit_ssh::auth::Method;
 use adit_ssh::auth::client::{ClientLogin, Credential, OfferedKey, PromptQuestion, SignQuestion};
 use adit_ssh::auth::server::{
-    Claim, DelaySecret, KeyVerdict, LoginVerdict, PresentedKey, SecurityKeyRules, ServerLogin,
+    DelaySecret, KeyVerdict, LoginVerdict, PresentedKey, SecurityKeyRules, ServerLogin,
+    ServerQuestion,
 };
 use adit_ssh::connection::{ClientConfig, ServerConfig, TransportConfig};
 use adit_ssh::kex::{HostKey, HostKeyOffer};
@@ -29,7 +30,7 @@ use crate::acceptor::{Acceptor, head, head_nowhere};
 use crate::suite::{self, Pair};
 
 /// Trusts every host and signs with one key.
-struct Trusting(Arc<dyn Signer>);
+pub(crate) struct Trusting(pub(crate) Arc<dyn Signer>);
 
 impl Answerer for Trusting {
     fn host_key<'a>(&'a mut self, _: &'a HostKeyOffer) -> Answer<'a, Result<(), HostRefusal>> {
@@ -56,14 +57,14 @@ impl Answerer for Trusting {
 }
 
 /// Lets every key in.
-struct Open;
+pub(crate) struct Open;
 
 impl Admission for Open {
     fn key<'a>(&'a mut self, _: &'a str, _: &'a PresentedKey) -> Answer<'a, KeyVerdict> {
         Box::pin(async { KeyVerdict::Authorised(SecurityKeyRules::STANDARD) })
     }
 
-    fn login<'a>(&'a mut self, _: &'a str, _: &'a Claim) -> Answer<'a, Decision> {
+    fn login<'a>(&'a mut self, _: &'a ServerQuestion) -> Answer<'a, Decision> {
         Box::pin(async { Decision::Verdict(LoginVerdict::Accept) })
     }
 }
@@ -73,11 +74,30 @@ async fn log_in<C: Carrier, S: Carrier>(
     client: C,
     server: S,
 ) -> ((Connection, Driver<C>), (Connection, Driver<S>)) {
-    let provider = Arc::new(aws_lc::provider());
-    let memory = Memory::of_this_machine();
+    log_in_with(client, server, Memory::of_this_machine()).await
+}
+
+/// The same, in memory that others may share.
+pub(crate) async fn log_in_with<C: Carrier, S: Carrier>(
+    client: C,
+    server: S,
+    memory: Memory,
+) -> ((Connection, Driver<C>), (Connection, Driver<S>)) {
     let user = aws_lc::sign::ed25519(&[1; 32]).unwrap();
+    let (client_config, server_config) = configs(user.public_key().blob(), &memory);
+    let (mut trusting, mut open) = (Trusting(user), Open);
+    let (near, far) = tokio::join!(
+        connect(client, client_config, memory.clone(), &mut trusting),
+        accept(server, &server_config, memory, &mut open),
+    );
+    (near.unwrap(), far.unwrap())
+}
+
+/// A client that shows that key or certificate, and a server.
+pub(crate) fn configs(shown: &[u8], memory: &Memory) -> (ClientConfig, ServerConfig) {
+    let provider = Arc::new(aws_lc::provider());
     let host = aws_lc::sign::ed25519(&[2; 32]).unwrap();
-    let key = OfferedKey::new(user.public_key().blob().to_vec()).unwrap();
+    let key = OfferedKey::new(shown.to_vec()).unwrap();
     let client_config = ClientConfig {
         transport: TransportConfig::client(provider.clone(), memory.pool.clone()),
         login: ClientLogin {
@@ -96,12 +116,7 @@ async fn log_in<C: Carrier, S: Carrier>(
         },
         delay_secret: DelaySecret::generate(provider.random.as_ref()).unwrap(),
     };
-    let (mut trusting, mut open) = (Trusting(user), Open);
-    let (near, far) = tokio::join!(
-        connect(client, client_config, memory.clone(), &mut trusting),
-        accept(server, &server_config, memory, &mut open),
-    );
-    (near.unwrap(), far.unwrap())
+    (client_config, server_config)
 }
 
 struct Ssh {

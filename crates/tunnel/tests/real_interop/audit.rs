@@ -6,7 +6,7 @@ use std::sync::Arc;
 use adit_ssh::algorithm::{KeyAlgorithm, SignatureAlgorithm};
 use adit_ssh::auth::Method;
 use adit_ssh::auth::server::{
-    Claim, DelaySecret, KeyVerdict, LoginVerdict, PresentedKey, ServerLogin,
+    DelaySecret, KeyVerdict, LoginVerdict, PresentedKey, ServerLogin, ServerQuestion,
 };
 use adit_ssh::connection::{ServerConfig, TransportConfig};
 use adit_ssh::kex::HostKey;
@@ -103,7 +103,7 @@ impl Admission for Nobody {
         Box::pin(async { KeyVerdict::Refused })
     }
 
-    fn login<'a>(&'a mut self, _: &'a str, _: &'a Claim) -> Answer<'a, Decision> {
+    fn login<'a>(&'a mut self, _: &'a ServerQuestion) -> Answer<'a, Decision> {
         Box::pin(async { Decision::Verdict(LoginVerdict::Reject) })
     }
 }

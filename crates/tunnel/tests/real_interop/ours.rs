@@ -9,7 +9,7 @@ use adit_ssh::auth::Method;
 use adit_ssh::auth::client::{ClientLogin, Credential, OfferedKey, PromptQuestion, SignQuestion};
 use adit_ssh::auth::server::{
     Claim, DelaySecret, KeyVerdict, LoginVerdict, PresentedKey, SecurityKeyRules, ServerLogin,
-    ServerPrompt, ServerPrompts,
+    ServerPrompt, ServerPrompts, ServerQuestion,
 };
 use adit_ssh::certificate::{Certificate, Question, Wanted};
 use adit_ssh::connection::{ClientConfig, RekeyLimits, ServerConfig, TransportConfig};
@@ -286,10 +286,10 @@ impl Admission for Gate<'_> {
         })
     }
 
-    fn login<'a>(&'a mut self, user: &'a str, claim: &'a Claim) -> Answer<'a, Decision> {
+    fn login<'a>(&'a mut self, question: &'a ServerQuestion) -> Answer<'a, Decision> {
         Box::pin(async {
-            let is_good = match claim {
-                Claim::ProvedKey { key, .. } => self.knows(user, key),
+            let is_good = match &question.claim {
+                Claim::ProvedKey { key, .. } => self.knows(&question.user, key),
                 Claim::Password(password) => {
                     self.login == Login::Password && password.expose() == PASSWORD
                 }

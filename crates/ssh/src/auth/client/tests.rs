@@ -4,12 +4,15 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::algorithm::SignatureAlgorithm;
+use crate::auth::AnswerError;
 use crate::auth::tests::fake::{
     self, HOST_KEY, SESSION, answers, dialog_request, failure, info_request, method_of,
     password_request, query, request, sent, service, signed, unsigned, unsigned_bound,
 };
 use crate::error::DisconnectCode;
 use crate::message;
+use crate::printable::Printable;
+use crate::secret::Secret;
 use crate::wire::Write;
 
 mod dialog;

@@ -1,9 +1,10 @@
 //! What a server's owner is asked while somebody logs in, and what it may say.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::algorithm::KeyAlgorithm;
-use crate::certificate::Certificate;
+use crate::certificate::{Certificate, Restrictions};
 use crate::key::PublicKey;
 use crate::provider::Verified;
 use crate::secret::Secret;
@@ -22,6 +23,44 @@ pub struct ServerQuestion {
     pub user: String,
     /// What the client claims.
     pub claim: Claim,
+    /// What it has proved before in this login, oldest first: what was answered with
+    /// [`LoginVerdict::Partial`]. The last word is about all of this and the claim together.
+    pub proved: Arc<[Factor]>,
+}
+
+/// Something that a client has proved, and that was not enough by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Factor {
+    /// To have a key. It does not count a second time in the same login: another must follow.
+    Key {
+        /// The key.
+        key: PresentedKey,
+        /// What a security key reported.
+        verified: Verified,
+    },
+    /// To know the password.
+    Password,
+    /// To know the answers to the questions of a dialog.
+    Dialog,
+}
+
+impl Factor {
+    /// What it holds the login to.
+    pub(super) fn restrictions(&self) -> Restrictions {
+        match self {
+            Self::Key { key, .. } => key
+                .certificate
+                .as_deref()
+                .map_or(Restrictions::NONE, Restrictions::of),
+            Self::Password | Self::Dialog => Restrictions::NONE,
+        }
+    }
+
+    /// Whether it is that key, alone or in a certificate.
+    pub(super) fn is_key(&self, wanted: &PublicKey) -> bool {
+        matches!(self, Self::Key { key, .. } if key.key == *wanted)
+    }
 }
 
 /// What a client claims, and with it what is asked.
@@ -124,7 +163,8 @@ pub enum KeyVerdict {
 }
 
 /// What a signature by a security key must report (OpenSSH's `no-touch-required` and
-/// `verify-required`). Other keys are not concerned.
+/// `verify-required`). Other keys are not concerned. What a certificate asks for is asked for
+/// besides, whatever stands here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SecurityKeyRules {
     /// Somebody touched the key.
@@ -139,6 +179,16 @@ impl SecurityKeyRules {
         touch_required: true,
         verify_required: false,
     };
+
+    /// These, and what a certificate asks for besides.
+    pub(super) fn and_of(self, certificate: Option<&Certificate>) -> Self {
+        Self {
+            touch_required: self.touch_required
+                || certificate.is_some_and(Certificate::requires_touch),
+            verify_required: self.verify_required
+                || certificate.is_some_and(Certificate::requires_verification),
+        }
+    }
 
     /// Whether a good signature is good enough.
     pub(super) fn are_met(self, algorithm: KeyAlgorithm, verified: Verified) -> bool {
@@ -157,11 +207,12 @@ impl SecurityKeyRules {
 /// What becomes of a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LoginVerdict {
-    /// It has succeeded.
+    /// It has succeeded, unless a certificate among what was proved is not good from where the
+    /// client comes from: that is looked at now, whatever the last method was, and refuses.
     Accept,
-    /// That was good, and one of these methods must follow. It is for the owner to remember what
-    /// was proved, and to ask for a second key rather than the same again. With no method left this
-    /// is [`LoginVerdict::Reject`].
+    /// That was good, and one of these methods must follow. What was proved is kept and comes with
+    /// the next question ([`ServerQuestion::proved`]); what its certificates hold the login to is
+    /// kept, too. With no method left this is [`LoginVerdict::Reject`].
     Partial {
         /// What can go on, in the order in which the client is told.
         remaining: Vec<Method>,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::auth::AnswerError;
 use crate::auth::tests::fake::{
     self, HOST_KEY, SESSION, answers, dawn, dialog_request, failure, open_login, password_request,
     query, request, sent, service, signed, unsigned, unsigned_bound,
@@ -13,6 +14,7 @@ use crate::provider::{SecurityKeyUse, Verified};
 use crate::wire::Write;
 
 mod dialog;
+mod factor;
 mod key;
 mod limit;
 

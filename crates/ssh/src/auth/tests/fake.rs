@@ -55,6 +55,24 @@ pub(in crate::auth) fn rsa(number: u8) -> Vec<u8> {
 
 /// A certificate for the key of that number, signed by nobody in particular.
 pub(in crate::auth) fn certificate(number: u8) -> Vec<u8> {
+    certificate_with(number, &[], &[])
+}
+
+/// The same with critical options and extensions.
+pub(in crate::auth) fn certificate_with(
+    number: u8,
+    critical: &[(&str, &[u8])],
+    extensions: &[&str],
+) -> Vec<u8> {
+    let options = |options: &[(&str, &[u8])]| {
+        let mut list = Vec::new();
+        for (name, data) in options {
+            list.put_string(name.as_bytes());
+            list.put_string(data);
+        }
+        list
+    };
+    let extensions: Vec<(&str, &[u8])> = extensions.iter().map(|name| (*name, &[][..])).collect();
     let mut blob = Vec::new();
     blob.put_string(b"ssh-ed25519-cert-v01@openssh.com");
     blob.put_string(&[0; 32]); // nonce
@@ -65,8 +83,8 @@ pub(in crate::auth) fn certificate(number: u8) -> Vec<u8> {
     blob.put_string(b"\0\0\0\x04anna");
     blob.put_uint64(0);
     blob.put_uint64(u64::MAX);
-    blob.put_string(b""); // critical options
-    blob.put_string(b""); // extensions
+    blob.put_string(&options(critical));
+    blob.put_string(&options(&extensions));
     blob.put_string(b""); // reserved
     blob.put_string(&ed25519(200));
     let signature = sign(&ed25519(200), SignatureAlgorithm::Ed25519, &blob);

@@ -1,6 +1,10 @@
+use std::time::Duration;
+
 use super::*;
-use crate::block::HEADROOM;
-use crate::block::Pool;
+use crate::block::{Block, HEADROOM, Pool};
+use crate::channel::{ChannelKind, OpenFailure};
+use crate::message;
+use crate::wire::Write;
 
 const NOW: fn() -> Instant = crate::test_clock;
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::*;
 use crate::transport::{
@@ -381,4 +381,68 @@ async fn stop_says_goodbye_and_ends_every_visitor() {
     let end = within(peer.transport.end().wait()).await;
     assert!(matches!(end, ConnectionEnd::Theirs { .. }), "{end:?}");
     assert!(visitor.read_u8().await.is_err());
+}
+
+/// Drives its connections until it is told that their tasks have a mistake.
+struct Falling {
+    network: Network,
+    falls: Arc<Notify>,
+}
+
+impl Connect for Falling {
+    async fn connect(&self) -> Result<Connected, ConnectError> {
+        let Connected { connection, task } = self.network.connect().await?;
+        let falls = Arc::clone(&self.falls);
+        let task = Box::pin(async move {
+            tokio::select! {
+                () = task => {}
+                () = falls.notified() => panic!("a mistake of ours"),
+            }
+        });
+        Ok(Connected { connection, task })
+    }
+}
+
+#[tokio::test]
+async fn s110_a_tunnel_outlives_a_panic_of_its_connection() {
+    let mut tasks = JoinSet::new();
+    let port = service(&mut tasks).await;
+    let (peers_sender, mut peers) = mpsc::channel(8);
+    let falls = Arc::new(Notify::new());
+    let network = Network {
+        peers: peers_sender,
+        failures: Mutex::new(Vec::new()),
+    };
+    let connect = Falling {
+        network,
+        falls: Arc::clone(&falls),
+    };
+    let (log, events) = watch::channel(Vec::new());
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    tasks.spawn(async move {
+        let note = move |event: Event<'_>| log.send_modify(|log| log.push(word(&event)));
+        let forwards = vec![forward("", 7, port)];
+        run(&connect, forwards, &note, stopped).await.unwrap();
+    });
+    for round in 0..3 {
+        let mut peer = within(peers.recv()).await.unwrap();
+        asked(&mut peer).await.answer.grant(7);
+        let visitor = visit(&*peer.transport, StreamKind::Forwarded(bind("", 7)));
+        let visitor = within(visitor).await.unwrap();
+        if round < 2 {
+            falls.notify_one();
+            let end = within(peer.transport.end().wait()).await;
+            assert!(!matches!(end, ConnectionEnd::Ours(_)), "{end}");
+        } else {
+            assert_eq!(question(visitor).await, b"question");
+        }
+    }
+    stop.cancel();
+    let ended = events
+        .borrow()
+        .iter()
+        .filter(|event| *event == "ended")
+        .count();
+    assert_eq!(ended, 2, "{:?}", events.borrow());
 }

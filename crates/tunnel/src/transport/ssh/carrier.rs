@@ -2,6 +2,7 @@
 //! another byte stream or a pipe.
 
 use std::io;
+use std::net::IpAddr;
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -12,6 +13,11 @@ pub trait Carrier: AsyncRead + AsyncWrite + Unpin + Send {
     /// A read returned `bytes` bytes.
     fn has_read(&self, bytes: usize) {
         let _ = bytes;
+    }
+
+    /// The address at the other end, if there is one: what the certificates of a login may name.
+    fn source(&self) -> Option<IpAddr> {
+        None
     }
 }
 
@@ -25,6 +31,10 @@ impl Carrier for TcpStream {
             // A socket that cannot do it works all the same.
             drop(SockRef::from(self).set_tcp_quickack(true));
         }
+    }
+
+    fn source(&self) -> Option<IpAddr> {
+        self.peer_addr().ok().map(|addr| addr.ip())
     }
 }
 

@@ -54,8 +54,8 @@ pub trait Admission: Send {
     /// May that key of that user log in, once it has signed?
     fn key<'a>(&'a mut self, user: &'a str, key: &'a PresentedKey) -> Answer<'a, KeyVerdict>;
 
-    /// What becomes of the login, given what the client has shown.
-    fn login<'a>(&'a mut self, user: &'a str, claim: &'a Claim) -> Answer<'a, Decision>;
+    /// What becomes of the login, given what the client claims now and has proved before.
+    fn login<'a>(&'a mut self, question: &'a ServerQuestion) -> Answer<'a, Decision>;
 }
 
 /// A decision about a login.
@@ -138,7 +138,8 @@ pub async fn connect<S: Carrier>(
     }
 }
 
-/// Lets a client log in over `io`. Also says who it is.
+/// Lets a client log in over `io`. What its certificates hold it to is in
+/// [`Driver::restrictions`]; that it comes from an address that they allow was seen to.
 ///
 /// # Errors
 /// The connection ended before the login was done.
@@ -155,7 +156,7 @@ pub async fn accept<S: Carrier>(
     memory: Memory,
     admission: &mut dyn Admission,
 ) -> Result<(Connection, Driver<S>), ConnectError> {
-    let engine = Engine::server(config, now());
+    let engine = Engine::server(config, now()).coming_from(io.source());
     let (mut turn, requests) = Turn::new(engine, io, memory);
     loop {
         match turn.next_event().await.map_err(ConnectError::Connection)? {
@@ -177,13 +178,13 @@ pub async fn accept<S: Carrier>(
     reason = "every claim but a key is decided in one way"
 )]
 async fn admit(engine: &mut Engine, question: ServerQuestion, admission: &mut dyn Admission) {
-    let ServerQuestion { id, user, claim } = question;
-    let answered = match &claim {
+    let id = question.id;
+    let answered = match &question.claim {
         Claim::Key(key) => {
-            let verdict = admission.key(&user, key).await;
+            let verdict = admission.key(&question.user, key).await;
             engine.answer_key(id, verdict, now())
         }
-        _ => match admission.login(&user, &claim).await {
+        _ => match admission.login(&question).await {
             Decision::Verdict(verdict) => engine.answer_login(id, verdict, now()),
             Decision::Ask(prompts) => engine.ask_prompts(id, &prompts, now()),
         },

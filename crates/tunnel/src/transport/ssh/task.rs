@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use adit_ssh::certificate::Restrictions;
 use adit_ssh::channel::{ChannelId, ChannelKind, OpenFailure};
 use adit_ssh::error::ConnectionError;
 use adit_ssh::flow::initial_window;
@@ -110,6 +111,12 @@ impl<S: Carrier> Driver<S> {
             requests,
         };
         (connection, Self { desk, turn })
+    }
+
+    /// At a server: what the certificates of the login hold the client to. When their time is over,
+    /// the owner has to close the connection. `None` at a client.
+    pub fn restrictions(&self) -> Option<&Restrictions> {
+        self.turn.engine.restrictions()
     }
 
     /// Runs the connection to its end, and says what that was.

@@ -158,6 +158,63 @@ fn sig_blob_table_at_the_server() {
     }
 }
 
+/// A good request, of which another field is then said to have been signed.
+#[test]
+fn sig_replay_other_session_other_user_other_request() {
+    let algorithm = KeyAlgorithm::Ed25519;
+    let key = fake::ed25519(1);
+    let signature = |session: &[u8], request: &[u8]| {
+        let mut data = Vec::new();
+        data.put_string(session);
+        data.put_bytes(request);
+        fake::sign(&key, algorithm.signature(), &data)
+    };
+    let wanted = unsigned("anna", algorithm, &key);
+    let bound = unsigned_bound("anna", algorithm, &key, HOST_KEY);
+    let mut query = wanted.clone();
+    // Where it says that a signature follows.
+    assert_eq!(std::mem::replace(&mut query[40], 0), 1);
+    let mut other_service = wanted.clone();
+    other_service[13..27].copy_from_slice(b"ssh-userauth..");
+    for (signed_for, is_good) in [
+        (signature(SESSION, &wanted), true),
+        (signature(&[0x5f; 32], &wanted), false),
+        (signature(&SESSION[1..], &wanted), false),
+        (signature(b"", &wanted), false),
+        (
+            signature(SESSION, &unsigned("otto", algorithm, &key)),
+            false,
+        ),
+        (
+            signature(SESSION, &unsigned("anna\0", algorithm, &key)),
+            false,
+        ),
+        (signature(SESSION, &other_service), false),
+        (signature(SESSION, &query), false),
+        // With the host key and without it are two requests.
+        (signature(SESSION, &bound), false),
+        (
+            signature(SESSION, &unsigned("anna", algorithm, &fake::ed25519(2))),
+            false,
+        ),
+        (
+            signature(SESSION, &unsigned("anna", KeyAlgorithm::Ed25519Cert, &key)),
+            false,
+        ),
+    ] {
+        let mut payload = wanted.clone();
+        payload.put_string(&signed_for);
+        let mut bench = Bench::open();
+        bench.take(&payload).unwrap();
+        bench.key(AUTHORISED).unwrap();
+        if is_good {
+            assert!(matches!(bench.question().claim, Claim::ProvedKey { .. }));
+        } else {
+            bench.expect_refusal();
+        }
+    }
+}
+
 #[test]
 fn sig_replay_hostbound_wrong_key_d2() {
     let algorithm = KeyAlgorithm::Ed25519;
