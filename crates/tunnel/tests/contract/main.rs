@@ -8,6 +8,9 @@
 )]
 
 mod acceptor;
+mod gateway;
+mod login;
 mod memory;
+mod real;
 mod ssh;
 mod suite;

@@ -3,21 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_ssh::algorithm::SignatureAlgorithm;
-use adit_ssh::auth::Method;
-use adit_ssh::auth::client::{ClientLogin, Credential, OfferedKey, PromptQuestion, SignQuestion};
-use adit_ssh::auth::server::{
-    Claim, DelaySecret, KeyVerdict, LoginVerdict, PresentedKey, SecurityKeyRules, ServerLogin,
-};
-use adit_ssh::connection::{ClientConfig, ServerConfig, TransportConfig};
-use adit_ssh::kex::{HostKey, HostKeyOffer};
-use adit_ssh::printable::Printable;
-use adit_ssh::provider::{Signer, aws_lc};
-use adit_ssh::secret::Secret;
-use adit_tunnel::transport::ssh::{
-    Admission, Answer, Answerer, Carrier, Decision, Driver, HostRefusal, Memory, accept, connect,
-    tune,
-};
+use adit_tunnel::transport::ssh::{Carrier, Driver, Memory, accept, connect, tune};
 use adit_tunnel::transport::{
     ByteStream, CloseReason, Connection, ConnectionEnd, OpenError, Transport,
 };
@@ -26,77 +12,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::acceptor::{Acceptor, head, head_nowhere};
-use crate::suite::{self, Pair};
-
-/// Trusts every host and signs with one key.
-struct Trusting(Arc<dyn Signer>);
-
-impl Answerer for Trusting {
-    fn host_key<'a>(&'a mut self, _: &'a HostKeyOffer) -> Answer<'a, Result<(), HostRefusal>> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn sign<'a>(&'a mut self, question: &'a SignQuestion) -> Answer<'a, Option<Vec<u8>>> {
-        Box::pin(async {
-            self.0
-                .sign(question.algorithm.signature(), &question.data)
-                .ok()
-        })
-    }
-
-    fn password(&mut self, _: usize) -> Answer<'_, Option<Secret<String>>> {
-        Box::pin(async { None })
-    }
-
-    fn prompts<'a>(&'a mut self, _: &'a PromptQuestion) -> Answer<'a, Option<Vec<Secret<String>>>> {
-        Box::pin(async { None })
-    }
-
-    fn banner(&mut self, _: &[Printable]) {}
-}
-
-/// Lets every key in.
-struct Open;
-
-impl Admission for Open {
-    fn key<'a>(&'a mut self, _: &'a str, _: &'a PresentedKey) -> Answer<'a, KeyVerdict> {
-        Box::pin(async { KeyVerdict::Authorised(SecurityKeyRules::STANDARD) })
-    }
-
-    fn login<'a>(&'a mut self, _: &'a str, _: &'a Claim) -> Answer<'a, Decision> {
-        Box::pin(async { Decision::Verdict(LoginVerdict::Accept) })
-    }
-}
+use crate::gateway::Gateway;
+use crate::login;
+use crate::suite::{self, Pair, forwards};
 
 /// Both ends of a connection, and what drives each.
 async fn log_in<C: Carrier, S: Carrier>(
     client: C,
     server: S,
 ) -> ((Connection, Driver<C>), (Connection, Driver<S>)) {
-    let provider = Arc::new(aws_lc::provider());
     let memory = Memory::of_this_machine();
-    let user = aws_lc::sign::ed25519(&[1; 32]).unwrap();
-    let host = aws_lc::sign::ed25519(&[2; 32]).unwrap();
-    let key = OfferedKey::new(user.public_key().blob().to_vec()).unwrap();
-    let client_config = ClientConfig {
-        transport: TransportConfig::client(provider.clone(), memory.pool.clone()),
-        login: ClientLogin {
-            user: String::from("contract"),
-            credentials: vec![Credential::Key(key)],
-        },
-    };
-    let server_config = ServerConfig {
-        transport: TransportConfig::server(provider.clone(), memory.pool.clone()),
-        host_keys: Arc::new([HostKey::plain(host)]),
-        login: ServerLogin {
-            methods: vec![Method::PublicKey],
-            banner: None,
-            signature_algorithms: SignatureAlgorithm::ALL.to_vec(),
-            anonymous: false,
-        },
-        delay_secret: DelaySecret::generate(provider.random.as_ref()).unwrap(),
-    };
-    let (mut trusting, mut open) = (Trusting(user), Open);
+    let (client_config, mut trusting) = login::client("contract", &memory);
+    let (server_config, mut open) = login::server(&memory);
     let (near, far) = tokio::join!(
         connect(client, client_config, memory.clone(), &mut trusting),
         accept(server, &server_config, memory, &mut open),
@@ -184,6 +111,20 @@ async fn ssh_keeps_every_promise_over_a_socket_on_one_thread() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ssh_keeps_every_promise_over_a_socket_on_two_threads() {
     suite::all_ours(async || Ssh::over_tcp().await).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn ssh_keeps_its_promises_about_forwards() {
+    let (client, server) = tokio::io::duplex(10_000);
+    let ((near, near_driver), (far, far_driver)) = log_in(client, server).await;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        near_driver.run().await;
+    });
+    tasks.spawn(async move {
+        far_driver.run().await;
+    });
+    forwards::all(&Gateway::with_ours(near, far)).await;
 }
 
 #[tokio::test(start_paused = true)]
