@@ -39,6 +39,10 @@ fn echo_service() -> u16 {
 
 /// `adit forward` with that known_hosts file.
 fn adit(sshd: &Sshd, known_hosts: &Path, arguments: &[&str]) -> Process {
+    Process::spawn(&mut adit_command(sshd, known_hosts, arguments))
+}
+
+fn adit_command(sshd: &Sshd, known_hosts: &Path, arguments: &[&str]) -> Command {
     let known_hosts = format!("UserKnownHostsFile={}", known_hosts.display());
     let port = sshd.addr().port().to_string();
     let destination = format!("{}@{}", sshd.user(), sshd.addr().ip());
@@ -48,7 +52,7 @@ fn adit(sshd: &Sshd, known_hosts: &Path, arguments: &[&str]) -> Process {
         .args(["-p", &port, "-o", &known_hosts])
         .args(arguments)
         .arg(destination);
-    Process::spawn(&mut command)
+    command
 }
 
 /// Where visitors come, each time it was said.
@@ -119,6 +123,37 @@ fn a_visitor_is_served_and_after_a_cut_at_the_same_port() {
     adit.signal(Signal::TERM);
     let status = adit.wait(wait::DEADLINE);
     assert!(status.success(), "{status}: {}", adit.stderr());
+}
+
+/// As on a small ARM board. The variables are those by which aws-lc itself is told, so that whatever
+/// AES there is runs without instructions too.
+#[test]
+fn without_aes_instructions_chacha20_is_negotiated_and_moves_bytes() {
+    require!("sshd");
+    let sshd = Sshd::builder().start();
+    let forward = format!("127.0.0.1:0:localhost:{}", echo_service());
+    let (known_hosts, key) = (sshd.known_hosts_path(), key(&sshd));
+    for (options, cipher) in [
+        (&[][..], "chacha20-poly1305@openssh.com"),
+        // Slow is not absent: what is asked for by name works without instructions, too.
+        (
+            &["-o", "Ciphers=aes256-gcm@openssh.com"][..],
+            "aes256-gcm@openssh.com",
+        ),
+        (&["-o", "Ciphers=aes128-ctr"][..], "aes128-ctr"),
+    ] {
+        let arguments = [&["-i", &key, "-R", &forward], options].concat();
+        let mut command = adit_command(&sshd, &known_hosts, &arguments);
+        command
+            .env("OPENSSL_ia32cap", "~0x200000200000000")
+            .env("OPENSSL_armcap", "~0x24");
+        let mut adit = Process::spawn(&mut command);
+        visit(wait_for_up(&mut adit, 1), 250_000);
+        for way in ["client->server", "server->client"] {
+            let line = format!("kex: {way} cipher: {cipher} ");
+            assert!(sshd.log().contains(&line), "{line} in {}", sshd.log());
+        }
+    }
 }
 
 /// A stock sshd may hold the port of a connection that died unseen: only asking again helps.

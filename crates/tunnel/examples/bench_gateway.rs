@@ -21,9 +21,9 @@ use adit_ssh::auth::server::{
 };
 use adit_ssh::connection::{ServerConfig, TransportConfig};
 use adit_ssh::kex::HostKey;
-use adit_ssh::provider::aws_lc;
 use adit_tunnel::agent::login::keys;
 use adit_tunnel::copy::copy;
+use adit_tunnel::provider;
 use adit_tunnel::transport::ssh::{Admission, Answer, Decision, Memory, accept, tune};
 use adit_tunnel::transport::{
     Bind, Connection, ForwardRequest, PeerRequest, StreamHead, StreamKind, Transport,
@@ -69,7 +69,7 @@ fn raise_open_files() -> Result<(), Failure> {
 
 fn config(arguments: &Arguments, memory: &Memory) -> Result<ServerConfig, Failure> {
     let host_key = keys::read(&arguments.need::<PathBuf>("host-key")?)?;
-    let provider = Arc::new(aws_lc::provider());
+    let provider = Arc::new(provider::of_this_machine());
     let delay_secret = DelaySecret::generate(provider.random.as_ref())?;
     let mut transport = TransportConfig::server(provider, memory.pool.clone());
     transport.rekey.bytes = arguments.find("rekey")?;

@@ -14,7 +14,7 @@ use adit_ssh::kex::HostKeyOffer;
 use adit_ssh::key::Fingerprint;
 use adit_ssh::negotiate::Preferences;
 use adit_ssh::printable::Printable;
-use adit_ssh::provider::{CryptoProvider, Signer, aws_lc};
+use adit_ssh::provider::{CryptoProvider, Signer};
 use adit_ssh::secret::Secret;
 use tracing::{debug, info, warn};
 
@@ -26,6 +26,7 @@ use super::login::known_hosts::{
     HostAddress, HostAddressError, HostKeyRefusal, HostKeys, HostVerdict, ProofKind,
 };
 use super::supervise::{Connect, ConnectError, Connected, Peer, TunnelConfig};
+use crate::provider;
 use crate::transport::ssh::{self, Answer, Answerer, HostRefusal, Memory};
 
 /// Makes the connections of one tunnel.
@@ -94,7 +95,7 @@ impl SshConnect {
         if keys.is_empty() {
             return Err(SetUpError::NoKey);
         }
-        let provider = Arc::new(aws_lc::provider());
+        let provider = Arc::new(provider::of_this_machine());
         let mut preferences = Preferences::client(provider.has_fast_aes);
         let lists = &config.algorithms;
         let ciphers: Vec<CipherAlgorithm> = lists
