@@ -1,13 +1,14 @@
 //! Our server end for `cargo xtask bench ssh`: what a stock sshd is there for, and no more.
 //!
 //! It lets one key log in under any name, grants remote forwards by listening on the loopback, and
-//! sends each visitor through its connection. Its first line on stdout is the port it listens on.
+//! sends each visitor through its connection. Its first line on stdout is the port it listens on; at
+//! the end of each connection it says there what it has cost.
 //!
 //! `--host-key FILE --authorized FILE.pub [--listen ADDR] [--rekey BYTES]`
 #![forbid(unsafe_code)]
 #![expect(
     clippy::print_stdout,
-    reason = "the port is what the one who starts it waits for"
+    reason = "the port and the costs are what the one who starts it waits for"
 )]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -132,7 +133,8 @@ impl Gateway {
         } = connection;
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
-            driver.run().await;
+            let (_, tally) = driver.run_counted().await;
+            println!("{tally}");
         });
         // Ends with the connection, and dropping the tasks ends its listeners and visitors.
         while let Some(request) = requests.recv().await {

@@ -46,6 +46,8 @@ pub(crate) struct Channels {
     linger: Linger,
     allowance: u64,
     promised: u64,
+    /// Bytes of data that were copied from block to block.
+    copied: u64,
     stray: u32,
 }
 
@@ -64,6 +66,7 @@ impl Channels {
             linger: Linger::default(),
             allowance: 0,
             promised: 0,
+            copied: 0,
             stray: 0,
         }
     }
@@ -340,7 +343,16 @@ impl Channels {
                 channel: ChannelId(local),
             });
         }
+        if let Some(copied) = &given_back {
+            let bytes = u64::try_from(copied.len()).unwrap_or(u64::MAX);
+            self.copied = self.copied.saturating_add(bytes);
+        }
         Ok(given_back)
+    }
+
+    /// Bytes of data that were copied from block to block, both ways, so far.
+    pub(crate) const fn copied(&self) -> u64 {
+        self.copied
     }
 
     /// CHANNEL_EXTENDED_DATA came. Nobody here reads it: it counts, is dropped and credited.

@@ -13,6 +13,7 @@ mod login;
 mod read;
 mod socket;
 mod streams;
+mod tally;
 mod task;
 
 pub use carrier::{Carrier, tune};
@@ -20,4 +21,5 @@ pub use login::{
     Admission, Answer, Answerer, ConnectError, Decision, HostRefusal, accept, connect,
 };
 pub use read::ReadBuffers;
+pub use tally::Tally;
 pub use task::{Driver, Memory};

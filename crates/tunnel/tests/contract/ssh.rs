@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use adit_tunnel::copy::copy;
 use adit_tunnel::transport::ssh::{Carrier, Driver, Memory, accept, connect, tune};
 use adit_tunnel::transport::{
     ByteStream, CloseReason, Connection, ConnectionEnd, OpenError, Transport,
@@ -59,14 +60,19 @@ impl Ssh {
     }
 
     async fn over_tcp() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
-        let (client, server) = tokio::join!(TcpStream::connect(addr), listener.accept());
-        let (client, (server, _)) = (client.unwrap(), server.unwrap());
+        let (client, server) = tcp().await;
         tune(&client).unwrap();
         tune(&server).unwrap();
         Self::over(client, server).await
     }
+}
+
+/// Two ends of a TCP connection.
+async fn tcp() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (client, server) = tokio::join!(TcpStream::connect(addr), listener.accept());
+    (client.unwrap(), server.unwrap().0)
 }
 
 impl Pair for Ssh {
@@ -125,6 +131,50 @@ async fn ssh_keeps_its_promises_about_forwards() {
         far_driver.run().await;
     });
     forwards::all(&Gateway::with_ours(near, far)).await;
+}
+
+/// One copy of a byte besides the cipher at most, and one wake for a stream and turn.
+#[tokio::test]
+async fn bulk_between_sockets_is_hardly_copied_and_wakes_once_a_turn() {
+    const BYTES: usize = 16 << 20;
+    let (client, server) = tcp().await;
+    tune(&client).unwrap();
+    tune(&server).unwrap();
+    let ((near, near_driver), (far, far_driver)) = log_in(client, server).await;
+    let acceptor = Acceptor::new(far.requests);
+    let work = async {
+        let (near_stream, far_stream) =
+            tokio::join!(near.transport.open(head(1)), acceptor.accept(1));
+        let ((mut near_socket, mut visitor), (mut far_socket, mut service)) =
+            tokio::join!(tcp(), tcp());
+        let write = async {
+            visitor.write_all(&vec![7; BYTES]).await.unwrap();
+            visitor.shutdown().await.unwrap();
+        };
+        let read = async {
+            let mut got = Vec::new();
+            service.read_to_end(&mut got).await.unwrap();
+            service.shutdown().await.unwrap();
+            assert_eq!(got.len(), BYTES);
+        };
+        let (near_copied, far_copied, (), ()) = tokio::join!(
+            copy(near_stream.unwrap(), &mut near_socket),
+            copy(far_stream, &mut far_socket),
+            write,
+            read,
+        );
+        near_copied.end.unwrap();
+        far_copied.end.unwrap();
+        near.transport.close(CloseReason::Stopping);
+    };
+    let ((_, near), (_, far), ()) =
+        tokio::join!(near_driver.run_counted(), far_driver.run_counted(), work);
+    for tally in [near, far] {
+        assert_eq!(tally.payload_bytes, 16 << 20);
+        assert!(tally.copied_bytes <= tally.payload_bytes, "{tally}");
+        assert!(tally.turns > 0 && tally.wakes > 0, "{tally}");
+        assert!(tally.wakes <= tally.stream_turns, "{tally}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

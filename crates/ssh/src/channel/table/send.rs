@@ -91,7 +91,7 @@ impl Channels {
             }
             let remote = channel.remote;
             if channel.ending != Ending::Reset
-                && let Some(block) = channel.next_block(pool)
+                && let Some(block) = channel.next_block(pool, &mut self.copied)
             {
                 self.schedule.sent(&mut channel.turn, block.len());
                 return Some(Next::Data {

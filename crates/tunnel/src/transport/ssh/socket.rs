@@ -22,6 +22,8 @@ pub(super) struct Socket<S> {
     tail: Vec<u8>,
     has_ended: bool,
     is_deaf: bool,
+    /// Bytes of unfinished packets that were moved to where their rest goes.
+    copied: usize,
 }
 
 /// Slices given to one write.
@@ -36,7 +38,13 @@ impl<S: Carrier> Socket<S> {
             tail: Vec::new(),
             has_ended: false,
             is_deaf: false,
+            copied: 0,
         }
+    }
+
+    /// Bytes of unfinished packets that were moved so far.
+    pub(super) const fn copied(&self) -> usize {
+        self.copied
     }
 
     /// Whether a write has failed: the peer takes nothing more. What it sent before may still be
@@ -56,10 +64,12 @@ impl<S: Carrier> Socket<S> {
             return Ok(false);
         }
         let mut filled = self.tail.len();
+        let mut start = 0;
         let mut moved = false;
         // A packet that had to wait for the engine is taken before anything is read.
         if let Some(front) = buffer.get_mut(..filled) {
             front.copy_from_slice(&self.tail);
+            self.copied = self.copied.saturating_add(filled);
         }
         self.tail.clear();
         loop {
@@ -68,6 +78,7 @@ impl<S: Carrier> Socket<S> {
             if taken > 0 {
                 buffer.copy_within(taken..filled, 0);
                 filled = filled.saturating_sub(taken);
+                self.copied = self.copied.saturating_add(filled);
                 moved = true;
             }
             if !engine.wants_read() {
@@ -92,15 +103,15 @@ impl<S: Carrier> Socket<S> {
                         // One buffer a turn: its chunks go to their streams before the next.
                         let taken =
                             engine.receive(now(), buffer.get(..filled).unwrap_or_default())?;
-                        buffer.copy_within(taken..filled, 0);
-                        filled = filled.saturating_sub(taken);
+                        start = taken;
                         break;
                     }
                 }
             }
         }
         self.tail
-            .extend_from_slice(buffer.get(..filled).unwrap_or_default());
+            .extend_from_slice(buffer.get(start..filled).unwrap_or_default());
+        self.copied = self.copied.saturating_add(self.tail.len());
         Ok(moved)
     }
 
