@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use adit_ssh::algorithm::{CipherAlgorithm, KexAlgorithm, KeyAlgorithm};
@@ -16,6 +17,7 @@ use adit_ssh::negotiate::Preferences;
 use adit_ssh::printable::Printable;
 use adit_ssh::provider::{CryptoProvider, Signer};
 use adit_ssh::secret::Secret;
+use tokio::net::TcpStream;
 use tracing::{debug, info, warn};
 
 use super::dial::tcp::dial;
@@ -27,7 +29,7 @@ use super::login::known_hosts::{
 };
 use super::supervise::{Connect, ConnectError, Connected, Peer, TunnelConfig};
 use crate::provider;
-use crate::transport::ssh::{self, Answer, Answerer, HostRefusal, Memory};
+use crate::transport::ssh::{self, Answer, Answerer, CongestionControl, HostRefusal, Memory};
 
 /// Makes the connections of one tunnel.
 pub struct SshConnect {
@@ -37,6 +39,9 @@ pub struct SshConnect {
     keys: Vec<Key>,
     provider: Arc<CryptoProvider>,
     preferences: Preferences,
+    congestion: Option<CongestionControl>,
+    /// Whether it was said that the kernel lacks it: once, not at each connection.
+    is_lack_told: AtomicBool,
     memory: Memory,
 }
 
@@ -115,6 +120,8 @@ impl SshConnect {
             keys,
             provider,
             preferences,
+            congestion: config.congestion.clone(),
+            is_lack_told: AtomicBool::new(false),
             memory,
         })
     }
@@ -135,6 +142,18 @@ impl SshConnect {
                 user: self.peer.user.clone(),
                 credentials: offered.collect(),
             },
+        }
+    }
+
+    fn choose_congestion_control(&self, socket: &TcpStream) {
+        if let Some(congestion) = &self.congestion
+            && let Err(error) = congestion.set_on(socket)
+            && !self.is_lack_told.swap(true, Ordering::Relaxed)
+        {
+            warn!(
+                host = self.peer.host, %congestion, %error,
+                "congestion control is not to be had; the system's own is used"
+            );
         }
     }
 
@@ -171,6 +190,7 @@ impl Connect for SshConnect {
         if let Err(error) = ssh::tune(&socket) {
             debug!(%error, "socket options were not taken");
         }
+        self.choose_congestion_control(&socket);
         let mut answers = Answers { connect: self };
         let config = self.client_config(order);
         let memory = self.memory.clone();

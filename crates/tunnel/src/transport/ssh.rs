@@ -7,6 +7,7 @@
 
 mod carrier;
 mod clock;
+mod congestion;
 mod convert;
 mod drain;
 mod login;
@@ -17,6 +18,7 @@ mod tally;
 mod task;
 
 pub use carrier::{Carrier, tune};
+pub use congestion::{CongestionControl, CongestionControlError};
 pub use login::{
     Admission, Answer, Answerer, ConnectError, Decision, HostRefusal, accept, connect,
 };
