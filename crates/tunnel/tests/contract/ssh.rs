@@ -135,11 +135,20 @@ async fn ssh_keeps_its_promises_about_forwards() {
 
 /// One copy of a byte besides the cipher at most, and one wake for a stream and turn.
 #[tokio::test]
-async fn bulk_between_sockets_is_hardly_copied_and_wakes_once_a_turn() {
-    const BYTES: usize = 16 << 20;
+async fn bulk_is_copied_once_at_most_and_wakes_once_a_turn() {
     let (client, server) = tcp().await;
     tune(&client).unwrap();
     tune(&server).unwrap();
+    bulk_keeps_the_promises_of_costs(client, server).await;
+    // A packet comes in one piece, in two, in a few, and in very many.
+    for pipe_bytes in [100_000, 33_000, 20_000, 10_000, 300] {
+        let (client, server) = tokio::io::duplex(pipe_bytes);
+        bulk_keeps_the_promises_of_costs(client, server).await;
+    }
+}
+
+async fn bulk_keeps_the_promises_of_costs(client: impl Carrier, server: impl Carrier) {
+    const BYTES: usize = 4 << 20;
     let ((near, near_driver), (far, far_driver)) = log_in(client, server).await;
     let acceptor = Acceptor::new(far.requests);
     let work = async {
@@ -170,8 +179,10 @@ async fn bulk_between_sockets_is_hardly_copied_and_wakes_once_a_turn() {
     let ((_, near), (_, far), ()) =
         tokio::join!(near_driver.run_counted(), far_driver.run_counted(), work);
     for tally in [near, far] {
-        assert_eq!(tally.payload_bytes, 16 << 20);
-        assert!(tally.copied_bytes <= tally.payload_bytes, "{tally}");
+        assert_eq!(tally.payload_bytes, 4 << 20);
+        // Packets are a little longer than their payload.
+        let most = tally.payload_bytes / 100 * 101;
+        assert!(tally.copied_bytes <= most, "{tally}");
         assert!(tally.turns > 0 && tally.wakes > 0, "{tally}");
         assert!(tally.wakes <= tally.stream_turns, "{tally}");
     }
