@@ -18,11 +18,13 @@ struct Command {
 const COMMANDS: &[Command] = &[
     Command {
         name: "demo",
-        arguments: "[--once] [--cuts N]",
+        arguments: "[--once] [--cuts N] [--rest SECONDS] [--within SECONDS]",
         about: "\
 build adit, start a private sshd as the public host and a web page as the private
 service, show the page through the tunnel, cut the tunnel N times (1) and show it
-come back, serve until Ctrl-C; with --once, stop when it has come back",
+come back, serve until Ctrl-C; with --once, stop when it has come back; with
+--rest, leave it in peace so long before each cut; with --within, fail when the
+page was away for longer",
         run: demo::command,
     },
     Command {

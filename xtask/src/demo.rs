@@ -31,6 +31,11 @@ use page::Page;
 struct Plan {
     /// How many times the tunnel is cut.
     cuts: u32,
+    /// How long the tunnel is left in peace before each cut.
+    rest: Duration,
+    /// The longest that the page may be away after a cut; without it only the program's own
+    /// deadlines count.
+    within: Option<Duration>,
     ending: Ending,
 }
 
@@ -47,18 +52,26 @@ impl Plan {
     fn parse(words: &[String]) -> anyhow::Result<Self> {
         let mut plan = Self {
             cuts: 1,
+            rest: Duration::ZERO,
+            within: None,
             ending: Ending::CtrlC,
         };
         let mut words = words.iter();
         while let Some(word) = words.next() {
+            let mut number = || {
+                let text = words
+                    .next()
+                    .with_context(|| format!("{word} needs a number"))?;
+                let number: u32 = text
+                    .parse()
+                    .with_context(|| format!("{word} needs a number, not {text}"))?;
+                anyhow::Ok(number)
+            };
             match word.as_str() {
                 "--once" => plan.ending = Ending::WhenBack,
-                "--cuts" => {
-                    let count = words.next().context("--cuts needs a number")?;
-                    plan.cuts = count
-                        .parse()
-                        .with_context(|| format!("--cuts needs a number, not {count}"))?;
-                }
+                "--cuts" => plan.cuts = number()?,
+                "--rest" => plan.rest = Duration::from_secs(number()?.into()),
+                "--within" => plan.within = Some(Duration::from_secs(number()?.into())),
                 _ => bail!("unknown argument: {word}"),
             }
         }
@@ -104,7 +117,12 @@ fn run(workspace: &Workspace, plan: &Plan) -> anyhow::Result<()> {
     println!("  {body}");
     println!("public URL: http://{public}/");
 
+    let mut away = Vec::new();
     for cut in 1..=plan.cuts {
+        if !plan.rest.is_zero() {
+            println!("left in peace for {} s", plan.rest.as_secs());
+            forward.stay_up(plan.rest, &stop)?;
+        }
         println!(
             "cut {cut} of {}: killing the sshd process of the connection",
             plan.cuts
@@ -115,12 +133,22 @@ fn run(workspace: &Workspace, plan: &Plan) -> anyhow::Result<()> {
         let up = seconds(started);
         let body = page::fetch(again, FETCH_DEADLINE, &stop)?;
         page.check(&body)?;
-        let fetched = seconds(started);
+        let fetched = started.elapsed();
         if again != public {
             bail!("the tunnel came back at {again} instead of {public}");
         }
-        println!("  back at the same address: up {up:.2} s, page {fetched:.2} s after the cut");
+        println!(
+            "  back at the same address: up {up:.2} s, page {:.2} s after the cut",
+            fetched.as_secs_f64()
+        );
         println!("  {body}");
+        if plan.within.is_some_and(|within| fetched > within) {
+            bail!("the page was away for longer than it may be");
+        }
+        away.push(fetched);
+    }
+    if let Some(summary) = summary(&mut away) {
+        println!("{summary}");
     }
 
     if plan.ending == Ending::CtrlC {
@@ -133,6 +161,21 @@ fn run(workspace: &Workspace, plan: &Plan) -> anyhow::Result<()> {
     page.stop()?;
     println!("stopped; nothing is left behind");
     Ok(())
+}
+
+/// How long the page was away, over all cuts; nothing is to be said of a single one.
+fn summary(away: &mut [Duration]) -> Option<String> {
+    away.sort_unstable();
+    let median = away.get(away.len() / 2)?;
+    let ([least, .., most], count) = (&*away, away.len()) else {
+        return None;
+    };
+    Some(format!(
+        "{count} cuts; the page was away for {:.2} s at least, {:.2} s in the median, {:.2} s at most",
+        least.as_secs_f64(),
+        median.as_secs_f64(),
+        most.as_secs_f64()
+    ))
 }
 
 fn seconds(since: std::time::Instant) -> f64 {
@@ -157,13 +200,28 @@ mod tests {
         };
         let once = Plan {
             cuts: 3,
+            rest: Duration::from_secs(61),
+            within: Some(Duration::from_secs(5)),
             ending: Ending::WhenBack,
         };
-        assert_eq!(plan("--cuts 3 --once"), once);
+        assert_eq!(plan("--cuts 3 --rest 61 --once --within 5"), once);
         let usual = Plan {
             cuts: 1,
+            rest: Duration::ZERO,
+            within: None,
             ending: Ending::CtrlC,
         };
         assert_eq!(plan(""), usual);
+    }
+
+    #[test]
+    fn the_summary_tells_least_median_and_most() {
+        let mut away = [5, 1, 30].map(Duration::from_secs);
+        assert_eq!(
+            summary(&mut away).unwrap(),
+            "3 cuts; the page was away for 1.00 s at least, 5.00 s in the median, 30.00 s at most"
+        );
+        assert_eq!(summary(&mut away[..1]), None);
+        assert_eq!(summary(&mut []), None);
     }
 }

@@ -39,10 +39,10 @@ fn echo_service() -> u16 {
 
 /// `adit forward` with that known_hosts file.
 fn adit(sshd: &Sshd, known_hosts: &Path, arguments: &[&str]) -> Process {
-    Process::spawn(&mut command(sshd, known_hosts, arguments))
+    Process::spawn(&mut adit_command(sshd, known_hosts, arguments))
 }
 
-fn command(sshd: &Sshd, known_hosts: &Path, arguments: &[&str]) -> Command {
+fn adit_command(sshd: &Sshd, known_hosts: &Path, arguments: &[&str]) -> Command {
     let known_hosts = format!("UserKnownHostsFile={}", known_hosts.display());
     let port = sshd.addr().port().to_string();
     let destination = format!("{}@{}", sshd.user(), sshd.addr().ip());
@@ -123,6 +123,54 @@ fn a_visitor_is_served_and_after_a_cut_at_the_same_port() {
     adit.signal(Signal::TERM);
     let status = adit.wait(wait::DEADLINE);
     assert!(status.success(), "{status}: {}", adit.stderr());
+}
+
+/// As Linux tells.
+fn has_aes_instructions() -> bool {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+    let has = |feature| text.split_whitespace().any(|word| word == feature);
+    has("aes") && (has("pclmulqdq") || has("pmull"))
+}
+
+/// As on a small ARM board. The variables are those by which aws-lc itself is told, so that whatever
+/// AES there is runs without instructions too.
+#[test]
+fn without_aes_instructions_chacha20_is_negotiated_and_moves_bytes() {
+    const MASKS: [(&str, &str); 2] = [
+        ("OPENSSL_ia32cap", "~0x200000200000000"),
+        ("OPENSSL_armcap", "~0x24"),
+    ];
+    require!("sshd");
+    let sshd = Sshd::builder().start();
+    let forward = format!("127.0.0.1:0:localhost:{}", echo_service());
+    let (known_hosts, key) = (sshd.known_hosts_path(), key(&sshd));
+    let (chacha, aes) = ("chacha20-poly1305@openssh.com", "aes256-gcm@openssh.com");
+    // First as it is, so that the mask is seen to be what changes it.
+    let unmasked = if has_aes_instructions() {
+        "aes128-gcm@openssh.com"
+    } else {
+        chacha
+    };
+    for (masks, options, cipher) in [
+        (&[][..], &[][..], unmasked),
+        (&MASKS[..], &[][..], chacha),
+        // Slow is not absent: what is asked for by name works without instructions, too.
+        (&MASKS[..], &["-o", "Ciphers=aes256-gcm@openssh.com"], aes),
+        (&MASKS[..], &["-o", "Ciphers=aes128-ctr"], "aes128-ctr"),
+    ] {
+        let arguments = [&["-i", &key, "-R", &forward], options].concat();
+        let mut command = adit_command(&sshd, &known_hosts, &arguments);
+        command
+            .env_remove("OPENSSL_ia32cap")
+            .env_remove("OPENSSL_armcap")
+            .envs(masks.iter().copied());
+        let mut adit = Process::spawn(&mut command);
+        visit(wait_for_up(&mut adit, 1), 250_000);
+        for way in ["client->server", "server->client"] {
+            let line = format!("kex: {way} cipher: {cipher} ");
+            assert!(sshd.log().contains(&line), "{line} in {}", sshd.log());
+        }
+    }
 }
 
 /// A stock sshd may hold the port of a connection that died unseen: only asking again helps.
@@ -234,7 +282,7 @@ fn s80_every_credential_source_refuses_wrong() {
         std::fs::copy(at_home, folder.join("id_ed25519")).unwrap();
         let mut arguments = vec!["-R", &forward];
         arguments.extend(named.into_iter().flat_map(|key| ["-i", key]));
-        let mut command = command(&sshd, &sshd.known_hosts_path(), &arguments);
+        let mut command = adit_command(&sshd, &sshd.known_hosts_path(), &arguments);
         let mut adit = Process::spawn(command.env("HOME", home.path()));
         if is_good {
             visit(wait_for_up(&mut adit, 1), 1_000);

@@ -217,8 +217,13 @@ impl Channel {
     }
 
     /// The next bytes to send, within the peer's window and what may be in flight, as a block with
-    /// room for the headers.
-    pub(crate) fn next_block(&mut self, pool: &Pool, in_flight: u64) -> Option<Block> {
+    /// room for the headers. Adds what it had to copy to `copied`.
+    pub(crate) fn next_block(
+        &mut self,
+        pool: &Pool,
+        in_flight: u64,
+        copied: &mut u64,
+    ) -> Option<Block> {
         let most = self.send.packet(in_flight);
         let first = self.queue.front_mut()?;
         let block = if first.len() <= most {
@@ -229,6 +234,7 @@ impl Channel {
             part.set_range(HEADROOM, HEADROOM);
             part.append(first.as_slice().get(..most)?);
             first.advance(most);
+            *copied = copied.saturating_add(u64::try_from(most).unwrap_or(u64::MAX));
             part
         };
         debug_assert!(

@@ -357,6 +357,13 @@ impl Connection {
             .map_or(0, |running| running.channels.promised())
     }
 
+    /// Bytes of channel data, both ways, that were copied from block to block so far: small packets
+    /// behind earlier ones, and what a window cut in two. What a cipher does is not in it.
+    pub fn copied(&self) -> u64 {
+        self.running()
+            .map_or(0, |running| running.channels.copied())
+    }
+
     #[doc(hidden)]
     pub fn windows(&self, channel: crate::channel::ChannelId) -> Option<crate::flow::Windows> {
         self.running()?.channels.windows(channel)

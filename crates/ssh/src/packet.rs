@@ -158,6 +158,14 @@ impl PacketReader {
         }))
     }
 
+    /// The whole length of the packet that has begun to arrive, tag included, in bytes; `None` until
+    /// [`next`](Self::next) has seen its first four.
+    pub(crate) fn unfinished(&self) -> Option<usize> {
+        let tag = self.opener.as_ref().map_or(0, |opener| opener.layout().tag);
+        let length = to_usize(self.length?);
+        Some(length.saturating_add(4).saturating_add(tag))
+    }
+
     /// Gives a block back whose payload was done with, to be used for the next packet.
     pub(crate) fn done_with(&mut self, block: Block) {
         self.opened = Some(block);

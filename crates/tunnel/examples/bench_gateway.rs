@@ -1,13 +1,14 @@
 //! Our server end for `cargo xtask bench ssh`: what a stock sshd is there for, and no more.
 //!
 //! It lets one key log in under any name, grants remote forwards by listening on the loopback, and
-//! sends each visitor through its connection. Its first line on stdout is the port it listens on.
+//! sends each visitor through its connection. Its first line on stdout is the port it listens on; at
+//! the end of each connection it says there what it has cost.
 //!
 //! `--host-key FILE --authorized FILE.pub [--listen ADDR] [--rekey BYTES]`
 #![forbid(unsafe_code)]
 #![expect(
     clippy::print_stdout,
-    reason = "the port is what the one who starts it waits for"
+    reason = "the port and the costs are what the one who starts it waits for"
 )]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -22,9 +23,9 @@ use adit_ssh::auth::server::{
 };
 use adit_ssh::connection::{ServerConfig, TransportConfig};
 use adit_ssh::kex::HostKey;
-use adit_ssh::provider::aws_lc;
 use adit_tunnel::agent::login::keys;
 use adit_tunnel::copy::copy;
+use adit_tunnel::provider;
 use adit_tunnel::transport::ssh::{Admission, Answer, Decision, Memory, accept, tune};
 use adit_tunnel::transport::{
     Bind, Connection, ForwardRequest, PeerRequest, StreamHead, StreamKind, Transport,
@@ -70,7 +71,7 @@ fn raise_open_files() -> Result<(), Failure> {
 
 fn config(arguments: &Arguments, memory: &Memory) -> Result<ServerConfig, Failure> {
     let host_key = keys::read(&arguments.need::<PathBuf>("host-key")?)?;
-    let provider = Arc::new(aws_lc::provider());
+    let provider = Arc::new(provider::of_this_machine());
     let delay_secret = DelaySecret::generate(provider.random.as_ref())?;
     let mut transport = TransportConfig::server(provider, memory.pool.clone());
     transport.rekey.bytes = arguments.find("rekey")?;
@@ -133,7 +134,8 @@ impl Gateway {
         } = connection;
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
-            driver.run().await;
+            let (_, tally) = driver.run_counted().await;
+            println!("{tally}");
         });
         // Ends with the connection, and dropping the tasks ends its listeners and visitors.
         while let Some(request) = requests.recv().await {

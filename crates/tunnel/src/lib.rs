@@ -1,8 +1,13 @@
 //! Tunnels, both ends: what carries them, how they log in, and how they come back.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
 
 pub mod agent;
 pub mod budget;
 pub mod copy;
 mod pattern;
+pub mod provider;
 pub mod transport;

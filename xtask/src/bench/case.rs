@@ -1,6 +1,7 @@
 //! The cases: what is done for a round of each, and which values come of it.
 
 mod bulk;
+mod costs;
 mod crowd;
 mod far;
 mod rekey;
@@ -87,6 +88,11 @@ pub(super) const CASES: &[Case] = &[
         name: "bidir",
         about: "8 streams each way at once",
         run: bulk::bidir,
+    },
+    Case {
+        name: "costs",
+        about: "copies and wakes, as our ends count them",
+        run: costs::costs,
     },
     Case {
         name: "ping",

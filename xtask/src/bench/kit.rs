@@ -139,6 +139,13 @@ impl Talker {
         &self.group
     }
 
+    /// Ends it as Ctrl-C would, and gives all that it has said.
+    pub(super) fn stop(self, patience: Duration) -> anyhow::Result<String> {
+        let Self { group, said } = self;
+        group.stop(patience)?;
+        read(&said)
+    }
+
     /// Ends its stdin and waits for it to end by itself.
     pub(super) fn finish(mut self, kit: &Kit, deadline: Duration) -> anyhow::Result<()> {
         drop(self.group.child().stdin.take());

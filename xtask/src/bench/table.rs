@@ -16,6 +16,10 @@ pub(super) enum Measure {
     UpCpu,
     DownCpu,
     Bidir,
+    UpCopies,
+    DownCopies,
+    UpWakes,
+    DownWakes,
     PingP50,
     PingP99,
     UpPingP50,
@@ -44,7 +48,7 @@ pub(super) enum Measure {
 }
 
 impl Measure {
-    const ALL: [Self; 32] = [
+    const ALL: [Self; 36] = [
         Self::Up1,
         Self::Down1,
         Self::Up8,
@@ -52,6 +56,10 @@ impl Measure {
         Self::UpCpu,
         Self::DownCpu,
         Self::Bidir,
+        Self::UpCopies,
+        Self::DownCopies,
+        Self::UpWakes,
+        Self::DownWakes,
         Self::PingP50,
         Self::PingP99,
         Self::UpPingP50,
@@ -89,6 +97,10 @@ impl Measure {
             Self::UpCpu => "up, 1 stream, CPU s/GiB of both ends",
             Self::DownCpu => "down, 1 stream, CPU s/GiB of both ends",
             Self::Bidir => "both ways, 8 streams each, the slower way, Gbit/s",
+            Self::UpCopies => "up, 8 streams, copies of a byte in memory, our worse end",
+            Self::DownCopies => "down, 8 streams, copies of a byte in memory, our worse end",
+            Self::UpWakes => "up, 8 streams, wakes a stream and turn, our worse end",
+            Self::DownWakes => "down, 8 streams, wakes a stream and turn, our worse end",
             Self::PingP50 => "ping idle, p50, us",
             Self::PingP99 => "ping idle, p99, us",
             Self::UpPingP50 => "ping under bulk up, p50, us",

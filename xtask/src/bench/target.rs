@@ -72,6 +72,20 @@ const TARGETS: &[Target] = &[
         stretch: "0.45x",
     },
     Target {
+        what: "copies of a byte in memory besides the cipher, at each end of ours",
+        measures: &[Measure::UpCopies, Measure::DownCopies],
+        pairs: ANY_OF_OURS,
+        wanted: Wanted::AtMost(1.0),
+        stretch: "",
+    },
+    Target {
+        what: "wakes a stream and turn, at each end of ours",
+        measures: &[Measure::UpWakes, Measure::DownWakes],
+        pairs: ANY_OF_OURS,
+        wanted: Wanted::AtMost(1.0),
+        stretch: "",
+    },
+    Target {
         what: "both ways, 8 streams each",
         measures: &[Measure::Bidir],
         pairs: ANY_OF_OURS,

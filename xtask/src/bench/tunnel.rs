@@ -172,7 +172,7 @@ impl Tunnel {
                 }
             }
             Client::Adit => {
-                command.arg("forward").env("ADIT_LOG", log_filter(plan));
+                command.arg("forward").env("ADIT_LOG", LOG_FILTER);
             }
         }
         for service in services {
@@ -214,20 +214,34 @@ impl Tunnel {
         all
     }
 
+    /// Ends the client as Ctrl-C would and waits until both ends of ours have said what the connection
+    /// has cost. Gives each end's name and all that it said.
+    pub(super) fn finish(self, kit: &Kit) -> anyhow::Result<Vec<(&'static str, String)>> {
+        let mut said = Vec::new();
+        let words = self.client.stop(END_DEADLINE)?;
+        if words.contains(TALLY) {
+            said.push(("our client", words));
+        }
+        if let Program::Gateway(mut talker) = self.host.program {
+            let words = talker.wait(kit, "our server", END_DEADLINE, |said| {
+                said.contains(TALLY).then(|| said.to_owned())
+            })?;
+            said.push(("our server", words));
+        }
+        Ok(said)
+    }
+
     /// What the client has said.
     pub(super) fn said(&self) -> anyhow::Result<String> {
         self.client.said()
     }
 }
 
-/// With keys renewed, our client is to say how long that took.
-fn log_filter(plan: &Plan) -> &'static str {
-    if plan.rekey.is_some() {
-        "info,adit_tunnel::transport::ssh::task=debug"
-    } else {
-        "info"
-    }
-}
+/// Our client is to say how long each renewal of keys took, and at the end what the connection cost.
+const LOG_FILTER: &str = "info,adit_tunnel::transport::ssh::task=debug";
+
+/// Stands in the words of either end of ours about the costs of a connection.
+const TALLY: &str = "payload_bytes=";
 
 /// The service and its port in adit's `forward up: 127.0.0.1:40321 -> 127.0.0.1:8080` and in ssh's
 /// `Allocated port 40321 for remote forward to 127.0.0.1:8080`.
@@ -247,6 +261,9 @@ pub(super) const CIPHER: &str = "aes128-gcm@openssh.com";
 
 /// A server listens and a client logs in within a second, or a few on a busy machine.
 const START_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Both ends close at once; then a client is killed.
+const END_DEADLINE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

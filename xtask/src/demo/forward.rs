@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 
+use crate::clock;
 use crate::process::Group;
 use crate::sshd::Sshd;
 use crate::stop::Stop;
@@ -99,14 +100,28 @@ impl Forward {
     /// Passes on what adit says until a signal comes; that adit ends by itself is an error.
     pub(super) fn serve(&mut self, stop: &Stop) -> anyhow::Result<()> {
         while !stop.wait(Duration::from_millis(100)) {
-            while let Ok(line) = self.lines.try_recv() {
-                println!("  adit: {line}");
-            }
-            if let Some(status) = self.group.ended()? {
-                bail!("adit ended: {status}");
-            }
+            self.pass_on()?;
         }
         Ok(())
+    }
+
+    /// Passes on what adit says for that long; an end of adit and a signal are errors.
+    pub(super) fn stay_up(&mut self, time: Duration, stop: &Stop) -> anyhow::Result<()> {
+        let started = clock::now();
+        stop.until("the end of the rest", time.saturating_mul(2), || {
+            self.pass_on()?;
+            Ok((started.elapsed() >= time).then_some(()))
+        })
+    }
+
+    fn pass_on(&mut self) -> anyhow::Result<()> {
+        while let Ok(line) = self.lines.try_recv() {
+            println!("  adit: {line}");
+        }
+        match self.group.ended()? {
+            Some(status) => bail!("adit ended: {status}"),
+            None => Ok(()),
+        }
     }
 
     /// Asks adit to end as Ctrl-C would, passing on its last words.

@@ -60,6 +60,48 @@ fn every_file_begins_with_what_it_is_for() {
     );
 }
 
+/// There is no other machine to build on: docs/scope.md says what keeps the way to 32-bit ARM open.
+/// Here is what a lint does not see: that the product converts numbers by checked calls alone, even
+/// where a cast would be right on this machine, and asks for the processor in one file.
+#[test]
+fn the_product_depends_on_no_kind_or_width_of_processor() {
+    const NUMBERS: [&str; 12] = [
+        "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32", "i64", "i128", "isize",
+    ];
+    const PROCESSORS: [&str; 5] = [
+        "target_arch",
+        "target_pointer_width",
+        "target_feature",
+        "std::arch",
+        "core::arch",
+    ];
+    let mut seen = 0;
+    let mut findings = Vec::new();
+    for krate in ["ssh", "tunnel", "adit"] {
+        for file in tree::sources_of(krate) {
+            seen += 1;
+            let asks_for_it = file.path == "crates/ssh/src/provider/aws_lc/processor.rs";
+            for (number, line) in file.without_tests().lines().enumerate() {
+                let line = line.trim_start();
+                if line.starts_with("//") || line.starts_with("use ") {
+                    continue;
+                }
+                let mut words = line.split(" as ").skip(1).map(|rest| {
+                    let end = rest.find(|letter: char| !letter.is_alphanumeric());
+                    rest.get(..end.unwrap_or(rest.len())).unwrap_or_default()
+                });
+                let casts = words.any(|word| NUMBERS.contains(&word));
+                let asks = PROCESSORS.iter().any(|word| line.contains(word));
+                if casts || (asks && !asks_for_it) {
+                    findings.push(format!("{}:{}: {line}", file.path, number + 1));
+                }
+            }
+        }
+    }
+    assert!(seen >= 100, "{seen} files");
+    assert_none(findings, "depends on the processor");
+}
+
 #[test]
 fn every_to_do_has_a_kind_and_an_issue() {
     let mark = ["TO", "DO"].concat();

@@ -174,6 +174,7 @@ fn config(
         },
         algorithms,
         forwards: forwards.collect(),
+        congestion: None,
     })
 }
 

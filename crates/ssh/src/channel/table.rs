@@ -49,6 +49,8 @@ pub(crate) struct Channels {
     release: Option<Instant>,
     allowance: u64,
     promised: u64,
+    /// Bytes of data that were copied from block to block.
+    copied: u64,
     stray: u32,
 }
 
@@ -69,6 +71,7 @@ impl Channels {
             release: None,
             allowance: 0,
             promised: 0,
+            copied: 0,
             stray: 0,
         }
     }
@@ -133,6 +136,11 @@ impl Channels {
             });
             self.forget_if_over(local);
         }
+    }
+
+    /// Bytes of data that were copied from block to block, both ways, so far.
+    pub(crate) const fn copied(&self) -> u64 {
+        self.copied
     }
 
     fn fits(&self, window: u32) -> bool {

@@ -43,6 +43,12 @@ impl Connection {
         Ok(taken)
     }
 
+    /// How many bytes [`receive`](Self::receive) needs in one piece to take the packet whose
+    /// beginning it was given last; `None` while that is not known.
+    pub fn unfinished(&self) -> Option<usize> {
+        self.reader.unfinished()
+    }
+
     /// The socket has ended: nothing more will come.
     pub fn end_of_input(&mut self) -> ConnectionError {
         self.fail(ConnectionError::Truncated)

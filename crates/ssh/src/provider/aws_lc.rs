@@ -14,9 +14,11 @@ mod chacha;
 mod ctr;
 mod gcm;
 mod kex;
+mod processor;
 pub mod sign;
 mod verify;
 
+pub use processor::{AesSpeed, FEATURE_MASK};
 pub(crate) use verify::is_on_curve;
 
 /// The provider for production. Finds out whether the processor has instructions for AES.
@@ -32,23 +34,8 @@ pub fn provider_with(aes: AesSpeed) -> CryptoProvider {
         kex: kex::methods(),
         ciphers: ciphers(),
         verifier: Arc::new(verify::AwsLcVerifier),
-        has_fast_aes: match aes {
-            AesSpeed::Detect => has_aes_instructions(),
-            AesSpeed::Fast => true,
-            AesSpeed::Slow => false,
-        },
+        has_fast_aes: aes.is_fast(),
     }
-}
-
-/// How fast AES is taken to be. It decides the default order of ciphers, never which of them work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AesSpeed {
-    /// Ask the processor.
-    Detect,
-    /// As if it had instructions for AES and for GCM's multiplication.
-    Fast,
-    /// As if it had none.
-    Slow,
 }
 
 /// All packet ciphers.
@@ -60,19 +47,6 @@ fn ciphers() -> Vec<Arc<dyn PacketCipher>> {
         Arc::new(ctr::AES_128),
         Arc::new(ctr::AES_256),
     ]
-}
-
-/// Whether AES and the carry-less multiplication of GCM are instructions here.
-fn has_aes_instructions() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    let has = std::arch::is_x86_feature_detected!("aes")
-        && std::arch::is_x86_feature_detected!("pclmulqdq");
-    #[cfg(target_arch = "aarch64")]
-    let has = std::arch::is_aarch64_feature_detected!("aes")
-        && std::arch::is_aarch64_feature_detected!("pmull");
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-    let has = false;
-    has
 }
 
 /// The system's random source, by way of aws-lc-rs.

@@ -38,8 +38,9 @@ impl Backoff {
         let doubled = 2_u32.saturating_pow(self.failures);
         let whole = FIRST.saturating_mul(doubled).min(LONGEST);
         self.failures = self.failures.saturating_add(1);
-        let half = u64::try_from((whole / 2).as_nanos()).unwrap_or(u64::MAX);
-        Duration::from_nanos(half.saturating_add(chance % half.saturating_add(1)))
+        let half = u64::try_from(whole.as_nanos()).unwrap_or(u64::MAX) / 2;
+        let by_chance = chance.checked_rem(half.saturating_add(1)).unwrap_or(0);
+        Duration::from_nanos(half.saturating_add(by_chance))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use adit_ssh::algorithm::{CipherAlgorithm, KexAlgorithm, KeyAlgorithm};
@@ -14,8 +15,9 @@ use adit_ssh::kex::HostKeyOffer;
 use adit_ssh::key::Fingerprint;
 use adit_ssh::negotiate::Preferences;
 use adit_ssh::printable::Printable;
-use adit_ssh::provider::{CryptoProvider, Signer, aws_lc};
+use adit_ssh::provider::{CryptoProvider, Signer};
 use adit_ssh::secret::Secret;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
@@ -27,7 +29,10 @@ use super::login::known_hosts::{
     HostAddress, HostAddressError, HostKeyRefusal, HostKeys, HostVerdict, ProofKind,
 };
 use super::supervise::{Connect, ConnectError, Connected, Peer, TunnelConfig};
-use crate::transport::ssh::{self, Answer, Answerer, Carrier, HostRefusal, Memory};
+use crate::provider;
+use crate::transport::ssh::{
+    self, Answer, Answerer, Carrier, CongestionControl, HostRefusal, Memory,
+};
 
 /// Makes the connections of one tunnel.
 pub struct SshConnect {
@@ -37,6 +42,9 @@ pub struct SshConnect {
     keys: Vec<Key>,
     provider: Arc<CryptoProvider>,
     preferences: Preferences,
+    congestion: Option<CongestionControl>,
+    /// Whether it was said that the kernel lacks it: once, not at each connection.
+    is_lack_told: AtomicBool,
     memory: Memory,
 }
 
@@ -98,7 +106,7 @@ impl SshConnect {
         if keys.is_empty() {
             return Err(SetUpError::NoKey);
         }
-        let provider = Arc::new(aws_lc::provider());
+        let provider = Arc::new(provider::of_this_machine());
         let mut preferences = Preferences::client(provider.has_fast_aes);
         let lists = &config.algorithms;
         let ciphers: Vec<CipherAlgorithm> = lists
@@ -118,6 +126,8 @@ impl SshConnect {
             keys,
             provider,
             preferences,
+            congestion: config.congestion.clone(),
+            is_lack_told: AtomicBool::new(false),
             memory,
         })
     }
@@ -138,6 +148,18 @@ impl SshConnect {
                 user: self.peer.user.clone(),
                 credentials: offered.collect(),
             },
+        }
+    }
+
+    fn choose_congestion_control(&self, socket: &TcpStream) {
+        if let Some(congestion) = &self.congestion
+            && let Err(error) = congestion.set_on(socket)
+            && !self.is_lack_told.swap(true, Ordering::Relaxed)
+        {
+            warn!(
+                host = self.peer.host, %congestion, %error,
+                "congestion control is not to be had; the system's own is used"
+            );
         }
     }
 
@@ -174,6 +196,7 @@ impl Connect for SshConnect {
         if let Err(error) = ssh::tune(&socket) {
             debug!(%error, "socket options were not taken");
         }
+        self.choose_congestion_control(&socket);
         self.log_in(socket, order).await
     }
 }

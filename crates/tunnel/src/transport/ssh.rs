@@ -7,17 +7,21 @@
 
 mod carrier;
 mod clock;
+mod congestion;
 mod convert;
 mod drain;
 mod login;
 mod read;
 mod socket;
 mod streams;
+mod tally;
 mod task;
 
 pub use carrier::{Carrier, tune};
+pub use congestion::{CongestionControl, CongestionControlError};
 pub use login::{
     Admission, Answer, Answerer, ConnectError, Decision, HostRefusal, accept, connect,
 };
 pub use read::ReadBuffers;
+pub use tally::Tally;
 pub use task::{Driver, Memory};

@@ -39,6 +39,8 @@ pub struct ByteStream {
     shared: Arc<Shared>,
     /// What `poll_read` has begun.
     begun: Option<Chunk>,
+    /// Bytes that `poll_read` has copied and nobody has counted yet.
+    copied: usize,
 }
 
 /// Some bytes of a stream, in the block in which they were deciphered.
@@ -57,6 +59,16 @@ pub struct Reserve<'a> {
 /// The task's side of a [`ByteStream`]. Dropped, it ends the stream as lost unless it has ended.
 pub(crate) struct StreamDriver {
     shared: Arc<Shared>,
+    costs: Costs,
+}
+
+/// What a stream has cost since it was asked last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Costs {
+    /// Bytes that were copied from memory to memory on their way through the stream.
+    pub(crate) copied: usize,
+    /// Wakes of an application that waited for it.
+    pub(crate) wakes: usize,
 }
 
 /// What the application of a stream did since the task looked last.
@@ -110,6 +122,8 @@ struct State {
     inbound_bytes: usize,
     inbound_end: Option<InboundEnd>,
     consumed: usize,
+    /// Bytes that the application's reads and writes copied.
+    copied: usize,
     outbound: VecDeque<Block>,
     outbound_bytes: usize,
     /// Taken by the task and not yet sealed.
@@ -156,6 +170,9 @@ impl ByteStream {
             return Poll::Ready(Ok(Some(begun)));
         }
         let mut state = self.shared.state();
+        state.copied = state
+            .copied
+            .saturating_add(std::mem::take(&mut self.copied));
         let Some(block) = state.inbound.pop_front() else {
             return match state.inbound_end {
                 None => {
@@ -232,9 +249,14 @@ impl ByteStream {
         });
         let driver = StreamDriver {
             shared: Arc::clone(&shared),
+            costs: Costs::default(),
         };
-        let begun = None;
-        (Self { shared, begun }, driver)
+        let stream = Self {
+            shared,
+            begun: None,
+            copied: 0,
+        };
+        (stream, driver)
     }
 }
 
@@ -257,6 +279,7 @@ impl AsyncRead for ByteStream {
             let count = chunk.len().min(buffer.remaining());
             buffer.put_slice(chunk.as_ref().get(..count).unwrap_or_default());
             chunk.advance(count);
+            self.copied = self.copied.saturating_add(count);
             if !chunk.is_empty() {
                 self.begun = Some(chunk);
             }
@@ -292,7 +315,7 @@ impl AsyncWrite for ByteStream {
             room = rest;
             written = written.saturating_add(count);
         }
-        reserve.commit(written);
+        reserve.commit_copied(written);
         Poll::Ready(Ok(written))
     }
 
@@ -324,6 +347,7 @@ impl Drop for ByteStream {
     fn drop(&mut self) {
         let mut state = self.shared.state();
         state.is_gone = true;
+        state.copied = state.copied.saturating_add(self.copied);
         let inbound = std::mem::take(&mut state.inbound);
         state.inbound_bytes = 0;
         let outbound = if state.is_shut {
@@ -383,12 +407,21 @@ impl Reserve<'_> {
     }
 
     /// Sends the first `count` bytes of the buffer; no more than it has.
-    pub fn commit(mut self, count: usize) {
+    pub fn commit(self, count: usize) {
+        self.commit_with(count, 0);
+    }
+
+    /// The same where the bytes were copied from elsewhere in memory.
+    fn commit_copied(self, count: usize) {
+        self.commit_with(count, count);
+    }
+
+    fn commit_with(mut self, count: usize, copied: usize) {
         debug_assert!(count <= self.room, "{count} bytes in {}", self.room);
         let count = count.min(self.room);
         if let Some(mut block) = self.block.take() {
             block.set_range(block.start(), block.end().saturating_add(count));
-            self.stream.shared.give_back(block, count);
+            self.stream.shared.give_back(block, count, copied);
         }
     }
 }
@@ -396,7 +429,7 @@ impl Reserve<'_> {
 impl Drop for Reserve<'_> {
     fn drop(&mut self) {
         if let Some(block) = self.block.take() {
-            self.stream.shared.give_back(block, 0);
+            self.stream.shared.give_back(block, 0, 0);
         }
     }
 }
@@ -407,15 +440,12 @@ impl fmt::Debug for Reserve<'_> {
     }
 }
 
-#[expect(
-    clippy::needless_pass_by_ref_mut,
-    reason = "one task drives a stream; two would overtake each other"
-)]
 impl StreamDriver {
     /// What the application did. The stream may come to the dirty list again from here on.
     pub(crate) fn news(&mut self) -> News {
         let mut state = self.shared.state();
         state.is_listed = false;
+        self.costs.copied = (self.costs.copied).saturating_add(std::mem::take(&mut state.copied));
         News {
             consumed: std::mem::take(&mut state.consumed),
             inbound: state.inbound_bytes,
@@ -429,6 +459,11 @@ impl StreamDriver {
         }
     }
 
+    /// What the stream has cost since this was asked last.
+    pub(crate) fn take_costs(&mut self) -> Costs {
+        std::mem::take(&mut self.costs)
+    }
+
     /// Gives bytes of the peer to the application. They are dropped when it is gone and after an
     /// end.
     pub(crate) fn push(&mut self, block: Block) {
@@ -437,10 +472,13 @@ impl StreamDriver {
         {
             let count = last.append(block.as_slice());
             drop(block);
-            self.shared.queue_inbound(last, count);
+            self.costs.copied = self.costs.copied.saturating_add(count);
+            let woken = self.shared.queue_inbound(last, count);
+            self.costs.woken(woken);
         } else {
             let count = block.len();
-            self.shared.queue_inbound(block, count);
+            let woken = self.shared.queue_inbound(block, count);
+            self.costs.woken(woken);
         }
     }
 
@@ -459,7 +497,9 @@ impl StreamDriver {
             let mut block = last.unwrap_or_else(|| self.shared.pool.take());
             let count = block.append(bytes);
             bytes = bytes.get(count..).unwrap_or_default();
-            self.shared.queue_inbound(block, count);
+            self.costs.copied = self.costs.copied.saturating_add(count);
+            let woken = self.shared.queue_inbound(block, count);
+            self.costs.woken(woken);
         }
     }
 
@@ -467,18 +507,16 @@ impl StreamDriver {
     pub(crate) fn push_eof(&mut self) {
         let mut state = self.shared.state();
         state.inbound_end.get_or_insert(InboundEnd::Eof);
-        wake(state, |state| state.reader.take());
+        let woken = wake(state, |state| state.reader.take());
+        self.costs.woken(woken);
     }
 
     /// Ends both halves. What came before is still read; what was not sent is lost.
     pub(crate) fn reset(&mut self, end: StreamEnd) {
         let mut state = self.shared.state();
         state.inbound_end.get_or_insert(InboundEnd::Error(end));
-        let reader = state.reader.take();
-        drop(state);
-        if let Some(reader) = reader {
-            reader.wake();
-        }
+        let woken = wake(state, |state| state.reader.take());
+        self.costs.woken(woken);
         self.stop_output(end);
     }
 
@@ -487,7 +525,8 @@ impl StreamDriver {
         let mut state = self.shared.state();
         state.outbound_end.get_or_insert(end);
         let outbound = state.drop_outbound();
-        wake(state, |state| state.writer.take());
+        let woken = wake(state, |state| state.writer.take());
+        self.costs.woken(woken);
         drop(outbound);
     }
 
@@ -499,7 +538,8 @@ impl StreamDriver {
             state.inbound_bytes = 0;
             state.inbound_end = Some(InboundEnd::Error(StreamEnd::Reset));
         }
-        wake(state, |state| state.reader.take());
+        let woken = wake(state, |state| state.reader.take());
+        self.costs.woken(woken);
         drop(inbound);
     }
 
@@ -515,7 +555,8 @@ impl StreamDriver {
         if front.len() > most {
             let mut head = self.shared.pool.take();
             head.set_range(HEADROOM, HEADROOM);
-            head.append(front.as_slice().get(..most).unwrap_or_default());
+            let copied = head.append(front.as_slice().get(..most).unwrap_or_default());
+            self.costs.copied = self.costs.copied.saturating_add(copied);
             front.advance(most);
             rest = Some(std::mem::replace(&mut front, head));
         }
@@ -538,7 +579,8 @@ impl StreamDriver {
         let mut state = self.shared.state();
         state.unsealed_bytes = state.unsealed_bytes.saturating_sub(count);
         if state.queued() <= OUT_QUEUE_LOW && state.outbound.len() <= OUT_QUEUE_BLOCKS / 2 {
-            wake(state, |state| state.writer.take());
+            let woken = wake(state, |state| state.writer.take());
+            self.costs.woken(woken);
         }
     }
 
@@ -551,6 +593,12 @@ impl StreamDriver {
             return None;
         }
         state.inbound.pop_back_if(|last| last.spare() >= room)
+    }
+}
+
+impl Costs {
+    fn woken(&mut self, was_woken: bool) {
+        self.wakes = self.wakes.saturating_add(usize::from(was_woken));
     }
 }
 
@@ -581,8 +629,8 @@ impl Shared {
         }
     }
 
-    /// Queues a lent block again, to which `count` bytes were added.
-    fn give_back(&self, block: Block, count: usize) {
+    /// Queues a lent block again, to which `count` bytes were added, `copied` of them by a copy.
+    fn give_back(&self, block: Block, count: usize, copied: usize) {
         if block.is_empty() {
             return;
         }
@@ -591,22 +639,24 @@ impl Shared {
             return;
         }
         state.outbound_bytes = state.outbound_bytes.saturating_add(count);
+        state.copied = state.copied.saturating_add(copied);
         state.outbound.push_back(block);
         self.list(state);
     }
 
-    /// Queues a block for the application, to which `count` bytes were added.
-    fn queue_inbound(&self, block: Block, count: usize) {
+    /// Queues a block for the application, to which `count` bytes were added. Says whether somebody
+    /// was woken.
+    fn queue_inbound(&self, block: Block, count: usize) -> bool {
         if block.is_empty() {
-            return;
+            return false;
         }
         let mut state = self.state();
         if state.is_gone || state.inbound_end.is_some() {
-            return;
+            return false;
         }
         state.inbound_bytes = state.inbound_bytes.saturating_add(count);
         state.inbound.push_back(block);
-        wake(state, |state| state.reader.take());
+        wake(state, |state| state.reader.take())
     }
 }
 
@@ -650,13 +700,15 @@ fn register(slot: &mut Option<Waker>, cx: &Context<'_>) {
     }
 }
 
-/// Wakes without the lock: a waker may run anything.
-fn wake(mut state: MutexGuard<'_, State>, which: impl FnOnce(&mut State) -> Option<Waker>) {
+/// Wakes without the lock: a waker may run anything. Says whether somebody waited.
+fn wake(mut state: MutexGuard<'_, State>, which: impl FnOnce(&mut State) -> Option<Waker>) -> bool {
     let waker = which(&mut state);
     drop(state);
+    let is_there = waker.is_some();
     if let Some(waker) = waker {
         waker.wake();
     }
+    is_there
 }
 
 #[cfg(test)]

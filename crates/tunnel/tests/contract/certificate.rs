@@ -9,11 +9,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::acceptor::head;
-use crate::ssh::{Open, Trusting, configs};
+use crate::login;
 
 /// A certificate for the user's key that names those addresses, and does not permit forwarding.
 fn certificate(addresses: &str) -> Vec<u8> {
-    let user = aws_lc::sign::ed25519(&[1; 32]).unwrap();
+    let user = login::user_key();
     let authority = aws_lc::sign::ed25519(&[3; 32]).unwrap();
     let mut list = Vec::new();
     list.put_string(addresses.as_bytes());
@@ -43,9 +43,9 @@ fn certificate(addresses: &str) -> Vec<u8> {
 /// Lets a client with that certificate come in. If it may, its wishes to forward are refused.
 async fn is_let_in(addresses: &str, client: impl Carrier, server: impl Carrier) -> bool {
     let memory = Memory::of_this_machine();
-    let (client_config, server_config) = configs(&certificate(addresses), &memory);
-    let user = aws_lc::sign::ed25519(&[1; 32]).unwrap();
-    let (mut trusting, mut open) = (Trusting(user), Open);
+    let client_config = login::client_showing("contract", &certificate(addresses), &memory);
+    let (server_config, mut open) = login::server(&memory);
+    let mut trusting = login::Trusting(login::user_key());
     let near = connect(client, client_config, memory.clone(), &mut trusting);
     let far = accept(server, &server_config, memory, &mut open);
     let (near, far) = tokio::join!(near, far);
@@ -84,12 +84,12 @@ async fn s58_a_certificate_is_held_against_the_address_of_the_socket() {
         let (client, server) = tokio::join!(TcpStream::connect(addr), listener.accept());
         let (client, (server, _)) = (client.unwrap(), server.unwrap());
         tasks.spawn(async move {
-            let is_in = is_let_in(addresses, client, server).await;
+            let is_in = Box::pin(is_let_in(addresses, client, server)).await;
             assert_eq!(is_in, is_good, "{addresses:?}");
         });
         let (client, server) = tokio::io::duplex(100_000);
         tasks.spawn(async move {
-            let is_in = is_let_in(addresses, client, server).await;
+            let is_in = Box::pin(is_let_in(addresses, client, server)).await;
             assert!(!is_in, "a pipe comes from nowhere");
         });
     }

@@ -9,7 +9,10 @@
 
 mod acceptor;
 mod certificate;
+mod gateway;
+mod login;
 mod memory;
 mod panic;
+mod real;
 mod ssh;
 mod suite;

@@ -6,7 +6,8 @@ use adit_tunnel::transport::{ByteStream, CloseReason, OpenError, Transport, memo
 use tokio::task::JoinSet;
 
 use crate::acceptor::{Acceptor, head, head_nowhere};
-use crate::suite::{self, Pair};
+use crate::gateway::Gateway;
+use crate::suite::{self, Pair, forwards};
 
 struct Memory {
     near: Arc<dyn Transport>,
@@ -65,4 +66,12 @@ async fn memory_keeps_every_promise_on_one_thread() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_keeps_every_promise_on_two_threads() {
     suite::all_ours(async || Memory::new()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_keeps_its_promises_about_forwards() {
+    let (near, far, driver) = memory::pair();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(driver.run());
+    forwards::all(&Gateway::with_ours(near, far)).await;
 }

@@ -3,22 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use adit_ssh::algorithm::SignatureAlgorithm;
-use adit_ssh::auth::Method;
-use adit_ssh::auth::client::{ClientLogin, Credential, OfferedKey, PromptQuestion, SignQuestion};
-use adit_ssh::auth::server::{
-    DelaySecret, KeyVerdict, LoginVerdict, PresentedKey, SecurityKeyRules, ServerLogin,
-    ServerQuestion,
-};
-use adit_ssh::connection::{ClientConfig, ServerConfig, TransportConfig};
-use adit_ssh::kex::{HostKey, HostKeyOffer};
-use adit_ssh::printable::Printable;
-use adit_ssh::provider::{Signer, aws_lc};
-use adit_ssh::secret::Secret;
-use adit_tunnel::transport::ssh::{
-    Admission, Answer, Answerer, Carrier, Decision, Driver, HostRefusal, Memory, accept, connect,
-    tune,
-};
+use adit_tunnel::copy::copy;
+use adit_tunnel::transport::ssh::{Carrier, Driver, Memory, accept, connect, tune};
 use adit_tunnel::transport::{
     ByteStream, CloseReason, Connection, ConnectionEnd, OpenError, Transport,
 };
@@ -27,47 +13,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use crate::acceptor::{Acceptor, head, head_nowhere};
-use crate::suite::{self, Pair};
-
-/// Trusts every host and signs with one key.
-pub(crate) struct Trusting(pub(crate) Arc<dyn Signer>);
-
-impl Answerer for Trusting {
-    fn host_key<'a>(&'a mut self, _: &'a HostKeyOffer) -> Answer<'a, Result<(), HostRefusal>> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn sign<'a>(&'a mut self, question: &'a SignQuestion) -> Answer<'a, Option<Vec<u8>>> {
-        Box::pin(async {
-            self.0
-                .sign(question.algorithm.signature(), &question.data)
-                .ok()
-        })
-    }
-
-    fn password(&mut self, _: usize) -> Answer<'_, Option<Secret<String>>> {
-        Box::pin(async { None })
-    }
-
-    fn prompts<'a>(&'a mut self, _: &'a PromptQuestion) -> Answer<'a, Option<Vec<Secret<String>>>> {
-        Box::pin(async { None })
-    }
-
-    fn banner(&mut self, _: &[Printable]) {}
-}
-
-/// Lets every key in.
-pub(crate) struct Open;
-
-impl Admission for Open {
-    fn key<'a>(&'a mut self, _: &'a str, _: &'a PresentedKey) -> Answer<'a, KeyVerdict> {
-        Box::pin(async { KeyVerdict::Authorised(SecurityKeyRules::STANDARD) })
-    }
-
-    fn login<'a>(&'a mut self, _: &'a ServerQuestion) -> Answer<'a, Decision> {
-        Box::pin(async { Decision::Verdict(LoginVerdict::Accept) })
-    }
-}
+use crate::gateway::Gateway;
+use crate::login;
+use crate::suite::{self, Pair, forwards};
 
 /// Both ends of a connection, and what drives each.
 async fn log_in<C: Carrier, S: Carrier>(
@@ -83,40 +31,13 @@ pub(crate) async fn log_in_with<C: Carrier, S: Carrier>(
     server: S,
     memory: Memory,
 ) -> ((Connection, Driver<C>), (Connection, Driver<S>)) {
-    let user = aws_lc::sign::ed25519(&[1; 32]).unwrap();
-    let (client_config, server_config) = configs(user.public_key().blob(), &memory);
-    let (mut trusting, mut open) = (Trusting(user), Open);
+    let (client_config, mut trusting) = login::client("contract", &memory);
+    let (server_config, mut open) = login::server(&memory);
     let (near, far) = tokio::join!(
         connect(client, client_config, memory.clone(), &mut trusting),
         accept(server, &server_config, memory, &mut open),
     );
     (near.unwrap(), far.unwrap())
-}
-
-/// A client that shows that key or certificate, and a server.
-pub(crate) fn configs(shown: &[u8], memory: &Memory) -> (ClientConfig, ServerConfig) {
-    let provider = Arc::new(aws_lc::provider());
-    let host = aws_lc::sign::ed25519(&[2; 32]).unwrap();
-    let key = OfferedKey::new(shown.to_vec()).unwrap();
-    let client_config = ClientConfig {
-        transport: TransportConfig::client(provider.clone(), memory.pool.clone()),
-        login: ClientLogin {
-            user: String::from("contract"),
-            credentials: vec![Credential::Key(key)],
-        },
-    };
-    let server_config = ServerConfig {
-        transport: TransportConfig::server(provider.clone(), memory.pool.clone()),
-        host_keys: Arc::new([HostKey::plain(host)]),
-        login: ServerLogin {
-            methods: vec![Method::PublicKey],
-            banner: None,
-            signature_algorithms: SignatureAlgorithm::ALL.to_vec(),
-            anonymous: false,
-        },
-        delay_secret: DelaySecret::generate(provider.random.as_ref()).unwrap(),
-    };
-    (client_config, server_config)
 }
 
 struct Ssh {
@@ -147,14 +68,19 @@ impl Ssh {
     }
 
     async fn over_tcp() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = listener.local_addr().unwrap();
-        let (client, server) = tokio::join!(TcpStream::connect(addr), listener.accept());
-        let (client, (server, _)) = (client.unwrap(), server.unwrap());
+        let (client, server) = tcp().await;
         tune(&client).unwrap();
         tune(&server).unwrap();
         Self::over(client, server).await
     }
+}
+
+/// Two ends of a TCP connection.
+async fn tcp() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (client, server) = tokio::join!(TcpStream::connect(addr), listener.accept());
+    (client.unwrap(), server.unwrap().0)
 }
 
 impl Pair for Ssh {
@@ -199,6 +125,75 @@ async fn ssh_keeps_every_promise_over_a_socket_on_one_thread() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ssh_keeps_every_promise_over_a_socket_on_two_threads() {
     suite::all_ours(async || Ssh::over_tcp().await).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn ssh_keeps_its_promises_about_forwards() {
+    let (client, server) = tokio::io::duplex(10_000);
+    let ((near, near_driver), (far, far_driver)) = log_in(client, server).await;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        near_driver.run().await;
+    });
+    tasks.spawn(async move {
+        far_driver.run().await;
+    });
+    forwards::all(&Gateway::with_ours(near, far)).await;
+}
+
+/// One copy of a byte besides the cipher at most, and one wake for a stream and turn.
+#[tokio::test]
+async fn bulk_is_copied_once_at_most_and_wakes_once_a_turn() {
+    let (client, server) = tcp().await;
+    tune(&client).unwrap();
+    tune(&server).unwrap();
+    bulk_keeps_the_promises_of_costs(client, server).await;
+    // A packet comes in one piece, in two, in a few, and in very many.
+    for pipe_bytes in [100_000, 33_000, 20_000, 10_000, 300] {
+        let (client, server) = tokio::io::duplex(pipe_bytes);
+        bulk_keeps_the_promises_of_costs(client, server).await;
+    }
+}
+
+async fn bulk_keeps_the_promises_of_costs(client: impl Carrier, server: impl Carrier) {
+    const BYTES: usize = 4 << 20;
+    let ((near, near_driver), (far, far_driver)) = log_in(client, server).await;
+    let acceptor = Acceptor::new(far.requests);
+    let work = async {
+        let (near_stream, far_stream) =
+            tokio::join!(near.transport.open(head(1)), acceptor.accept(1));
+        let ((mut near_socket, mut visitor), (mut far_socket, mut service)) =
+            tokio::join!(tcp(), tcp());
+        let write = async {
+            visitor.write_all(&vec![7; BYTES]).await.unwrap();
+            visitor.shutdown().await.unwrap();
+        };
+        let read = async {
+            let mut got = Vec::new();
+            service.read_to_end(&mut got).await.unwrap();
+            service.shutdown().await.unwrap();
+            assert_eq!(got.len(), BYTES);
+        };
+        let (near_copied, far_copied, (), ()) = tokio::join!(
+            copy(near_stream.unwrap(), &mut near_socket),
+            copy(far_stream, &mut far_socket),
+            write,
+            read,
+        );
+        near_copied.end.unwrap();
+        far_copied.end.unwrap();
+        near.transport.close(CloseReason::Stopping);
+    };
+    let ((_, near), (_, far), ()) =
+        tokio::join!(near_driver.run_counted(), far_driver.run_counted(), work);
+    for tally in [near, far] {
+        assert_eq!(tally.payload_bytes, 4 << 20);
+        // Packets are a little longer than their payload.
+        let most = tally.payload_bytes / 100 * 101;
+        assert!(tally.copied_bytes <= most, "{tally}");
+        assert!(tally.turns > 0 && tally.wakes > 0, "{tally}");
+        assert!(tally.wakes <= tally.stream_turns, "{tally}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

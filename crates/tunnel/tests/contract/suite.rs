@@ -2,7 +2,22 @@
 //!
 //! An end may be ours (a `ByteStream`) or a plain socket behind somebody else's program, so that the
 //! same suite runs over memory, over our client with a stock sshd and over a stock ssh with our
-//! server. Two ends of ours keep one promise more; [`all`] and [`all_ours`] run them.
+//! server. Who keeps which:
+//!
+//! | | [`streams`] | [`opens`] | [`resets`] | [`forwards`](forwards::all) |
+//! |---|---|---|---|---|
+//! | two ends of ours, over memory and over SSH | yes | yes | yes | yes |
+//! | streams that our client opens at a stock sshd | yes | yes | no | yes |
+//! | streams that our server opens at a stock ssh | yes | yes | no | yes |
+//! | streams that a stock sshd opens, for visitors of its listener | yes | no | no | - |
+//! | streams that a stock ssh opens, for visitors of its listener | yes | no | no | - |
+//!
+//! What a stock peer cannot keep, and why:
+//!
+//! - [`opens`], where it opens: it has accepted its visitor's connection before it asks us, so a
+//!   refusal reaches the visitor as an end without a reason.
+//! - [`resets`], either way: OpenSSH sends an end of file before every close, and takes a close
+//!   without one for the end of its own half alone. To a visitor both look like an end.
 
 use std::future::poll_fn;
 use std::io;
@@ -13,6 +28,8 @@ use adit_tunnel::transport::{OpenError, RefusalCode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+
+pub(crate) mod forwards;
 
 /// An end of a stream, as the suite sees it.
 pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
@@ -35,26 +52,36 @@ pub(crate) trait Pair: Send + Sync {
     /// Opens a stream that the far end refuses because it cannot reach its target.
     fn dial_nowhere(&self) -> impl Future<Output = Result<Self::Near, OpenError>> + Send;
 
-    /// Closes the connection from the near end.
+    /// Closes the connection from an end of ours, and waits until both ends know.
     fn close(&self) -> impl Future<Output = ()> + Send;
 }
 
-/// Every promise in turn, each over a pair of its own.
-pub(crate) async fn all<P: Pair, F: AsyncFn() -> P>(make: F) {
+/// What streams promise, whoever opened them; each promise over a pair of its own.
+pub(crate) async fn streams<P: Pair, F: AsyncFn() -> P>(make: F) {
     half_close_delivers_every_byte_both_ways(&make().await).await;
     an_end_that_finishes_first_still_gets_its_answer(&make().await).await;
-    a_refusal_comes_with_its_reason(&make().await).await;
-    a_cancelled_open_leaves_nothing_behind(&make().await).await;
     a_thousand_streams_live_at_once(&make().await).await;
     a_slow_reader_does_not_stall_the_others(&make().await).await;
     a_dropped_stream_ends_at_the_other_end(&make().await).await;
     closing_the_connection_ends_every_stream(&make().await).await;
 }
 
-/// What only two ends of ours can promise, besides [`all`].
-pub(crate) async fn all_ours<P: Pair, F: AsyncFn() -> P>(make: F) {
-    all(&make).await;
+/// What an end promises whose opens are told how they end.
+pub(crate) async fn opens<P: Pair, F: AsyncFn() -> P>(make: F) {
+    a_refusal_comes_with_its_reason(&make().await).await;
+    a_cancelled_open_leaves_nothing_behind(&make().await).await;
+}
+
+/// What only two ends of ours can promise.
+pub(crate) async fn resets<P: Pair, F: AsyncFn() -> P>(make: F) {
     a_reset_is_told_from_an_end(&make().await).await;
+}
+
+/// All that is above, for two ends of ours.
+pub(crate) async fn all_ours<P: Pair, F: AsyncFn() -> P>(make: F) {
+    streams(&make).await;
+    opens(&make).await;
+    resets(&make).await;
 }
 
 /// Each end writes its own flow and shuts down at a time of its own; both flows arrive whole.

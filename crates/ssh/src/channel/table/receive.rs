@@ -46,6 +46,10 @@ impl Channels {
                 channel: ChannelId(local),
             });
         }
+        if let Some(copied) = &given_back {
+            let bytes = u64::try_from(copied.len()).unwrap_or(u64::MAX);
+            self.copied = self.copied.saturating_add(bytes);
+        }
         Ok(given_back)
     }
 

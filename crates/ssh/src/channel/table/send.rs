@@ -99,7 +99,7 @@ impl Channels {
             }
             let remote = channel.remote;
             if channel.ending != Ending::Reset
-                && let Some(block) = channel.next_block(pool, self.in_flight)
+                && let Some(block) = channel.next_block(pool, self.in_flight, &mut self.copied)
             {
                 self.schedule.sent(&mut channel.turn, block.len());
                 return Some(Next::Data {

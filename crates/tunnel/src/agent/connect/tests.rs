@@ -9,6 +9,7 @@ use adit_ssh::auth::server::{DelaySecret, KeyVerdict, PresentedKey, ServerLogin,
 use adit_ssh::connection::ServerConfig;
 use adit_ssh::kex::HostKey;
 use adit_ssh::key_file;
+use adit_ssh::provider::aws_lc;
 use tokio::time::Instant;
 
 use super::*;
@@ -51,6 +52,7 @@ async fn a_server_that_never_decides_is_left_in_half_a_minute() {
         },
         algorithms: AlgorithmLists::default(),
         forwards: Vec::new(),
+        congestion: None,
     };
     let memory = Memory::of_this_machine();
     let connect = SshConnect::new(&config, memory.clone()).unwrap();

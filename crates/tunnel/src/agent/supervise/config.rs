@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::Forward;
 use crate::agent::login::algorithms::AlgorithmLists;
 use crate::agent::login::known_hosts::HostKeys;
+use crate::transport::ssh::CongestionControl;
 
 /// A tunnel: a peer, how to log in there, and its forwards.
 #[derive(Debug, Clone)]
@@ -19,6 +20,9 @@ pub struct TunnelConfig {
     pub algorithms: AlgorithmLists,
     /// Its forwards, asked for in this order.
     pub forwards: Vec<Forward>,
+    /// Congestion control of its socket; the system's own where there is none. Where the kernel does
+    /// not have it, that is logged and the system's own is used.
+    pub congestion: Option<CongestionControl>,
 }
 
 /// A peer and our name there.

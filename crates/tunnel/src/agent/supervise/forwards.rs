@@ -215,9 +215,10 @@ impl Entry {
             State::Due { .. } | State::Up(_) => (true, now),
         };
         let spread = u64::try_from(ASK_AGAIN.as_millis()).unwrap_or(u64::MAX);
-        let wait = ASK_AGAIN + Duration::from_millis(chance() % spread.max(1));
+        let by_chance = Duration::from_millis(chance().checked_rem(spread).unwrap_or(0));
+        let wait = ASK_AGAIN.saturating_add(by_chance);
         self.state = State::Due {
-            at: now + wait,
+            at: now.checked_add(wait).unwrap_or(now),
             refused_since: Some(since),
         };
         let is_earlier = question != self.wanted;

@@ -16,6 +16,7 @@ pub(super) struct Drain {
 const MOST: usize = 262_144;
 /// Time's worth of bytes that may wait sealed.
 const AHEAD: Duration = Duration::from_millis(5);
+const NANOS_PER_SECOND: u128 = 1_000_000_000;
 /// Least time over which a rate is measured.
 const SAMPLE: Duration = Duration::from_millis(2);
 
@@ -30,8 +31,7 @@ impl Drain {
     /// What may wait, in bytes. At least 1, which lets one packet through.
     pub(super) fn most(&self) -> usize {
         let Some(rate) = self.rate else { return MOST };
-        let ahead =
-            u128::from(rate).saturating_mul(AHEAD.as_nanos()) / Duration::from_secs(1).as_nanos();
+        let ahead = u128::from(rate).saturating_mul(AHEAD.as_nanos()) / NANOS_PER_SECOND;
         usize::try_from(ahead).unwrap_or(MOST).clamp(1, MOST)
     }
 
@@ -51,7 +51,8 @@ impl Drain {
         let time = now.saturating_duration_since(since);
         if time >= SAMPLE {
             let nanos = time.as_nanos().max(1);
-            let rate = u128::from(taken).saturating_mul(Duration::from_secs(1).as_nanos()) / nanos;
+            let rate = u128::from(taken).saturating_mul(NANOS_PER_SECOND);
+            let rate = rate.checked_div(nanos).unwrap_or(rate);
             let rate = u64::try_from(rate).unwrap_or(u64::MAX);
             self.rate = Some(self.rate.map_or(rate, |old| {
                 (old / 4).saturating_mul(3).saturating_add(rate / 4)

@@ -1,6 +1,7 @@
 //! The socket of a connection: bytes into the engine, packets out of it.
 
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -22,6 +23,8 @@ pub(super) struct Socket<S> {
     tail: Vec<u8>,
     has_ended: bool,
     is_deaf: bool,
+    /// Bytes of unfinished packets that were moved to where their rest goes.
+    copied: usize,
 }
 
 /// Slices given to one write.
@@ -36,7 +39,13 @@ impl<S: Carrier> Socket<S> {
             tail: Vec::new(),
             has_ended: false,
             is_deaf: false,
+            copied: 0,
         }
+    }
+
+    /// Bytes of unfinished packets that were moved so far.
+    pub(super) const fn copied(&self) -> usize {
+        self.copied
     }
 
     /// Whether a write has failed: the peer takes nothing more. What it sent before may still be
@@ -45,7 +54,8 @@ impl<S: Carrier> Socket<S> {
         self.is_deaf
     }
 
-    /// Reads until the socket is empty, or a few buffers full.
+    /// Reads until the socket is empty, or a buffer is full. Says whether the engine took anything;
+    /// if not, the socket will wake.
     pub(super) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -55,25 +65,15 @@ impl<S: Carrier> Socket<S> {
         if self.has_ended {
             return Ok(false);
         }
-        let mut filled = self.tail.len();
-        let mut moved = false;
         // A packet that had to wait for the engine is taken before anything is read.
-        if let Some(front) = buffer.get_mut(..filled) {
-            front.copy_from_slice(&self.tail);
-        }
-        self.tail.clear();
-        loop {
-            let bytes = buffer.get(..filled).unwrap_or_default();
-            let taken = engine.receive(now(), bytes)?;
-            if taken > 0 {
-                buffer.copy_within(taken..filled, 0);
-                filled = filled.saturating_sub(taken);
-                moved = true;
-            }
-            if !engine.wants_read() {
+        let mut moved = self.take_tail(engine)?;
+        // What was read and not taken. Before it is room for the tail, should that go in front.
+        let mut unread = self.tail.len()..self.tail.len();
+        while engine.wants_read() {
+            let mut room = ReadBuf::new(buffer.get_mut(unread.end..).unwrap_or_default());
+            if room.remaining() == 0 {
                 break;
             }
-            let mut room = ReadBuf::new(buffer.get_mut(filled..).unwrap_or_default());
             match Pin::new(&mut self.io).poll_read(cx, &mut room) {
                 Poll::Pending => break,
                 Poll::Ready(Err(error)) => {
@@ -87,21 +87,79 @@ impl<S: Carrier> Socket<S> {
                 Poll::Ready(Ok(())) => {
                     let count = room.filled().len();
                     self.io.has_read(count);
-                    filled = filled.saturating_add(count);
-                    if moved {
-                        // One buffer a turn: its chunks go to their streams before the next.
-                        let taken =
-                            engine.receive(now(), buffer.get(..filled).unwrap_or_default())?;
-                        buffer.copy_within(taken..filled, 0);
-                        filled = filled.saturating_sub(taken);
-                        break;
-                    }
+                    unread.end = unread.end.saturating_add(count);
                 }
             }
+            let was_moved = moved;
+            moved |= self.join_tail(engine, buffer, &mut unread)?;
+            if self.tail.is_empty() {
+                let bytes = buffer.get(unread.clone()).unwrap_or_default();
+                let taken = engine.receive(now(), bytes)?;
+                unread.start = unread.start.saturating_add(taken);
+                moved |= taken > 0;
+            }
+            if was_moved {
+                // One buffer a turn: its chunks go to their streams before the next.
+                break;
+            }
         }
-        self.tail
-            .extend_from_slice(buffer.get(..filled).unwrap_or_default());
+        self.keep(buffer.get(unread).unwrap_or_default());
         Ok(moved)
+    }
+
+    /// Gives the engine what was kept. Says whether it took anything.
+    fn take_tail(&mut self, engine: &mut Engine) -> Result<bool, ConnectionError> {
+        if self.tail.is_empty() {
+            return Ok(false);
+        }
+        let taken = engine.receive(now(), &self.tail)?;
+        self.tail.drain(..taken);
+        if taken > 0 {
+            self.copied = self.copied.saturating_add(self.tail.len());
+        }
+        Ok(taken > 0)
+    }
+
+    /// Brings the beginning of a packet, which was kept, and its rest, which was read, together:
+    /// whichever of them is the shorter one is copied to the other. So a packet costs copies of its own
+    /// length at most, however small the pieces are in which it comes.
+    fn join_tail(
+        &mut self,
+        engine: &mut Engine,
+        buffer: &mut [u8],
+        unread: &mut Range<usize>,
+    ) -> Result<bool, ConnectionError> {
+        if self.tail.is_empty() {
+            return Ok(false);
+        }
+        let missing = engine
+            .unfinished()
+            .map(|whole| whole.saturating_sub(self.tail.len()));
+        let end = match missing {
+            Some(missing) if missing > unread.len() => unread.end,
+            Some(missing) if missing <= self.tail.len() => unread.start.saturating_add(missing),
+            Some(_) | None => {
+                let front = unread.start.checked_sub(self.tail.len());
+                if let Some(start) = front
+                    && let Some(room) = buffer.get_mut(start..unread.start)
+                {
+                    room.copy_from_slice(&self.tail);
+                    self.copied = self.copied.saturating_add(self.tail.len());
+                    self.tail.clear();
+                    unread.start = start;
+                }
+                return Ok(false);
+            }
+        };
+        self.keep(buffer.get(unread.start..end).unwrap_or_default());
+        unread.start = end;
+        self.take_tail(engine)
+    }
+
+    /// Keeps bytes behind those that are kept.
+    fn keep(&mut self, bytes: &[u8]) {
+        self.tail.extend_from_slice(bytes);
+        self.copied = self.copied.saturating_add(bytes.len());
     }
 
     /// Writes until the socket is full or nothing is left to say.

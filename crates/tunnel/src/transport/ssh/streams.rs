@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::super::mailbox::DirtyList;
 use super::super::stream::{AppEnd, StreamDriver, StreamEnd};
 use super::super::{ByteStream, OpenError};
+use super::tally::Tally;
 
 /// Who waits for a stream to open.
 type Opener = oneshot::Sender<Result<ByteStream, OpenError>>;
@@ -29,6 +30,8 @@ pub(super) struct Stream {
     /// The channel is closed, and the application still has something to read.
     is_closed: bool,
     is_abandoned: bool,
+    /// The turn in which it was served last.
+    turn: u64,
 }
 
 #[derive(Default)]
@@ -38,6 +41,7 @@ pub(super) struct Streams {
     sealed: Vec<u32>,
     /// Streams that the peer has not answered.
     opening: usize,
+    tally: Tally,
 }
 
 /// Most bytes of a block that is handed to the engine at once.
@@ -68,6 +72,7 @@ impl Streams {
             is_ended_by_us: false,
             is_closed: false,
             is_abandoned: false,
+            turn: 0,
         };
         self.map.insert(channel.number(), entry);
         ours
@@ -119,8 +124,10 @@ impl Streams {
         }
         while let Some(chunk) = engine.take_chunk(channel) {
             stream.untaken = stream.untaken.saturating_add(chunk.len());
+            self.tally.payload(chunk.len());
             stream.driver.push(chunk);
         }
+        count(&mut self.tally, stream);
     }
 
     pub(super) fn sealed(&mut self, channel: ChannelId, bytes: usize) {
@@ -137,6 +144,7 @@ impl Streams {
         for channel in self.sealed.drain(..) {
             if let Some(stream) = self.map.get_mut(&channel) {
                 stream.driver.sealed(std::mem::take(&mut stream.sealed));
+                count(&mut self.tally, stream);
             }
         }
     }
@@ -144,6 +152,7 @@ impl Streams {
     pub(super) fn ended(&mut self, channel: ChannelId) {
         if let Some(stream) = self.map.get_mut(&channel.number()) {
             stream.driver.push_eof();
+            count(&mut self.tally, stream);
         }
     }
 
@@ -157,6 +166,7 @@ impl Streams {
         } else {
             stream.driver.stop_output(StreamEnd::Reset);
         }
+        count(&mut self.tally, stream);
         if stream.untaken == 0 || stream.is_abandoned {
             self.remove(channel.number());
         } else {
@@ -181,6 +191,8 @@ impl Streams {
             taken = taken.saturating_add(block.len());
             engine.write(channel, block);
         }
+        self.tally.payload(taken);
+        count(&mut self.tally, stream);
         let is_written = taken >= news.outbound;
         match news.end {
             AppEnd::Shut if is_written && !stream.is_ended_by_us => {
@@ -215,8 +227,30 @@ impl Streams {
         self.map.get(&number).map(|stream| stream.channel)
     }
 
+    /// A turn in which something moved is over.
+    pub(super) fn turn(&mut self) {
+        self.tally.turn();
+    }
+
+    /// What all streams have cost so far.
+    pub(super) const fn tally(&self) -> Tally {
+        self.tally
+    }
+
     pub(super) fn len(&self) -> usize {
         self.map.len()
+    }
+}
+
+/// Counts what serving a stream has cost, and the stream once a turn.
+fn count(tally: &mut Tally, stream: &mut Stream) {
+    let costs = stream.driver.take_costs();
+    tally.copied(costs.copied);
+    tally.woke(costs.wakes);
+    let turn = tally.turns.saturating_add(1);
+    if stream.turn != turn {
+        stream.turn = turn;
+        tally.stream_turn();
     }
 }
 

@@ -30,6 +30,7 @@ use super::convert::{bind, forward, head, kind};
 use super::read::ReadBuffers;
 use super::socket::Socket;
 use super::streams::{Streams, is_stream, pair};
+use super::tally::Tally;
 use crate::budget::{Budget, Grant};
 
 /// The memory that connections of a process share.
@@ -124,6 +125,14 @@ impl<S: Carrier> Driver<S> {
     /// # Cancel safety
     /// Dropping it ends the connection at once; streams end as lost.
     pub async fn run(self) -> ConnectionEnd {
+        self.run_counted().await.0
+    }
+
+    /// The same, and says what the connection has cost this end.
+    ///
+    /// # Cancel safety
+    /// As [`run`](Self::run).
+    pub async fn run_counted(self) -> (ConnectionEnd, Tally) {
         let Self { mut desk, mut turn } = self;
         let end = loop {
             tokio::select! {
@@ -138,7 +147,9 @@ impl<S: Carrier> Driver<S> {
             }
         };
         desk.end.send_replace(Some(end.clone()));
-        end
+        let tally = turn.tally();
+        tracing::debug!(%tally, "connection's costs");
+        (end, tally)
     }
 }
 
@@ -230,9 +241,18 @@ impl<S: Carrier> Turn<S> {
             if !moved {
                 return Poll::Pending;
             }
+            self.streams.turn();
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    fn tally(&self) -> Tally {
+        let mut tally = self.streams.tally();
+        let copied = self.engine.copied();
+        tally.copied_bytes = tally.copied_bytes.saturating_add(copied);
+        tally.copied(self.socket.copied());
+        tally
     }
 
     /// Timers, reading and writing: what a connection does whether or not it is logged in. Says

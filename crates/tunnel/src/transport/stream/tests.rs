@@ -57,6 +57,47 @@ fn read_now(stream: &mut ByteStream, most: usize) -> Vec<u8> {
     }
 }
 
+#[test]
+fn chunks_and_reserved_room_cost_no_copy_and_one_wake() {
+    let (mut stream, mut driver, _dirty, pool) = stream();
+    assert!(stream.poll_chunk(&context()).is_pending());
+    // A second block finds nobody waiting any more.
+    driver.push(block(&pool, &vec![1; PACKET]));
+    driver.push(block(&pool, &vec![2; PACKET]));
+    for _ in 0..2 {
+        let Poll::Ready(Ok(Some(chunk))) = stream.poll_chunk(&context()) else {
+            panic!("no chunk");
+        };
+        assert_eq!(chunk.len(), PACKET);
+    }
+    let Poll::Ready(Ok(mut reserve)) = stream.poll_reserve(&context()) else {
+        panic!("no room");
+    };
+    reserve.buffer_mut()[..3].fill(7);
+    reserve.commit(3);
+    driver.news();
+    assert!(driver.take_block(PACKET).is_some());
+    let (copied, wakes) = (0, 1);
+    assert_eq!(driver.take_costs(), Costs { copied, wakes });
+    assert_eq!(driver.take_costs(), Costs::default());
+}
+
+#[test]
+fn what_is_copied_is_counted_once() {
+    let (mut stream, mut driver, _dirty, pool) = stream();
+    driver.push(block(&pool, &vec![1; PACKET]));
+    assert_eq!(driver.take_costs().copied, 0);
+    driver.push(block(&pool, b"small"));
+    assert_eq!(driver.take_costs().copied, 5, "it was put behind the last");
+    assert_eq!(read_now(&mut stream, 2 * PACKET).len(), PACKET + 5);
+    assert!(write(&mut stream, &[3; 100]).is_ready());
+    driver.news();
+    assert!(driver.take_block(60).is_some());
+    assert_eq!(driver.take_costs().copied, PACKET + 5 + 100 + 60);
+    assert!(read(&mut stream, 1).is_pending());
+    assert_eq!(driver.take_costs(), Costs::default());
+}
+
 fn take_dirty(dirty: &DirtyList) -> Vec<u32> {
     let mut channels = Vec::new();
     let _ = dirty.poll_take(&context(), &mut channels).is_ready();
