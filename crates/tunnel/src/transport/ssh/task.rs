@@ -27,6 +27,7 @@ use super::super::{CloseReason, Connection, ConnectionEnd, ForwardError, OpenErr
 use super::carrier::Carrier;
 use super::clock::now;
 use super::convert::{bind, forward, head, kind};
+use super::key_pair::KeyPair;
 use super::read::ReadBuffers;
 use super::socket::Socket;
 use super::streams::{Streams, is_stream, pair};
@@ -76,6 +77,7 @@ pub(super) struct Turn<S> {
     pub(super) engine: Engine,
     pub(super) socket: Socket<S>,
     timer: Pin<Box<Sleep>>,
+    key_pair: KeyPair,
     memory: Memory,
     grant: Grant,
     streams: Streams,
@@ -209,6 +211,7 @@ impl<S: Carrier> Turn<S> {
             engine,
             socket: Socket::new(io),
             timer: Box::pin(tokio::time::sleep_until(tokio::time::Instant::now())),
+            key_pair: KeyPair::default(),
             memory,
             grant,
             streams: Streams::default(),
@@ -316,8 +319,11 @@ impl<S: Carrier> Turn<S> {
     }
 
     /// What the applications want, answer and did.
-    fn applications(&mut self, cx: &Context<'_>) -> bool {
+    fn applications(&mut self, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
+        if let Poll::Ready((kex, pair)) = self.key_pair.poll(cx) {
+            self.engine.give_key_pair(kex, pair);
+        }
         let now = now();
         let mut answers = std::mem::take(&mut self.answers_now);
         if self.answers.poll_take(cx, &mut answers).is_ready() {
@@ -419,6 +425,7 @@ impl<S: Carrier> Turn<S> {
             } => {
                 self.engine.answer_channel_request(channel, false);
             }
+            Event::WantsKeyPair { kex, method } => self.key_pair.make(kex, method),
             Event::Rekeyed { took } => tracing::debug!(?took, "keys were renewed"),
             // Of the login, which is over; of the host's keys, which nobody here learns; and what
             // only this task's own keep-alive wants to know.
