@@ -65,6 +65,25 @@ pub struct Local {
     pub environment: BTreeMap<String, String>,
 }
 
+impl Local {
+    /// This process, for a user of that name and home.
+    pub fn of_this_process(user: String, home: Option<PathBuf>) -> Self {
+        let host_name = rustix::system::uname();
+        let host_name = host_name.nodename().to_string_lossy().into_owned();
+        let text = |text: std::ffi::OsString| text.into_string().ok();
+        let variables = std::env::vars_os();
+        Self {
+            user,
+            uid: rustix::process::getuid().as_raw(),
+            home,
+            host_name,
+            environment: variables
+                .filter_map(|(name, value)| Some((text(name)?, text(value)?)))
+                .collect(),
+        }
+    }
+}
+
 /// A file to start from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
