@@ -49,7 +49,7 @@ fn adit_command(sshd: &Sshd, known_hosts: &Path, arguments: &[&str]) -> Command 
     let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
     command
         .arg("forward")
-        .args(["-p", &port, "-o", &known_hosts])
+        .args(["-F", "none", "-p", &port, "-o", &known_hosts])
         .args(arguments)
         .arg(destination);
     command
@@ -320,6 +320,7 @@ fn a_host_is_trusted_by_the_authority_of_its_certificate() {
 #[test]
 fn the_command_line_is_checked_before_anything_is_done() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
-    let mut adit = Process::spawn(command.args(["forward", "-R", "1:2", "me@localhost"]));
+    let mut adit =
+        Process::spawn(command.args(["forward", "-F", "none", "-R", "1:2", "me@localhost"]));
     assert_eq!(adit.wait(wait::DEADLINE).code(), Some(2));
 }
