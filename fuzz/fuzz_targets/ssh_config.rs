@@ -28,7 +28,7 @@ impl Files for Input<'_> {
 fuzz_target!(|input: &[u8]| {
     let home = PathBuf::from("/home/me");
     let local = Local {
-        user: String::from("me"),
+        user: Some(String::from("me")),
         uid: 1000,
         home: Some(home.clone()),
         host_name: String::from("here.example"),

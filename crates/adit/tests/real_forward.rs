@@ -125,6 +125,29 @@ fn a_visitor_is_served_and_after_a_cut_at_the_same_port() {
     assert!(status.success(), "{status}: {}", adit.stderr());
 }
 
+#[test]
+fn a_host_of_the_configuration_needs_no_other_word() {
+    require!("sshd");
+    let sshd = Sshd::builder().start();
+    let config = sshd.folder().join("config");
+    let (port, echo) = (sshd.addr().port(), echo_service());
+    let text = format!(
+        "Host db\n HostName {}\n Port {port}\n User {}\n IdentityFile {}\n UserKnownHostsFile {}\n\
+         \x20RemoteForward 127.0.0.1:0 localhost:{echo}\n",
+        sshd.addr().ip(),
+        sshd.user(),
+        key(&sshd),
+        sshd.known_hosts_path().display(),
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
+    let mut adit = Process::spawn(command.arg("forward").arg("-F").arg(&config).arg("db"));
+    visit(wait_for_up(&mut adit, 1), 1_000);
+    adit.signal(Signal::TERM);
+    let status = adit.wait(wait::DEADLINE);
+    assert!(status.success(), "{status}: {}", adit.stderr());
+}
+
 /// As Linux tells.
 fn has_aes_instructions() -> bool {
     let text = std::fs::read_to_string("/proc/cpuinfo").unwrap();

@@ -53,8 +53,8 @@ pub struct Wanted {
 /// Who asks, and where.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Local {
-    /// The user's name here.
-    pub user: String,
+    /// The user's name here; it is asked for only where nothing else says who to log in as.
+    pub user: Option<String>,
     /// The user's number here.
     pub uid: u32,
     /// The home directory.
@@ -67,7 +67,7 @@ pub struct Local {
 
 impl Local {
     /// This process, for a user of that name and home.
-    pub fn of_this_process(user: String, home: Option<PathBuf>) -> Self {
+    pub fn of_this_process(user: Option<String>, home: Option<PathBuf>) -> Self {
         let host_name = rustix::system::uname();
         let host_name = host_name.nodename().to_string_lossy().into_owned();
         let text = |text: std::ffi::OsString| text.into_string().ok();

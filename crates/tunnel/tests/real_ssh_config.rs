@@ -79,7 +79,7 @@ impl Defaults {
         let known_hosts = printed["userknownhostsfile"][0].split(' ').next().unwrap();
         let home = known_hosts.strip_suffix("/.ssh/known_hosts").unwrap();
         let local = Local {
-            user: printed["user"][0].clone(),
+            user: Some(printed["user"][0].clone()),
             uid: 0,
             home: Some(PathBuf::from(home)),
             host_name: String::from("unused"),

@@ -115,10 +115,6 @@ fn config(
     surroundings: &Surroundings,
 ) -> anyhow::Result<TunnelConfig> {
     let destination = &arguments.destination;
-    if destination.user.is_none() && surroundings.user.is_none() {
-        let host = &destination.host;
-        anyhow::bail!("who to log in as is not known; write user@{host}");
-    }
     let file = arguments.config.as_deref();
     let settings = ssh_config::read(file, destination, arguments.port, surroundings)?;
     ssh_config::check(&settings)?;

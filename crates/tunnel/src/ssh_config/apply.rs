@@ -219,13 +219,14 @@ impl Reader<'_> {
         let host = self.draft.host(&self.wanted.host).unwrap_or_default();
         let from_files = self.draft.user.as_ref().map(|user| user.value.as_str());
         let user = self.wanted.user.as_deref().or(from_files);
+        let local_user = self.local.user.as_deref().unwrap_or_default();
         let answer = answer(
             criteria,
             Circumstances {
                 host: &host,
                 original: &self.wanted.host,
-                user: user.unwrap_or(&self.local.user),
-                local_user: &self.local.user,
+                user: user.unwrap_or(local_user),
+                local_user,
                 is_final: self.is_final,
             },
         )?;

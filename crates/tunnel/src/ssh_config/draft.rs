@@ -100,8 +100,12 @@ impl Draft {
         warnings: &mut Vec<Warning>,
     ) -> Result<Settings, PlacedProblem> {
         let host = self.final_host(&wanted.host)?;
-        let user = self.user.as_ref().map_or(&local.user, |user| &user.value);
-        let user = wanted.user.as_ref().unwrap_or(user).clone();
+        let from_files = self.user.as_ref().map(|user| &user.value);
+        let user = wanted.user.as_ref().or(from_files).or(local.user.as_ref());
+        let user = user.cloned().ok_or_else(|| PlacedProblem {
+            place: None,
+            problem: Problem::NoUser(wanted.host.clone()),
+        })?;
         if !is_user(&user) {
             let from_file = self.user.as_ref().filter(|_| wanted.user.is_none());
             return Err(PlacedProblem {

@@ -164,6 +164,9 @@ pub enum Problem {
     /// A user name that a shell could take for more.
     #[error("{0:?} is no user name: it has characters that a shell could take for more")]
     User(String),
+    /// Nothing says who to log in as.
+    #[error("who to log in as is not known; write user@{0}, or User in the configuration")]
+    NoUser(String),
     /// A jump that is none.
     #[error("{0:?} is no jump; write [USER@]HOST[:PORT], and commas between several")]
     Jump(String),

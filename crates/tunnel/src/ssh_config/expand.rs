@@ -33,7 +33,7 @@ impl Tokens<'_> {
             'i' => self.local.uid.to_string(),
             'k' => self.key_alias.to_owned(),
             'l' => host_name.to_owned(),
-            'u' => self.local.user.clone(),
+            'u' => self.local.user.clone()?,
             _ => return self.of_proxies(letter),
         })
     }

@@ -24,7 +24,7 @@ impl Files for Table {
 
 fn local() -> Local {
     Local {
-        user: String::from("local"),
+        user: Some(String::from("local")),
         uid: 1000,
         home: Some(PathBuf::from("/home/local")),
         host_name: String::from("here.example.org"),
@@ -96,6 +96,19 @@ fn what_was_asked_for_counts_before_any_file() {
     let settings = resolve_in(&[(CONFIG, text)], &wanted).unwrap().settings;
     assert_eq!((settings.user.as_str(), settings.port), ("asked", 7));
     assert_eq!(settings.host, "db.example.org");
+}
+
+#[test]
+fn a_name_of_ours_is_asked_for_only_where_nothing_else_says_one() {
+    let nobody = Local::default();
+    let read = |text: &str| {
+        let table = Table(BTreeMap::from([(PathBuf::from("/c"), text.to_owned())]));
+        let sources = Source::named(Path::new("/c"));
+        resolve(&sources, &wanted("db"), &nobody, &table)
+    };
+    assert_eq!(read("User me\n").unwrap().settings.user, "me");
+    let error = read("Match localuser me\n").unwrap_err().to_string();
+    assert!(error.contains("write user@db"), "{error}");
 }
 
 #[test]

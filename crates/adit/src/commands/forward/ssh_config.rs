@@ -24,9 +24,7 @@ pub(super) fn read(
         Some(config) => Source::named(config),
         None => Source::standard(surroundings.home.as_deref()),
     };
-    // Without a name of ours there is one in the destination.
-    let user = surroundings.user.clone().unwrap_or_default();
-    let local = Local::of_this_process(user, surroundings.home.clone());
+    let local = Local::of_this_process(surroundings.user.clone(), surroundings.home.clone());
     let wanted = Wanted {
         host: destination.host.clone(),
         user: destination.user.clone(),
