@@ -33,25 +33,30 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct ForwardArguments {
     /// A remote forward: visitors of PORT at the sshd go to HOST:HOSTPORT from here. Port 0 lets the
-    /// sshd choose. As often as you like.
-    #[arg(short = 'R', value_name = "[BIND:]PORT:HOST:HOSTPORT", required = true)]
+    /// sshd choose. As often as you like; RemoteForward lines of the configuration come after them.
+    #[arg(short = 'R', value_name = "[BIND:]PORT:HOST:HOSTPORT")]
     pub(crate) forwards: Vec<RemoteForward>,
 
-    /// A private key to log in with. Without one: ~/.ssh/id_ed25519, id_ecdsa, id_rsa, those that
-    /// are there.
+    /// A private key to log in with, before those of the configuration. Without any:
+    /// ~/.ssh/id_ed25519, id_ecdsa, id_rsa, those that are there.
     #[arg(short = 'i', value_name = "KEY")]
     pub(crate) keys: Vec<PathBuf>,
 
-    /// The sshd's port.
-    #[arg(short = 'p', value_name = "PORT", default_value_t = 22, value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) port: u16,
+    /// The sshd's port: 22 unless the configuration has another.
+    #[arg(short = 'p', value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) port: Option<u16>,
+
+    /// A configuration file as ssh has it, in the place of ~/.ssh/config and /etc/ssh/ssh_config; the
+    /// word none for no file. What the command line says counts before it.
+    #[arg(short = 'F', value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 
     /// An option as ssh has it: UserKnownHostsFile, StrictHostKeyChecking (yes, accept-new),
     /// Ciphers, KexAlgorithms.
     #[arg(short = 'o', value_name = "OPTION=VALUE")]
     pub(crate) options: Vec<SshOption>,
 
-    /// Where the sshd is. Without a user: the name of yours here.
+    /// Where the sshd is. Without a user: the configuration's, or the name of yours here.
     #[arg(value_name = "[USER@]HOST")]
     pub(crate) destination: Destination,
 }

@@ -49,7 +49,7 @@ fn adit_command(sshd: &Sshd, known_hosts: &Path, arguments: &[&str]) -> Command 
     let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
     command
         .arg("forward")
-        .args(["-p", &port, "-o", &known_hosts])
+        .args(["-F", "none", "-p", &port, "-o", &known_hosts])
         .args(arguments)
         .arg(destination);
     command
@@ -120,6 +120,29 @@ fn a_visitor_is_served_and_after_a_cut_at_the_same_port() {
     sshd.kill_connections();
     assert_eq!(wait_for_up(&mut adit, 2), addr);
     visit(addr, 1_000);
+    adit.signal(Signal::TERM);
+    let status = adit.wait(wait::DEADLINE);
+    assert!(status.success(), "{status}: {}", adit.stderr());
+}
+
+#[test]
+fn a_host_of_the_configuration_needs_no_other_word() {
+    require!("sshd");
+    let sshd = Sshd::builder().start();
+    let config = sshd.folder().join("config");
+    let (port, echo) = (sshd.addr().port(), echo_service());
+    let text = format!(
+        "Host db\n HostName {}\n Port {port}\n User {}\n IdentityFile {}\n UserKnownHostsFile {}\n\
+         \x20RemoteForward 127.0.0.1:0 localhost:{echo}\n",
+        sshd.addr().ip(),
+        sshd.user(),
+        key(&sshd),
+        sshd.known_hosts_path().display(),
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
+    let mut adit = Process::spawn(command.arg("forward").arg("-F").arg(&config).arg("db"));
+    visit(wait_for_up(&mut adit, 1), 1_000);
     adit.signal(Signal::TERM);
     let status = adit.wait(wait::DEADLINE);
     assert!(status.success(), "{status}: {}", adit.stderr());
@@ -320,6 +343,7 @@ fn a_host_is_trusted_by_the_authority_of_its_certificate() {
 #[test]
 fn the_command_line_is_checked_before_anything_is_done() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
-    let mut adit = Process::spawn(command.args(["forward", "-R", "1:2", "me@localhost"]));
+    let mut adit =
+        Process::spawn(command.args(["forward", "-F", "none", "-R", "1:2", "me@localhost"]));
     assert_eq!(adit.wait(wait::DEADLINE).code(), Some(2));
 }

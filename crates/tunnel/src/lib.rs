@@ -10,4 +10,5 @@ pub mod budget;
 pub mod copy;
 mod pattern;
 pub mod provider;
+pub mod ssh_config;
 pub mod transport;

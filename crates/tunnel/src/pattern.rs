@@ -4,8 +4,18 @@
 /// Longest pattern that OpenSSH looks at; a longer one ends the match.
 const PATTERN_LENGTH: usize = 1_022;
 
-/// Whether a list of patterns names `host`: one of them matches and none behind a `!` does.
+/// Whether a list of patterns names `host`: one of them matches and none behind a `!` does. Letters
+/// match in either case.
 pub(crate) fn matches_list(host: &[u8], patterns: &[u8]) -> bool {
+    is_listed(host, patterns, matches_pattern)
+}
+
+/// The same, where letters count with their case.
+pub(crate) fn matches_exact_list(text: &[u8], patterns: &[u8]) -> bool {
+    is_listed(text, patterns, matches_exact_pattern)
+}
+
+fn is_listed(host: &[u8], patterns: &[u8], matches: fn(&[u8], &[u8]) -> bool) -> bool {
     let mut has_match = false;
     for pattern in patterns.split(|byte| *byte == b',') {
         let (is_negated, pattern) = match pattern.strip_prefix(b"!") {
@@ -15,7 +25,7 @@ pub(crate) fn matches_list(host: &[u8], patterns: &[u8]) -> bool {
         if pattern.len() > PATTERN_LENGTH {
             return false;
         }
-        if matches_pattern(host, pattern) {
+        if matches(host, pattern) {
             if is_negated {
                 return false;
             }
@@ -28,6 +38,15 @@ pub(crate) fn matches_list(host: &[u8], patterns: &[u8]) -> bool {
 /// `*` stands for any bytes, `?` for one; letters match in either case. Takes at most
 /// host x pattern steps, since a later `*` never needs what an earlier one could still give up.
 pub(crate) fn matches_pattern(host: &[u8], pattern: &[u8]) -> bool {
+    matches_by(host, pattern, |a, b| a.eq_ignore_ascii_case(&b))
+}
+
+/// The same, where letters count with their case.
+pub(crate) fn matches_exact_pattern(text: &[u8], pattern: &[u8]) -> bool {
+    matches_by(text, pattern, |a, b| a == b)
+}
+
+fn matches_by(host: &[u8], pattern: &[u8], is_same: fn(u8, u8) -> bool) -> bool {
     let (mut host, mut pattern) = (host, pattern);
     // Where to go on when the bytes after the last star do not match: one byte further.
     let mut star: Option<(&[u8], &[u8])> = None;
@@ -40,7 +59,7 @@ pub(crate) fn matches_pattern(host: &[u8], pattern: &[u8]) -> bool {
             }
             (None, None) => return true,
             (Some((wanted, pattern_rest)), Some((byte, host_rest)))
-                if *wanted == b'?' || wanted.eq_ignore_ascii_case(byte) =>
+                if *wanted == b'?' || is_same(*wanted, *byte) =>
             {
                 pattern = pattern_rest;
                 host = host_rest;
@@ -68,6 +87,14 @@ mod tests {
         let host = "a".repeat(500);
         let pattern = "a*".repeat(500) + "b";
         assert!(!matches_pattern(host.as_bytes(), pattern.as_bytes()));
+    }
+
+    #[test]
+    fn the_case_of_letters_counts_where_it_is_asked_for() {
+        assert!(matches_list(b"Db", b"x,d*"));
+        assert!(!matches_exact_list(b"Db", b"x,d*"));
+        assert!(matches_exact_list(b"Db", b"x,D*"));
+        assert!(!matches_exact_list(b"Db", b"D*,!?b"));
     }
 
     proptest! {

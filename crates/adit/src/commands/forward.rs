@@ -7,6 +7,7 @@ use adit_tunnel::agent::connect::SshConnect;
 use adit_tunnel::agent::login::algorithms::{AlgorithmLists, Edit};
 use adit_tunnel::agent::login::known_hosts::{HostKeys, NameForm, NewHosts};
 use adit_tunnel::agent::supervise::{self, Event, Peer, TunnelConfig};
+use adit_tunnel::ssh_config as ssh;
 use adit_tunnel::transport::ssh::Memory;
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,6 +22,7 @@ use crate::log::say;
 pub(crate) mod destination;
 pub(crate) mod option;
 pub(crate) mod spec;
+mod ssh_config;
 
 /// Keys that are offered when none is named, as ssh(1) has them, without those on hardware.
 const DEFAULT_KEYS: [&str; 3] = [".ssh/id_ed25519", ".ssh/id_ecdsa", ".ssh/id_rsa"];
@@ -113,11 +115,9 @@ fn config(
     surroundings: &Surroundings,
 ) -> anyhow::Result<TunnelConfig> {
     let destination = &arguments.destination;
-    let user = destination.user.as_ref().or(surroundings.user.as_ref());
-    let user = user.with_context(|| {
-        let host = &destination.host;
-        format!("who to log in as is not known; write user@{host}")
-    })?;
+    let file = arguments.config.as_deref();
+    let settings = ssh_config::read(file, destination, arguments.port, surroundings)?;
+    ssh_config::check(&settings)?;
     let mut algorithms = AlgorithmLists::default();
     let mut known_hosts = None;
     let mut checking = None;
@@ -140,40 +140,73 @@ fn config(
             }
         }
     }
+    if algorithms.ciphers == Edit::default() {
+        let written = ssh_config::list(settings.ciphers.as_ref(), Edit::parse)?;
+        algorithms.ciphers = written.unwrap_or_default();
+    }
+    if algorithms.kex == Edit::default() {
+        let written = ssh_config::list(settings.kex_algorithms.as_ref(), Edit::parse)?;
+        algorithms.kex = written.unwrap_or_default();
+    }
     let new_hosts = match checking {
-        None | Some(HostKeyChecking::Yes) => NewHosts::Refuse,
+        None => match settings.host_key_checking {
+            Some(ssh::HostKeyChecking::AcceptNew) => NewHosts::Accept,
+            // Nobody is there to be asked.
+            Some(ssh::HostKeyChecking::Yes | ssh::HostKeyChecking::Ask) | None => NewHosts::Refuse,
+        },
+        Some(HostKeyChecking::Yes) => NewHosts::Refuse,
         Some(HostKeyChecking::AcceptNew) => NewHosts::Accept,
         Some(HostKeyChecking::No) => {
             warn!("StrictHostKeyChecking=no is read as accept-new: a changed key is refused");
             NewHosts::Accept
         }
     };
-    let files = match known_hosts {
-        Some(files) => {
+    let files = match (known_hosts, &settings.user_known_hosts) {
+        (Some(files), _) => {
             let files = files.iter().map(|file| surroundings.known_hosts(file));
             files.collect::<anyhow::Result<_>>()?
         }
-        None => DEFAULT_KNOWN_HOSTS
+        (None, Some(files)) => surroundings.listed(files)?,
+        (None, None) => DEFAULT_KNOWN_HOSTS
             .iter()
             .map(|file| surroundings.below_home(Path::new(file)))
             .collect::<anyhow::Result<_>>()?,
     };
-    let forwards = arguments.forwards.iter().map(|forward| forward.0.clone());
+    let global_files = match &settings.global_known_hosts {
+        Some(files) => surroundings.listed(files)?,
+        None => GLOBAL_KNOWN_HOSTS.iter().map(PathBuf::from).collect(),
+    };
+    let mut forwards = arguments.forwards.clone();
+    for forward in &settings.remote_forwards {
+        let forward = ssh_config::remote_forward(forward)?;
+        if !forwards.contains(&forward) {
+            forwards.push(forward);
+        }
+    }
+    anyhow::ensure!(
+        !forwards.is_empty(),
+        "nothing to forward: name a forward with -R, or write RemoteForward in the configuration"
+    );
+    let keys = surroundings.keys(&arguments.keys, ssh_config::keys(&settings))?;
     Ok(TunnelConfig {
         peer: Peer {
-            host: destination.host.clone(),
-            port: arguments.port,
-            user: user.clone(),
+            host: settings.host,
+            port: settings.port,
+            user: settings.user,
         },
-        keys: surroundings.keys(&arguments.keys)?,
+        keys,
         host_keys: HostKeys {
             files,
-            global_files: GLOBAL_KNOWN_HOSTS.iter().map(PathBuf::from).collect(),
+            global_files,
             new_hosts,
-            names: NameForm::Plain,
+            names: if settings.hash_known_hosts == Some(true) {
+                NameForm::Hashed
+            } else {
+                NameForm::Plain
+            },
         },
         algorithms,
-        forwards: forwards.collect(),
+        forwards: forwards.into_iter().map(|forward| forward.0).collect(),
         congestion: None,
     })
 }
@@ -201,14 +234,28 @@ impl Surroundings {
         Ok(home.join(file))
     }
 
+    /// Where hosts are remembered for who asked to forget them.
+    fn own_known_hosts(&self) -> anyhow::Result<PathBuf> {
+        let state = self.state.as_deref();
+        let state = state.context("neither XDG_STATE_HOME nor HOME is set")?;
+        Ok(state.join(OWN_KNOWN_HOSTS))
+    }
+
+    /// The files that a configuration lists; it has said of itself what is read otherwise.
+    fn listed(&self, files: &[ssh::KnownHostsFile]) -> anyhow::Result<Vec<PathBuf>> {
+        let files = files.iter().map(|file| match file {
+            ssh::KnownHostsFile::Path(path) => Ok(path.clone()),
+            ssh::KnownHostsFile::Own => self.own_known_hosts(),
+        });
+        files.collect()
+    }
+
     fn known_hosts(&self, file: &KnownHostsFile) -> anyhow::Result<PathBuf> {
         match file {
             KnownHostsFile::Path(path) => Ok(path.clone()),
             KnownHostsFile::Home(path) => self.below_home(path),
             KnownHostsFile::Own => {
-                let state = self.state.as_deref();
-                let state = state.context("neither XDG_STATE_HOME nor HOME is set")?;
-                let own = state.join(OWN_KNOWN_HOSTS);
+                let own = self.own_known_hosts()?;
                 warn!(
                     file = %own.display(),
                     "hosts are remembered here and not in /dev/null"
@@ -218,10 +265,26 @@ impl Surroundings {
         }
     }
 
-    /// The keys that were named, or those of the default that are there.
-    fn keys(&self, named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-        if !named.is_empty() {
-            return Ok(named.to_vec());
+    /// The keys that were named and those of the configuration, or those of the default that are
+    /// there.
+    fn keys(
+        &self,
+        named: &[PathBuf],
+        listed: Option<Vec<PathBuf>>,
+    ) -> anyhow::Result<Vec<PathBuf>> {
+        if !named.is_empty() || listed.is_some() {
+            let mut keys = named.to_vec();
+            for key in listed.unwrap_or_default() {
+                if !keys.contains(&key) {
+                    keys.push(key);
+                }
+            }
+            anyhow::ensure!(
+                !keys.is_empty(),
+                "no key to log in with: no IdentityFile of the configuration is there; name one \
+                 with -i"
+            );
+            return Ok(keys);
         }
         let mut keys = Vec::new();
         for file in DEFAULT_KEYS {
@@ -254,7 +317,13 @@ mod tests {
         }
     }
 
+    /// Without the machine's configuration, unless the words name one.
     fn read(words: &str, home: &Path) -> anyhow::Result<TunnelConfig> {
+        let words = words.replacen("forward", "forward -F none", 1);
+        read_all(&words, home)
+    }
+
+    fn read_all(words: &str, home: &Path) -> anyhow::Result<TunnelConfig> {
         let words = std::iter::once("adit").chain(words.split(' '));
         let Command::Forward(arguments) = Cli::try_parse_from(words)?.command;
         config(&arguments, &surroundings(home))
@@ -311,11 +380,92 @@ mod tests {
         let no_key = read("forward -R 1:a:2 me@host", home.path()).unwrap_err();
         assert!(no_key.to_string().contains("-i"), "{no_key}");
         let Command::Forward(arguments) =
-            Cli::try_parse_from(["adit", "forward", "-R", "1:a:2", "-i", "k", "host"])
+            Cli::try_parse_from("adit forward -R 1:a:2 -i k -F none host".split(' '))
                 .unwrap()
                 .command;
         let nobody = config(&arguments, &Surroundings::default()).unwrap_err();
         assert!(nobody.to_string().contains("user@host"), "{nobody}");
+    }
+
+    #[test]
+    fn the_configuration_says_what_the_command_line_does_not() {
+        let home = tempfile::tempdir().unwrap();
+        let (file, key) = (home.path().join("config"), home.path().join("key"));
+        std::fs::write(&key, "").unwrap();
+        let text = "Host db\n HostName db.example.org\n User admin\n Port 2222\n\
+                    \x20IdentityFile KEY\n IdentityFile /nowhere\n UserKnownHostsFile /dev/null\n\
+                    \x20StrictHostKeyChecking no\n HashKnownHosts yes\n Ciphers aes128-ctr\n\
+                    \x20KexAlgorithms curve25519-sha256\n RemoteForward *:80 localhost:8080\n";
+        std::fs::write(&file, text.replace("KEY", key.to_str().unwrap())).unwrap();
+        let file = file.display();
+        let config = read_all(&format!("forward -F {file} db"), home.path()).unwrap();
+        let peer = |user: &str, port: u16| Peer {
+            host: String::from("db.example.org"),
+            port,
+            user: user.to_owned(),
+        };
+        assert_eq!(config.peer, peer("admin", 2222));
+        assert_eq!(config.keys, std::slice::from_ref(&key));
+        assert_eq!(config.host_keys.new_hosts, NewHosts::Accept);
+        assert_eq!(config.host_keys.names, NameForm::Hashed);
+        let own = [home.path().join("state/adit/known_hosts")];
+        assert_eq!(config.host_keys.files, own);
+        assert_eq!(
+            config.algorithms.ciphers,
+            Edit::parse("aes128-ctr").unwrap()
+        );
+        assert_eq!(config.forwards.len(), 1);
+        assert_eq!(config.forwards[0].bind.to_string(), "*:80");
+
+        let words = format!(
+            "forward -F {file} -p 1 -i k -R 1:a:2 -o StrictHostKeyChecking=yes \
+             -o UserKnownHostsFile=/f -o Ciphers=aes256-ctr me@db"
+        );
+        let config = read_all(&words, home.path()).unwrap();
+        assert_eq!(config.peer, peer("me", 1));
+        assert_eq!(config.keys, [PathBuf::from("k"), key]);
+        assert_eq!(config.host_keys.new_hosts, NewHosts::Refuse);
+        assert_eq!(config.host_keys.files, [PathBuf::from("/f")]);
+        assert_eq!(
+            config.algorithms.ciphers,
+            Edit::parse("aes256-ctr").unwrap()
+        );
+        assert_eq!(config.forwards.len(), 2);
+    }
+
+    #[test]
+    fn a_configuration_that_cannot_be_followed_is_refused_with_its_line() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("config");
+        for (text, expected) in [
+            (
+                "\nProxyJump a\n",
+                "config line 2: ProxyJump is not supported",
+            ),
+            (
+                "ProxyCommand nc %h %p\n",
+                "line 1: ProxyCommand is not supported",
+            ),
+            ("HostKeyAlias a\n", "HostKeyAlias a is not supported"),
+            (
+                "RemoteForward 1080\n",
+                "line 1: RemoteForward 1080 is not supported",
+            ),
+            ("Ciphers 3des-cbc\n", "config line 1"),
+            ("Prot 1\n", "line 1: there is no keyword"),
+            ("Match exec true\n", "line 1: Match exec is not supported"),
+        ] {
+            std::fs::write(&file, text).unwrap();
+            let words = format!("forward -F {} -i k -R 1:a:2 me@db", file.display());
+            let error = read_all(&words, home.path()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+        let words = format!(
+            "forward -F {}/none -i k -R 1:a:2 me@db",
+            home.path().display()
+        );
+        let missing = read_all(&words, home.path()).unwrap_err().to_string();
+        assert!(missing.contains("there is no such file"), "{missing}");
     }
 
     #[test]
