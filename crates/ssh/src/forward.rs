@@ -45,8 +45,12 @@ pub enum ForwardAnswer {
 /// What we asked and wait to have answered.
 #[derive(Debug)]
 enum Asked {
-    Forward(RequestId, Forward),
-    Cancel(Forward),
+    Forward {
+        id: RequestId,
+        forward: Forward,
+        /// Given up since: a grant that comes yet is none.
+        is_cancelled: bool,
+    },
     Alive(Instant),
     /// Proofs that the server holds these host keys.
     Proof(Vec<Vec<u8>>),
@@ -131,20 +135,44 @@ impl GlobalRequests {
             true,
         );
         let id = self.id();
-        self.asked.push_back(Asked::Forward(id, forward));
+        self.asked.push_back(Asked::Forward {
+            id,
+            forward,
+            is_cancelled: false,
+        });
         Some((id, out))
     }
 
-    /// Gives up a listener: the forward as it was asked for, with the port that was granted.
-    pub(crate) fn cancel_forward(&mut self, forward: &Forward) -> Vec<u8> {
-        self.granted.retain(|granted| granted != forward);
-        self.asked.push_back(Asked::Cancel(forward.clone()));
-        build(
-            forward,
-            "cancel-tcpip-forward",
-            "cancel-streamlocal-forward@openssh.com",
-            true,
-        )
+    /// Gives up a listener: the forward as it was asked for, with the port that was granted. `None`
+    /// where there is nothing to give up.
+    ///
+    /// No reply is wanted, as by ssh(1): it would tell nothing, and would be one more that waits. So
+    /// there are never more of these than forwards that were granted or may still be.
+    pub(crate) fn cancel_forward(&mut self, wanted: &Forward) -> Option<Vec<u8>> {
+        let before = self.granted.len();
+        self.granted.retain(|granted| granted != wanted);
+        let mut is_known = self.granted.len() < before;
+        for asked in &mut self.asked {
+            if let Asked::Forward {
+                forward,
+                is_cancelled,
+                ..
+            } = asked
+                && forward == wanted
+                && !*is_cancelled
+            {
+                *is_cancelled = true;
+                is_known = true;
+            }
+        }
+        is_known.then(|| {
+            build(
+                wanted,
+                "cancel-tcpip-forward",
+                "cancel-streamlocal-forward@openssh.com",
+                false,
+            )
+        })
     }
 
     /// Asks for a sign of life. OpenSSH's name; any answer is one.
@@ -277,11 +305,17 @@ impl GlobalRequests {
             }
             Some(Asked::Alive(since)) => return Ok(Effect::Alive(since)),
             Some(Asked::Proof(blobs)) => return Ok(Effect::Proved(blobs)),
-            // A grant that was on its way when it was cancelled came before this answer.
-            Some(Asked::Cancel(forward)) => self.granted.retain(|granted| *granted != forward),
-            Some(Asked::Forward(id, forward)) => {
+            Some(Asked::Forward {
+                id,
+                forward,
+                is_cancelled,
+            }) => {
                 let answer = if good {
-                    self.granted(forward, reader)?
+                    let (forward, port) = granted(forward, reader)?;
+                    if !is_cancelled {
+                        self.granted.push(forward);
+                    }
+                    ForwardAnswer::Granted { port }
                 } else {
                     ForwardAnswer::Refused
                 };
@@ -289,35 +323,6 @@ impl GlobalRequests {
             }
         }
         Ok(Effect::None)
-    }
-
-    fn granted(
-        &mut self,
-        forward: Forward,
-        mut reader: Reader<'_>,
-    ) -> Result<ForwardAnswer, Violation> {
-        let (forward, port) = match forward {
-            Forward::Tcp(bind) => {
-                let port = if bind.port == 0 {
-                    let port = u16::try_from(reader.uint32()?)
-                        .ok()
-                        .filter(|port| *port != 0);
-                    port.ok_or(Violation::protocol("allocated port is out of range"))?
-                } else {
-                    // RFC 4254 section 7.1 has nothing here; gliderlabs/ssh and what is built on it
-                    // say the port in any case.
-                    if !reader.is_empty() {
-                        reader.uint32()?;
-                    }
-                    bind.port
-                };
-                (Forward::Tcp(Endpoint { port, ..bind }), port)
-            }
-            Forward::Unix(path) => (Forward::Unix(path), 0),
-        };
-        reader.finish()?;
-        self.granted.push(forward);
-        Ok(ForwardAnswer::Granted { port })
     }
 
     /// The owner decides about a forward that the peer asked for.
@@ -381,6 +386,31 @@ impl GlobalRequests {
             self.owed.push_back(Owed::Ready(vec![number]));
         }
     }
+}
+
+/// What a reply grants of a forward that was asked for, and its port; 0 for a Unix socket.
+fn granted(forward: Forward, mut reader: Reader<'_>) -> Result<(Forward, u16), Violation> {
+    let granted = match forward {
+        Forward::Tcp(bind) => {
+            let port = if bind.port == 0 {
+                let port = u16::try_from(reader.uint32()?)
+                    .ok()
+                    .filter(|port| *port != 0);
+                port.ok_or(Violation::protocol("allocated port is out of range"))?
+            } else {
+                // RFC 4254 section 7.1 has nothing here; gliderlabs/ssh and what is built on it
+                // say the port in any case.
+                if !reader.is_empty() {
+                    reader.uint32()?;
+                }
+                bind.port
+            };
+            (Forward::Tcp(Endpoint { port, ..bind }), port)
+        }
+        Forward::Unix(path) => (Forward::Unix(path), 0),
+    };
+    reader.finish()?;
+    Ok(granted)
 }
 
 /// The forward in a request; `None` for one that cannot be: a port over 65,535, a bad name.
