@@ -89,14 +89,6 @@ pub(crate) fn run(words: impl Iterator<Item = String>) -> anyhow::Result<ExitCod
     }
 }
 
-/// Refuses words that look like options, for commands that take names only.
-pub(crate) fn names(words: &[String]) -> anyhow::Result<&[String]> {
-    match words.iter().find(|word| word.starts_with('-')) {
-        Some(flag) => bail!("unknown argument: {flag}"),
-        None => Ok(words),
-    }
-}
-
 fn print_help() -> ExitCode {
     println!("{}", usage());
     println!("stages of test:\n{}", gate::list());

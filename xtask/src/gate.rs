@@ -16,13 +16,13 @@ use anyhow::{Context as _, bail};
 
 use crate::programs::{self, Found};
 use crate::workspace::{Workspace, run as run_command};
-use crate::{cli, clock, fuzz};
+use crate::{arguments, clock, fuzz};
 use count::Count;
 use verdict::{Report, Verdict};
 
 /// `cargo xtask test`: runs the named stages, or all of them when none is named.
 pub(crate) fn command(words: &[String]) -> anyhow::Result<ExitCode> {
-    let stages = chosen(cli::names(words)?)?;
+    let stages = chosen(arguments::names(words)?)?;
     let mut gate = Gate {
         workspace: Workspace::find()?,
         place: if env::var_os("CI").is_some_and(|value| !value.is_empty()) {
