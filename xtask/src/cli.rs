@@ -59,10 +59,10 @@ docs/reference/interop.md; with --only, run the peers of that name and write not
     },
     Command {
         name: "fuzz",
-        arguments: "[--seconds N] [TARGET...]",
+        arguments: "[--seconds N] [--jobs N] [TARGET...]",
         about: "\
 throw bytes at every parser of strangers' bytes, or at the named ones, for N seconds
-each (60)",
+each (60); with --jobs, N of them at once (1)",
         run: fuzz::command,
     },
     Command {

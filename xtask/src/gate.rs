@@ -9,6 +9,7 @@ mod count;
 mod verdict;
 
 use std::env;
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -271,7 +272,11 @@ impl Gate {
 
     fn fuzz(&mut self) -> anyhow::Result<()> {
         let targets = fuzz::targets(&self.workspace)?;
-        fuzz::fuzz(&self.workspace, &targets, FUZZ_SMOKE)
+        let smoke = fuzz::Effort {
+            time: FUZZ_SMOKE,
+            jobs: NonZeroUsize::MIN,
+        };
+        fuzz::fuzz(&self.workspace, &targets, smoke)
     }
 
     /// Runs tests by nextest's profile `gate` and adds them to the count.

@@ -82,6 +82,8 @@ const JOBS: &[Job] = &[
             "fuzz",
             "--seconds",
             "600",
+            "--jobs",
+            "2",
         ],
         env: &[],
     },
