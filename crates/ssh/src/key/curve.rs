@@ -1,5 +1,7 @@
 //! The curves of ECDSA keys.
 
+use aws_lc_rs::signature::{self, EcdsaVerificationAlgorithm, ParsedPublicKey};
+
 use super::KeyType;
 
 /// A NIST curve of RFC 5656 section 10.1.
@@ -36,5 +38,19 @@ impl Curve {
             Self::P384 => KeyType::EcdsaP384,
             Self::P521 => KeyType::EcdsaP521,
         }
+    }
+
+    /// How signatures under its keys are checked.
+    pub(crate) const fn verification(self) -> &'static EcdsaVerificationAlgorithm {
+        match self {
+            Self::P256 => &signature::ECDSA_P256_SHA256_FIXED,
+            Self::P384 => &signature::ECDSA_P384_SHA384_FIXED,
+            Self::P521 => &signature::ECDSA_P521_SHA512_FIXED,
+        }
+    }
+
+    /// Whether those bytes are a point on it.
+    pub(super) fn has(self, point: &[u8]) -> bool {
+        ParsedPublicKey::new(self.verification(), point).is_ok()
     }
 }

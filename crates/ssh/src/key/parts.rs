@@ -2,7 +2,6 @@
 
 use super::{Curve, KeyError, KeyType};
 use crate::limits;
-use crate::provider::aws_lc::is_on_curve;
 use crate::wire::{Reader, Write as _};
 
 /// What stands in a key's blob after its type.
@@ -104,7 +103,7 @@ fn curve_point(curve: Curve, reader: &mut Reader<'_>) -> Result<Vec<u8>, KeyErro
     }
     let point = reader.string()?;
     let size = curve.field_size().saturating_mul(2).saturating_add(1);
-    if point.len() != size || point.first() != Some(&4) || !is_on_curve(curve, point) {
+    if point.len() != size || point.first() != Some(&4) || !curve.has(point) {
         return Err(KeyError::Point);
     }
     Ok(point.to_vec())
