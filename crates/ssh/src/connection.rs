@@ -32,6 +32,7 @@ mod ext_info;
 pub mod fuzzing;
 mod host_keys;
 mod receive;
+mod rekey;
 mod timers;
 mod transmit;
 
@@ -197,6 +198,7 @@ pub struct Connection {
     events: Events,
     timers: Timers,
     rekey: RekeyLimits,
+    coming: rekey::Coming,
     channel_cap: usize,
     forward_cap: usize,
     /// Server: the host keys that were proved to this client.
@@ -297,6 +299,7 @@ impl Connection {
             events: Events::default(),
             timers: Timers::new(now, transport.keep_alive),
             rekey,
+            coming: rekey::Coming::default(),
             channel_cap: transport.channels.min(limits::CHANNELS_HARD),
             forward_cap: transport.forwards,
             proved_host_keys: Vec::new(),

@@ -1,12 +1,15 @@
 //! What a connection has to tell its owner.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::algorithm::KexAlgorithm;
 use crate::channel::{ChannelId, ChannelKind, ChannelRequest, OpenFailure};
 use crate::forward::{Forward, ForwardAnswer, RequestId};
 use crate::kex::HostKeyOffer;
 use crate::printable::Printable;
+use crate::provider::KexMethod;
 use crate::wire::Reader;
 
 /// Something that happened, or a question that the owner answers by a method of the connection.
@@ -136,6 +139,16 @@ pub enum Event {
     WantsAllowance {
         /// By so many bytes.
         bytes: u64,
+    },
+    /// Client: the keys will be renewed before long, and that begins with a key pair whose making takes
+    /// a while (sntrup761: 11 ms, measured 2026-11-22). [`KexMethod::start`] makes one anywhere, and
+    /// [`give_key_pair`](crate::connection::Connection::give_key_pair) hands it in; it need not be
+    /// answered.
+    WantsKeyPair {
+        /// The method that is in use.
+        kex: KexAlgorithm,
+        /// What makes the pair.
+        method: Arc<dyn KexMethod>,
     },
     /// New keys are in use both ways.
     Rekeyed {

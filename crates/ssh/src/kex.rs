@@ -10,12 +10,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::algorithm::{CipherAlgorithm, KeyAlgorithm};
+use crate::algorithm::{CipherAlgorithm, KexAlgorithm, KeyAlgorithm};
 use crate::error::{ConnectionError, Violation};
 use crate::message;
 use crate::negotiate::{self, Chosen, KexInit, NothingInCommon, Occasion, Preferences, Role};
 use crate::packet::Sequence;
-use crate::provider::{ActiveKex, CryptoError, CryptoProvider, Digest, Open, Seal, SharedSecret};
+use crate::provider::{
+    ActiveKex, CryptoError, CryptoProvider, Digest, KexMethod, Open, Seal, SharedSecret,
+};
 use crate::version::Ident;
 use crate::wire::{Reader, Write};
 
@@ -48,7 +50,7 @@ pub(crate) enum Progress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Negotiated {
     /// The key exchange method.
-    pub kex: crate::algorithm::KexAlgorithm,
+    pub kex: KexAlgorithm,
     /// The host key algorithm.
     pub host_key: KeyAlgorithm,
     /// From client to server.
@@ -75,6 +77,8 @@ pub(crate) struct Kex {
     strict: bool,
     peer_takes_ext_info: bool,
     negotiated: Option<Negotiated>,
+    /// Client: a key pair made ahead of the next exchange, if that is by this method.
+    prepared: Option<(KexAlgorithm, Box<dyn ActiveKex>)>,
     /// When the last exchange began.
     begun_at: Option<Instant>,
     /// The peer has sent its KEXINIT and not yet its NEWKEYS.
@@ -132,6 +136,7 @@ impl Kex {
             strict: false,
             peer_takes_ext_info: false,
             negotiated: None,
+            prepared: None,
             begun_at: None,
             peer_is_held: false,
             tokens: Tokens::new(),
@@ -327,6 +332,16 @@ impl Kex {
         }
     }
 
+    /// Client: keeps a key pair for the next exchange.
+    pub(crate) fn prepare(&mut self, kex: KexAlgorithm, pair: Box<dyn ActiveKex>) {
+        self.prepared = Some((kex, pair));
+    }
+
+    /// The method of that name, if the provider has it.
+    pub(crate) fn method(&self, kex: KexAlgorithm) -> Option<Arc<dyn KexMethod>> {
+        self.provider.kex(kex).cloned()
+    }
+
     /// Whether this message is the peer's wrong guess, to be skipped once (RFC 4253 section 7).
     fn skips_guess(&mut self, number: u8) -> bool {
         let exchange = match &mut self.state {
@@ -383,7 +398,10 @@ impl Kex {
         self.state = match self.role {
             Role::Server => State::ExpectInit(exchange),
             Role::Client => {
-                let active = exchange.method.start().map_err(ConnectionError::Crypto)?;
+                let active = match self.prepared.take() {
+                    Some((kex, active)) if kex == chosen.kex => active,
+                    Some(_) | None => exchange.method.start().map_err(ConnectionError::Crypto)?,
+                };
                 let mut init = vec![message::KEX_INIT];
                 init.put_string(active.client_init());
                 self.out.push_back(Outward::Message(init));

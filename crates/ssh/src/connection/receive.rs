@@ -230,11 +230,13 @@ impl Connection {
 
     fn new_keys(&mut self, payload: &[u8], now: Instant) -> Result<(), ConnectionError> {
         let (opener, sequence, took) = self.kex.new_keys(payload, now)?;
+        let used = self.reader.volume.bytes;
         self.reader.change_keys(opener, sequence);
         self.timers.keys_changed(now);
         if !matches!(self.stage, Stage::Kex) {
             // What was dropped in the exchange is not missed.
             self.pings = 0;
+            self.coming.receives_anew(used);
             self.events.push(Event::Rekeyed { took });
             return Ok(());
         }

@@ -3,9 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::{Connection, KeepAlive, Stage};
-use crate::algorithm::CipherAlgorithm;
 use crate::auth::Outbox;
-use crate::error::{ConnectionError, Violation, Wait};
+use crate::error::{ConnectionError, Wait};
 use crate::limits;
 use crate::negotiate::Role;
 
@@ -19,7 +18,7 @@ pub(super) struct Timers {
     /// Keep-alives that wait for an answer.
     unanswered: u32,
     early_round_trips: u32,
-    keys: Instant,
+    pub(super) keys: Instant,
     /// Since when the control queue is full and does not move.
     control_full: Option<Instant>,
 }
@@ -213,52 +212,7 @@ impl Connection {
             }
         }
     }
-
-    /// Starts a key exchange when the keys have done enough.
-    pub(super) fn rekey_if_due(&mut self, now: Instant) -> Result<(), ConnectionError> {
-        if !matches!(self.stage, Stage::Running(_)) {
-            return Ok(());
-        }
-        let Some(negotiated) = self.kex.negotiated() else {
-            return Ok(());
-        };
-        let (sending, receiving) = match self.role {
-            Role::Client => (negotiated.client_to_server, negotiated.server_to_client),
-            Role::Server => (negotiated.server_to_client, negotiated.client_to_server),
-        };
-        let limit = |cipher: CipherAlgorithm| {
-            let own = match cipher {
-                CipherAlgorithm::ChaCha20Poly1305 => limits::REKEY_BYTES_CHACHA,
-                CipherAlgorithm::Aes128Gcm
-                | CipherAlgorithm::Aes256Gcm
-                | CipherAlgorithm::Aes128Ctr
-                | CipherAlgorithm::Aes256Ctr => limits::REKEY_BYTES_AES,
-            };
-            self.rekey.bytes.map_or(own, |bytes| bytes.min(own))
-        };
-        let (sent, received) = (self.writer.volume, self.reader.volume);
-        // While a key exchange hangs, what is in flight still comes; far more than that does not.
-        let most = limit(receiving.cipher).saturating_mul(2).max(IN_FLIGHT);
-        if received.bytes > most {
-            return Err(Violation::kex("keys are used up").into());
-        }
-        let is_due = sent.bytes >= limit(sending.cipher)
-            || received.bytes >= limit(receiving.cipher)
-            || sent.packets.max(received.packets) >= limits::REKEY_PACKETS
-            || self
-                .rekey
-                .age
-                .is_some_and(|age| now.saturating_duration_since(self.timers.keys) >= age);
-        if is_due && self.kex.is_settled() {
-            self.kex.begin(now)
-        } else {
-            Ok(())
-        }
-    }
 }
-
-/// What may be in flight when keys are to be renewed: every window of a connection.
-const IN_FLIGHT: u64 = 1 << 30;
 
 fn min(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     match (one, other) {

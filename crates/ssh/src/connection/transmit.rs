@@ -84,6 +84,9 @@ impl Connection {
             }
             Some(Outward::NewKeys(sealer, sequence)) => {
                 self.writer.seal(&[&[message::NEWKEYS]], out, &self.pool)?;
+                if matches!(self.stage, Stage::Running(_)) {
+                    self.coming.sends_anew(self.writer.volume.bytes);
+                }
                 self.writer.change_keys(sealer, sequence);
                 if matches!(self.stage, Stage::Ident(_) | Stage::Kex) {
                     self.send_ext_info(out)?;

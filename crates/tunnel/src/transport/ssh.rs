@@ -10,6 +10,7 @@ mod clock;
 mod congestion;
 mod convert;
 mod drain;
+mod key_pair;
 mod login;
 mod read;
 mod socket;

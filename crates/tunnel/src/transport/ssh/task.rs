@@ -21,6 +21,7 @@ use super::super::request::{Answers, PeerRequest, Verdict};
 use super::super::{CloseReason, Connection, ConnectionEnd, ForwardError};
 use super::carrier::Carrier;
 use super::clock::now;
+use super::key_pair::KeyPair;
 use super::socket::Socket;
 use super::streams::Streams;
 use super::tally::Tally;
@@ -42,6 +43,7 @@ pub(super) struct Turn<S> {
     pub(super) engine: Engine,
     pub(super) socket: Socket<S>,
     timer: Pin<Box<Sleep>>,
+    key_pair: KeyPair,
     memory: Memory,
     grant: Grant,
     streams: Streams,
@@ -163,6 +165,7 @@ impl<S: Carrier> Turn<S> {
             engine,
             socket: Socket::new(io),
             timer: Box::pin(tokio::time::sleep_until(tokio::time::Instant::now())),
+            key_pair: KeyPair::default(),
             memory,
             grant,
             streams: Streams::default(),
@@ -270,8 +273,11 @@ impl<S: Carrier> Turn<S> {
     }
 
     /// What the applications want, answer and did.
-    fn applications(&mut self, cx: &Context<'_>) -> bool {
+    fn applications(&mut self, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
+        if let Poll::Ready((kex, pair)) = self.key_pair.poll(cx) {
+            self.engine.give_key_pair(kex, pair);
+        }
         let now = now();
         let mut answers = std::mem::take(&mut self.answers_now);
         if self.answers.poll_take(cx, &mut answers).is_ready() {
