@@ -18,7 +18,7 @@ use crate::certificate::Restrictions;
 use crate::channel::table::{Caps, Channels};
 use crate::error::ConnectionError;
 use crate::event::{Event, Events};
-use crate::forward::GlobalRequests;
+use crate::forward::requests::GlobalRequests;
 use crate::kex::{HostKey, Kex, Negotiated, NonstrictChacha};
 use crate::limits;
 use crate::negotiate::{Preferences, Role};
