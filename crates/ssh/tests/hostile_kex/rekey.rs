@@ -9,29 +9,8 @@ use adit_ssh::message;
 use adit_ssh::wire::Write;
 
 use crate::support::Pair;
-use crate::support::hostile::{Hostile, data, endpoints, global_request, numbers, open};
-
-/// A channel that the hostile client has opened; the victim's number for it.
-fn open_channel(hostile: &mut Hostile, window: u32) -> u32 {
-    hostile.say(&open(
-        "direct-tcpip",
-        9,
-        1 << 20,
-        32_768,
-        &endpoints("db", 1),
-    ));
-    hostile.pump();
-    let asked = hostile
-        .victim
-        .find(|event| matches!(event, Event::ChannelAsked { .. }));
-    let Some(Event::ChannelAsked { channel, .. }) = asked else {
-        unreachable!("no channel was asked for")
-    };
-    assert!(hostile.victim.connection.accept_channel(channel, window));
-    hostile.pump();
-    hostile.hear_all();
-    channel.number()
-}
+use crate::support::channels::open_channel;
+use crate::support::hostile::{Hostile, data, global_request, numbers};
 
 #[test]
 fn s39_rekey_hostkey_change_d9() {
@@ -68,7 +47,7 @@ fn s43_non_kex_after_peer_kexinit_d2_inflight_data_before_peer_kexinit_ok() {
         hostile.ends_with(2);
     }
     let mut hostile = Hostile::client().logged_in();
-    let channel = open_channel(&mut hostile, 1 << 20);
+    let channel = open_channel(&mut hostile, "direct-tcpip", 1 << 20);
     hostile.victim.connection.rekey(hostile.now).unwrap();
     hostile.say(&data(channel, &[5; 1_000]));
     hostile.say(&global_request("x", true, &[]));
@@ -130,7 +109,7 @@ fn s44_rekey_unanswered_deadline_and_bytes() {
         };
         let mut hostile = Hostile::client().logged_in();
         let window = 4 * u32::try_from(limits::CONTROL_QUEUE_BYTES).unwrap();
-        let channel = open_channel(&mut hostile, window);
+        let channel = open_channel(&mut hostile, "direct-tcpip", window);
         hostile.victim.connection.rekey(hostile.now).unwrap();
         for _ in 0..window / 16_384 {
             hostile.say(&data(channel, &[1; 16_384]));
