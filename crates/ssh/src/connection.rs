@@ -18,6 +18,7 @@ use crate::certificate::Restrictions;
 use crate::channel::table::{Caps, Channels};
 use crate::error::ConnectionError;
 use crate::event::{Event, Events};
+use crate::flow::Peer;
 use crate::forward::requests::GlobalRequests;
 use crate::kex::{HostKey, Kex, Negotiated, NonstrictChacha};
 use crate::limits;
@@ -407,11 +408,7 @@ impl Connection {
         let is_own = self.peer.as_ref().is_some_and(Ident::is_own);
         let mut channels = Channels::new(Caps {
             channels: self.channel_cap,
-            window: if is_own {
-                limits::WINDOW_OWN
-            } else {
-                limits::WINDOW_STOCK
-            },
+            peer: if is_own { Peer::Own } else { Peer::Stock },
         });
         channels.set_allowance(self.allowance);
         channels

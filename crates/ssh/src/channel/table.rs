@@ -7,7 +7,7 @@ use super::linger::Linger;
 use super::{Channel, ChannelId, Ending, Half, Phase, Sort};
 use crate::error::Violation;
 use crate::event::{Event, Events};
-use crate::flow::Windows;
+use crate::flow::{Peer, Windows};
 use crate::limits;
 use crate::schedule::Schedule;
 use crate::wire::Reader;
@@ -23,8 +23,7 @@ pub(crate) use send::Next;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Caps {
     pub(crate) channels: usize,
-    /// Largest window towards this peer.
-    pub(crate) window: u32,
+    pub(crate) peer: Peer,
 }
 
 #[derive(Debug)]

@@ -174,7 +174,7 @@ impl Channels {
         if let Some(since) = &mut channel.lingers_since {
             *since = now;
         }
-        if channel.may_fill() && channel.receive.wants_adjust() && !channel.adjusts {
+        if channel.may_fill() && channel.receive.wants_adjust(self.caps.peer) && !channel.adjusts {
             channel.adjusts = true;
             self.adjusts.push_back(local);
         }
@@ -193,7 +193,7 @@ impl Channels {
         let most = if round_trip < limits::WINDOW_GROWTH_ROUND_TRIP {
             limits::WINDOW_START
         } else {
-            self.caps.window
+            self.caps.peer.largest_window()
         };
         let channel_id = channel.0;
         let channel = self
@@ -206,7 +206,7 @@ impl Channels {
         }
         channel.receive.grow(wanted);
         self.promised = self.promised.saturating_add(wanted.into());
-        if channel.receive.wants_adjust() && !channel.adjusts {
+        if channel.receive.wants_adjust(self.caps.peer) && !channel.adjusts {
             channel.adjusts = true;
             self.adjusts.push_back(channel_id);
         }

@@ -69,7 +69,7 @@ impl Channels {
             if !channel.may_fill() {
                 continue;
             }
-            let Some(bytes) = channel.receive.adjust() else {
+            let Some(bytes) = channel.receive.adjust(self.caps.peer) else {
                 continue;
             };
             return Some(message::with_two_numbers(

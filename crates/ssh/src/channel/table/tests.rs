@@ -12,7 +12,7 @@ const NOW: fn() -> Instant = crate::test_clock;
 fn table() -> (Channels, Events, Pool) {
     let mut channels = Channels::new(Caps {
         channels: 16,
-        window: limits::WINDOW_STOCK,
+        peer: Peer::Stock,
     });
     channels.set_allowance(u64::MAX);
     (channels, Events::default(), Pool::new(0))
