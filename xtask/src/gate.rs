@@ -9,6 +9,7 @@ mod count;
 mod verdict;
 
 use std::env;
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -16,13 +17,13 @@ use anyhow::{Context as _, bail};
 
 use crate::programs::{self, Found};
 use crate::workspace::{Workspace, run as run_command};
-use crate::{cli, clock, fuzz};
+use crate::{arguments, clock, fuzz};
 use count::Count;
 use verdict::{Report, Verdict};
 
 /// `cargo xtask test`: runs the named stages, or all of them when none is named.
 pub(crate) fn command(words: &[String]) -> anyhow::Result<ExitCode> {
-    let stages = chosen(cli::names(words)?)?;
+    let stages = chosen(arguments::names(words)?)?;
     let mut gate = Gate {
         workspace: Workspace::find()?,
         place: if env::var_os("CI").is_some_and(|value| !value.is_empty()) {
@@ -271,7 +272,11 @@ impl Gate {
 
     fn fuzz(&mut self) -> anyhow::Result<()> {
         let targets = fuzz::targets(&self.workspace)?;
-        fuzz::fuzz(&self.workspace, &targets, FUZZ_SMOKE)
+        let smoke = fuzz::Effort {
+            time: FUZZ_SMOKE,
+            jobs: NonZeroUsize::MIN,
+        };
+        fuzz::fuzz(&self.workspace, &targets, smoke)
     }
 
     /// Runs tests by nextest's profile `gate` and adds them to the count.

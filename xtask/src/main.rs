@@ -6,6 +6,7 @@
     reason = "a program for people: what it prints is its product"
 )]
 
+mod arguments;
 mod bench;
 mod cli;
 mod clock;

@@ -16,7 +16,7 @@ use anyhow::{Context as _, anyhow, bail};
 
 use crate::process::Group;
 use crate::workspace::{Workspace, words};
-use crate::{cli, clock};
+use crate::{arguments, clock};
 
 /// One long job.
 #[derive(Debug)]
@@ -82,6 +82,8 @@ const JOBS: &[Job] = &[
             "fuzz",
             "--seconds",
             "600",
+            "--jobs",
+            "2",
         ],
         env: &[],
     },
@@ -151,7 +153,7 @@ pub(crate) fn list() -> String {
 
 /// `cargo xtask soak`: runs the named jobs, or all of them when none is named.
 pub(crate) fn command(words: &[String]) -> anyhow::Result<ExitCode> {
-    let names = cli::names(words)?;
+    let names = arguments::names(words)?;
     let jobs: Vec<&Job> = if names.is_empty() {
         JOBS.iter().collect()
     } else {

@@ -8,6 +8,7 @@ use clap::Parser as _;
 mod cli;
 mod commands;
 mod log;
+mod memory;
 
 /// Smallest with many idle connections (docs/decision/0002-dependencies.md).
 #[global_allocator]
@@ -16,7 +17,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     log::start(cli.verbose);
-    match commands::run(cli.command) {
+    match memory::withhold().and_then(|()| commands::run(cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log::say(&format!("adit: {error:#}"));

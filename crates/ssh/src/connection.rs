@@ -19,7 +19,7 @@ use crate::channel::table::{Caps, Channels};
 use crate::error::ConnectionError;
 use crate::event::{Event, Events};
 use crate::flow::Peer;
-use crate::forward::GlobalRequests;
+use crate::forward::requests::GlobalRequests;
 use crate::kex::{HostKey, Kex, Negotiated, NonstrictChacha};
 use crate::limits;
 use crate::negotiate::{Preferences, Role};

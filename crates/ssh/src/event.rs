@@ -10,7 +10,6 @@ use crate::forward::{Forward, ForwardAnswer, RequestId};
 use crate::kex::HostKeyOffer;
 use crate::printable::Printable;
 use crate::provider::KexMethod;
-use crate::wire::Reader;
 
 /// Something that happened, or a question that the owner answers by a method of the connection.
 #[derive(Debug)]
@@ -170,17 +169,4 @@ impl Events {
     pub(crate) fn pop(&mut self) -> Option<Event> {
         self.0.pop_front()
     }
-}
-
-/// The blobs of a hostkeys-00 announcement: at most [`crate::limits::HOSTKEYS`] are looked at.
-pub(crate) fn host_keys(mut body: Reader<'_>) -> Result<Vec<Vec<u8>>, crate::error::Violation> {
-    let mut blobs = Vec::new();
-    while !body.is_empty() {
-        let blob = body.string_up_to(crate::limits::KEY_BLOB)?.to_vec();
-        let is_key = crate::key::PublicKey::from_blob(&blob).is_ok_and(|key| key.blob() == blob);
-        if blobs.len() < crate::limits::HOSTKEYS && is_key && !blobs.contains(&blob) {
-            blobs.push(blob);
-        }
-    }
-    Ok(blobs)
 }

@@ -51,11 +51,51 @@ fn s95_forwarded_after_cancel_refused() {
     let again = Forward::Tcp(Endpoint::new("", 40_001));
     hostile.victim.connection.request_forward(again).unwrap();
     hostile.victim.connection.cancel_forward(&forward);
-    for _ in 0..3 {
-        hostile.say(&[message::REQUEST_SUCCESS]);
-    }
+    hostile.say(&[message::REQUEST_SUCCESS]);
     hostile.pump();
     assert!(is_refused(&mut hostile, 40_001));
+    // Asked for again behind the cancel, it is granted by its own answer.
+    for _ in 0..2 {
+        let again = forward.clone();
+        hostile.victim.connection.request_forward(again).unwrap();
+        hostile.victim.connection.cancel_forward(&forward);
+    }
+    let again = forward.clone();
+    hostile.victim.connection.request_forward(again).unwrap();
+    for is_last in [false, false, true] {
+        hostile.say(&[message::REQUEST_SUCCESS]);
+        hostile.goes_on();
+        assert_eq!(is_refused(&mut hostile, 40_001), !is_last);
+    }
+}
+
+#[test]
+fn cancels_never_outnumber_the_forwards_that_there_may_be() {
+    let mut hostile = Hostile::server().logged_in();
+    hostile.answer_keep_alives();
+    let forward = |port| Forward::Tcp(Endpoint::new("", port));
+    let most = u16::try_from(limits::GLOBAL_REQUESTS_PENDING).unwrap();
+    let mut asked = 0;
+    while let Some(_id) = (hostile.victim.connection).request_forward(forward(asked + 1)) {
+        asked += 1;
+    }
+    assert!((1..=most).contains(&asked), "{asked} wait for an answer");
+    // One that was never asked for among them, and each of them twice.
+    for port in (1..=asked + 1).chain(1..=asked + 1) {
+        hostile.victim.connection.cancel_forward(&forward(port));
+    }
+    hostile.goes_on();
+    let mut cancels = 0;
+    while let Some(heard) = hostile.hear() {
+        if heard[0] == message::GLOBAL_REQUEST
+            && heard[1..].starts_with(&string(b"cancel-tcpip-forward"))
+        {
+            let wants_reply = heard[1 + 4 + "cancel-tcpip-forward".len()];
+            assert_eq!(wants_reply, 0, "no reply waits");
+            cancels += 1;
+        }
+    }
+    assert_eq!(cancels, asked);
 }
 
 #[test]

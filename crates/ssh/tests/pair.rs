@@ -8,6 +8,7 @@ use adit_ssh::forward::{Forward, ForwardAnswer};
 
 mod support;
 
+use support::channels::between;
 use support::{Pair, read_all};
 
 #[test]
@@ -120,17 +121,7 @@ fn a_client_without_a_common_algorithm_learns_what_there_would_have_been() {
 #[test]
 fn what_came_with_the_goodbye_can_still_be_taken() {
     let mut pair = Pair::connected();
-    let kind = ChannelKind::DirectTcpip {
-        target: Endpoint::new("db", 5432),
-        origin: Endpoint::new("", 0),
-    };
-    let up = pair.client.connection.open_channel(&kind, 1 << 20).unwrap();
-    pair.run();
-    let Some(Event::ChannelAsked { channel: down, .. }) = pair.server.find(|_| true) else {
-        panic!()
-    };
-    assert!(pair.server.connection.accept_channel(down, 1 << 20));
-    pair.run();
+    let (up, down) = between(&mut pair, 1 << 20);
     let block = pair.block(b"last words");
     pair.client.connection.write(up, block);
     pair.client.connection.finish(up);
@@ -151,17 +142,7 @@ fn what_came_with_the_goodbye_can_still_be_taken() {
 #[test]
 fn keys_are_renewed_in_the_middle_of_traffic() {
     let mut pair = Pair::connected();
-    let kind = ChannelKind::DirectTcpip {
-        target: Endpoint::new("db", 5432),
-        origin: Endpoint::new("", 0),
-    };
-    let up = pair.client.connection.open_channel(&kind, 1 << 20).unwrap();
-    pair.run();
-    let Some(Event::ChannelAsked { channel: down, .. }) = pair.server.find(|_| true) else {
-        panic!()
-    };
-    assert!(pair.server.connection.accept_channel(down, 1 << 20));
-    pair.run();
+    let (up, down) = between(&mut pair, 1 << 20);
     let mut got = Vec::new();
     let mut sent = Vec::new();
     for round in 0..100_u8 {

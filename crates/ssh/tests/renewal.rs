@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use adit_ssh::Event;
 use adit_ssh::algorithm::KexAlgorithm;
-use adit_ssh::channel::{ChannelKind, Endpoint};
 use adit_ssh::provider::{ActiveKex, CryptoError, Digest, KexMethod, SharedSecret, aws_lc};
+use support::channels::between;
 use support::{Pair, read_all};
 
 /// A key exchange that counts how often the engine itself made a key pair.
@@ -62,20 +62,7 @@ fn a_key_pair_made_ahead_is_used_once_and_asked_for_in_time() {
     );
     pair.log_in();
     assert_eq!(counting.started.load(Ordering::Relaxed), 1);
-    let kind = ChannelKind::DirectTcpip {
-        target: Endpoint::new("db", 5_432),
-        origin: Endpoint::new("", 0),
-    };
-    let up = pair.client.connection.open_channel(&kind, 1 << 20).unwrap();
-    pair.run();
-    let asked = pair
-        .server
-        .find(|event| matches!(event, Event::ChannelAsked { .. }));
-    let Some(Event::ChannelAsked { channel: down, .. }) = asked else {
-        unreachable!("no channel was asked for")
-    };
-    assert!(pair.server.connection.accept_channel(down, 1 << 20));
-    pair.run();
+    let (up, down) = between(&mut pair, 1 << 20);
     let mut asked = 0;
     let mut renewed = 0;
     let mut sent = 0;

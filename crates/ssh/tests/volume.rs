@@ -1,10 +1,6 @@
 //! What only shows after much: gigabytes, growing windows, the order of control and data.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::wildcard_enum_match_arm,
-    reason = "this is a test"
-)]
+#![expect(clippy::wildcard_enum_match_arm, reason = "this is a test")]
 
 mod support;
 
@@ -12,43 +8,27 @@ use std::time::Duration;
 
 use adit_ssh::Event;
 use adit_ssh::block::HEADROOM;
-use adit_ssh::channel::{ChannelId, ChannelKind, Endpoint};
+use adit_ssh::channel::ChannelId;
 use adit_ssh::message;
+use support::channels::{asked, between};
 use support::hostile::{Hostile, data, endpoints, numbers, open};
 use support::{Pair, read_all};
 
-/// A channel from client to server, open at both ends.
-fn channel(pair: &mut Pair, window: u32) -> (ChannelId, ChannelId) {
-    let kind = ChannelKind::DirectTcpip {
-        target: Endpoint::new("db", 5_432),
-        origin: Endpoint::new("", 0),
-    };
-    let up = pair.client.connection.open_channel(&kind, window).unwrap();
-    pair.run();
-    let asked = pair
-        .server
-        .find(|event| matches!(event, Event::ChannelAsked { .. }));
-    let Some(Event::ChannelAsked { channel: down, .. }) = asked else {
-        unreachable!("no channel was asked for")
-    };
-    assert!(pair.server.connection.accept_channel(down, window));
-    pair.run();
-    (up, down)
+/// A channel of the hostile client that takes `window` bytes at first, and gives as many as 64 KiB.
+fn hostile_channel(hostile: &mut Hostile, window: u32) -> ChannelId {
+    let body = endpoints("db", 1);
+    hostile.say(&open("direct-tcpip", 3, window, 32_768, &body));
+    hostile.pump();
+    let channel = asked(hostile);
+    hostile.victim.connection.accept_channel(channel, 65_536);
+    hostile.pump();
+    channel
 }
 
 #[test]
 fn s86_a_window_is_used_to_its_last_byte_and_as_large_as_the_wire_has_it() {
     let mut hostile = Hostile::client().logged_in();
-    hostile.say(&open("direct-tcpip", 3, 0, 32_768, &endpoints("db", 1)));
-    hostile.pump();
-    let asked = hostile
-        .victim
-        .find(|event| matches!(event, Event::ChannelAsked { .. }));
-    let Some(Event::ChannelAsked { channel, .. }) = asked else {
-        unreachable!("no channel was asked for")
-    };
-    hostile.victim.connection.accept_channel(channel, 65_536);
-    hostile.pump();
+    let channel = hostile_channel(&mut hostile, 0);
     hostile.hear_all();
     let mut sent = 0_u64;
     for _ in 0..300 {
@@ -88,22 +68,7 @@ fn s86_a_window_is_used_to_its_last_byte_and_as_large_as_the_wire_has_it() {
 #[test]
 fn a_near_peer_has_little_in_flight_and_one_that_gives_no_credit_its_window() {
     let mut hostile = Hostile::client().logged_in();
-    hostile.say(&open(
-        "direct-tcpip",
-        3,
-        2 << 20,
-        32_768,
-        &endpoints("db", 1),
-    ));
-    hostile.pump();
-    let asked = hostile
-        .victim
-        .find(|event| matches!(event, Event::ChannelAsked { .. }));
-    let Some(Event::ChannelAsked { channel, .. }) = asked else {
-        unreachable!("no channel was asked for")
-    };
-    hostile.victim.connection.accept_channel(channel, 65_536);
-    hostile.pump();
+    let channel = hostile_channel(&mut hostile, 2 << 20);
     hostile.wait(Duration::from_micros(50));
     hostile.answer_keep_alives();
     let may_send = |hostile: &Hostile| hostile.victim.connection.windows(channel).unwrap().may_send;
@@ -138,16 +103,7 @@ fn a_near_peer_has_little_in_flight_and_one_that_gives_no_credit_its_window() {
 #[test]
 fn s107_a_window_grows_only_for_a_reader_that_needs_it() {
     let mut hostile = Hostile::client().logged_in();
-    hostile.say(&open("direct-tcpip", 3, 0, 32_768, &endpoints("db", 1)));
-    hostile.pump();
-    let asked = hostile
-        .victim
-        .find(|event| matches!(event, Event::ChannelAsked { .. }));
-    let Some(Event::ChannelAsked { channel, .. }) = asked else {
-        unreachable!("no channel was asked for")
-    };
-    hostile.victim.connection.accept_channel(channel, 65_536);
-    hostile.pump();
+    let channel = hostile_channel(&mut hostile, 0);
     // The peer says that the round trip is ten minutes, and fills its window as fast as it may.
     hostile.wait(Duration::from_secs(600));
     hostile.answer_keep_alives();
@@ -189,8 +145,8 @@ fn s107_a_window_grows_only_for_a_reader_that_needs_it() {
 #[test]
 fn replies_leave_before_data_and_data_by_turns() {
     let mut pair = Pair::connected();
-    let (one, _) = channel(&mut pair, 1 << 20);
-    let (other, _) = channel(&mut pair, 1 << 20);
+    let (one, _) = between(&mut pair, 1 << 20);
+    let (other, _) = between(&mut pair, 1 << 20);
     for _ in 0..20 {
         for channel in [one, other] {
             let block = pair.block(&vec![5; 32_768]);

@@ -172,7 +172,9 @@ impl Tunnel {
                 }
             }
             Client::Adit => {
-                command.arg("forward").env("ADIT_LOG", LOG_FILTER);
+                command
+                    .args(["forward", "-F", "none"])
+                    .env("ADIT_LOG", LOG_FILTER);
             }
         }
         for service in services {

@@ -33,7 +33,7 @@ impl Forward {
     ) -> anyhow::Result<Self> {
         let mut group = Group::start(
             Command::new(program)
-                .args(["forward", "-R"])
+                .args(["forward", "-F", "none", "-R"])
                 .arg(format!("127.0.0.1:0:{service}"))
                 .arg("-i")
                 .arg(sshd.key())

@@ -313,11 +313,13 @@ impl Connection {
         Some(id)
     }
 
-    /// Tells the peer that a listener is not wanted any more; its port is the granted one.
+    /// Tells the peer that a listener is not wanted any more; its port is the granted one. From here
+    /// on nothing comes through it, also where the grant is still on its way. Does nothing about a
+    /// forward that was neither granted nor asked for.
     pub fn cancel_forward(&mut self, forward: &Forward) {
         let message = self
             .running_mut()
-            .map(|running| running.requests.cancel_forward(forward));
+            .and_then(|running| running.requests.cancel_forward(forward));
         if let Some(message) = message {
             self.push_control(message);
         }

@@ -8,7 +8,7 @@ use crate::auth::client::ClientAuth;
 use crate::auth::server::ServerAuth;
 use crate::block::Pool;
 use crate::error::ConnectionError;
-use crate::forward::GlobalRequests;
+use crate::forward::requests::GlobalRequests;
 use crate::negotiate::{KexInit, Preferences, Role};
 use crate::packet::{Packet, PacketReader};
 use crate::version::{IdentReader, Preamble};

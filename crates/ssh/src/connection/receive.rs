@@ -10,7 +10,7 @@ use crate::block::Block;
 use crate::channel::ChannelKind;
 use crate::error::{ConnectionError, DisconnectCode, Violation, Wait};
 use crate::event::Event;
-use crate::forward::{Effect, GlobalRequests};
+use crate::forward::requests::{Effect, GlobalRequests};
 use crate::kex::{FirstPacket, Progress};
 use crate::limits;
 use crate::message;

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::parts::SMALL_ORDER;
 use super::*;
 
 /// Made by ssh-keygen 9.2 on 2026-11-22, with the fingerprints that it prints.

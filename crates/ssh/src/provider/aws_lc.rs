@@ -19,7 +19,6 @@ pub mod sign;
 mod verify;
 
 pub use processor::{AesSpeed, FEATURE_MASK};
-pub(crate) use verify::is_on_curve;
 
 /// The provider for production. Finds out whether the processor has instructions for AES.
 pub fn provider() -> CryptoProvider {

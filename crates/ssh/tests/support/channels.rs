@@ -5,6 +5,7 @@ use adit_ssh::channel::{ChannelId, ChannelKind, Endpoint};
 use adit_ssh::message;
 use adit_ssh::wire::Write;
 
+use super::Pair;
 use super::hostile::{Hostile, endpoints, numbers, open};
 
 /// The number that the hostile side gives its channel.
@@ -48,6 +49,25 @@ pub fn asked(hostile: &mut Hostile) -> ChannelId {
         Some(Event::ChannelAsked { channel, .. }) => channel,
         _ => unreachable!("no channel was asked for"),
     }
+}
+
+/// A channel from client to server, open at both ends.
+pub fn between(pair: &mut Pair, window: u32) -> (ChannelId, ChannelId) {
+    let up = pair
+        .client
+        .connection
+        .open_channel(&direct(), window)
+        .unwrap();
+    pair.run();
+    let asked = pair
+        .server
+        .find(|event| matches!(event, Event::ChannelAsked { .. }));
+    let Some(Event::ChannelAsked { channel: down, .. }) = asked else {
+        unreachable!("no channel was asked for")
+    };
+    assert!(pair.server.connection.accept_channel(down, window));
+    pair.run();
+    (up, down)
 }
 
 pub fn extended(channel: u32, kind: u32, bytes: &[u8]) -> Vec<u8> {

@@ -1,6 +1,7 @@
 //! Two ends of a connection in one thread, with a clock that only the test moves.
 #![allow(
     dead_code,
+    unused_imports,
     unreachable_pub,
     missing_docs,
     missing_debug_implementations,

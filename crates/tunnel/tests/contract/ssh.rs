@@ -188,8 +188,9 @@ async fn bulk_keeps_the_promises_of_costs(client: impl Carrier, server: impl Car
         tokio::join!(near_driver.run_counted(), far_driver.run_counted(), work);
     for tally in [near, far] {
         assert_eq!(tally.payload_bytes, 4 << 20);
-        // Packets are a little longer than their payload.
-        let most = tally.payload_bytes / 100 * 101;
+        // Packets are longer than their payload: by 6 % at 600 bytes, which is what a quick reader of
+        // the visitor's socket finds in it.
+        let most = tally.payload_bytes / 16 * 17;
         assert!(tally.copied_bytes <= most, "{tally}");
         assert!(tally.turns > 0 && tally.wakes > 0, "{tally}");
         assert!(tally.wakes <= tally.stream_turns, "{tally}");

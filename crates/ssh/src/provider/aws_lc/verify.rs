@@ -6,7 +6,7 @@
 //! [`CryptoError::BadKey`].
 
 use aws_lc_rs::digest;
-use aws_lc_rs::signature::{self, ParsedPublicKey, RsaPublicKeyComponents, UnparsedPublicKey};
+use aws_lc_rs::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey};
 
 use crate::algorithm::SignatureAlgorithm;
 use crate::key::{Curve, Parts, PublicKey};
@@ -151,7 +151,7 @@ fn ecdsa(curve: Curve, point: &[u8], message: &[u8], signature: &[u8]) -> bool {
         fixed.extend(std::iter::repeat_n(0, zeros));
         fixed.extend_from_slice(half);
     }
-    UnparsedPublicKey::new(ecdsa_algorithm(curve), point)
+    UnparsedPublicKey::new(curve.verification(), point)
         .verify(message, &fixed)
         .is_ok()
 }
@@ -184,19 +184,6 @@ fn rsa(
     RsaPublicKeyComponents { n, e }
         .verify(parameters, message, place)
         .is_ok()
-}
-
-/// Whether those bytes are a point on the curve.
-pub(crate) fn is_on_curve(curve: Curve, point: &[u8]) -> bool {
-    ParsedPublicKey::new(ecdsa_algorithm(curve), point).is_ok()
-}
-
-const fn ecdsa_algorithm(curve: Curve) -> &'static signature::EcdsaVerificationAlgorithm {
-    match curve {
-        Curve::P256 => &signature::ECDSA_P256_SHA256_FIXED,
-        Curve::P384 => &signature::ECDSA_P384_SHA384_FIXED,
-        Curve::P521 => &signature::ECDSA_P521_SHA512_FIXED,
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,9 @@
 
 use std::task::Waker;
 
+use adit_ssh::block::BLOCK;
+
+use super::shared::OUT_QUEUE_BLOCKS;
 use super::*;
 
 const LOST: io::ErrorKind = io::ErrorKind::ConnectionAborted;

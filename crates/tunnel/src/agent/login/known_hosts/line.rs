@@ -4,6 +4,7 @@
 //! commas, or one name hashed as `|1|salt|hash`. Empty lines and lines that begin with `#` say
 //! nothing.
 
+use adit_ssh::key::{Fingerprint, PublicKey};
 use aws_lc_rs::hmac;
 use base64ct::{Base64, Encoding as _};
 
@@ -153,6 +154,27 @@ impl Names {
 }
 
 impl LineKey {
+    pub(super) fn is(&self, key: &PublicKey) -> bool {
+        match self {
+            Self::Blob { blob, .. } => blob == key.blob(),
+            Self::Unreadable => false,
+        }
+    }
+
+    pub(super) fn kind(&self) -> Option<&str> {
+        match self {
+            Self::Blob { kind, .. } => Some(kind),
+            Self::Unreadable => None,
+        }
+    }
+
+    pub(super) fn show(&self) -> Option<(String, Fingerprint)> {
+        match self {
+            Self::Blob { kind, blob } => Some((kind.clone(), Fingerprint::of(blob))),
+            Self::Unreadable => None,
+        }
+    }
+
     fn parse(kind: &[u8], base64: &[u8]) -> Self {
         Self::try_parse(kind, base64).unwrap_or(Self::Unreadable)
     }

@@ -1,6 +1,7 @@
 //! What known_hosts files make of a host's key.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use tempfile::TempDir;
 

@@ -1,0 +1,226 @@
+//! What the engine tells, what applications want, and how they answer.
+
+use std::sync::Arc;
+
+use adit_ssh::Event;
+use adit_ssh::channel::{ChannelId, ChannelKind, OpenFailure};
+use adit_ssh::forward::ForwardAnswer as EngineAnswer;
+use adit_ssh::limits;
+use tokio::sync::oneshot;
+
+use super::Turn;
+use crate::transport::handle::Command;
+use crate::transport::request::{
+    CancelAnswer, CancelRequest, ForwardAnswer, ForwardRequest, OpenAnswer, OpenRequest,
+    PeerRequest, Verdict,
+};
+use crate::transport::ssh::carrier::Carrier;
+use crate::transport::ssh::clock::now;
+use crate::transport::ssh::convert::{bind, forward, head, kind};
+use crate::transport::ssh::streams::{is_stream, pair};
+use crate::transport::{ForwardError, OpenError, RefusalCode};
+
+impl<S: Carrier> Turn<S> {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what belongs to the login is over"
+    )]
+    pub(super) fn event(&mut self, event: Event) {
+        match event {
+            Event::Readable { channel } => self.streams.deliver(channel, &mut self.engine, now()),
+            Event::Sealed { channel, bytes } => self.streams.sealed(channel, bytes),
+            Event::Ended { channel } => self.streams.ended(channel),
+            Event::Closed { channel, was_cut } => {
+                // What came before the end is handed over before it.
+                self.streams.deliver(channel, &mut self.engine, now());
+                self.streams.closed(channel, was_cut);
+                self.give_back_allowance();
+            }
+            Event::Lost { channel } => {
+                self.streams.lost(channel);
+                self.give_back_allowance();
+            }
+            Event::ChannelOpened { channel } => {
+                self.streams.opened(channel);
+                self.streams.news(channel.number(), &mut self.engine, now());
+            }
+            Event::ChannelRefused {
+                channel,
+                failure,
+                text,
+            } => {
+                let code = RefusalCode::from_number(failure.code());
+                self.streams.refused(
+                    channel,
+                    OpenError::Refused {
+                        code,
+                        reason: text.to_string(),
+                    },
+                );
+                self.give_back_allowance();
+            }
+            Event::ChannelAsked { channel, kind } => self.channel_asked(channel, kind),
+            Event::ForwardAsked { id, forward, .. } => {
+                let number = self.next_question;
+                self.next_question = self.next_question.saturating_add(1);
+                self.questions.insert(number, id);
+                let answer = ForwardAnswer::new(number, Arc::clone(&self.answers));
+                self.ask(PeerRequest::Forward(ForwardRequest {
+                    bind: bind(forward),
+                    answer,
+                }));
+            }
+            Event::ForwardCancelled { forward } => {
+                let number = self.next_question;
+                self.next_question = self.next_question.saturating_add(1);
+                let answer = CancelAnswer::new(number, Arc::clone(&self.answers));
+                self.ask(PeerRequest::Cancel(CancelRequest {
+                    bind: bind(forward),
+                    answer,
+                }));
+            }
+            Event::ForwardAnswered { id, answer } => {
+                if let Some(reply) = self.asked.remove(&id) {
+                    reply_with(
+                        reply,
+                        match answer {
+                            EngineAnswer::Granted { port } => Ok(port),
+                            EngineAnswer::Refused => Err(ForwardError::Refused),
+                        },
+                    );
+                }
+            }
+            Event::WantsAllowance { bytes } => {
+                self.raise_allowance(bytes);
+            }
+            Event::ChannelRequest {
+                channel,
+                want_reply: true,
+                ..
+            } => {
+                self.engine.answer_channel_request(channel, false);
+            }
+            Event::WantsKeyPair { kex, method } => self.key_pair.make(kex, method),
+            Event::Rekeyed { took } => tracing::debug!(?took, "keys were renewed"),
+            // Of the login, which is over; of the host's keys, which nobody here learns; and what
+            // only this task's own keep-alive wants to know.
+            _ => {}
+        }
+    }
+
+    /// Leaves a question for the application. A queue without room gives it back, and dropping it
+    /// refuses.
+    fn ask(&self, request: PeerRequest) {
+        drop(self.requests.try_send(request));
+    }
+
+    fn channel_asked(&mut self, channel: ChannelId, kind: ChannelKind) {
+        if !is_stream(&kind) {
+            self.engine
+                .refuse_channel(channel, OpenFailure::Prohibited, "no sessions here");
+            return;
+        }
+        let Some(head) = head(kind) else {
+            self.engine
+                .refuse_channel(channel, OpenFailure::UnknownType, "unknown channel type");
+            return;
+        };
+        let stream = pair(channel, &self.memory.pool, &self.dirty);
+        let Some(stream) = self.streams.add(channel, stream, None) else {
+            return;
+        };
+        let answer = OpenAnswer::new(
+            u64::from(channel.number()),
+            Arc::clone(&self.answers),
+            stream,
+        );
+        self.ask(PeerRequest::Open(OpenRequest { head, answer }));
+    }
+
+    /// An application answered a question of the peer.
+    pub(super) fn answered(&mut self, number: u64, verdict: Verdict) {
+        if let Some(id) = self.questions.remove(&number) {
+            self.engine.answer_forward(
+                id,
+                match verdict {
+                    Verdict::Port(port) => EngineAnswer::Granted { port },
+                    Verdict::Yes => EngineAnswer::Granted { port: 0 },
+                    Verdict::No { .. } => EngineAnswer::Refused,
+                },
+            );
+            return;
+        }
+        let Some(channel) = u32::try_from(number)
+            .ok()
+            .and_then(|number| self.streams.channel(number))
+        else {
+            return;
+        };
+        match verdict {
+            Verdict::Yes | Verdict::Port(_) => {
+                let window = self.window();
+                let is_open =
+                    window.is_some_and(|window| self.engine.accept_channel(channel, window));
+                if is_open {
+                    // What was written before the answer stands in the queue.
+                    self.streams.news(channel.number(), &mut self.engine, now());
+                } else {
+                    self.engine.refuse_channel(
+                        channel,
+                        OpenFailure::ResourceShortage,
+                        "no window is left",
+                    );
+                    self.streams.remove(channel.number());
+                }
+            }
+            Verdict::No { code, reason } => {
+                let failure = match code {
+                    RefusalCode::Prohibited => OpenFailure::Prohibited,
+                    RefusalCode::ConnectFailed => OpenFailure::ConnectFailed,
+                    RefusalCode::UnknownKind => OpenFailure::UnknownType,
+                    RefusalCode::Shortage => OpenFailure::ResourceShortage,
+                    RefusalCode::Other(number) => OpenFailure::Other(number),
+                };
+                self.engine.refuse_channel(channel, failure, &reason);
+                self.streams.remove(channel.number());
+            }
+        }
+    }
+
+    pub(super) fn command(&mut self, command: Command) {
+        match command {
+            Command::Open { head, reply } => {
+                let opened = self.window().ok_or(OpenFailure::ResourceShortage);
+                match opened.and_then(|window| self.engine.open_channel(&kind(head), window)) {
+                    Ok(channel) => {
+                        let stream = pair(channel, &self.memory.pool, &self.dirty);
+                        self.streams.add(channel, stream, Some(reply));
+                    }
+                    Err(_) => drop(reply.send(Err(OpenError::Shortage))),
+                }
+            }
+            Command::Forward { bind, reply } => {
+                if self.asked.len() >= limits::FORWARDS {
+                    reply_with(reply, Err(ForwardError::Shortage));
+                } else if let Some(id) = self.engine.request_forward(forward(bind)) {
+                    self.asked.insert(id, reply);
+                }
+            }
+            Command::Cancel { bind, reply } => {
+                let port = bind.port().unwrap_or_default();
+                self.engine.cancel_forward(&forward(bind));
+                reply_with(reply, Ok(port));
+            }
+        }
+    }
+}
+
+/// Answers who asked for a forward, if that one still waits.
+fn reply_with(
+    reply: oneshot::Sender<Result<u16, ForwardError>>,
+    answer: Result<u16, ForwardError>,
+) {
+    if reply.send(answer).is_err() {
+        tracing::trace!("nobody waits for a forward any more");
+    }
+}

@@ -1,0 +1,161 @@
+//! What the two ends of a byte stream share.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+
+use adit_ssh::block::{Block, Pool};
+
+use crate::transport::mailbox::DirtyList;
+
+/// Why a stream ends other than by the peer's EOF.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StreamEnd {
+    /// The peer reset it.
+    Reset,
+    /// Its connection ended.
+    Lost,
+}
+
+pub(super) struct Shared {
+    pub(super) state: Mutex<State>,
+    pub(super) dirty: Arc<DirtyList>,
+    pub(super) pool: Pool,
+    pub(super) channel: u32,
+    /// Most bytes in one packet to the peer.
+    pub(super) packet: usize,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) inbound: VecDeque<Block>,
+    pub(super) inbound_bytes: usize,
+    pub(super) inbound_end: Option<InboundEnd>,
+    pub(super) consumed: usize,
+    /// Bytes that the application's reads and writes copied.
+    pub(super) copied: usize,
+    pub(super) outbound: VecDeque<Block>,
+    pub(super) outbound_bytes: usize,
+    /// Taken by the task and not yet sealed.
+    pub(super) unsealed_bytes: usize,
+    /// The peer takes no more.
+    pub(super) outbound_end: Option<StreamEnd>,
+    pub(super) is_shut: bool,
+    pub(super) is_gone: bool,
+    pub(super) is_listed: bool,
+    pub(super) reader: Option<Waker>,
+    pub(super) writer: Option<Waker>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum InboundEnd {
+    Eof,
+    Error(StreamEnd),
+}
+
+/// Most bytes of one stream that wait to be sealed: four packets, so that the application fills two
+/// while the task seals two.
+pub const OUT_QUEUE_BYTES: usize = 131_072;
+/// Most blocks that they may lie in, however small the peer's packets are.
+pub(super) const OUT_QUEUE_BLOCKS: usize = 16;
+
+impl Shared {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        // No step between two assignments to it can panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts the stream on the dirty list unless it stands there.
+    pub(super) fn list(&self, mut state: MutexGuard<'_, State>) {
+        let was_listed = std::mem::replace(&mut state.is_listed, true);
+        drop(state);
+        if !was_listed {
+            self.dirty.post(self.channel);
+        }
+    }
+
+    /// Queues a lent block again, to which `count` bytes were added, `copied` of them by a copy.
+    pub(super) fn give_back(&self, block: Block, count: usize, copied: usize) {
+        if block.is_empty() {
+            return;
+        }
+        let mut state = self.state();
+        if state.outbound_end.is_some() {
+            return;
+        }
+        state.outbound_bytes = state.outbound_bytes.saturating_add(count);
+        state.copied = state.copied.saturating_add(copied);
+        state.outbound.push_back(block);
+        self.list(state);
+    }
+
+    /// Queues a block for the application, to which `count` bytes were added. Says whether somebody
+    /// was woken.
+    pub(super) fn queue_inbound(&self, block: Block, count: usize) -> bool {
+        if block.is_empty() {
+            return false;
+        }
+        let mut state = self.state();
+        if state.is_gone || state.inbound_end.is_some() {
+            return false;
+        }
+        state.inbound_bytes = state.inbound_bytes.saturating_add(count);
+        state.inbound.push_back(block);
+        wake(state, |state| state.reader.take())
+    }
+}
+
+impl State {
+    pub(super) fn queued(&self) -> usize {
+        self.outbound_bytes.saturating_add(self.unsealed_bytes)
+    }
+
+    pub(super) fn has_no_room(&self, packet: usize) -> bool {
+        self.queued().saturating_add(packet) > OUT_QUEUE_BYTES
+            || self.outbound.len() >= OUT_QUEUE_BLOCKS
+    }
+
+    /// Empties the outbound queue; the blocks are for the caller to drop without the lock.
+    pub(super) fn drop_outbound(&mut self) -> VecDeque<Block> {
+        self.outbound_bytes = 0;
+        self.unsealed_bytes = 0;
+        std::mem::take(&mut self.outbound)
+    }
+}
+
+impl From<StreamEnd> for io::Error {
+    fn from(end: StreamEnd) -> Self {
+        match end {
+            StreamEnd::Reset => Self::new(
+                io::ErrorKind::ConnectionReset,
+                "byte stream was reset by the peer",
+            ),
+            StreamEnd::Lost => Self::new(
+                io::ErrorKind::ConnectionAborted,
+                "connection that carried the byte stream ended",
+            ),
+        }
+    }
+}
+
+/// Keeps the waker of `cx` unless it is there already.
+pub(super) fn register(slot: &mut Option<Waker>, cx: &Context<'_>) {
+    if !matches!(slot, Some(known) if known.will_wake(cx.waker())) {
+        *slot = Some(cx.waker().clone());
+    }
+}
+
+/// Wakes without the lock: a waker may run anything. Says whether somebody waited.
+pub(super) fn wake(
+    mut state: MutexGuard<'_, State>,
+    which: impl FnOnce(&mut State) -> Option<Waker>,
+) -> bool {
+    let waker = which(&mut state);
+    drop(state);
+    let is_there = waker.is_some();
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+    is_there
+}
