@@ -328,6 +328,11 @@ impl Kex {
         }
     }
 
+    /// The peer has moved enough data for an exchange of its own.
+    pub(crate) fn earn_exchange(&mut self) {
+        self.tokens.earn();
+    }
+
     /// Client: keeps a key pair for the next exchange.
     pub(crate) fn prepare(&mut self, kex: KexAlgorithm, pair: Box<dyn ActiveKex>) {
         self.prepared = Some((kex, pair));

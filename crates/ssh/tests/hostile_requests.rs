@@ -70,6 +70,23 @@ fn s95_forwarded_after_cancel_refused() {
 }
 
 #[test]
+fn a_port_granted_after_its_forward_was_cancelled_is_given_back() {
+    let mut hostile = Hostile::server().logged_in();
+    hostile.answer_keep_alives();
+    let forward = Forward::Tcp(Endpoint::new("", 0));
+    let again = forward.clone();
+    hostile.victim.connection.request_forward(again).unwrap();
+    hostile.victim.connection.cancel_forward(&forward);
+    hostile.pump();
+    hostile.hear_all();
+    hostile.say(&numbers(message::REQUEST_SUCCESS, &[40_001]));
+    hostile.pump();
+    let mut cancel = global_request("cancel-tcpip-forward", false, &string(b""));
+    cancel.extend(40_001_u32.to_be_bytes());
+    assert_eq!(hostile.hear_all(), [cancel]);
+}
+
+#[test]
 fn cancels_never_outnumber_the_forwards_that_there_may_be() {
     let mut hostile = Hostile::server().logged_in();
     hostile.answer_keep_alives();

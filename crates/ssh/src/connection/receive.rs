@@ -217,6 +217,10 @@ impl Connection {
         if is_kexinit && matches!(self.stage, Stage::Login(_)) {
             return Err(Violation::protocol("key exchange before login").into());
         }
+        let used = self.reader.volume.bytes.max(self.writer.volume.bytes);
+        if is_kexinit && used >= limits::REKEY_EARNED {
+            self.kex.earn_exchange();
+        }
         let first = if sequence == 0 {
             FirstPacket::Yes
         } else {
@@ -370,13 +374,15 @@ impl Connection {
                             running.requests.owe_reply(reply);
                         }
                     }
-                    Effect::None | Effect::Alive(_) | Effect::Proved(_) => {}
+                    Effect::None | Effect::Alive(_) | Effect::Proved(_) | Effect::Undo(_) => {}
                 }
                 self.push_replies();
                 None
             }
             message::REQUEST_SUCCESS | message::REQUEST_FAILURE => {
+                let mut undo = None;
                 match requests.answered(payload, events)? {
+                    Effect::Undo(cancel) => undo = Some(cancel),
                     Effect::Alive(since) => {
                         let round_trip = now.saturating_duration_since(since);
                         // The least ever seen: what a busy connection adds is queue, not distance,
@@ -392,7 +398,7 @@ impl Connection {
                     Effect::Proved(blobs) => self.proofs_came(blobs, payload)?,
                     Effect::None | Effect::NoMoreSessions | Effect::Prove(_) => {}
                 }
-                None
+                undo
             }
             message::CHANNEL_OPEN => {
                 let may_forward = match auth {

@@ -72,6 +72,19 @@ pub(crate) enum Effect {
     Prove(Vec<u8>),
     /// The server answers our wish for proofs of these keys.
     Proved(Vec<Vec<u8>>),
+    /// The server grants a port of its own choice for a forward that was cancelled meanwhile. Only now
+    /// the forward to cancel has a name: this message says it.
+    Undo(Vec<u8>),
+}
+
+/// The message that cancels a forward. OpenSSH's own asks for no reply either.
+fn build_cancel(forward: &Forward) -> Vec<u8> {
+    build(
+        forward,
+        "cancel-tcpip-forward",
+        "cancel-streamlocal-forward@openssh.com",
+        false,
+    )
 }
 
 impl GlobalRequests {
@@ -139,14 +152,7 @@ impl GlobalRequests {
                 is_known = true;
             }
         }
-        is_known.then(|| {
-            build(
-                wanted,
-                "cancel-tcpip-forward",
-                "cancel-streamlocal-forward@openssh.com",
-                false,
-            )
-        })
+        is_known.then(|| build_cancel(wanted))
     }
 
     /// Asks for a sign of life. OpenSSH's name; any answer is one.
@@ -284,16 +290,20 @@ impl GlobalRequests {
                 forward,
                 is_cancelled,
             }) => {
-                let answer = if good {
-                    let (forward, port) = granted(forward, reader)?;
-                    if !is_cancelled {
-                        self.granted.push(forward);
-                    }
-                    ForwardAnswer::Granted { port }
-                } else {
-                    ForwardAnswer::Refused
-                };
+                if !good {
+                    let answer = ForwardAnswer::Refused;
+                    events.push(Event::ForwardAnswered { id, answer });
+                    return Ok(Effect::None);
+                }
+                let asked = forward.clone();
+                let (forward, port) = granted(forward, reader)?;
+                let answer = ForwardAnswer::Granted { port };
                 events.push(Event::ForwardAnswered { id, answer });
+                if !is_cancelled {
+                    self.granted.push(forward);
+                } else if forward != asked {
+                    return Ok(Effect::Undo(build_cancel(&forward)));
+                }
             }
         }
         Ok(Effect::None)
