@@ -42,6 +42,18 @@ impl SeededRandom {
         self.0.next_u64().checked_rem(bound).unwrap_or(0)
     }
 
+    /// One of several, each as likely as the others.
+    ///
+    /// # Panics
+    /// There is none to pick from.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "a size is one of 1 to the most; from nothing there is nothing to give"
+    )]
+    pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.size(from.len()) - 1]
+    }
+
     /// True `numerator` times of `denominator`, on the average.
     pub fn chance(&mut self, numerator: u64, denominator: u64) -> bool {
         self.below(denominator) < numerator

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use adit_testkit::require;
+use adit_testkit::seeded::SeededRandom;
 use adit_tunnel::ssh_config::{
     AddressFamily, ConfigError, FileSystem, HostKeyChecking, IdentityAgent, KnownHostsFile, Local,
     Placed, Proxy, Resolved, Settings, Source, SshForward, Wanted, resolve,
@@ -415,23 +416,6 @@ fn a_table_of_files_is_read_as_ssh_reads_it() {
     }
 }
 
-/// Numbers that look random and are the same in every run.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
-        usize::try_from(self.0 >> 33).unwrap() % limit
-    }
-
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
-        from[self.below(from.len())]
-    }
-}
-
 /// Keywords with values that both readings take, or both refuse.
 const VALUES: [(&str, &[&str]); 26] = [
     (
@@ -538,14 +522,14 @@ fn files_made_at_random_are_read_as_ssh_reads_them() {
     let folder = TempDir::new().unwrap();
     let config = folder.path().join("config");
     let included = folder.path().join("included");
-    let mut numbers = Numbers(20_261_122);
+    let mut numbers = SeededRandom::new(20_261_122);
     let (mut read, mut refused) = (0, 0);
     for round in 0..400 {
         let include = format!("Include {}", included.display());
         let mut file = |lines: usize, can_include: bool| {
             let mut text = String::new();
             for _ in 0..lines {
-                let (keyword, values) = VALUES[numbers.below(VALUES.len())];
+                let (keyword, values) = numbers.pick(&VALUES);
                 let line = match numbers.below(80) {
                     0 => numbers.pick(&WRONG).to_owned(),
                     1..=4 if can_include => include.clone(),

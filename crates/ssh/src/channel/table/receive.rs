@@ -22,17 +22,10 @@ impl Channels {
         let local = reader.uint32()?;
         let bytes = reader.string()?.len();
         reader.finish()?;
-        let channel = self.receiving(local)?;
-        if bytes > usize::try_from(limits::CHANNEL_PACKET).unwrap_or(usize::MAX) {
-            return Err(Violation::protocol(
-                "channel data is over the maximum packet size",
-            ));
-        }
-        channel.count_empty(bytes)?;
+        let channel = self.receiving_data(local, bytes)?;
         if bytes == 0 {
             return Ok(Some(block));
         }
-        channel.receive.data(bytes)?;
         if !channel.may_fill() {
             // We have closed or will; what was in flight has nowhere to go and is not refilled.
             channel.receive.discard(bytes);
@@ -61,6 +54,17 @@ impl Channels {
         reader.uint32()?;
         let bytes = reader.string()?.len();
         reader.finish()?;
+        let channel = self.receiving_data(local, bytes)?;
+        if channel.may_fill() {
+            self.credit(local, bytes, now);
+        } else {
+            channel.receive.discard(bytes);
+        }
+        Ok(())
+    }
+
+    /// The channel, if the peer may send so much data on it now; counted against its window.
+    fn receiving_data(&mut self, local: u32, bytes: usize) -> Result<&mut Channel, Violation> {
         let channel = self.receiving(local)?;
         if bytes > usize::try_from(limits::CHANNEL_PACKET).unwrap_or(usize::MAX) {
             return Err(Violation::protocol(
@@ -69,12 +73,7 @@ impl Channels {
         }
         channel.count_empty(bytes)?;
         channel.receive.data(bytes)?;
-        if channel.may_fill() {
-            self.credit(local, bytes, now);
-        } else {
-            channel.receive.discard(bytes);
-        }
-        Ok(())
+        Ok(channel)
     }
 
     /// The channel, if the peer may send data on it now.
