@@ -126,8 +126,8 @@ pub const WINDOW_START: u32 = 2_097_152;
 /// spends 3 to 7 CPU-s a GiB moving what waits there (measured 2026-11-22), 1.2 behind 2 MiB.
 pub const WINDOW_GROWTH_ROUND_TRIP: Duration = Duration::from_millis(5);
 /// Least that a channel may have in flight towards a near peer, in bytes, whatever its round trip: below
-/// it the two ends no longer work at the same time (docs/decision/0007, measured 2026-11-22).
-pub const FLIGHT_MIN: u64 = 196_608;
+/// it the two ends no longer work at the same time (docs/decision/0008, measured 2026-11-22).
+pub const FLIGHT_MIN: u64 = 262_144;
 /// Bytes that a channel may have in flight towards a near peer for each microsecond of the least round
 /// trip: 20 Gbit/s, more than one core encrypts.
 pub const FLIGHT_RATE: u64 = 2_500;

@@ -81,7 +81,7 @@ fn a_near_peer_has_little_in_flight_and_one_that_gives_no_credit_its_window() {
     // Nothing is known of its credit yet.
     hostile.pump();
     assert_eq!(may_send(&hostile), 0);
-    // It has taken all and will give credit for as little as this again: 192 KiB are in flight.
+    // It has taken all and will give credit for as little as this again: 256 KiB are in flight.
     let credit = |hostile: &mut Hostile, bytes| {
         hostile.say(&numbers(
             message::CHANNEL_WINDOW_ADJUST,
@@ -91,7 +91,7 @@ fn a_near_peer_has_little_in_flight_and_one_that_gives_no_credit_its_window() {
     };
     credit(&mut hostile, 98_304);
     credit(&mut hostile, (2 << 20) - 98_304);
-    assert_eq!(may_send(&hostile), (2 << 20) - 196_608);
+    assert_eq!(may_send(&hostile), (2 << 20) - 262_144);
     // It is silent: the whole window counts, after a while that has a deadline.
     let due = hostile.victim.connection.next_deadline().unwrap();
     assert_eq!(due - hostile.now, Duration::from_millis(50));

@@ -26,7 +26,9 @@ use adit_ssh::kex::HostKey;
 use adit_tunnel::agent::login::keys;
 use adit_tunnel::copy::copy;
 use adit_tunnel::provider;
-use adit_tunnel::transport::ssh::{Admission, Answer, Decision, Memory, accept, tune};
+use adit_tunnel::transport::ssh::{
+    Admission, Answer, Decision, Memory, accept, tune, unpace_on_loopback,
+};
 use adit_tunnel::transport::{
     Bind, Connection, ForwardRequest, PeerRequest, StreamHead, StreamKind, Transport,
 };
@@ -182,6 +184,7 @@ async fn visit(mut socket: TcpStream, head: StreamHead, transport: Arc<dyn Trans
     if socket.set_nodelay(true).is_err() {
         return;
     }
+    unpace_on_loopback(&socket);
     let Ok(stream) = transport.open(head).await else {
         return;
     };

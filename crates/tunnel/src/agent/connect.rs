@@ -158,7 +158,7 @@ impl SshConnect {
         {
             warn!(
                 host = self.peer.host, %congestion, %error,
-                "congestion control is not to be had; the system's own is used"
+                "congestion control is not to be had; the socket keeps its own"
             );
         }
     }

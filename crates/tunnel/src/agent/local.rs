@@ -9,6 +9,7 @@ use tracing::debug;
 
 use super::dial::tcp::{DialError, dial};
 use crate::copy::{Copied, copy};
+use crate::transport::ssh::unpace_on_loopback;
 use crate::transport::{OpenAnswer, RefusalCode, Target};
 
 /// Why a visitor could not be served.
@@ -44,6 +45,7 @@ pub async fn serve(answer: OpenAnswer, target: &Target) -> Result<Copied, LocalE
         Target::Tcp { host, port } => match dial(host, *port, DIAL_DEADLINE).await {
             Ok(mut socket) => {
                 note(socket.set_nodelay(true));
+                unpace_on_loopback(&socket);
                 let copied = copy(answer.accept(), &mut socket).await;
                 if copied.end.is_err() {
                     // So that the service, too, can tell a reset from an end.

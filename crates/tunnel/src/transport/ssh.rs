@@ -19,7 +19,7 @@ mod tally;
 mod task;
 
 pub use carrier::{Carrier, tune};
-pub use congestion::{CongestionControl, CongestionControlError};
+pub use congestion::{CongestionControl, CongestionControlError, unpace_on_loopback};
 pub use login::{
     Admission, Answer, Answerer, ConnectError, Decision, HostRefusal, accept, connect,
 };

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::str::FromStr;
 
 use tokio::net::TcpStream;
@@ -34,15 +35,38 @@ impl CongestionControl {
     /// (`net.ipv4.tcp_allowed_congestion_control`), or is none that lets a program choose. The socket
     /// is as it was and works.
     pub fn set_on(&self, socket: &TcpStream) -> io::Result<()> {
-        #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
-        let set = socket2::SockRef::from(socket).set_tcp_congestion(self.0.as_bytes());
-        #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
-        let set = {
-            let _ = socket;
-            Err(io::ErrorKind::Unsupported.into())
-        };
-        set
+        set(socket, self.0.as_bytes())
     }
+}
+
+/// Spares a socket between two programs of one machine the system's congestion control: `reno`, which
+/// every Linux has and allows to everybody, sends what the window allows at once. There is no queue
+/// between the two that could overflow, and an algorithm that paces, as BBR does, only waits: a third
+/// of two cores stood idle, and a byte cost a quarter more (loopback, both ends ours, Linux 6.18,
+/// measured 2026-11-22; docs/decision/0008). A socket to any other address is left as it is.
+///
+/// A wish: a system without that algorithm keeps its own.
+pub fn unpace_on_loopback(socket: &TcpStream) {
+    let is_local = socket.peer_addr().is_ok_and(|peer| is_loopback(peer.ip()));
+    if is_local && let Err(error) = set(socket, b"reno") {
+        tracing::debug!(%error, "loopback keeps the system's congestion control");
+    }
+}
+
+/// Also for an IPv4 address in the dress of IPv6, which a socket for both families gives.
+const fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
+fn set(socket: &TcpStream, name: &[u8]) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    let set = socket2::SockRef::from(socket).set_tcp_congestion(name);
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+    let set = {
+        let _ = (socket, name);
+        Err(io::ErrorKind::Unsupported.into())
+    };
+    set
 }
 
 impl FromStr for CongestionControl {
@@ -108,6 +132,27 @@ mod tests {
             count += 1;
         }
         assert!(count > 0, "the system allows none: {allowed:?}");
+    }
+
+    #[tokio::test]
+    async fn a_socket_to_this_machine_is_not_paced() {
+        let (socket, listener) = socket().await;
+        unpace_on_loopback(&socket);
+        assert_eq!(used(&socket), "reno");
+        let (accepted, _) = listener.accept().await.unwrap();
+        unpace_on_loopback(&accepted);
+        assert_eq!(used(&accepted), "reno");
+        for (address, is_local) in [
+            ("127.0.0.1", true),
+            ("127.8.9.10", true),
+            ("::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("192.0.2.1", false),
+            ("::ffff:192.0.2.1", false),
+            ("fe80::1", false),
+        ] {
+            assert_eq!(is_loopback(address.parse().unwrap()), is_local, "{address}");
+        }
     }
 
     #[tokio::test]

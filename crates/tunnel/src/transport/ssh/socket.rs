@@ -21,12 +21,17 @@ pub(super) struct Socket<S> {
     drain: Drain,
     /// The beginning of a packet whose rest has not come.
     tail: Vec<u8>,
+    /// A little was read since anything was written.
+    owes_answer: bool,
     has_ended: bool,
     is_deaf: bool,
     /// Bytes of unfinished packets that were moved to where their rest goes.
     copied: usize,
 }
 
+/// A read of at least this many bytes is part of a bulk transfer, which the kernel acknowledges often
+/// enough.
+const BULK: usize = 16_384;
 /// Slices given to one write.
 const SLICES: usize = 16;
 
@@ -37,6 +42,7 @@ impl<S: Carrier> Socket<S> {
             out: Outgoing::new(),
             drain: Drain::new(),
             tail: Vec::new(),
+            owes_answer: false,
             has_ended: false,
             is_deaf: false,
             copied: 0,
@@ -86,7 +92,7 @@ impl<S: Carrier> Socket<S> {
                 }
                 Poll::Ready(Ok(())) => {
                     let count = room.filled().len();
-                    self.io.has_read(count);
+                    self.owes_answer |= count < BULK;
                     unread.end = unread.end.saturating_add(count);
                 }
             }
@@ -162,7 +168,8 @@ impl<S: Carrier> Socket<S> {
         self.copied = self.copied.saturating_add(bytes.len());
     }
 
-    /// Writes until the socket is full or nothing is left to say.
+    /// Writes until the socket is full or nothing is left to say. What was read before and got no
+    /// answer is acknowledged by itself.
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -177,6 +184,7 @@ impl<S: Carrier> Socket<S> {
             if self.out.is_empty() {
                 result?;
                 self.drain.is_idle();
+                self.acknowledge();
                 return Ok(moved);
             }
             let mut slices = [IoSlice::new(&[]); SLICES];
@@ -190,6 +198,7 @@ impl<S: Carrier> Socket<S> {
                 Poll::Pending => {
                     result?;
                     self.drain.is_full(now());
+                    self.acknowledge();
                     return Ok(moved);
                 }
                 Poll::Ready(Ok(0)) => {
@@ -204,9 +213,16 @@ impl<S: Carrier> Socket<S> {
                 Poll::Ready(Ok(bytes)) => {
                     self.out.advance(bytes);
                     self.drain.wrote(bytes);
+                    self.owes_answer = false;
                     moved = true;
                 }
             }
+        }
+    }
+
+    fn acknowledge(&mut self) {
+        if std::mem::take(&mut self.owes_answer) {
+            self.io.acknowledge();
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use adit_ssh::Connection;
+use adit_ssh::block::Block;
 use adit_ssh::channel::{ChannelId, ChannelKind};
 use tokio::sync::oneshot;
 
@@ -39,11 +40,15 @@ pub(super) struct Streams {
     map: HashMap<u32, Stream>,
     /// Streams that the engine sealed bytes of in this turn.
     sealed: Vec<u32>,
+    /// Bulk that has arrived: its streams hear of it after all others.
+    bulk: Vec<(ChannelId, Block)>,
     /// Streams that the peer has not answered.
     opening: usize,
     tally: Tally,
 }
 
+/// A stream whose packets have this many bytes is part of a bulk transfer.
+const BULK: usize = 16_384;
 /// Most bytes of a block that is handed to the engine at once.
 const PACKET: usize = 32_768;
 
@@ -112,20 +117,48 @@ impl Streams {
         self.opening
     }
 
-    /// Hands everything that has arrived on a channel to its stream.
+    /// Hands what has arrived on a channel to its stream; bulk with [`deliver_bulk`](Self::deliver_bulk).
     pub(super) fn deliver(&mut self, channel: ChannelId, engine: &mut Connection, now: Instant) {
-        let Some(stream) = self.map.get_mut(&channel.number()) else {
+        let Some(chunk) = engine.take_chunk(channel) else {
+            return;
+        };
+        if chunk.len() >= BULK {
+            self.bulk.push((channel, chunk));
+        } else {
+            self.hand_over(channel, chunk, engine, now);
+        }
+    }
+
+    /// Hands over what was kept back. Applications run in the order in which they were woken, and who
+    /// waits for a few bytes should not wait until others have written their hundreds of KiB.
+    pub(super) fn deliver_bulk(&mut self, engine: &mut Connection, now: Instant) {
+        let mut bulk = std::mem::take(&mut self.bulk);
+        for (channel, chunk) in bulk.drain(..) {
+            self.hand_over(channel, chunk, engine, now);
+        }
+        self.bulk = bulk;
+    }
+
+    /// Hands a chunk and all that came behind it to a channel's stream.
+    fn hand_over(
+        &mut self,
+        channel: ChannelId,
+        first: Block,
+        engine: &mut Connection,
+        now: Instant,
+    ) {
+        let stream = self.map.get_mut(&channel.number());
+        let Some(stream) = stream.filter(|stream| !stream.is_abandoned) else {
+            engine.consumed(channel, first.len(), now);
             discard(channel, engine, now);
             return;
         };
-        if stream.is_abandoned {
-            discard(channel, engine, now);
-            return;
-        }
-        while let Some(chunk) = engine.take_chunk(channel) {
+        let mut next = Some(first);
+        while let Some(chunk) = next {
             stream.untaken = stream.untaken.saturating_add(chunk.len());
             self.tally.payload(chunk.len());
             stream.driver.push(chunk);
+            next = engine.take_chunk(channel);
         }
         count(&mut self.tally, stream);
     }

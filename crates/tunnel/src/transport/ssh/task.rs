@@ -60,7 +60,7 @@ pub(super) struct Turn<S> {
 }
 
 /// Rounds of reading and writing before other tasks get their turn.
-const ROUNDS: usize = 8;
+const ROUNDS: usize = 2;
 /// Reads from a socket that takes no more writes: at 256 KiB each, more than the system keeps of
 /// one (Linux's `tcp_rmem`, 6 MiB).
 const LAST_READS: usize = 32;
@@ -244,6 +244,7 @@ impl<S: Carrier> Turn<S> {
             self.event(event);
             moved = true;
         }
+        self.streams.deliver_bulk(&mut self.engine, now());
         moved
     }
 

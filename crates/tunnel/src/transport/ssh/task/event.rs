@@ -29,14 +29,20 @@ impl<S: Carrier> Turn<S> {
         match event {
             Event::Readable { channel } => self.streams.deliver(channel, &mut self.engine, now()),
             Event::Sealed { channel, bytes } => self.streams.sealed(channel, bytes),
-            Event::Ended { channel } => self.streams.ended(channel),
-            Event::Closed { channel, was_cut } => {
+            Event::Ended { channel } => {
                 // What came before the end is handed over before it.
+                self.streams.deliver_bulk(&mut self.engine, now());
+                self.streams.ended(channel);
+            }
+            Event::Closed { channel, was_cut } => {
+                self.streams.deliver_bulk(&mut self.engine, now());
                 self.streams.deliver(channel, &mut self.engine, now());
+                self.streams.deliver_bulk(&mut self.engine, now());
                 self.streams.closed(channel, was_cut);
                 self.give_back_allowance();
             }
             Event::Lost { channel } => {
+                self.streams.deliver_bulk(&mut self.engine, now());
                 self.streams.lost(channel);
                 self.give_back_allowance();
             }
