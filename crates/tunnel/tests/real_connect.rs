@@ -8,12 +8,12 @@ use adit_testkit::sshd::Sshd;
 use adit_tunnel::agent::connect::SshConnect;
 use adit_tunnel::agent::login::algorithms::AlgorithmLists;
 use adit_tunnel::agent::login::known_hosts::{HostKeys, NameForm, NewHosts};
-use adit_tunnel::agent::supervise::{Connect as _, Peer, TunnelConfig};
+use adit_tunnel::agent::supervise::{Connect as _, Peer, PeerConfig};
 use adit_tunnel::transport::ssh::Memory;
 use tokio::task::JoinSet;
 
-fn config(sshd: &Sshd, congestion: Option<&str>) -> TunnelConfig {
-    TunnelConfig {
+fn config(sshd: &Sshd, congestion: Option<&str>) -> PeerConfig {
+    PeerConfig {
         peer: Peer {
             host: sshd.addr().ip().to_string(),
             port: sshd.addr().port(),
@@ -27,7 +27,6 @@ fn config(sshd: &Sshd, congestion: Option<&str>) -> TunnelConfig {
             names: NameForm::Plain,
         },
         algorithms: AlgorithmLists::default(),
-        forwards: Vec::new(),
         congestion: congestion.map(|name| name.parse().unwrap()),
     }
 }

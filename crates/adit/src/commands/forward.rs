@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use adit_tunnel::agent::connect::SshConnect;
 use adit_tunnel::agent::login::algorithms::{AlgorithmLists, Edit};
 use adit_tunnel::agent::login::known_hosts::{HostKeys, NameForm, NewHosts};
-use adit_tunnel::agent::supervise::{self, Event, Peer, TunnelConfig};
+use adit_tunnel::agent::supervise::{self, Event, Peer, PeerConfig, TunnelConfig};
 use adit_tunnel::ssh_config as ssh;
 use adit_tunnel::transport::ssh::Memory;
 use anyhow::Context as _;
@@ -44,7 +44,7 @@ struct Surroundings {
 /// Runs the tunnel until SIGINT or SIGTERM.
 pub(crate) fn run(arguments: &ForwardArguments) -> anyhow::Result<()> {
     let config = config(arguments, &Surroundings::of_this_process())?;
-    let connect = SshConnect::new(&config, Memory::of_this_machine())?;
+    let connect = SshConnect::new(&config.peer, Memory::of_this_machine())?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -65,11 +65,11 @@ async fn serve(config: TunnelConfig, connect: SshConnect) -> anyhow::Result<()> 
         }
         stopped.cancel();
     });
-    let peer = config.peer.clone();
+    let peer = config.peer.peer.clone();
     let events = move |event: Event<'_>| tell(&peer, &event);
     let result = supervise::run(&connect, config.forwards, &events, stop).await;
     signals.shutdown().await;
-    let peer = &config.peer;
+    let peer = &config.peer.peer;
     result.with_context(|| {
         let Peer { host, port, user } = peer;
         format!("cannot connect to {host} port {port} as {user}")
@@ -118,6 +118,29 @@ fn config(
     let file = arguments.config.as_deref();
     let settings = ssh_config::read(file, destination, arguments.port, surroundings)?;
     ssh_config::check(&settings)?;
+    let mut forwards = arguments.forwards.clone();
+    for forward in &settings.remote_forwards {
+        let forward = ssh_config::remote_forward(forward)?;
+        if !forwards.contains(&forward) {
+            forwards.push(forward);
+        }
+    }
+    anyhow::ensure!(
+        !forwards.is_empty(),
+        "nothing to forward: name a forward with -R, or write RemoteForward in the configuration"
+    );
+    Ok(TunnelConfig {
+        peer: peer_config(arguments, settings, surroundings)?,
+        forwards: forwards.into_iter().map(|forward| forward.0).collect(),
+    })
+}
+
+/// How to log in at a host with these settings.
+fn peer_config(
+    arguments: &ForwardArguments,
+    settings: ssh::Settings,
+    surroundings: &Surroundings,
+) -> anyhow::Result<PeerConfig> {
     let mut algorithms = AlgorithmLists::default();
     let mut known_hosts = None;
     let mut checking = None;
@@ -176,19 +199,8 @@ fn config(
         Some(files) => surroundings.listed(files)?,
         None => GLOBAL_KNOWN_HOSTS.iter().map(PathBuf::from).collect(),
     };
-    let mut forwards = arguments.forwards.clone();
-    for forward in &settings.remote_forwards {
-        let forward = ssh_config::remote_forward(forward)?;
-        if !forwards.contains(&forward) {
-            forwards.push(forward);
-        }
-    }
-    anyhow::ensure!(
-        !forwards.is_empty(),
-        "nothing to forward: name a forward with -R, or write RemoteForward in the configuration"
-    );
     let keys = surroundings.keys(&arguments.keys, ssh_config::keys(&settings))?;
-    Ok(TunnelConfig {
+    Ok(PeerConfig {
         peer: Peer {
             host: settings.host,
             port: settings.port,
@@ -206,7 +218,6 @@ fn config(
             },
         },
         algorithms,
-        forwards: forwards.into_iter().map(|forward| forward.0).collect(),
         congestion: None,
     })
 }
@@ -336,11 +347,11 @@ mod tests {
         std::fs::write(home.path().join(".ssh/id_ed25519"), "").unwrap();
         let config = read("forward -R 9000:localhost:8080 me@example.org", home.path()).unwrap();
         let (host, port, user) = (String::from("example.org"), 22, String::from("me"));
-        assert_eq!(config.peer, Peer { host, port, user });
-        assert_eq!(config.keys, [home.path().join(".ssh/id_ed25519")]);
-        assert_eq!(config.host_keys.new_hosts, NewHosts::Refuse);
+        assert_eq!(config.peer.peer, Peer { host, port, user });
+        assert_eq!(config.peer.keys, [home.path().join(".ssh/id_ed25519")]);
+        assert_eq!(config.peer.host_keys.new_hosts, NewHosts::Refuse);
         let known_hosts = DEFAULT_KNOWN_HOSTS.map(|file| home.path().join(file));
-        assert_eq!(config.host_keys.files, known_hosts);
+        assert_eq!(config.peer.host_keys.files, known_hosts);
         assert_eq!(config.forwards.len(), 1);
     }
 
@@ -354,16 +365,16 @@ mod tests {
         let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
         let config = read(&words, home).unwrap();
         assert_eq!(
-            (config.peer.port, config.peer.user.as_str()),
+            (config.peer.peer.port, config.peer.peer.user.as_str()),
             (2222, "local")
         );
-        assert_eq!(config.keys, [PathBuf::from("k1"), PathBuf::from("k2")]);
-        assert_eq!(config.host_keys.new_hosts, NewHosts::Accept);
+        assert_eq!(config.peer.keys, [PathBuf::from("k1"), PathBuf::from("k2")]);
+        assert_eq!(config.peer.host_keys.new_hosts, NewHosts::Accept);
         let own = [home.join("state/adit/known_hosts")];
-        assert_eq!(config.host_keys.files, own);
-        assert_eq!(config.algorithms.ciphers, Edit::parse("-aes*").unwrap());
+        assert_eq!(config.peer.host_keys.files, own);
+        assert_eq!(config.peer.algorithms.ciphers, Edit::parse("-aes*").unwrap());
         assert_eq!(
-            config.algorithms.kex,
+            config.peer.algorithms.kex,
             Edit::parse("curve25519-sha256").unwrap()
         );
         let binds: Vec<String> = config
@@ -404,14 +415,14 @@ mod tests {
             port,
             user: user.to_owned(),
         };
-        assert_eq!(config.peer, peer("admin", 2222));
-        assert_eq!(config.keys, std::slice::from_ref(&key));
-        assert_eq!(config.host_keys.new_hosts, NewHosts::Accept);
-        assert_eq!(config.host_keys.names, NameForm::Hashed);
+        assert_eq!(config.peer.peer, peer("admin", 2222));
+        assert_eq!(config.peer.keys, std::slice::from_ref(&key));
+        assert_eq!(config.peer.host_keys.new_hosts, NewHosts::Accept);
+        assert_eq!(config.peer.host_keys.names, NameForm::Hashed);
         let own = [home.path().join("state/adit/known_hosts")];
-        assert_eq!(config.host_keys.files, own);
+        assert_eq!(config.peer.host_keys.files, own);
         assert_eq!(
-            config.algorithms.ciphers,
+            config.peer.algorithms.ciphers,
             Edit::parse("aes128-ctr").unwrap()
         );
         assert_eq!(config.forwards.len(), 1);
@@ -422,12 +433,12 @@ mod tests {
              -o UserKnownHostsFile=/f -o Ciphers=aes256-ctr me@db"
         );
         let config = read_all(&words, home.path()).unwrap();
-        assert_eq!(config.peer, peer("me", 1));
-        assert_eq!(config.keys, [PathBuf::from("k"), key]);
-        assert_eq!(config.host_keys.new_hosts, NewHosts::Refuse);
-        assert_eq!(config.host_keys.files, [PathBuf::from("/f")]);
+        assert_eq!(config.peer.peer, peer("me", 1));
+        assert_eq!(config.peer.keys, [PathBuf::from("k"), key]);
+        assert_eq!(config.peer.host_keys.new_hosts, NewHosts::Refuse);
+        assert_eq!(config.peer.host_keys.files, [PathBuf::from("/f")]);
         assert_eq!(
-            config.algorithms.ciphers,
+            config.peer.algorithms.ciphers,
             Edit::parse("aes256-ctr").unwrap()
         );
         assert_eq!(config.forwards.len(), 2);

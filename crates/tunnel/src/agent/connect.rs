@@ -28,13 +28,13 @@ use super::login::keys::{self, KeyError};
 use super::login::known_hosts::{
     HostAddress, HostAddressError, HostKeyRefusal, HostKeys, HostVerdict, ProofKind,
 };
-use super::supervise::{Connect, ConnectError, Connected, Peer, TunnelConfig};
+use super::supervise::{Connect, ConnectError, Connected, Peer, PeerConfig};
 use crate::provider;
 use crate::transport::ssh::{
     self, Answer, Answerer, Carrier, CongestionControl, HostRefusal, Memory,
 };
 
-/// Makes the connections of one tunnel.
+/// Makes connections to one peer.
 pub struct SshConnect {
     peer: Peer,
     host: HostAddress,
@@ -54,7 +54,7 @@ struct Key {
     signer: Arc<dyn Signer>,
 }
 
-/// Why a tunnel's settings cannot be used.
+/// Why a peer's settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetUpError {
@@ -91,7 +91,7 @@ const KEEP_ALIVE: KeepAlive = KeepAlive {
 
 impl SshConnect {
     /// Checks the settings and reads the keys.
-    pub fn new(config: &TunnelConfig, memory: Memory) -> Result<Self, SetUpError> {
+    pub fn new(config: &PeerConfig, memory: Memory) -> Result<Self, SetUpError> {
         let peer = config.peer.clone();
         let host = HostAddress::new(&peer.host, peer.port).map_err(|source| SetUpError::Host {
             host: peer.host.clone(),

@@ -37,7 +37,7 @@ async fn a_server_that_never_decides_is_left_in_half_a_minute() {
     let text = key_file::write_ed25519(&[1; 32], "test").unwrap();
     std::fs::write(&key, text.as_bytes()).unwrap();
     std::fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
-    let config = TunnelConfig {
+    let config = PeerConfig {
         peer: Peer {
             host: String::from("gateway.example"),
             port: 22,
@@ -51,7 +51,6 @@ async fn a_server_that_never_decides_is_left_in_half_a_minute() {
             names: NameForm::Plain,
         },
         algorithms: AlgorithmLists::default(),
-        forwards: Vec::new(),
         congestion: None,
     };
     let memory = Memory::of_this_machine();

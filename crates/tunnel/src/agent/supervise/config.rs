@@ -10,6 +10,15 @@ use crate::transport::ssh::CongestionControl;
 /// A tunnel: a peer, how to log in there, and its forwards.
 #[derive(Debug, Clone)]
 pub struct TunnelConfig {
+    /// The peer.
+    pub peer: PeerConfig,
+    /// Its forwards, asked for in this order.
+    pub forwards: Vec<Forward>,
+}
+
+/// A peer and how to log in there.
+#[derive(Debug, Clone)]
+pub struct PeerConfig {
     /// Whom to connect to.
     pub peer: Peer,
     /// Private key files to offer, in order. Nothing else is offered.
@@ -18,8 +27,6 @@ pub struct TunnelConfig {
     pub host_keys: HostKeys,
     /// What is offered in the key exchange.
     pub algorithms: AlgorithmLists,
-    /// Its forwards, asked for in this order.
-    pub forwards: Vec<Forward>,
     /// Congestion control of its socket; the system's own where there is none. Where the kernel does
     /// not have it, that is logged and the system's own is used.
     pub congestion: Option<CongestionControl>,
