@@ -37,10 +37,21 @@ pub(crate) struct ForwardArguments {
     #[arg(short = 'R', value_name = "[BIND:]PORT:HOST:HOSTPORT")]
     pub(crate) forwards: Vec<RemoteForward>,
 
-    /// A private key to log in with, before those of the configuration. Without any:
-    /// ~/.ssh/id_ed25519, id_ecdsa, id_rsa, those that are there.
+    /// A private key to log in with, before those of the configuration; or its public half, where the
+    /// ssh-agent has the private one. Without any: ~/.ssh/id_ed25519, id_ecdsa, id_rsa, those that are
+    /// there, and all keys of the ssh-agent (SSH_AUTH_SOCK, IdentityAgent).
     #[arg(short = 'i', value_name = "KEY")]
     pub(crate) keys: Vec<PathBuf>,
+
+    /// A file with the passphrase of the keys in its first line, for you alone to read (mode 600).
+    /// Without: ADIT_PASSPHRASE of the environment, then the terminal.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+
+    /// The same for the password. Without: ADIT_PASSWORD, then the terminal. It is never sent to a host
+    /// whose key was new in this run and that nobody has looked at.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
 
     /// The sshd's port: 22 unless the configuration has another.
     #[arg(short = 'p', value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]

@@ -9,6 +9,7 @@ mod cli;
 mod commands;
 mod log;
 mod memory;
+mod terminal;
 
 /// Smallest with many idle connections (docs/decision/0002-dependencies.md).
 #[global_allocator]

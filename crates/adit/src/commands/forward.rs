@@ -2,11 +2,15 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
+use adit_tunnel::agent::chain;
 use adit_tunnel::agent::connect::SshConnect;
 use adit_tunnel::agent::login::algorithms::{AlgorithmLists, Edit};
+use adit_tunnel::agent::login::credentials::{AgentKeys, KeyChoice, LoginConfig};
 use adit_tunnel::agent::login::known_hosts::{HostKeys, NameForm, NewHosts};
-use adit_tunnel::agent::supervise::{self, Event, Peer, PeerConfig, TunnelConfig};
+use adit_tunnel::agent::supervise::{self, Event, KeepAlive, Peer, PeerConfig, TunnelConfig};
 use adit_tunnel::ssh_config as ssh;
 use adit_tunnel::transport::ssh::Memory;
 use anyhow::Context as _;
@@ -15,10 +19,13 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::ask::Sources;
 use self::option::{HostKeyChecking, KnownHostsFile, SshOption};
 use crate::cli::ForwardArguments;
 use crate::log::say;
+use crate::terminal::Restore;
 
+mod ask;
 pub(crate) mod destination;
 pub(crate) mod option;
 pub(crate) mod spec;
@@ -39,17 +46,24 @@ struct Surroundings {
     home: Option<PathBuf>,
     state: Option<PathBuf>,
     user: Option<String>,
+    /// Socket of the ssh-agent.
+    ssh_agent: Option<PathBuf>,
 }
 
 /// Runs the tunnel until SIGINT or SIGTERM.
 pub(crate) fn run(arguments: &ForwardArguments) -> anyhow::Result<()> {
     let config = config(arguments, &Surroundings::of_this_process())?;
     let connect = SshConnect::new(&config.peer, Memory::of_this_machine())?;
+    let restore = Restore::new();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    runtime.block_on(serve(config, connect))
+    let result = runtime.block_on(serve(config, connect));
+    // A question that nobody has answered would be waited for.
+    runtime.shutdown_background();
+    drop(restore);
+    result
 }
 
 async fn serve(config: TunnelConfig, connect: SshConnect) -> anyhow::Result<()> {
@@ -96,18 +110,6 @@ fn tell(peer: &Peer, event: &Event<'_>) {
         Event::Waiting { delay } => info!(host, delay_ms = delay.as_millis(), "waiting"),
         _ => {}
     }
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 fn config(
@@ -174,11 +176,12 @@ fn peer_config(
     let new_hosts = match checking {
         None => match settings.host_key_checking {
             Some(ssh::HostKeyChecking::AcceptNew) => NewHosts::Accept,
-            // Nobody is there to be asked.
-            Some(ssh::HostKeyChecking::Yes | ssh::HostKeyChecking::Ask) | None => NewHosts::Refuse,
+            Some(ssh::HostKeyChecking::Yes) => NewHosts::Refuse,
+            Some(ssh::HostKeyChecking::Ask) | None => NewHosts::Ask,
         },
         Some(HostKeyChecking::Yes) => NewHosts::Refuse,
         Some(HostKeyChecking::AcceptNew) => NewHosts::Accept,
+        Some(HostKeyChecking::Ask) => NewHosts::Ask,
         Some(HostKeyChecking::No) => {
             warn!("StrictHostKeyChecking=no is read as accept-new: a changed key is refused");
             NewHosts::Accept
@@ -199,14 +202,14 @@ fn peer_config(
         Some(files) => surroundings.listed(files)?,
         None => GLOBAL_KNOWN_HOSTS.iter().map(PathBuf::from).collect(),
     };
-    let keys = surroundings.keys(&arguments.keys, ssh_config::keys(&settings))?;
+    let login = login_config(arguments, &settings, surroundings)?;
     Ok(PeerConfig {
         peer: Peer {
             host: settings.host,
             port: settings.port,
             user: settings.user,
         },
-        keys,
+        login,
         host_keys: HostKeys {
             files,
             global_files,
@@ -218,7 +221,52 @@ fn peer_config(
             },
         },
         algorithms,
+        keep_alive: keep_alive(settings.server_alive_interval, settings.server_alive_count_max),
         congestion: None,
+    })
+}
+
+/// ssh's spelling of it. It cannot be turned off here: a tunnel that says "up" has to know.
+fn keep_alive(interval: Option<Duration>, misses: Option<u32>) -> KeepAlive {
+    let default = KeepAlive::default();
+    if interval == Some(Duration::ZERO) {
+        info!("ServerAliveInterval 0 is read as not set: a dead connection has to be noticed");
+    }
+    KeepAlive {
+        interval: interval
+            .filter(|interval| !interval.is_zero())
+            .unwrap_or(default.interval),
+        misses: misses.map_or(default.misses, |misses| misses.max(1)),
+    }
+}
+
+/// What to log in with at a host with these settings.
+fn login_config(
+    arguments: &ForwardArguments,
+    settings: &ssh::Settings,
+    surroundings: &Surroundings,
+) -> anyhow::Result<LoginConfig> {
+    let listed = ssh_config::keys(settings);
+    let choice = if arguments.keys.is_empty() && listed.is_none() {
+        KeyChoice::Usual
+    } else {
+        KeyChoice::Named
+    };
+    // Who names keys means those: a server that is offered others learns whose they are.
+    let offers_all = choice == KeyChoice::Usual && settings.identities_only != Some(true);
+    let (passphrase, password) = (&arguments.passphrase_file, &arguments.password_file);
+    let ask = Sources::of_this_process(passphrase.clone(), password.clone());
+    Ok(LoginConfig {
+        keys: surroundings.keys(&arguments.keys, listed)?,
+        choice,
+        certificates: settings.certificate_files.clone(),
+        ssh_agent: surroundings.ssh_agent(settings.identity_agent.as_ref()),
+        agent_keys: if offers_all {
+            AgentKeys::All
+        } else {
+            AgentKeys::Named
+        },
+        ask: Arc::new(ask),
     })
 }
 
@@ -236,6 +284,7 @@ impl Surroundings {
             state: path("XDG_STATE_HOME").or(below_home),
             home,
             user: text("USER").or_else(|| text("LOGNAME")),
+            ssh_agent: path("SSH_AUTH_SOCK"),
         }
     }
 
@@ -276,45 +325,43 @@ impl Surroundings {
         }
     }
 
-    /// The keys that were named and those of the configuration, or those of the default that are
-    /// there.
+    /// The ssh-agent's socket, by the configuration or the environment.
+    fn ssh_agent(&self, configured: Option<&ssh::IdentityAgent>) -> Option<PathBuf> {
+        match configured {
+            None => self.ssh_agent.clone(),
+            Some(ssh::IdentityAgent::None) => None,
+            Some(ssh::IdentityAgent::Socket(socket)) => Some(socket.clone()),
+            Some(ssh::IdentityAgent::Variable(name)) => std::env::var_os(name).map(PathBuf::from),
+        }
+    }
+
+    /// The keys that were named and those of the configuration, or the usual ones that are there.
     fn keys(
         &self,
         named: &[PathBuf],
         listed: Option<Vec<PathBuf>>,
     ) -> anyhow::Result<Vec<PathBuf>> {
-        if !named.is_empty() || listed.is_some() {
-            let mut keys = named.to_vec();
-            for key in listed.unwrap_or_default() {
-                if !keys.contains(&key) {
-                    keys.push(key);
+        let mut keys = named.to_vec();
+        if named.is_empty() && listed.is_none() {
+            for file in DEFAULT_KEYS {
+                let file = self.below_home(Path::new(file))?;
+                if file.exists() {
+                    keys.push(file);
                 }
             }
-            anyhow::ensure!(
-                !keys.is_empty(),
-                "no key to log in with: no IdentityFile of the configuration is there; name one \
-                 with -i"
-            );
-            return Ok(keys);
         }
-        let mut keys = Vec::new();
-        for file in DEFAULT_KEYS {
-            let file = self.below_home(Path::new(file))?;
-            if file.exists() {
-                keys.push(file);
+        for key in listed.unwrap_or_default() {
+            if !keys.contains(&key) {
+                keys.push(key);
             }
         }
-        anyhow::ensure!(
-            !keys.is_empty(),
-            "no key to log in with: none of ~/{} is there; name one with -i",
-            DEFAULT_KEYS.join(", ~/")
-        );
         Ok(keys)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use adit_tunnel::agent::login::prompt::Nobody;
     use clap::Parser as _;
 
     use super::*;
@@ -325,6 +372,7 @@ mod tests {
             home: Some(home.to_owned()),
             state: Some(home.join("state")),
             user: Some(String::from("local")),
+            ssh_agent: None,
         }
     }
 
@@ -348,8 +396,8 @@ mod tests {
         let config = read("forward -R 9000:localhost:8080 me@example.org", home.path()).unwrap();
         let (host, port, user) = (String::from("example.org"), 22, String::from("me"));
         assert_eq!(config.peer.peer, Peer { host, port, user });
-        assert_eq!(config.peer.keys, [home.path().join(".ssh/id_ed25519")]);
-        assert_eq!(config.peer.host_keys.new_hosts, NewHosts::Refuse);
+        assert_eq!(config.peer.login.keys, [home.path().join(".ssh/id_ed25519")]);
+        assert_eq!(config.peer.host_keys.new_hosts, NewHosts::Ask);
         let known_hosts = DEFAULT_KNOWN_HOSTS.map(|file| home.path().join(file));
         assert_eq!(config.peer.host_keys.files, known_hosts);
         assert_eq!(config.forwards.len(), 1);
@@ -368,7 +416,7 @@ mod tests {
             (config.peer.peer.port, config.peer.peer.user.as_str()),
             (2222, "local")
         );
-        assert_eq!(config.peer.keys, [PathBuf::from("k1"), PathBuf::from("k2")]);
+        assert_eq!(config.peer.login.keys, [PathBuf::from("k1"), PathBuf::from("k2")]);
         assert_eq!(config.peer.host_keys.new_hosts, NewHosts::Accept);
         let own = [home.join("state/adit/known_hosts")];
         assert_eq!(config.peer.host_keys.files, own);
@@ -388,13 +436,15 @@ mod tests {
     #[test]
     fn what_is_missing_is_named_with_its_remedy() {
         let home = tempfile::tempdir().unwrap();
-        let no_key = read("forward -R 1:a:2 me@host", home.path()).unwrap_err();
+        let mut config = read("forward -R 1:a:2 me@host", home.path()).unwrap();
+        config.peer.login.ask = Arc::new(Nobody);
+        let no_key = SshConnect::new(&config.peer, Memory::of_this_machine()).unwrap_err();
         assert!(no_key.to_string().contains("-i"), "{no_key}");
         let Command::Forward(arguments) =
             Cli::try_parse_from("adit forward -R 1:a:2 -i k -F none host".split(' '))
                 .unwrap()
                 .command;
-        let nobody = config(&arguments, &Surroundings::default()).unwrap_err();
+        let nobody = super::config(&arguments, &Surroundings::default()).unwrap_err();
         assert!(nobody.to_string().contains("user@host"), "{nobody}");
     }
 
@@ -416,7 +466,7 @@ mod tests {
             user: user.to_owned(),
         };
         assert_eq!(config.peer.peer, peer("admin", 2222));
-        assert_eq!(config.peer.keys, std::slice::from_ref(&key));
+        assert_eq!(config.peer.login.keys, std::slice::from_ref(&key));
         assert_eq!(config.peer.host_keys.new_hosts, NewHosts::Accept);
         assert_eq!(config.peer.host_keys.names, NameForm::Hashed);
         let own = [home.path().join("state/adit/known_hosts")];
@@ -434,7 +484,7 @@ mod tests {
         );
         let config = read_all(&words, home.path()).unwrap();
         assert_eq!(config.peer.peer, peer("me", 1));
-        assert_eq!(config.peer.keys, [PathBuf::from("k"), key]);
+        assert_eq!(config.peer.login.keys, [PathBuf::from("k"), key]);
         assert_eq!(config.peer.host_keys.new_hosts, NewHosts::Refuse);
         assert_eq!(config.peer.host_keys.files, [PathBuf::from("/f")]);
         assert_eq!(
@@ -512,6 +562,10 @@ mod tests {
             for argument in command.get_arguments() {
                 seen += 1;
                 let id = argument.get_id().as_str();
+                if id.ends_with("_file") {
+                    // The name of a file is no secret.
+                    continue;
+                }
                 for secret in ["password", "passphrase", "token", "secret"] {
                     assert!(!id.contains(secret), "{id}");
                 }
