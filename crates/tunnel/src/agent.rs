@@ -5,6 +5,7 @@ pub mod connect;
 pub mod dial;
 pub mod local;
 pub mod login;
+pub mod probe;
 pub mod supervise;
 
 /// An error with its causes, in one line.
