@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,12 +21,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::ask::Sources;
+use self::detach::Countdown;
 use self::option::{HostKeyChecking, KnownHostsFile, SshOption};
 use crate::cli::ForwardArguments;
 use crate::log::say;
 use crate::terminal::Restore;
 
 mod ask;
+mod detach;
 pub(crate) mod destination;
 pub(crate) mod option;
 pub(crate) mod spec;
@@ -51,7 +54,15 @@ struct Surroundings {
 }
 
 /// Runs the tunnel until SIGINT or SIGTERM.
-pub(crate) fn run(arguments: &ForwardArguments) -> anyhow::Result<()> {
+pub(crate) fn run(arguments: &ForwardArguments, verbose: u8) -> anyhow::Result<ExitCode> {
+    let is_detached = arguments.habits.background;
+    if is_detached && !detach::is_second() {
+        return detach::run();
+    }
+    let idle = arguments.habits.without_meaning();
+    if !idle.is_empty() {
+        info!("without meaning here: {}", idle.join(", "));
+    }
     let config = config(arguments, &Surroundings::of_this_process())?;
     let connect = SshConnect::new(&config.peer, Memory::of_this_machine())?;
     let restore = Restore::new();
@@ -59,14 +70,19 @@ pub(crate) fn run(arguments: &ForwardArguments) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(serve(config, connect));
+    let countdown = is_detached.then(|| Countdown::new(config.forwards.len(), verbose > 0));
+    let result = runtime.block_on(serve(config, connect, countdown));
     // A question that nobody has answered would be waited for.
     runtime.shutdown_background();
     drop(restore);
-    result
+    result.map(|()| ExitCode::SUCCESS)
 }
 
-async fn serve(config: TunnelConfig, connect: SshConnect) -> anyhow::Result<()> {
+async fn serve(
+    config: TunnelConfig,
+    connect: SshConnect,
+    countdown: Option<Countdown>,
+) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
@@ -80,7 +96,12 @@ async fn serve(config: TunnelConfig, connect: SshConnect) -> anyhow::Result<()> 
         stopped.cancel();
     });
     let peer = config.peer.peer.clone();
-    let events = move |event: Event<'_>| tell(&peer, &event);
+    let events = move |event: Event<'_>| {
+        tell(&peer, &event);
+        if let (Event::ForwardUp { .. }, Some(countdown)) = (event, &countdown) {
+            countdown.one_is_up();
+        }
+    };
     let result = supervise::run(&connect, config.forwards, &events, stop).await;
     signals.shutdown().await;
     let peer = &config.peer.peer;
@@ -116,7 +137,7 @@ fn config(
     arguments: &ForwardArguments,
     surroundings: &Surroundings,
 ) -> anyhow::Result<TunnelConfig> {
-    let destination = &arguments.destination;
+    let destination = &arguments.destination.or_user(arguments.habits.user.as_deref())?;
     let file = arguments.config.as_deref();
     let settings = ssh_config::read(file, destination, arguments.port, surroundings)?;
     ssh_config::check(&settings)?;
