@@ -86,6 +86,7 @@ pub(crate) struct ForwardArguments {
 
 /// What people write for ssh(1) and autossh(1), so that their lines work here.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags that are given or not")]
 pub(crate) struct Habits {
     /// Go to the background once all forwards are up.
     #[arg(short = 'f')]
@@ -101,7 +102,6 @@ pub(crate) struct Habits {
 
     /// As with ssh -N. There is never a command, so it changes nothing; nor do -T, -n, -C and -M.
     #[arg(short = 'N')]
-    #[expect(dead_code, reason = "it says what is the case anyway")]
     no_command: bool,
 
     #[arg(short = 'T', hide = true)]

@@ -4,9 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Write as _};
 
 use rustix::process::getpgrp;
-use rustix::termios::{
-    LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr,
-};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
 
 /// The controlling terminal of this process, which stands in the foreground.
 pub(crate) struct Terminal {
@@ -85,9 +83,10 @@ impl Restore {
 
 impl Drop for Restore {
     fn drop(&mut self) {
-        if let Some((file, termios)) = &self.0 {
-            // A terminal that is gone needs nothing.
-            drop(tcsetattr(file, OptionalActions::Now, termios));
+        if let Some((file, termios)) = &self.0
+            && let Err(error) = tcsetattr(file, OptionalActions::Now, termios)
+        {
+            tracing::debug!(%error, "terminal is not brought back");
         }
     }
 }

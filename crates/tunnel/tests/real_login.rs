@@ -1,15 +1,15 @@
 //! Logging in at a stock sshd with all that an agent may have: keys under a passphrase, certificates,
 //! the keys of an ssh-agent.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use adit_testkit::key_pair::{KeyKind, KeyPair};
-use adit_testkit::{require, wait};
 use adit_testkit::ssh_agent::{Key, Request, SshAgent};
 use adit_testkit::sshd::Sshd;
+use adit_testkit::{require, wait};
 use adit_tunnel::agent::chain;
 use adit_tunnel::agent::connect::SshConnect;
 use adit_tunnel::agent::login::algorithms::AlgorithmLists;
@@ -197,7 +197,11 @@ async fn a_passphrase_is_asked_until_it_fits_and_then_never_again() {
     config.login.ask = nobody;
     let error = try_config(&config).await.unwrap_err();
     assert!(error.is_permanent());
-    assert!(chain(&error).contains("ADIT_PASSPHRASE"), "{}", chain(&error));
+    assert!(
+        chain(&error).contains("ADIT_PASSPHRASE"),
+        "{}",
+        chain(&error)
+    );
 }
 
 #[tokio::test]

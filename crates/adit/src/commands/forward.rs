@@ -28,8 +28,8 @@ use crate::log::say;
 use crate::terminal::Restore;
 
 mod ask;
-mod detach;
 pub(crate) mod destination;
+mod detach;
 pub(crate) mod option;
 pub(crate) mod spec;
 mod ssh_config;
@@ -137,7 +137,9 @@ fn config(
     arguments: &ForwardArguments,
     surroundings: &Surroundings,
 ) -> anyhow::Result<TunnelConfig> {
-    let destination = &arguments.destination.or_user(arguments.habits.user.as_deref())?;
+    let destination = &arguments
+        .destination
+        .or_user(arguments.habits.user.as_deref())?;
     let file = arguments.config.as_deref();
     let settings = ssh_config::read(file, destination, arguments.port, surroundings)?;
     ssh_config::check(&settings)?;
@@ -242,7 +244,10 @@ fn peer_config(
             },
         },
         algorithms,
-        keep_alive: keep_alive(settings.server_alive_interval, settings.server_alive_count_max),
+        keep_alive: keep_alive(
+            settings.server_alive_interval,
+            settings.server_alive_count_max,
+        ),
         congestion: None,
     })
 }
@@ -417,7 +422,10 @@ mod tests {
         let config = read("forward -R 9000:localhost:8080 me@example.org", home.path()).unwrap();
         let (host, port, user) = (String::from("example.org"), 22, String::from("me"));
         assert_eq!(config.peer.peer, Peer { host, port, user });
-        assert_eq!(config.peer.login.keys, [home.path().join(".ssh/id_ed25519")]);
+        assert_eq!(
+            config.peer.login.keys,
+            [home.path().join(".ssh/id_ed25519")]
+        );
         assert_eq!(config.peer.host_keys.new_hosts, NewHosts::Ask);
         let known_hosts = DEFAULT_KNOWN_HOSTS.map(|file| home.path().join(file));
         assert_eq!(config.peer.host_keys.files, known_hosts);
@@ -437,11 +445,17 @@ mod tests {
             (config.peer.peer.port, config.peer.peer.user.as_str()),
             (2222, "local")
         );
-        assert_eq!(config.peer.login.keys, [PathBuf::from("k1"), PathBuf::from("k2")]);
+        assert_eq!(
+            config.peer.login.keys,
+            [PathBuf::from("k1"), PathBuf::from("k2")]
+        );
         assert_eq!(config.peer.host_keys.new_hosts, NewHosts::Accept);
         let own = [home.join("state/adit/known_hosts")];
         assert_eq!(config.peer.host_keys.files, own);
-        assert_eq!(config.peer.algorithms.ciphers, Edit::parse("-aes*").unwrap());
+        assert_eq!(
+            config.peer.algorithms.ciphers,
+            Edit::parse("-aes*").unwrap()
+        );
         assert_eq!(
             config.peer.algorithms.kex,
             Edit::parse("curve25519-sha256").unwrap()

@@ -160,7 +160,9 @@ impl SshConnect {
         });
         let methods: Vec<&str> = failure.methods.iter().map(Printable::as_str).collect();
         let source = LoginRefusal {
-            tried: tried.map(|(offer, outcome)| offer.tried(*outcome)).collect(),
+            tried: tried
+                .map(|(offer, outcome)| offer.tried(*outcome))
+                .collect(),
             methods: methods.join(", "),
             was_withheld: answers.was_withheld,
         };

@@ -17,7 +17,7 @@ use std::time::Duration;
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::{constant_time, hmac, rand};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use crate::transport::{Bind, OpenError, Origin, RefusalCode, Target};
 
@@ -113,10 +113,9 @@ impl Probe {
         };
         match timeout(DEADLINE, asked).await {
             Ok(Ok(_)) if self.is_answer(&answer) => Finding::Up(start.elapsed()),
-            // Other bytes, or an end before there were enough: nobody who knows the key was there.
-            Ok(Ok(_) | Err(_)) => Finding::Foreign,
             Err(_) if answer == [0; NONCE] => Finding::Silent,
-            Err(_) => Finding::Foreign,
+            // Other bytes, or an end before there were enough: nobody who knows the key was there.
+            Ok(_) | Err(_) => Finding::Foreign,
         }
     }
 
@@ -132,14 +131,15 @@ impl Probe {
         round_trip: Duration,
     ) -> Caller {
         let hold = HOLD.saturating_add(round_trip).min(LONGEST_HOLD);
-        let until = Instant::now() + hold;
+        let start = Instant::now();
         let mut first = Vec::with_capacity(NONCE);
         while first.len() < NONCE && self.nonce.starts_with(&first) {
             let mut buffer = [0; NONCE];
             let room = buffer.get_mut(first.len()..).unwrap_or_default();
             let mut room = ReadBuf::new(room);
             let read = poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut room));
-            match timeout_at(until, read).await {
+            let left = hold.saturating_sub(start.elapsed());
+            match timeout(left, read).await {
                 Ok(Ok(())) if !room.filled().is_empty() => first.extend_from_slice(room.filled()),
                 // Its end or its error comes again to whoever goes on with it.
                 Ok(_) | Err(_) => return Caller::Visitor(first),
@@ -254,7 +254,10 @@ mod tests {
             let probe = probe();
             // A way that carries so many bytes at a time.
             let (mut near, mut far) = duplex(step);
-            let (finding, caller) = tokio::join!(probe.ask(&mut near), probe.hold(&mut far, Duration::from_secs(1)));
+            let (finding, caller) = tokio::join!(
+                probe.ask(&mut near),
+                probe.hold(&mut far, Duration::from_secs(1))
+            );
             assert!(matches!(finding, Finding::Up(_)), "{finding:?}");
             assert_eq!(caller, Caller::Probe);
         }
@@ -294,7 +297,10 @@ mod tests {
             let (mut near, mut far) = duplex(1_000);
             near.write_all(bytes).await.unwrap();
             let start = Instant::now();
-            assert_eq!(probe.hold(&mut far, trip).await, Caller::Visitor(bytes.to_vec()));
+            assert_eq!(
+                probe.hold(&mut far, trip).await,
+                Caller::Visitor(bytes.to_vec())
+            );
             let waited = start.elapsed();
             assert!(waited >= wait && waited < wait + Duration::from_millis(2));
         }

@@ -59,7 +59,13 @@ impl Sources {
     }
 
     /// The answer to a prompt that may not be seen: what was left for it first, then the person.
-    fn hidden(&self, source: &Source, prompt: &str, heading: &[&str], attempt: usize) -> Option<Told> {
+    fn hidden(
+        &self,
+        source: &Source,
+        prompt: &str,
+        heading: &[&str],
+        attempt: usize,
+    ) -> Option<Told> {
         let left = if attempt == 0 {
             source.get().or_else(|| self.remembered(prompt))
         } else {
@@ -130,7 +136,9 @@ impl Ask for Sources {
         );
         terminal.say(&heading).ok()?;
         loop {
-            let answer = terminal.ask("Trust it from here on (yes/no)? ", Echo::On).ok()?;
+            let answer = terminal
+                .ask("Trust it from here on (yes/no)? ", Echo::On)
+                .ok()?;
             match answer.trim() {
                 "yes" => return Some(true),
                 "no" => return Some(false),
@@ -192,11 +200,15 @@ fn read(file: &Path) -> io::Result<Told> {
     let most = usize::try_from(SECRET).unwrap_or(usize::MAX);
     // All at once, so that no reallocation leaves a copy behind.
     let mut text = String::with_capacity(most.saturating_add(2));
-    opened.take(SECRET.saturating_add(2)).read_to_string(&mut text)?;
+    opened
+        .take(SECRET.saturating_add(2))
+        .read_to_string(&mut text)?;
     let end = text.find(['\n', '\r']).unwrap_or(text.len());
     text.truncate(end);
     if text.is_empty() || text.len() > most {
-        return Err(io::Error::other("its first line is empty or over 1,024 bytes"));
+        return Err(io::Error::other(
+            "its first line is empty or over 1,024 bytes",
+        ));
     }
     Ok(Told::new(text))
 }

@@ -59,10 +59,7 @@ impl fmt::Display for OptionError {
         match self {
             Self::Form => f.write_str("write OPTION=VALUE"),
             Self::Unknown(name) => write!(f, "there is no option {name:?}; there are {NAMES}"),
-            Self::Checking(value) => write!(
-                f,
-                "{value:?} is none of yes, ask, accept-new, no"
-            ),
+            Self::Checking(value) => write!(f, "{value:?} is none of yes, ask, accept-new, no"),
             Self::Algorithms(error) => error.fmt(f),
         }
     }
@@ -184,7 +181,7 @@ mod tests {
             assert_eq!(parse(text), Err(OptionError::Form), "{text:?}");
         }
         assert!(matches!(
-            parse("StrictHostKeyChecking=ask"),
+            parse("StrictHostKeyChecking=maybe"),
             Err(OptionError::Checking(_))
         ));
         for text in [

@@ -104,17 +104,13 @@ impl Admission for OnePassword {
     }
 
     fn login<'a>(&'a mut self, question: &'a ServerQuestion) -> Answer<'a, Decision> {
-        let verdict = match &question.claim {
-            Claim::Password(password) => {
-                self.1.push(password.expose().clone());
-                if password.expose() == self.0 {
-                    LoginVerdict::Accept
-                } else {
-                    LoginVerdict::Reject
-                }
+        let mut verdict = LoginVerdict::Reject;
+        if let Claim::Password(password) = &question.claim {
+            self.1.push(password.expose().clone());
+            if password.expose() == self.0 {
+                verdict = LoginVerdict::Accept;
             }
-            _ => LoginVerdict::Reject,
-        };
+        }
         Box::pin(std::future::ready(Decision::Verdict(verdict)))
     }
 }
@@ -168,7 +164,9 @@ fn by_password(folder: &std::path::Path, new_hosts: NewHosts) -> PeerConfig {
 }
 
 /// One login over a pipe, and the passwords that the server saw.
-async fn log_in_by_password(connect: &SshConnect) -> (Result<Connected, ConnectError>, Vec<String>) {
+async fn log_in_by_password(
+    connect: &SshConnect,
+) -> (Result<Connected, ConnectError>, Vec<String>) {
     let memory = Memory::of_this_machine();
     let provider = Arc::clone(&connect.provider);
     let server = ServerConfig {
@@ -187,11 +185,10 @@ async fn log_in_by_password(connect: &SshConnect) -> (Result<Connected, ConnectE
     let answers = Answers::new(connect, &offers, None, None);
     let order = connect.preferences.host_key.clone();
     let mut admission = OnePassword("second", Vec::new());
-    let accepted = async {
-        // A server that is refused ends, and that is all.
-        drop(ssh::accept(far, &server, memory, &mut admission).await);
-    };
-    let (result, ()) = tokio::join!(connect.log_in(near, order, answers), accepted);
+    // A server that is refused ends; one that has let us in stays until we have seen it.
+    let accepted = ssh::accept(far, &server, memory, &mut admission);
+    let (result, accepted) = tokio::join!(connect.log_in(near, order, answers), accepted);
+    drop(accepted);
     (result, admission.1)
 }
 

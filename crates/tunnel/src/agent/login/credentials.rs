@@ -205,9 +205,8 @@ impl Credentials {
         };
         let has_agent = config.ssh_agent.is_some();
         let may_sign = |key: &FileKey| !matches!(key.holder, FileHolder::Elsewhere);
-        let can_try = has_agent
-            || credentials.ask.passwords() > 0
-            || credentials.files.iter().any(may_sign);
+        let can_try =
+            has_agent || credentials.ask.passwords() > 0 || credentials.files.iter().any(may_sign);
         if can_try {
             Ok(credentials)
         } else {
@@ -231,13 +230,13 @@ impl Credentials {
                 continue;
             };
             let public = match (&holder, &key.public) {
-                (Holder::Signer(signer), _) => signer.public_key(),
-                (_, Some(public)) => public,
+                (Holder::Signer(signer), _) => signer.public_key().clone(),
+                (_, Some(public)) => public.clone(),
                 (_, None) => continue,
             };
             let beside = key.certificate.iter();
             let certificates = beside.chain(&self.certificates);
-            for (file, certificate) in certificates.filter(|(_, one)| one.key() == public) {
+            for (file, certificate) in certificates.filter(|(_, one)| *one.key() == public) {
                 offers.certificate(file, certificate, holder.again());
             }
             let name = Name::Key(key.file.clone(), public.fingerprint());
@@ -276,7 +275,9 @@ impl Credentials {
             return Ok(Some(Holder::Signer(signer)));
         }
         let public = key.public.as_ref().map(PublicKey::blob);
-        let is_held = identities.iter().any(|one| Some(one.blob.as_slice()) == public);
+        let is_held = identities
+            .iter()
+            .any(|one| Some(one.blob.as_slice()) == public);
         match (&key.holder, public) {
             (_, Some(blob)) if is_held => Ok(Some(Holder::SshAgent(blob.to_vec()))),
             (FileHolder::Locked(_), _) if self.choice == KeyChoice::Named => {
@@ -397,10 +398,8 @@ struct Offers {
 impl Offers {
     /// A key or certificate by its blob, unless it is there or not of a type that is spoken here.
     fn key(&mut self, blob: &[u8], name: Name, holder: Holder) {
-        let is_there = |offer: &Offer| match &offer.credential {
-            Credential::Key(key) => key.blob() == blob,
-            _ => false,
-        };
+        let is_there =
+            |offer: &Offer| matches!(&offer.credential, Credential::Key(key) if key.blob() == blob);
         if self.list.iter().any(is_there) {
             return;
         }

@@ -90,9 +90,9 @@ pub fn load(file: &Path) -> Result<KeyFile, KeyError> {
             let written = key_file::public_key(&bytes).ok();
             Ok(KeyFile::Locked(written.or_else(|| beside(file))))
         }
-        Err(KeyFileError::SecurityKey) => {
-            key_file::public_key(&bytes).map(KeyFile::Public).map_err(wrong)
-        }
+        Err(KeyFileError::SecurityKey) => key_file::public_key(&bytes)
+            .map(KeyFile::Public)
+            .map_err(wrong),
         Err(source) => Err(wrong(source)),
     }
 }
@@ -196,8 +196,8 @@ mod tests {
     fn file(mode: u32, content: &str) -> (tempfile::TempDir, PathBuf) {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("key");
-        std::fs::write(&file, content).unwrap();
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        fs::write(&file, content).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
         (directory, file)
     }
 

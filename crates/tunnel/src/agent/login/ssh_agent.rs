@@ -176,7 +176,6 @@ impl fmt::Debug for SshAgent {
 #[cfg(test)]
 mod tests {
     use adit_ssh::key::PublicKey;
-    use adit_ssh::provider::Verifier as _;
     use adit_testkit::ssh_agent::{Behaviour, Key, SshAgent as Fake};
 
     use super::*;

@@ -1,6 +1,6 @@
 //! What is offered, in which order, and what is not.
 
-use std::fs::Permissions;
+use fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 
 use adit_ssh::key_file;
@@ -13,8 +13,8 @@ fn key_file(folder: &Path, name: &str, seed: u8) -> (PathBuf, PublicKey) {
     let file = folder.join(name);
     let text = key_file::write_ed25519(&[seed; 32], name).unwrap();
     let public = key_file::public_key(text.as_bytes()).unwrap();
-    std::fs::write(&file, text.as_bytes()).unwrap();
-    std::fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    fs::write(&file, text.as_bytes()).unwrap();
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
     (file, public)
 }
 
@@ -79,14 +79,20 @@ fn a_public_half_stands_for_the_key_that_the_ssh_agent_has() {
     let folder = tempfile::tempdir().unwrap();
     let (file, public) = key_file(folder.path(), "a", 1);
     let half = folder.path().join("half.pub");
-    std::fs::write(&half, public.to_openssh_text()).unwrap();
-    std::fs::remove_file(file).unwrap();
+    fs::write(&half, public.to_openssh_text()).unwrap();
+    fs::remove_file(file).unwrap();
     let mut config = config(&[&half]);
     let nobody = Credentials::load(&config).unwrap_err().to_string();
-    assert!(nobody.contains("half.pub") && nobody.contains("-i"), "{nobody}");
+    assert!(
+        nobody.contains("half.pub") && nobody.contains("-i"),
+        "{nobody}"
+    );
     config.ssh_agent = Some(PathBuf::from("/socket"));
     let agent = [identity(2), identity(1)];
-    assert_eq!(offered(&config, &agent), [(public.blob().to_vec(), "agent")]);
+    assert_eq!(
+        offered(&config, &agent),
+        [(public.blob().to_vec(), "agent")]
+    );
     let without = Credentials::load(&config).unwrap();
     let error = without.offers(Some(&agent[..1])).err().unwrap().to_string();
     assert!(error.contains("ssh-agent has none"), "{error}");
@@ -97,8 +103,8 @@ fn a_usual_key_that_cannot_be_used_is_left_out_and_a_named_one_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let (good, public) = key_file(folder.path(), "a", 1);
     let bad = folder.path().join("b");
-    std::fs::write(&bad, "no key").unwrap();
-    std::fs::set_permissions(&bad, Permissions::from_mode(0o600)).unwrap();
+    fs::write(&bad, "no key").unwrap();
+    fs::set_permissions(&bad, Permissions::from_mode(0o600)).unwrap();
     let mut config = config(&[&bad, &good]);
     assert!(matches!(
         Credentials::load(&config),
@@ -117,10 +123,10 @@ fn what_is_no_certificate_is_named() {
     config.certificates = vec![missing.clone()];
     let error = Credentials::load(&config).unwrap_err();
     assert!(matches!(error, CredentialError::ReadCertificate { .. }));
-    std::fs::write(&missing, "ssh-ed25519 AAAA").unwrap();
+    fs::write(&missing, "ssh-ed25519 AAAA").unwrap();
     let error = Credentials::load(&config).unwrap_err();
     assert!(matches!(error, CredentialError::Certificate { .. }));
-    std::fs::write(&missing, vec![b'a'; 40_000]).unwrap();
+    fs::write(&missing, vec![b'a'; 40_000]).unwrap();
     let error = Credentials::load(&config).unwrap_err();
     assert!(matches!(error, CredentialError::ReadCertificate { .. }));
 }
