@@ -30,6 +30,15 @@ pub(crate) enum Command {
     Forward(ForwardArguments),
 }
 
+impl Command {
+    /// Whether errors alone are to be logged.
+    pub(crate) const fn is_quiet(&self) -> bool {
+        match self {
+            Self::Forward(arguments) => arguments.habits.quiet,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ForwardArguments {
     /// A remote forward: visitors of PORT at the sshd go to HOST:HOSTPORT from here. Port 0 lets the
@@ -37,10 +46,21 @@ pub(crate) struct ForwardArguments {
     #[arg(short = 'R', value_name = "[BIND:]PORT:HOST:HOSTPORT")]
     pub(crate) forwards: Vec<RemoteForward>,
 
-    /// A private key to log in with, before those of the configuration. Without any:
-    /// ~/.ssh/id_ed25519, id_ecdsa, id_rsa, those that are there.
+    /// A private key to log in with, before those of the configuration; or its public half, where the
+    /// ssh-agent has the private one. Without any: ~/.ssh/id_ed25519, id_ecdsa, id_rsa, those that are
+    /// there, and all keys of the ssh-agent (SSH_AUTH_SOCK, IdentityAgent).
     #[arg(short = 'i', value_name = "KEY")]
     pub(crate) keys: Vec<PathBuf>,
+
+    /// A file with the passphrase of the keys in its first line, for you alone to read (mode 600).
+    /// Without: ADIT_PASSPHRASE of the environment, then the terminal.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
+
+    /// The same for the password. Without: ADIT_PASSWORD, then the terminal. It is never sent to a host
+    /// whose key was new in this run and that nobody has looked at.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
 
     /// The sshd's port: 22 unless the configuration has another.
     #[arg(short = 'p', value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
@@ -56,7 +76,60 @@ pub(crate) struct ForwardArguments {
     #[arg(short = 'o', value_name = "OPTION=VALUE")]
     pub(crate) options: Vec<SshOption>,
 
+    #[command(flatten)]
+    pub(crate) habits: Habits,
+
     /// Where the sshd is. Without a user: the configuration's, or the name of yours here.
     #[arg(value_name = "[USER@]HOST")]
     pub(crate) destination: Destination,
+}
+
+/// What people write for ssh(1) and autossh(1), so that their lines work here.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags that are given or not")]
+pub(crate) struct Habits {
+    /// Go to the background once all forwards are up.
+    #[arg(short = 'f')]
+    pub(crate) background: bool,
+
+    /// The user there, where the destination names none.
+    #[arg(short = 'l', value_name = "USER")]
+    pub(crate) user: Option<String>,
+
+    /// Log errors alone.
+    #[arg(short = 'q')]
+    pub(crate) quiet: bool,
+
+    /// As with ssh -N. There is never a command, so it changes nothing; nor do -T, -n, -C and -M.
+    #[arg(short = 'N')]
+    no_command: bool,
+
+    #[arg(short = 'T', hide = true)]
+    no_terminal: bool,
+
+    #[arg(short = 'n', hide = true)]
+    no_input: bool,
+
+    #[arg(short = 'C', hide = true)]
+    compression: bool,
+
+    #[arg(short = 'M', value_name = "PORT", hide = true)]
+    monitor: Option<String>,
+}
+
+impl Habits {
+    /// What was written and has no meaning here, beyond -N, which says what is the case.
+    pub(crate) fn without_meaning(&self) -> Vec<&'static str> {
+        let all = [
+            (self.no_terminal, "-T (there is no terminal to be had)"),
+            (self.no_input, "-n (nothing reads the input)"),
+            (self.compression, "-C (nothing is compressed)"),
+            (
+                self.monitor.is_some(),
+                "-M (the connection is watched without a port)",
+            ),
+        ];
+        let written = all.into_iter().filter(|(is_written, _)| *is_written);
+        written.map(|(_, words)| words).collect()
+    }
 }

@@ -7,9 +7,10 @@ use tracing_subscriber::EnvFilter;
 /// Variable that sets what is logged, as `tracing` writes it: `debug`, `adit_tunnel=trace`.
 const VARIABLE: &str = "ADIT_LOG";
 
-/// Sends the log to stderr: what changes, and with `verbose` each visitor too.
-pub(crate) fn start(verbose: u8) {
+/// Sends the log to stderr: what changes, and with `verbose` each visitor too, or errors alone.
+pub(crate) fn start(verbose: u8, is_quiet: bool) {
     let level = match verbose {
+        0 if is_quiet => "error",
         0 => "info",
         1 => "debug",
         _ => "trace",

@@ -9,6 +9,7 @@ mod cli;
 mod commands;
 mod log;
 mod memory;
+mod terminal;
 
 /// Smallest with many idle connections (docs/decision/0002-dependencies.md).
 #[global_allocator]
@@ -16,9 +17,9 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    log::start(cli.verbose);
-    match memory::withhold().and_then(|()| commands::run(cli.command)) {
-        Ok(()) => ExitCode::SUCCESS,
+    log::start(cli.verbose, cli.command.is_quiet());
+    match memory::withhold().and_then(|()| commands::run(cli.command, cli.verbose)) {
+        Ok(code) => code,
         Err(error) => {
             log::say(&format!("adit: {error:#}"));
             ExitCode::FAILURE

@@ -347,3 +347,106 @@ fn the_command_line_is_checked_before_anything_is_done() {
         Process::spawn(command.args(["forward", "-F", "none", "-R", "1:2", "me@localhost"]));
     assert_eq!(adit.wait(wait::DEADLINE).code(), Some(2));
 }
+
+/// Processes whose command line has that text.
+fn with_argument(text: &str) -> Vec<rustix::process::Pid> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").unwrap() {
+        let name = entry.unwrap().file_name();
+        let Ok(number) = name.to_string_lossy().parse::<i32>() else {
+            continue;
+        };
+        // It may be gone by now.
+        let words = std::fs::read(format!("/proc/{number}/cmdline")).unwrap_or_default();
+        if String::from_utf8_lossy(&words).contains(text) {
+            found.extend(rustix::process::Pid::from_raw(number));
+        }
+    }
+    found
+}
+
+#[test]
+fn with_f_it_returns_once_all_is_up_and_the_tunnel_stays() {
+    require!("sshd");
+    let sshd = Sshd::builder().start();
+    let forward = format!("127.0.0.1:0:localhost:{}", echo_service());
+    let (known_hosts, key) = (sshd.known_hosts_path(), key(&sshd));
+    let words = ["-fNTnC", "-M", "0", "-i", &key, "-R", &forward];
+    let output = adit_command(&sshd, &known_hosts, &words).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{stderr}");
+    assert_eq!(output.stdout, b"");
+    assert!(stderr.contains("without meaning here: -T"), "{stderr}");
+    let up = stderr
+        .lines()
+        .find_map(|line| line.strip_prefix("forward up: "));
+    let (addr, _) = up.unwrap().split_once(" -> ").unwrap();
+    visit(addr.parse().unwrap(), 1_000);
+    let text = known_hosts.to_str().unwrap().to_owned();
+    let pids = with_argument(&text);
+    assert_eq!(pids.len(), 1, "{pids:?}");
+    rustix::process::kill_process(pids[0], Signal::TERM).unwrap();
+    wait::until("the end of the tunnel", || {
+        let left = with_argument(&text);
+        if left.is_empty() { Ok(()) } else { Err(left) }
+    });
+}
+
+#[test]
+fn with_f_a_failure_before_is_told_with_its_exit_code() {
+    require!("sshd", "ssh-keygen");
+    let sshd = Sshd::builder().start();
+    let known_hosts = sshd.known_hosts_path();
+    let other = KeyPair::generate(sshd.folder(), "other", KeyKind::Ed25519);
+    let key = other.private_path().to_str().unwrap().to_owned();
+    let words = ["-fN", "-i", &key, "-R", "0:localhost:1"];
+    let output = adit_command(&sshd, &known_hosts, &words).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("is not known there"), "{stderr}");
+}
+
+#[test]
+fn an_encrypted_key_opens_with_what_was_left_for_it_and_never_with_a_word_of_the_command_line() {
+    require!("sshd", "ssh-keygen");
+    let sshd = Sshd::builder().start();
+    let known_hosts = sshd.known_hosts_path();
+    let locked = KeyPair::generate(sshd.folder(), "locked", KeyKind::Ed25519);
+    sshd.authorize(locked.public_line());
+    let done = Command::new("ssh-keygen")
+        .args(["-q", "-p", "-P", "", "-N", "open sesame", "-a", "4", "-f"])
+        .arg(locked.private_path())
+        .status();
+    assert!(done.unwrap().success());
+    let key = locked.private_path().to_str().unwrap().to_owned();
+    let forward = format!("127.0.0.1:0:localhost:{}", echo_service());
+    let secret = sshd.folder().join("secret");
+    std::fs::write(&secret, "open sesame\n").unwrap();
+    let words = ["-i", &key, "-R", &forward];
+    let by_variable = || {
+        let mut command = adit_command(&sshd, &known_hosts, &words);
+        command.env("ADIT_PASSPHRASE", "open sesame");
+        command
+    };
+    let by_file = || {
+        let mut words = words.to_vec();
+        words.extend(["--passphrase-file", secret.to_str().unwrap()]);
+        adit_command(&sshd, &known_hosts, &words)
+    };
+    // Others can read it as it is.
+    let mut refused = Process::spawn(&mut by_file());
+    let status = refused.wait(wait::DEADLINE);
+    let stderr = refused.stderr();
+    assert_eq!(status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("chmod 600"), "{stderr}");
+    assert!(!stderr.contains("sesame"), "{stderr}");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&secret, mode).unwrap();
+    for mut command in [by_variable(), by_file()] {
+        let mut adit = Process::spawn(&mut command);
+        visit(wait_for_up(&mut adit, 1), 1_000);
+        adit.signal(Signal::TERM);
+        adit.wait(wait::DEADLINE);
+        assert!(!adit.stderr().contains("sesame"), "{}", adit.stderr());
+    }
+}

@@ -5,4 +5,21 @@ pub mod connect;
 pub mod dial;
 pub mod local;
 pub mod login;
+pub mod probe;
 pub mod supervise;
+
+/// An error with its causes, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        // One that only passes on what it was caused by says the same twice.
+        if !text.ends_with(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}

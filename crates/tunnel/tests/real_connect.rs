@@ -7,19 +7,20 @@ use adit_testkit::require;
 use adit_testkit::sshd::Sshd;
 use adit_tunnel::agent::connect::SshConnect;
 use adit_tunnel::agent::login::algorithms::AlgorithmLists;
+use adit_tunnel::agent::login::credentials::LoginConfig;
 use adit_tunnel::agent::login::known_hosts::{HostKeys, NameForm, NewHosts};
-use adit_tunnel::agent::supervise::{Connect as _, Peer, TunnelConfig};
+use adit_tunnel::agent::supervise::{Connect as _, KeepAlive, Peer, PeerConfig};
 use adit_tunnel::transport::ssh::Memory;
 use tokio::task::JoinSet;
 
-fn config(sshd: &Sshd, congestion: Option<&str>) -> TunnelConfig {
-    TunnelConfig {
+fn config(sshd: &Sshd, congestion: Option<&str>) -> PeerConfig {
+    PeerConfig {
         peer: Peer {
             host: sshd.addr().ip().to_string(),
             port: sshd.addr().port(),
             user: sshd.user().to_owned(),
         },
-        keys: vec![sshd.user_key().private_path().to_owned()],
+        login: LoginConfig::with_keys(vec![sshd.user_key().private_path().to_owned()]),
         host_keys: HostKeys {
             files: vec![sshd.known_hosts_path()],
             global_files: Vec::new(),
@@ -27,7 +28,7 @@ fn config(sshd: &Sshd, congestion: Option<&str>) -> TunnelConfig {
             names: NameForm::Plain,
         },
         algorithms: AlgorithmLists::default(),
-        forwards: Vec::new(),
+        keep_alive: KeepAlive::default(),
         congestion: congestion.map(|name| name.parse().unwrap()),
     }
 }

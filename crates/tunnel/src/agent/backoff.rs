@@ -18,6 +18,10 @@ pub struct Backoff {
 const FIRST: Duration = Duration::from_millis(500);
 /// The longest wait. An agent in a field must be back soon after its gateway.
 const LONGEST: Duration = Duration::from_secs(30);
+/// The wait where a person has to do something first. A server that counts failed logins against an
+/// address (sshd_config(5), PerSourcePenalties: 5 s each, felt from 15 s) forgets each long before the
+/// next.
+const REFUSED: Duration = Duration::from_secs(300);
 /// A connection that lasted this long was a good one.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 
@@ -42,6 +46,14 @@ impl Backoff {
         let by_chance = chance.checked_rem(half.saturating_add(1)).unwrap_or(0);
         Duration::from_nanos(half.saturating_add(by_chance))
     }
+
+    /// How long to wait after an attempt that no retry can mend by itself: five minutes, and up to half
+    /// a minute more by chance. What was learnt before is kept.
+    pub fn refused(&self, chance: u64) -> Duration {
+        let spread = u64::try_from(LONGEST.as_nanos()).unwrap_or(u64::MAX);
+        let by_chance = chance.checked_rem(spread).unwrap_or(0);
+        REFUSED.saturating_add(Duration::from_nanos(by_chance))
+    }
 }
 
 #[cfg(test)]
@@ -54,6 +66,14 @@ mod tests {
     fn longest(backoff: &mut Backoff, count: usize) -> Vec<u128> {
         let next = || backoff.next(Duration::ZERO, 0).as_millis() * 2;
         std::iter::repeat_with(next).take(count).collect()
+    }
+
+    #[test]
+    fn a_refusal_is_not_repeated_for_five_minutes() {
+        for chance in [0, 1, u64::MAX] {
+            let wait = Backoff::new().refused(chance);
+            assert!((300..330).contains(&wait.as_secs()), "{wait:?}");
+        }
     }
 
     #[test]

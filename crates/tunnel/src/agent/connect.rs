@@ -7,54 +7,53 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use adit_ssh::algorithm::{CipherAlgorithm, KexAlgorithm, KeyAlgorithm};
-use adit_ssh::auth::client::{
-    ClientLogin, Credential, LoginFailure, OfferedKey, Outcome, PromptQuestion, SignQuestion,
-};
+use adit_ssh::auth::client::{ClientLogin, LoginFailure, Outcome};
 use adit_ssh::connection::{ClientConfig, KeepAlive, TransportConfig};
-use adit_ssh::kex::HostKeyOffer;
-use adit_ssh::key::Fingerprint;
+use adit_ssh::limits;
 use adit_ssh::negotiate::Preferences;
 use adit_ssh::printable::Printable;
-use adit_ssh::provider::{CryptoProvider, Signer};
-use adit_ssh::secret::Secret;
+use adit_ssh::provider::CryptoProvider;
+use adit_ssh::ssh_agent::Identity;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
+use self::answers::{Answers, LoginRefusal, TookTooLong, Trust};
+use super::chain;
 use super::dial::tcp::dial;
 use super::login::algorithms::AlgorithmListError;
-use super::login::host;
-use super::login::keys::{self, KeyError};
+use super::login::credentials::{CredentialError, Credentials, Holder, Offer};
 use super::login::known_hosts::{
-    HostAddress, HostAddressError, HostKeyRefusal, HostKeys, HostVerdict, ProofKind,
+    HostAddress, HostAddressError, HostKeyRefusal, HostKeys, NewHosts,
 };
-use super::supervise::{Connect, ConnectError, Connected, Peer, TunnelConfig};
+use super::login::prompt::Ask;
+use super::login::ssh_agent::{SshAgent, SshAgentError};
+use super::supervise::{Connect, ConnectError, Connected, Peer, PeerConfig};
 use crate::provider;
-use crate::transport::ssh::{
-    self, Answer, Answerer, Carrier, CongestionControl, HostRefusal, Memory,
-};
+use crate::transport::ssh::{self, Carrier, CongestionControl, Memory};
 
-/// Makes the connections of one tunnel.
+mod answers;
+
+/// Makes connections to one peer.
 pub struct SshConnect {
     peer: Peer,
     host: HostAddress,
     host_keys: HostKeys,
-    keys: Vec<Key>,
+    credentials: Arc<Credentials>,
+    ssh_agent: Option<PathBuf>,
+    ask: Arc<dyn Ask>,
+    /// Hosts' keys that were new to us since the start and that no person has looked at.
+    strangers: AtomicBool,
     provider: Arc<CryptoProvider>,
     preferences: Preferences,
+    keep_alive: KeepAlive,
     congestion: Option<CongestionControl>,
     /// Whether it was said that the kernel lacks it: once, not at each connection.
     is_lack_told: AtomicBool,
     memory: Memory,
 }
 
-/// A key to log in with.
-struct Key {
-    file: PathBuf,
-    signer: Arc<dyn Signer>,
-}
-
-/// Why a tunnel's settings cannot be used.
+/// Why a peer's settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetUpError {
@@ -67,12 +66,9 @@ pub enum SetUpError {
         #[source]
         source: HostAddressError,
     },
-    /// There is nothing to log in with.
-    #[error("no key to log in with")]
-    NoKey,
-    /// A key cannot be used.
+    /// There is nothing to log in with, or a key file cannot be used.
     #[error(transparent)]
-    Key(#[from] KeyError),
+    Credentials(#[from] CredentialError),
     /// The lists leave nothing to offer.
     #[error("nothing is left to offer in the key exchange")]
     Algorithms(#[source] AlgorithmListError),
@@ -80,32 +76,18 @@ pub enum SetUpError {
 
 /// Until a socket is connected. Names with a dead address first take a part of it.
 const DIAL_DEADLINE: Duration = Duration::from_secs(15);
-/// From a connected socket to a login. Nobody types anything here, so it is shorter than the engine's
-/// own deadline, which leaves time for a person.
+/// From a connected socket to a login where nobody types anything. With a person it is the engine's own
+/// deadline, 120 s (`limits::LOGIN_DEADLINE`), as sshd(8)'s LoginGraceTime.
 const LOGIN_DEADLINE: Duration = Duration::from_secs(30);
-/// A silent peer is asked so often, and is gone after three times without a byte (design 3c).
-const KEEP_ALIVE: KeepAlive = KeepAlive {
-    interval: Duration::from_secs(10),
-    misses: 3,
-};
-
 impl SshConnect {
     /// Checks the settings and reads the keys.
-    pub fn new(config: &TunnelConfig, memory: Memory) -> Result<Self, SetUpError> {
+    pub fn new(config: &PeerConfig, memory: Memory) -> Result<Self, SetUpError> {
         let peer = config.peer.clone();
         let host = HostAddress::new(&peer.host, peer.port).map_err(|source| SetUpError::Host {
             host: peer.host.clone(),
             source,
         })?;
-        let mut keys = Vec::new();
-        for file in &config.keys {
-            let signer = keys::read(file)?;
-            let file = file.clone();
-            keys.push(Key { file, signer });
-        }
-        if keys.is_empty() {
-            return Err(SetUpError::NoKey);
-        }
+        let credentials = Credentials::load(&config.login)?;
         let provider = Arc::new(provider::of_this_machine());
         let mut preferences = Preferences::client(provider.has_fast_aes);
         let lists = &config.algorithms;
@@ -123,25 +105,29 @@ impl SshConnect {
             host_keys: config.host_keys.clone(),
             peer,
             host,
-            keys,
+            credentials: Arc::new(credentials),
+            ssh_agent: config.login.ssh_agent.clone(),
+            ask: Arc::clone(&config.login.ask),
+            strangers: AtomicBool::new(false),
             provider,
             preferences,
+            keep_alive: KeepAlive {
+                interval: config.keep_alive.interval,
+                misses: config.keep_alive.misses,
+            },
             congestion: config.congestion.clone(),
             is_lack_told: AtomicBool::new(false),
             memory,
         })
     }
 
-    fn client_config(&self, host_key: Vec<KeyAlgorithm>) -> ClientConfig {
+    fn client_config(&self, host_key: Vec<KeyAlgorithm>, offers: &[Offer]) -> ClientConfig {
         let pool = self.memory.pool.clone();
         let mut transport = TransportConfig::client(Arc::clone(&self.provider), pool);
         transport.preferences = self.preferences.clone();
         transport.preferences.host_key = host_key;
-        transport.keep_alive = Some(KEEP_ALIVE);
-        let offered = self.keys.iter().filter_map(|key| {
-            let blob = key.signer.public_key().blob().to_vec();
-            OfferedKey::new(blob).map(Credential::Key)
-        });
+        transport.keep_alive = Some(self.keep_alive);
+        let offered = offers.iter().map(|offer| offer.credential.clone());
         ClientConfig {
             transport,
             login: ClientLogin {
@@ -163,27 +149,110 @@ impl SshConnect {
         }
     }
 
-    fn login_error(&self, failure: &LoginFailure) -> ConnectError {
-        let keys = self.keys.iter().zip(&failure.outcomes);
-        let keys = keys.map(|(key, outcome)| TriedKey {
-            file: key.file.clone(),
-            fingerprint: key.signer.public_key().fingerprint(),
-            outcome: *outcome,
+    fn login_error(&self, failure: &LoginFailure, answers: &Answers<'_>) -> ConnectError {
+        let tried = answers.offers.iter().zip(&failure.outcomes);
+        // Who has three tries needs no three lines.
+        let tried = tried.filter(|(offer, outcome)| {
+            !matches!(
+                (&offer.holder, outcome),
+                (Holder::Person(1..), Outcome::NotTried | Outcome::NotGiven)
+            )
         });
         let methods: Vec<&str> = failure.methods.iter().map(Printable::as_str).collect();
         let source = LoginRefusal {
-            keys: keys.collect(),
+            tried: tried
+                .map(|(offer, outcome)| offer.tried(*outcome))
+                .collect(),
             methods: methods.join(", "),
+            was_withheld: answers.was_withheld,
         };
         ConnectError::Login {
             user: self.peer.user.clone(),
             source: Box::new(source),
         }
     }
+
+    /// The ssh-agent, if there is one that answers, and its keys.
+    async fn reach_agent(&self) -> Option<(SshAgent, Vec<Identity>)> {
+        let socket = self.ssh_agent.as_ref()?;
+        let reached = async {
+            let mut agent = SshAgent::connect(socket).await?;
+            let identities = agent.identities().await?;
+            Ok::<_, SshAgentError>((agent, identities))
+        };
+        match reached.await {
+            Ok(reached) => Some(reached),
+            Err(error) => {
+                warn!(error = %chain(&error), "ssh-agent is not used");
+                None
+            }
+        }
+    }
 }
 
 impl Connect for SshConnect {
     async fn connect(&self) -> Result<Connected, ConnectError> {
+        // What a person has to be asked is asked while no server waits.
+        let (agent, identities) = self.reach_agent().await.unzip();
+        let credentials = Arc::clone(&self.credentials);
+        let offers = blocking(move || credentials.offers(identities.as_deref())).await?;
+        let offers = offers.map_err(|error| ConnectError::Keys(Box::new(error)))?;
+        match self.attempt(agent, &offers).await {
+            Err(ConnectError::HostKey(HostKeyRefusal::New { host, shown }))
+                if self.host_keys.new_hosts == NewHosts::Ask =>
+            {
+                self.meet(host, shown, &offers).await
+            }
+            other => other,
+        }
+    }
+}
+
+impl SshConnect {
+    /// A host that was never seen: asks whether its key is right, with the connection closed, since a
+    /// person takes time. Where nobody is there, the key is written down if none but keys can be
+    /// sent.
+    async fn meet(
+        &self,
+        host: String,
+        shown: String,
+        offers: &[Offer],
+    ) -> Result<Connected, ConnectError> {
+        let ask = Arc::clone(&self.ask);
+        let question = (host.clone(), shown.clone());
+        let is_trusted = blocking(move || ask.trusts(&question.0, &question.1)).await?;
+        let has_key = |offer: &Offer| !matches!(offer.holder, Holder::Person(_));
+        let is_seen = match is_trusted {
+            Some(true) => true,
+            None if offers.iter().any(has_key) => false,
+            Some(false) | None => {
+                let refusal = HostKeyRefusal::New { host, shown };
+                return Err(ConnectError::HostKey(refusal));
+            }
+        };
+        let agent = self.reach_agent().await.map(|(agent, _)| agent);
+        let trust = Trust {
+            shown: &shown,
+            is_seen,
+        };
+        self.attempt_with(agent, offers, Some(trust)).await
+    }
+
+    async fn attempt(
+        &self,
+        agent: Option<SshAgent>,
+        offers: &[Offer],
+    ) -> Result<Connected, ConnectError> {
+        self.attempt_with(agent, offers, None).await
+    }
+
+    /// One attempt: dial, shake hands, check the host key, log in.
+    async fn attempt_with(
+        &self,
+        agent: Option<SshAgent>,
+        offers: &[Offer],
+        trust: Option<Trust<'_>>,
+    ) -> Result<Connected, ConnectError> {
         let (host, host_keys) = (self.host.clone(), self.host_keys.clone());
         let default = self.preferences.host_key.clone();
         let order = blocking(move || host_keys.order(&host, &default)).await?;
@@ -197,7 +266,8 @@ impl Connect for SshConnect {
             debug!(%error, "socket options were not taken");
         }
         self.choose_congestion_control(&socket);
-        self.log_in(socket, order).await
+        let answers = Answers::new(self, offers, agent, trust);
+        self.log_in(socket, order, answers).await
     }
 }
 
@@ -207,13 +277,18 @@ impl SshConnect {
         &self,
         socket: S,
         order: Vec<KeyAlgorithm>,
+        mut answers: Answers<'_>,
     ) -> Result<Connected, ConnectError> {
-        let mut answers = Answers { connect: self };
-        let config = self.client_config(order);
+        let config = self.client_config(order, answers.offers);
         let memory = self.memory.clone();
+        let deadline = if self.ask.is_person() {
+            limits::LOGIN_DEADLINE
+        } else {
+            LOGIN_DEADLINE
+        };
         let login = ssh::connect(socket, config, memory, &mut answers);
-        let Ok(login) = timeout(LOGIN_DEADLINE, login).await else {
-            return Err(ConnectError::Handshake(Box::new(TookTooLong)));
+        let Ok(login) = timeout(deadline, login).await else {
+            return Err(ConnectError::Handshake(Box::new(TookTooLong(deadline))));
         };
         match login {
             Ok((connection, driver)) => Ok(Connected {
@@ -229,7 +304,7 @@ impl SshConnect {
                     Err(other) => ConnectError::Handshake(other),
                 })
             }
-            Err(ssh::ConnectError::Login(failure)) => Err(self.login_error(&failure)),
+            Err(ssh::ConnectError::Login(failure)) => Err(self.login_error(&failure, &answers)),
             Err(error) => Err(ConnectError::Handshake(Box::new(error))),
         }
     }
@@ -243,101 +318,6 @@ impl fmt::Debug for SshConnect {
     }
 }
 
-/// Answers the engine's questions on the way in.
-struct Answers<'a> {
-    connect: &'a SshConnect,
-}
-
-impl Answerer for Answers<'_> {
-    fn host_key<'a>(&'a mut self, offer: &'a HostKeyOffer) -> Answer<'a, Result<(), HostRefusal>> {
-        let (host, host_keys) = (self.connect.host.clone(), self.connect.host_keys.clone());
-        let (key, blob) = (offer.key().clone(), offer.blob().to_vec());
-        let verifier = Arc::clone(&self.connect.provider.verifier);
-        Box::pin(async move {
-            let fingerprint = key.fingerprint();
-            let judge = move || host::judge(&host_keys, &host, &key, &blob, verifier.as_ref());
-            match blocking(judge).await? {
-                HostVerdict::Trusted(proof) => {
-                    if let ProofKind::Added(file) = proof.kind() {
-                        let file = file.display();
-                        warn!(%fingerprint, %file, "host was new; its key is trusted from here on");
-                    } else {
-                        debug!(%fingerprint, %proof, "host key is trusted");
-                    }
-                    Ok(())
-                }
-                HostVerdict::Refused(refusal) => Err(HostRefusal::from(refusal)),
-            }
-        })
-    }
-
-    fn sign<'a>(&'a mut self, question: &'a SignQuestion) -> Answer<'a, Option<Vec<u8>>> {
-        let key = self.connect.keys.get(question.credential);
-        let signed = key.and_then(|key| {
-            let algorithm = question.algorithm.signature();
-            key.signer.sign(algorithm, &question.data).ok()
-        });
-        Box::pin(std::future::ready(signed))
-    }
-
-    fn password(&mut self, _: usize) -> Answer<'_, Option<Secret<String>>> {
-        Box::pin(std::future::ready(None))
-    }
-
-    fn prompts<'a>(&'a mut self, _: &'a PromptQuestion) -> Answer<'a, Option<Vec<Secret<String>>>> {
-        Box::pin(std::future::ready(None))
-    }
-
-    fn banner(&mut self, lines: &[Printable]) {
-        for line in lines {
-            info!(%line, "server's banner");
-        }
-    }
-}
-
-/// The login did not end in time.
-#[derive(Debug, thiserror::Error)]
-#[error("login took more than {} s", LOGIN_DEADLINE.as_secs())]
-struct TookTooLong;
-
-/// How the server refused every key.
-#[derive(Debug, thiserror::Error)]
-#[error("{}; server accepts {}", list(keys), if methods.is_empty() { "nothing" } else { methods })]
-struct LoginRefusal {
-    keys: Vec<TriedKey>,
-    methods: String,
-}
-
-#[derive(Debug)]
-struct TriedKey {
-    file: PathBuf,
-    fingerprint: Fingerprint,
-    outcome: Outcome,
-}
-
-fn list(keys: &[TriedKey]) -> String {
-    let each = keys.iter().map(|key| {
-        let words = words(key.outcome);
-        format!("key {} ({}) {words}", key.file.display(), key.fingerprint)
-    });
-    each.collect::<Vec<_>>().join(", ")
-}
-
-fn words(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::NotTried => "was not tried",
-        Outcome::NoCommonAlgorithm => "has no algorithm that the server takes",
-        Outcome::KeyRefused => "is not known there",
-        Outcome::SignatureRefused => "was refused with its signature",
-        Outcome::Accepted => "was accepted, but something more is wanted",
-        Outcome::Refused
-        | Outcome::ChangeWanted
-        | Outcome::NotGiven
-        | Outcome::WrongSignature
-        | _ => "was refused",
-    }
-}
-
 /// Does `work`, which waits for the file system, where it holds up nobody.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
@@ -348,7 +328,7 @@ async fn blocking<T: Send + 'static>(
 
 /// Work on the file system came to nothing.
 #[derive(Debug, thiserror::Error)]
-#[error("host keys could not be looked up")]
+#[error("files could not be looked at")]
 struct BlockingError(#[source] tokio::task::JoinError);
 
 impl From<BlockingError> for ConnectError {

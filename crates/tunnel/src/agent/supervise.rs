@@ -30,7 +30,7 @@ use crate::transport::{
 mod config;
 mod forwards;
 
-pub use self::config::{Peer, TunnelConfig};
+pub use self::config::{KeepAlive, Peer, PeerConfig, TunnelConfig};
 
 /// A remote forward: visitors of `bind` at the peer go to `target` on our side.
 #[derive(Debug, Clone, PartialEq, Eq)]

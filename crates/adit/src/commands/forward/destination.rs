@@ -60,6 +60,20 @@ impl FromStr for Destination {
     }
 }
 
+impl Destination {
+    /// The same with that user if it names none; `-l` of ssh(1).
+    pub(crate) fn or_user(&self, user: Option<&str>) -> Result<Self, DestinationError> {
+        let mut destination = self.clone();
+        if let (None, Some(user)) = (&self.user, user) {
+            if !is_user(user) {
+                return Err(DestinationError::User);
+            }
+            destination.user = Some(user.to_owned());
+        }
+        Ok(destination)
+    }
+}
+
 /// OpenSSH's rule for user names (`valid_ruser`), so that they are safe in every place that shows
 /// them.
 fn is_user(user: &str) -> bool {

@@ -35,6 +35,8 @@ pub(crate) enum HostKeyChecking {
     Yes,
     /// New hosts are written down and trusted.
     AcceptNew,
+    /// A person is asked; where nobody is there, as `accept-new` for logins by key alone.
+    Ask,
     /// As `accept-new`, with a warning: a changed key is refused whatever is said.
     No,
 }
@@ -57,10 +59,7 @@ impl fmt::Display for OptionError {
         match self {
             Self::Form => f.write_str("write OPTION=VALUE"),
             Self::Unknown(name) => write!(f, "there is no option {name:?}; there are {NAMES}"),
-            Self::Checking(value) => write!(
-                f,
-                "{value:?} is none of yes, accept-new; nobody is there to be asked"
-            ),
+            Self::Checking(value) => write!(f, "{value:?} is none of yes, ask, accept-new, no"),
             Self::Algorithms(error) => error.fmt(f),
         }
     }
@@ -90,6 +89,7 @@ impl FromStr for SshOption {
             "stricthostkeychecking" => match value.to_ascii_lowercase().as_str() {
                 "yes" | "true" => Ok(Self::StrictHostKeyChecking(HostKeyChecking::Yes)),
                 "accept-new" => Ok(Self::StrictHostKeyChecking(HostKeyChecking::AcceptNew)),
+                "ask" => Ok(Self::StrictHostKeyChecking(HostKeyChecking::Ask)),
                 "no" | "off" | "false" => Ok(Self::StrictHostKeyChecking(HostKeyChecking::No)),
                 _ => Err(OptionError::Checking(value.to_owned())),
             },
@@ -181,7 +181,7 @@ mod tests {
             assert_eq!(parse(text), Err(OptionError::Form), "{text:?}");
         }
         assert!(matches!(
-            parse("StrictHostKeyChecking=ask"),
+            parse("StrictHostKeyChecking=maybe"),
             Err(OptionError::Checking(_))
         ));
         for text in [

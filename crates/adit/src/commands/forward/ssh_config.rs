@@ -60,7 +60,6 @@ pub(super) fn check(settings: &Settings) -> anyhow::Result<()> {
     }
     let unused = [
         ("AddressFamily", settings.address_family.is_some()),
-        ("CertificateFile", !settings.certificate_files.is_empty()),
         ("ConnectTimeout", settings.connect_timeout.is_some()),
         ("DynamicForward", !settings.dynamic_forwards.is_empty()),
         (
@@ -68,16 +67,7 @@ pub(super) fn check(settings: &Settings) -> anyhow::Result<()> {
             settings.exit_on_forward_failure == Some(true),
         ),
         ("HostKeyAlgorithms", settings.host_key_algorithms.is_some()),
-        ("IdentityAgent", settings.identity_agent.is_some()),
         ("LocalForward", !settings.local_forwards.is_empty()),
-        (
-            "ServerAliveCountMax",
-            settings.server_alive_count_max.is_some(),
-        ),
-        (
-            "ServerAliveInterval",
-            settings.server_alive_interval.is_some(),
-        ),
     ];
     let unused = unused.iter().filter(|(_, is_said)| *is_said);
     let unused: Vec<&str> = unused.map(|(keyword, _)| *keyword).collect();

@@ -1,11 +1,12 @@
 //! The private keys that an agent logs in with.
 
-use std::fs::{File, Metadata};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use adit_ssh::key::PublicKey;
 use adit_ssh::key_file::{self, KeyFileError};
 use adit_ssh::limits;
 use adit_ssh::provider::Signer;
@@ -39,54 +40,146 @@ pub enum KeyError {
         #[source]
         source: KeyFileError,
     },
-    /// The file is encrypted.
+    /// The file is encrypted, and nobody gave its passphrase.
     #[error(
-        "key file {} is encrypted, and nobody is there to ask for its passphrase; use a key without \
-         one for an agent",
+        "key file {} is encrypted and its passphrase was not given; name a file that has it with \
+         --passphrase-file, set ADIT_PASSPHRASE, or add the key to an ssh-agent",
         .file.display()
     )]
     Encrypted {
         /// The file.
         file: PathBuf,
     },
+    /// The file is encrypted, and not with the passphrase that was given.
+    #[error("passphrase is not that of key file {}", .file.display())]
+    WrongPassphrase {
+        /// The file.
+        file: PathBuf,
+    },
 }
 
-/// Reads a private key file. Blocks on the file system.
-pub fn read(file: &Path) -> Result<Arc<dyn Signer>, KeyError> {
-    let bytes = match read_secret(file) {
-        Ok(Some(bytes)) => bytes,
-        Ok(None) => {
+/// What a file that names a key gives.
+#[derive(Debug)]
+pub enum KeyFile {
+    /// The key.
+    Private(Arc<dyn Signer>),
+    /// Its public half alone: the private one is in an ssh-agent or on a security key, or nowhere.
+    Public(PublicKey),
+    /// The key under a passphrase, with its public half if that can be read.
+    Locked(Option<PublicKey>),
+}
+
+/// Reads a file that names a key: a private key, or the public half of one. Blocks on the file
+/// system.
+pub fn load(file: &Path) -> Result<KeyFile, KeyError> {
+    let wrong = |source| {
+        let file = file.to_owned();
+        KeyError::Parse { file, source }
+    };
+    let bytes = match read_secret(file).map_err(|source| unreadable(file, source))? {
+        Content::Secret(bytes) => bytes,
+        Content::Public(key) => return Ok(KeyFile::Public(key)),
+        Content::Open => {
             let file = file.to_owned();
             return Err(KeyError::Open { file });
         }
-        Err(source) => {
-            let file = file.to_owned();
-            return Err(KeyError::Read { file, source });
-        }
     };
-    key_file::parse(&bytes, None).map_err(|source| {
+    match key_file::parse(&bytes, None) {
+        Ok(signer) => Ok(KeyFile::Private(signer)),
+        Err(KeyFileError::NeedsPassphrase { .. }) => {
+            let written = key_file::public_key(&bytes).ok();
+            Ok(KeyFile::Locked(written.or_else(|| beside(file))))
+        }
+        Err(KeyFileError::SecurityKey) => key_file::public_key(&bytes)
+            .map(KeyFile::Public)
+            .map_err(wrong),
+        Err(source) => Err(wrong(source)),
+    }
+}
+
+/// Reads a private key file that is under a passphrase. Blocks on the file system, and for as long as
+/// its key derivation takes.
+pub fn unlock(file: &Path, passphrase: &[u8]) -> Result<Arc<dyn Signer>, KeyError> {
+    let content = read_secret(file).map_err(|source| unreadable(file, source))?;
+    let Content::Secret(bytes) = content else {
         let file = file.to_owned();
-        if matches!(source, KeyFileError::NeedsPassphrase { .. }) {
-            KeyError::Encrypted { file }
+        return Err(KeyError::Open { file });
+    };
+    key_file::parse(&bytes, Some(passphrase)).map_err(|source| {
+        let file = file.to_owned();
+        if matches!(source, KeyFileError::WrongPassphrase { .. }) {
+            KeyError::WrongPassphrase { file }
         } else {
             KeyError::Parse { file, source }
         }
     })
 }
 
-/// The file's bytes, wiped when dropped; `None` if others may read them. One byte over the limit is
-/// read, so that the parser sees that it is too large.
-fn read_secret(file: &Path) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
-    let opened = File::open(file)?;
-    if is_open_to_others(&opened.metadata()?) {
-        return Ok(None);
+/// Reads a private key file. Blocks on the file system.
+pub fn read(file: &Path) -> Result<Arc<dyn Signer>, KeyError> {
+    let parse = |source| {
+        let file = file.to_owned();
+        KeyError::Parse { file, source }
+    };
+    match load(file)? {
+        KeyFile::Private(signer) => Ok(signer),
+        KeyFile::Public(_) => Err(parse(KeyFileError::PublicKey)),
+        KeyFile::Locked(_) => {
+            let file = file.to_owned();
+            Err(KeyError::Encrypted { file })
+        }
     }
+}
+
+fn unreadable(file: &Path, source: io::Error) -> KeyError {
+    let file = file.to_owned();
+    KeyError::Read { file, source }
+}
+
+/// The public half that lies beside a private key file, as `ssh-keygen` writes it.
+fn beside(file: &Path) -> Option<PublicKey> {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".pub");
+    let bytes = fs::read(name).ok()?;
+    public_line(&bytes)
+}
+
+/// The key of a file that has one public key and nothing else.
+fn public_line(bytes: &[u8]) -> Option<PublicKey> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+    let (Some(line), None) = (lines.next(), lines.next()) else {
+        return None;
+    };
+    let mut words = line.split_ascii_whitespace();
+    let (name, base64) = (words.next()?, words.next()?);
+    PublicKey::from_openssh_text(&format!("{name} {base64}")).ok()
+}
+
+/// What is in a file that should have a key.
+enum Content {
+    /// Bytes that nobody else can read, wiped when dropped.
+    Secret(Zeroizing<Vec<u8>>),
+    /// A public key, which anybody may read.
+    Public(PublicKey),
+    /// Anything else that others can read.
+    Open,
+}
+
+/// The file's content. One byte over the limit is read, so that the parser sees that it is too large.
+fn read_secret(file: &Path) -> io::Result<Content> {
+    let opened = File::open(file)?;
+    let is_open = is_open_to_others(&opened.metadata()?);
     let most = limits::KEY_FILE.saturating_add(1);
     // All at once, so that no reallocation leaves a copy behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(most));
     let most = u64::try_from(most).unwrap_or(u64::MAX);
     opened.take(most).read_to_end(&mut bytes)?;
-    Ok(Some(bytes))
+    Ok(match public_line(&bytes) {
+        Some(key) => Content::Public(key),
+        None if is_open => Content::Open,
+        None => Content::Secret(bytes),
+    })
 }
 
 /// As ssh(1) judges: a file of ours may be read by us alone; another's is another's concern.
@@ -103,8 +196,8 @@ mod tests {
     fn file(mode: u32, content: &str) -> (tempfile::TempDir, PathBuf) {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("key");
-        std::fs::write(&file, content).unwrap();
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        fs::write(&file, content).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
         (directory, file)
     }
 
@@ -130,6 +223,19 @@ mod tests {
             assert!(matches!(error, KeyError::Open { .. }));
             assert!(error.to_string().contains("chmod 600"));
         }
+    }
+
+    #[test]
+    fn a_public_half_is_read_whoever_may_read_it() {
+        let signer = key_file::parse(key().as_bytes(), None).unwrap();
+        let public = signer.public_key();
+        let line = format!("{} me@here\n", public.to_openssh_text());
+        let (_directory, file) = file(0o644, &line);
+        let KeyFile::Public(read) = load(&file).unwrap() else {
+            panic!("no public key")
+        };
+        assert_eq!(read, *public);
+        assert!(matches!(super::read(&file), Err(KeyError::Parse { .. })));
     }
 
     #[test]

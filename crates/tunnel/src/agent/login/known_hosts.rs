@@ -51,6 +51,9 @@ pub enum NewHosts {
     Refuse,
     /// Write its key down and trust it from here on: `accept-new`.
     Accept,
+    /// As a person says: `ask`, the default. Where nobody is there, a login by key alone goes on as
+    /// with `accept-new` and one that might send a password is refused.
+    Ask,
 }
 
 /// How host names are written down (`HashKnownHosts`).
@@ -161,7 +164,7 @@ impl HostKeys {
         let kind = self.read().and_then(|known| match look_up(&known) {
             LookUp::Trusted(kind) => Ok(Ok(kind)),
             LookUp::New => match self.new_hosts {
-                NewHosts::Refuse => Ok(Err(HostKeyRefusal::New {
+                NewHosts::Refuse | NewHosts::Ask => Ok(Err(HostKeyRefusal::New {
                     host: written.clone(),
                     shown: shown.clone(),
                 })),

@@ -1,0 +1,557 @@
+//! What a login offers: keys of files, with and without certificates, keys of an ssh-agent, answers
+//! and passwords of a person, in that order.
+//!
+//! Only what was named for a host is offered there: a server that sees a key learns whose it is, and
+//! counts each against its limit. An ssh-agent's other keys come in only where its owner said so.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use adit_ssh::auth::client::{Credential, OfferedKey, Outcome};
+use adit_ssh::certificate::{Certificate, CertificateError};
+use adit_ssh::key::{Fingerprint, PublicKey};
+#[cfg(doc)]
+use adit_ssh::limits;
+use adit_ssh::printable::Printable;
+use adit_ssh::provider::Signer;
+use adit_ssh::ssh_agent::Identity;
+use tracing::{debug, info, warn};
+
+use super::keys::{self, KeyError, KeyFile};
+use super::prompt::{Ask, Nobody, Question};
+
+/// What to log in with at one peer.
+#[derive(Debug, Clone)]
+pub struct LoginConfig {
+    /// Files of private keys, offered in this order; or of their public halves, where an ssh-agent
+    /// has the private ones. `FILE-cert.pub` beside one is its certificate.
+    pub keys: Vec<PathBuf>,
+    /// Whether somebody named them.
+    pub choice: KeyChoice,
+    /// More certificates, for any of the keys or one of the ssh-agent's.
+    pub certificates: Vec<PathBuf>,
+    /// Socket of an ssh-agent.
+    pub ssh_agent: Option<PathBuf>,
+    /// Which of its keys are offered.
+    pub agent_keys: AgentKeys,
+    /// Who knows passphrases and passwords.
+    pub ask: Arc<dyn Ask>,
+}
+
+/// How the key files were chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyChoice {
+    /// By name: each must be there and be usable.
+    Named,
+    /// As the usual ones of a home folder: one that is not there, or not to be opened, is left out.
+    Usual,
+}
+
+/// Which keys of an ssh-agent are offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AgentKeys {
+    /// Those that key files or certificates name (`IdentitiesOnly`).
+    Named,
+    /// Those first, then all others.
+    All,
+}
+
+/// Why there is nothing to log in with.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CredentialError {
+    /// A key file cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// A certificate file cannot be read.
+    #[error("cannot read certificate {}", .file.display())]
+    ReadCertificate {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// What is in a certificate file is none.
+    #[error("cannot use certificate {}", .file.display())]
+    Certificate {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        #[source]
+        source: CertificateError,
+    },
+    /// There is neither a key nor anybody to give a password.
+    #[error("{}", .0)]
+    Nothing(Nothing),
+}
+
+/// What was looked for in vain.
+#[derive(Debug)]
+pub struct Nothing {
+    /// Key files whose private half nobody has.
+    lacking: Vec<PathBuf>,
+    /// Whether an ssh-agent was asked.
+    has_agent: bool,
+}
+
+/// What a peer can be logged in to with: key files as they are when the tunnel is set up.
+pub(crate) struct Credentials {
+    files: Vec<FileKey>,
+    certificates: Vec<(PathBuf, Certificate)>,
+    choice: KeyChoice,
+    agent_keys: AgentKeys,
+    ask: Arc<dyn Ask>,
+}
+
+/// A key file.
+struct FileKey {
+    file: PathBuf,
+    /// `None` until it is unlocked, if nothing tells before.
+    public: Option<PublicKey>,
+    certificate: Option<(PathBuf, Certificate)>,
+    holder: FileHolder,
+}
+
+enum FileHolder {
+    Here(Arc<dyn Signer>),
+    /// Under a passphrase. What was unlocked stays so.
+    Locked(Mutex<Option<Arc<dyn Signer>>>),
+    /// Not in the file.
+    Elsewhere,
+}
+
+/// Something to offer, and who can make good on it.
+pub(crate) struct Offer {
+    pub(crate) credential: Credential,
+    pub(crate) holder: Holder,
+    name: Name,
+}
+
+/// Who makes good on an offer.
+pub(crate) enum Holder {
+    /// The private key is here.
+    Signer(Arc<dyn Signer>),
+    /// An ssh-agent signs by this key, or certificate, of its own.
+    SshAgent(Vec<u8>),
+    /// A person. How many offers of that kind come before.
+    Person(usize),
+}
+
+/// What people call it.
+#[derive(Debug, Clone)]
+enum Name {
+    Key(PathBuf, Fingerprint),
+    Certificate(PathBuf, Fingerprint),
+    AgentKey(Printable, Fingerprint),
+    Answers,
+    Password,
+}
+
+/// How an offer fared, for people.
+#[derive(Debug)]
+pub(crate) struct Tried {
+    name: Name,
+    outcome: Outcome,
+}
+
+/// How often a person may mistype a passphrase (ssh(1), NumberOfPasswordPrompts).
+const PASSPHRASES: usize = 3;
+/// Most bytes of a certificate file: its blob in base64, a type in front and a comment behind.
+/// A blob has at most [`limits::KEY_BLOB`].
+const CERTIFICATE_FILE: u64 = 32_768;
+
+impl LoginConfig {
+    /// A login with these key files and nothing else.
+    pub fn with_keys(keys: Vec<PathBuf>) -> Self {
+        Self {
+            keys,
+            choice: KeyChoice::Named,
+            certificates: Vec::new(),
+            ssh_agent: None,
+            agent_keys: AgentKeys::Named,
+            ask: Arc::new(Nobody),
+        }
+    }
+}
+
+impl Credentials {
+    /// Reads the files. Blocks on the file system; asks nobody.
+    pub(crate) fn load(config: &LoginConfig) -> Result<Self, CredentialError> {
+        let mut files = Vec::new();
+        for file in &config.keys {
+            match FileKey::load(file) {
+                Ok(key) => files.push(key),
+                Err(error) if config.choice == KeyChoice::Usual => {
+                    warn!(%error, "key is not offered");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let mut certificates = Vec::new();
+        for file in &config.certificates {
+            let certificate = read_certificate(file)?;
+            certificates.push((file.clone(), certificate));
+        }
+        let credentials = Self {
+            files,
+            certificates,
+            choice: config.choice,
+            agent_keys: config.agent_keys,
+            ask: Arc::clone(&config.ask),
+        };
+        let has_agent = config.ssh_agent.is_some();
+        let may_sign = |key: &FileKey| !matches!(key.holder, FileHolder::Elsewhere);
+        let can_try =
+            has_agent || credentials.ask.passwords() > 0 || credentials.files.iter().any(may_sign);
+        if can_try {
+            Ok(credentials)
+        } else {
+            Err(CredentialError::Nothing(credentials.nothing(false)))
+        }
+    }
+
+    /// Whether a password may be sent.
+    pub(crate) fn may_send_password(&self) -> bool {
+        self.ask.passwords() > 0
+    }
+
+    /// What to offer in one login, given the keys of the ssh-agent (`None` if there is none). Asks
+    /// for the passphrases of keys that nobody else holds, and may block for as long as a person
+    /// thinks.
+    pub(crate) fn offers(&self, agent: Option<&[Identity]>) -> Result<Vec<Offer>, CredentialError> {
+        let identities = agent.unwrap_or_default();
+        let mut offers = Offers::default();
+        for key in &self.files {
+            let Some(holder) = self.holder(key, identities)? else {
+                continue;
+            };
+            let public = match (&holder, &key.public) {
+                (Holder::Signer(signer), _) => signer.public_key().clone(),
+                (_, Some(public)) => public.clone(),
+                (_, None) => continue,
+            };
+            let beside = key.certificate.iter();
+            let certificates = beside.chain(&self.certificates);
+            for (file, certificate) in certificates.filter(|(_, one)| *one.key() == public) {
+                offers.certificate(file, certificate, holder.again());
+            }
+            let name = Name::Key(key.file.clone(), public.fingerprint());
+            offers.key(public.blob(), name, holder);
+        }
+        for identity in identities {
+            self.offer_identity(identity, &mut offers);
+        }
+        if offers.list.is_empty() && self.choice == KeyChoice::Usual {
+            self.offer_locked(&mut offers)?;
+        }
+        let passwords = self.ask.passwords();
+        for attempt in 0..passwords {
+            offers.person(Credential::KeyboardInteractive, Name::Answers, attempt);
+        }
+        for attempt in 0..passwords {
+            offers.person(Credential::Password, Name::Password, attempt);
+        }
+        if offers.list.is_empty() {
+            return Err(CredentialError::Nothing(self.nothing(agent.is_some())));
+        }
+        Ok(offers.list)
+    }
+
+    /// Who signs by a key of a file. `None` if nobody does, or if the usual key would have to be
+    /// unlocked for it.
+    fn holder(
+        &self,
+        key: &FileKey,
+        identities: &[Identity],
+    ) -> Result<Option<Holder>, CredentialError> {
+        if let FileHolder::Here(signer) = &key.holder {
+            return Ok(Some(Holder::Signer(Arc::clone(signer))));
+        }
+        if let Some(signer) = key.unlocked() {
+            return Ok(Some(Holder::Signer(signer)));
+        }
+        let public = key.public.as_ref().map(PublicKey::blob);
+        let is_held = identities
+            .iter()
+            .any(|one| Some(one.blob.as_slice()) == public);
+        match (&key.holder, public) {
+            (_, Some(blob)) if is_held => Ok(Some(Holder::SshAgent(blob.to_vec()))),
+            (FileHolder::Locked(_), _) if self.choice == KeyChoice::Named => {
+                let signer = key.unlock(self.ask.as_ref())?;
+                Ok(Some(Holder::Signer(signer)))
+            }
+            (FileHolder::Elsewhere, _) if self.choice == KeyChoice::Named => {
+                let file = key.file.display();
+                info!(%file, "no ssh-agent holds the private half of this key; it is not offered");
+                Ok(None)
+            }
+            (FileHolder::Here(_) | FileHolder::Locked(_) | FileHolder::Elsewhere, _) => Ok(None),
+        }
+    }
+
+    /// A key or certificate of the ssh-agent's that no file named, if those are wanted, or one that a
+    /// certificate file is for.
+    fn offer_identity(&self, identity: &Identity, offers: &mut Offers) {
+        let holder = || Holder::SshAgent(identity.blob.clone());
+        let plain = PublicKey::from_blob(&identity.blob).ok();
+        if let Some(public) = &plain {
+            let named = self.certificates.iter();
+            for (file, certificate) in named.filter(|(_, one)| one.key() == public) {
+                offers.certificate(file, certificate, holder());
+            }
+        }
+        if self.agent_keys == AgentKeys::All {
+            let fingerprint = Fingerprint::of(&identity.blob);
+            let name = Name::AgentKey(identity.comment.clone(), fingerprint);
+            offers.key(&identity.blob, name, holder());
+        }
+    }
+
+    /// The first usual key that can be unlocked, where nothing else is left.
+    fn offer_locked(&self, offers: &mut Offers) -> Result<(), CredentialError> {
+        let is_locked = |key: &&FileKey| matches!(key.holder, FileHolder::Locked(_));
+        for key in self.files.iter().filter(is_locked) {
+            match key.unlock(self.ask.as_ref()) {
+                Ok(signer) => {
+                    let public = signer.public_key().clone();
+                    let name = Name::Key(key.file.clone(), public.fingerprint());
+                    offers.key(public.blob(), name, Holder::Signer(signer));
+                    return Ok(());
+                }
+                // A password may do.
+                Err(error) if self.may_send_password() => debug!(%error, "key is not offered"),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn nothing(&self, has_agent: bool) -> Nothing {
+        Nothing {
+            lacking: self.files.iter().map(|key| key.file.clone()).collect(),
+            has_agent,
+        }
+    }
+}
+
+impl FileKey {
+    fn load(file: &Path) -> Result<Self, CredentialError> {
+        let (public, holder) = match keys::load(file)? {
+            KeyFile::Private(signer) => {
+                (Some(signer.public_key().clone()), FileHolder::Here(signer))
+            }
+            KeyFile::Public(key) => (Some(key), FileHolder::Elsewhere),
+            KeyFile::Locked(public) => (public, FileHolder::Locked(Mutex::new(None))),
+        };
+        Ok(Self {
+            certificate: certificate_beside(file),
+            file: file.to_owned(),
+            public,
+            holder,
+        })
+    }
+
+    fn unlocked(&self) -> Option<Arc<dyn Signer>> {
+        match &self.holder {
+            FileHolder::Locked(signer) => signer
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+            FileHolder::Here(_) | FileHolder::Elsewhere => None,
+        }
+    }
+
+    /// Asks for the passphrase until it fits.
+    fn unlock(&self, ask: &dyn Ask) -> Result<Arc<dyn Signer>, KeyError> {
+        let file = &self.file;
+        let mut last = KeyError::Encrypted { file: file.clone() };
+        for attempt in 0..PASSPHRASES {
+            let Some(passphrase) = ask.secret(&Question::Passphrase { file, attempt }) else {
+                break;
+            };
+            match keys::unlock(file, passphrase.expose().as_bytes()) {
+                Ok(signer) => {
+                    if let FileHolder::Locked(slot) = &self.holder {
+                        *slot.lock().unwrap_or_else(PoisonError::into_inner) =
+                            Some(Arc::clone(&signer));
+                    }
+                    return Ok(signer);
+                }
+                Err(error @ KeyError::WrongPassphrase { .. }) => last = error,
+                Err(error) => return Err(error),
+            }
+        }
+        Err(last)
+    }
+}
+
+/// What is offered, each key once.
+#[derive(Default)]
+struct Offers {
+    list: Vec<Offer>,
+}
+
+impl Offers {
+    /// A key or certificate by its blob, unless it is there or not of a type that is spoken here.
+    fn key(&mut self, blob: &[u8], name: Name, holder: Holder) {
+        let is_there =
+            |offer: &Offer| matches!(&offer.credential, Credential::Key(key) if key.blob() == blob);
+        if self.list.iter().any(is_there) {
+            return;
+        }
+        let Some(key) = OfferedKey::new(blob.to_vec()) else {
+            debug!(?name, "key is of a type that is not spoken here");
+            return;
+        };
+        self.list.push(Offer {
+            credential: Credential::Key(key),
+            holder,
+            name,
+        });
+    }
+
+    fn certificate(&mut self, file: &Path, certificate: &Certificate, holder: Holder) {
+        let name = Name::Certificate(file.to_owned(), certificate.key().fingerprint());
+        self.key(certificate.blob(), name, holder);
+    }
+
+    fn person(&mut self, credential: Credential, name: Name, attempt: usize) {
+        self.list.push(Offer {
+            credential,
+            holder: Holder::Person(attempt),
+            name,
+        });
+    }
+}
+
+impl Holder {
+    /// The same holder, for a certificate of its key. An ssh-agent is asked by the plain key, which is
+    /// what it holds.
+    fn again(&self) -> Self {
+        match self {
+            Self::Signer(signer) => Self::Signer(Arc::clone(signer)),
+            Self::SshAgent(blob) => Self::SshAgent(blob.clone()),
+            Self::Person(attempt) => Self::Person(*attempt),
+        }
+    }
+}
+
+impl Offer {
+    /// How it fared.
+    pub(crate) fn tried(&self, outcome: Outcome) -> Tried {
+        Tried {
+            name: self.name.clone(),
+            outcome,
+        }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let files: Vec<_> = self.files.iter().map(|key| &key.file).collect();
+        f.debug_struct("Credentials")
+            .field("files", &files)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key(file, fingerprint) => write!(f, "key {} ({fingerprint})", file.display()),
+            Self::Certificate(file, fingerprint) => {
+                write!(f, "certificate {} ({fingerprint})", file.display())
+            }
+            Self::AgentKey(comment, fingerprint) => {
+                write!(f, "ssh-agent's key {comment} ({fingerprint})")
+            }
+            Self::Answers => f.write_str("keyboard-interactive"),
+            Self::Password => f.write_str("password"),
+        }
+    }
+}
+
+impl fmt::Display for Tried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = match self.outcome {
+            Outcome::NotTried => "was not tried",
+            Outcome::NoCommonAlgorithm => "has no algorithm that the server takes",
+            Outcome::KeyRefused => "is not known there",
+            Outcome::SignatureRefused => "was refused with its signature",
+            Outcome::Accepted => "was accepted, but something more is wanted",
+            Outcome::ChangeWanted => "has expired there and must be changed first",
+            Outcome::NotGiven => "was not given",
+            Outcome::WrongSignature => "was signed with in another way than asked",
+            Outcome::Refused | _ => "was refused",
+        };
+        write!(f, "{} {words}", self.name)
+    }
+}
+
+impl fmt::Display for Nothing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nothing to log in with: ")?;
+        if self.lacking.is_empty() {
+            f.write_str("no key file")?;
+        } else {
+            let files = self.lacking.iter().map(|file| file.display().to_string());
+            let files: Vec<String> = files.collect();
+            write!(f, "no private key for {}", files.join(", "))?;
+        }
+        if self.has_agent {
+            f.write_str(", and the ssh-agent has none that may be offered")?;
+        }
+        f.write_str("; name a key file with -i")
+    }
+}
+
+/// The certificate beside a key file, as ssh-keygen(1) names it. One that cannot be used is told and
+/// left out: it was not asked for.
+fn certificate_beside(file: &Path) -> Option<(PathBuf, Certificate)> {
+    let mut name = file.as_os_str().to_owned();
+    let plain = name.to_str().and_then(|name| name.strip_suffix(".pub"));
+    if let Some(plain) = plain {
+        name = plain.into();
+    }
+    name.push("-cert.pub");
+    let file = PathBuf::from(name);
+    if !file.exists() {
+        return None;
+    }
+    match read_certificate(&file) {
+        Ok(certificate) => Some((file, certificate)),
+        Err(error) => {
+            warn!(%error, "certificate is not offered");
+            None
+        }
+    }
+}
+
+fn read_certificate(file: &Path) -> Result<Certificate, CredentialError> {
+    let read = || -> io::Result<String> {
+        if fs::metadata(file)?.len() > CERTIFICATE_FILE {
+            return Err(io::Error::other("it is larger than any certificate"));
+        }
+        fs::read_to_string(file)
+    };
+    let text = read().map_err(|source| {
+        let file = file.to_owned();
+        CredentialError::ReadCertificate { file, source }
+    })?;
+    let mut words = text.split_ascii_whitespace();
+    let line = match (words.next(), words.next()) {
+        (Some(name), Some(base64)) => format!("{name} {base64}"),
+        (_, _) => String::new(),
+    };
+    Certificate::from_openssh_text(&line).map_err(|source| {
+        let file = file.to_owned();
+        CredentialError::Certificate { file, source }
+    })
+}
+
+#[cfg(test)]
+mod tests;

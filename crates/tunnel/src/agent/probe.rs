@@ -1,0 +1,379 @@
+//! Whether bytes make the round trip of a forward: the only ground on which it is called up.
+//!
+//! A probe goes the way of a visitor: to the address that the peer's listener is truly bound to, through
+//! it, and back to us over the forward's own channel, where it is answered. It carries a nonce that
+//! nobody can guess and that counts once; the answer is an HMAC of it under a key of this process, so
+//! that an echo is no answer. What comes back tells who owns the listener.
+//!
+//! Only while a probe is out, and only where it can have come from, a visitor's first bytes are
+//! looked at before its target is dialled. They are kept and go to the target first. The target itself never
+//! hears of a probe: connections that say nothing fill logs, and MySQL locks out hosts that make them.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::time::Duration;
+
+use aws_lc_rs::error::Unspecified;
+use aws_lc_rs::{constant_time, hmac, rand};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+use tokio::time::{Instant, timeout};
+
+use crate::transport::{Bind, OpenError, Origin, RefusalCode, Target};
+
+/// Makes the probes of this process.
+pub struct Prober {
+    key: hmac::Key,
+}
+
+/// One probe, while it is out.
+#[derive(Clone)]
+pub struct Probe {
+    nonce: [u8; NONCE],
+    answer: hmac::Tag,
+}
+
+/// What a probe found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Finding {
+    /// Bytes made the round trip, in this time.
+    Up(Duration),
+    /// Somebody else answers at the listener.
+    Foreign,
+    /// Nobody answers at the listener, though the peer granted it.
+    Nobody(String),
+    /// Nothing came back in [`DEADLINE`].
+    Silent,
+    /// The peer lets nobody go that way; the path is not checked.
+    Prohibited,
+}
+
+/// What became of a channel that may have brought a probe.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// It had, and is answered: nothing else comes.
+    Probe,
+    /// A visitor, whose first bytes these are. The stream goes on behind them.
+    Visitor(Vec<u8>),
+}
+
+/// Bytes of a nonce and of its answer.
+const NONCE: usize = 32;
+/// How long a probe is out at most. A round trip over a satellite is 0.6 s.
+pub const DEADLINE: Duration = Duration::from_secs(2);
+/// How long a channel is held for the bytes of a probe at most, besides a round trip: they leave the
+/// peer with the channel or right behind it. Then it is a visitor whose service speaks first, and is
+/// dialled.
+const HOLD: Duration = Duration::from_millis(50);
+/// Longest hold, however long a round trip is.
+const LONGEST_HOLD: Duration = Duration::from_millis(250);
+
+impl Prober {
+    /// One with a key of its own.
+    ///
+    /// # Errors
+    ///
+    /// The system has no randomness.
+    pub fn new() -> Result<Self, Unspecified> {
+        let mut key = [0; NONCE];
+        rand::fill(&mut key)?;
+        Ok(Self {
+            key: hmac::Key::new(hmac::HMAC_SHA256, &key),
+        })
+    }
+
+    /// A new probe.
+    ///
+    /// # Errors
+    ///
+    /// The system has no randomness.
+    pub fn probe(&self) -> Result<Probe, Unspecified> {
+        let mut nonce = [0; NONCE];
+        rand::fill(&mut nonce)?;
+        Ok(Probe {
+            answer: hmac::sign(&self.key, &nonce),
+            nonce,
+        })
+    }
+}
+
+impl Probe {
+    /// Sends the nonce to the listener and waits for its answer, [`DEADLINE`] in all.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it gives the probe up.
+    pub async fn ask<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: &mut S) -> Finding {
+        let start = Instant::now();
+        let mut answer = [0; NONCE];
+        let asked = async {
+            stream.write_all(&self.nonce).await?;
+            stream.read_exact(&mut answer).await
+        };
+        match timeout(DEADLINE, asked).await {
+            Ok(Ok(_)) if self.is_answer(&answer) => Finding::Up(start.elapsed()),
+            Err(_) if answer == [0; NONCE] => Finding::Silent,
+            // Other bytes, or an end before there were enough: nobody who knows the key was there.
+            Ok(_) | Err(_) => Finding::Foreign,
+        }
+    }
+
+    /// Looks at the first bytes of a channel until they are the nonce, cannot be it any more, or a
+    /// visitor has waited for 50 ms and a round trip, 250 ms at most.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: what was read is lost with the future.
+    pub async fn hold<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: &mut S,
+        round_trip: Duration,
+    ) -> Caller {
+        let hold = HOLD.saturating_add(round_trip).min(LONGEST_HOLD);
+        let start = Instant::now();
+        let mut first = Vec::with_capacity(NONCE);
+        while first.len() < NONCE && self.nonce.starts_with(&first) {
+            let mut buffer = [0; NONCE];
+            let room = buffer.get_mut(first.len()..).unwrap_or_default();
+            let mut room = ReadBuf::new(room);
+            let read = poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut room));
+            let left = hold.saturating_sub(start.elapsed());
+            match timeout(left, read).await {
+                Ok(Ok(())) if !room.filled().is_empty() => first.extend_from_slice(room.filled()),
+                // Its end or its error comes again to whoever goes on with it.
+                Ok(_) | Err(_) => return Caller::Visitor(first),
+            }
+        }
+        let is_ours = constant_time::verify_slices_are_equal(&first, &self.nonce).is_ok();
+        if !is_ours {
+            return Caller::Visitor(first);
+        }
+        // Who asked waits for it and for nothing else; one that has gone needs no answer.
+        let answered = async {
+            stream.write_all(self.answer.as_ref()).await?;
+            stream.shutdown().await
+        };
+        drop(timeout(DEADLINE, answered).await);
+        Caller::Probe
+    }
+
+    fn is_answer(&self, bytes: &[u8]) -> bool {
+        constant_time::verify_slices_are_equal(bytes, self.answer.as_ref()).is_ok()
+    }
+}
+
+impl Finding {
+    /// What it means that the peer did not open the way to its listener.
+    pub fn of_refusal(error: &OpenError) -> Self {
+        match error {
+            OpenError::Refused {
+                code: RefusalCode::ConnectFailed,
+                reason,
+            } => Self::Nobody(reason.clone()),
+            OpenError::Refused { .. } => Self::Prohibited,
+            OpenError::Closed | OpenError::Shortage => Self::Silent,
+        }
+    }
+}
+
+/// Where a listener of `bind` is reached from the peer itself; `None` for a Unix socket with a relative
+/// path, which is somewhere below a folder that only the peer knows.
+///
+/// An address for all, and `localhost`, are reached at the loopback: there sshd listens in any case,
+/// whatever `GatewayPorts` makes of the rest.
+pub fn way(bind: &Bind) -> Option<Target> {
+    match bind {
+        Bind::Tcp { host, port } => {
+            let host = match host.as_str() {
+                "" | "*" | "localhost" | "0.0.0.0" => "127.0.0.1",
+                "::" => "::1",
+                other => other,
+            };
+            Some(Target::Tcp {
+                host: host.to_owned(),
+                port: *port,
+            })
+        }
+        Bind::Unix { path } if path.starts_with('/') => Some(Target::Unix { path: path.clone() }),
+        Bind::Unix { .. } => None,
+    }
+}
+
+/// Whether a channel from there can have brought a probe that went to `way`: who dials the loopback
+/// comes from it.
+pub fn may_come_from(origin: &Origin, way: &Target) -> bool {
+    let Target::Tcp { host, .. } = way else {
+        return true;
+    };
+    let is_loopback = |text: &str| {
+        let address = text.parse::<std::net::IpAddr>();
+        address.is_ok_and(|address| address.to_canonical().is_loopback())
+    };
+    !is_loopback(host) || is_loopback(&origin.host)
+}
+
+impl fmt::Debug for Prober {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Prober")
+    }
+}
+
+impl fmt::Debug for Probe {
+    /// Never the nonce: who reads a log could answer for us.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Probe")
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Up(time) => write!(f, "up, {:.1} ms", time.as_secs_f64() * 1e3),
+            Self::Foreign => f.write_str("listener is owned by someone else"),
+            Self::Nobody(reason) => write!(f, "nobody answers at the listener: {reason}"),
+            Self::Silent => write!(f, "nothing came back in {} s", DEADLINE.as_secs()),
+            Self::Prohibited => f.write_str("bound, path not checked"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+
+    use super::*;
+
+    fn probe() -> Probe {
+        Prober::new().unwrap().probe().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_nonce_that_comes_back_is_answered_and_the_answer_is_up() {
+        for step in [1, 5, 31, 32] {
+            let probe = probe();
+            // A way that carries so many bytes at a time.
+            let (mut near, mut far) = duplex(step);
+            let (finding, caller) = tokio::join!(
+                probe.ask(&mut near),
+                probe.hold(&mut far, Duration::from_secs(1))
+            );
+            assert!(matches!(finding, Finding::Up(_)), "{finding:?}");
+            assert_eq!(caller, Caller::Probe);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_echo_a_banner_an_end_and_silence_are_not_up() {
+        let probe = probe();
+        let (mut near, mut far) = duplex(1_000);
+        let echo = async {
+            let mut bytes = [0; NONCE];
+            far.read_exact(&mut bytes).await.unwrap();
+            far.write_all(&bytes).await.unwrap();
+        };
+        let (finding, ()) = tokio::join!(probe.ask(&mut near), echo);
+        assert_eq!(finding, Finding::Foreign);
+        let (mut near, mut far) = duplex(1_000);
+        far.write_all(b"SSH-2.0-x\r\n").await.unwrap();
+        assert_eq!(probe.ask(&mut near).await, Finding::Foreign);
+        drop(far);
+        assert_eq!(probe.ask(&mut near).await, Finding::Foreign);
+        let (mut near, far) = duplex(1_000);
+        assert_eq!(probe.ask(&mut near).await, Finding::Silent);
+        drop(far);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_visitor_loses_no_byte_and_waits_no_longer_than_it_must() {
+        let probe = probe();
+        let half = &probe.nonce[..16];
+        let trip = Duration::from_millis(20);
+        for (bytes, wait) in [
+            (&b"GET / HTTP/1.1"[..], Duration::ZERO),
+            (&b""[..], HOLD + trip),
+            (half, HOLD + trip),
+        ] {
+            let (mut near, mut far) = duplex(1_000);
+            near.write_all(bytes).await.unwrap();
+            let start = Instant::now();
+            assert_eq!(
+                probe.hold(&mut far, trip).await,
+                Caller::Visitor(bytes.to_vec())
+            );
+            let waited = start.elapsed();
+            assert!(waited >= wait && waited < wait + Duration::from_millis(2));
+        }
+        // A nonce with one wrong byte, and more behind it.
+        let (mut near, mut far) = duplex(1_000);
+        let mut wrong = probe.nonce.to_vec();
+        wrong[31] ^= 1;
+        near.write_all(&wrong).await.unwrap();
+        near.write_all(b"rest").await.unwrap();
+        drop(near.shutdown().await);
+        assert_eq!(probe.hold(&mut far, trip).await, Caller::Visitor(wrong));
+        let mut rest = Vec::new();
+        far.read_to_end(&mut rest).await.unwrap();
+        assert_eq!(rest, b"rest");
+    }
+
+    #[test]
+    fn two_probes_have_nothing_in_common() {
+        let prober = Prober::new().unwrap();
+        let (one, other) = (prober.probe().unwrap(), prober.probe().unwrap());
+        assert_ne!(one.nonce, other.nonce);
+        assert!(!one.is_answer(other.answer.as_ref()));
+        assert!(!one.is_answer(&one.nonce));
+        let elsewhere = Prober::new().unwrap();
+        let forged = hmac::sign(&elsewhere.key, &one.nonce);
+        assert!(!one.is_answer(forged.as_ref()));
+    }
+
+    #[test]
+    fn a_probe_goes_where_the_listener_is() {
+        let bind = |host: &str| Bind::Tcp {
+            host: host.to_owned(),
+            port: 9,
+        };
+        for (host, dialled) in [
+            ("", "127.0.0.1"),
+            ("*", "127.0.0.1"),
+            ("localhost", "127.0.0.1"),
+            ("0.0.0.0", "127.0.0.1"),
+            ("::", "::1"),
+            ("192.0.2.7", "192.0.2.7"),
+        ] {
+            let host_and_port = Target::Tcp {
+                host: dialled.to_owned(),
+                port: 9,
+            };
+            assert_eq!(way(&bind(host)), Some(host_and_port), "{host}");
+        }
+        let path = String::from("/run/x");
+        let unix = way(&Bind::Unix { path: path.clone() });
+        assert_eq!(unix, Some(Target::Unix { path }));
+        let path = String::from("x");
+        assert_eq!(way(&Bind::Unix { path }), None);
+    }
+
+    #[test]
+    fn only_the_loopback_can_bring_back_what_went_to_the_loopback() {
+        let origin = |host: &str| Origin {
+            host: host.to_owned(),
+            port: 1,
+        };
+        let to = |host: &str| Target::Tcp {
+            host: host.to_owned(),
+            port: 9,
+        };
+        for (from, way, may) in [
+            ("127.0.0.1", "127.0.0.1", true),
+            ("::ffff:127.0.0.1", "127.0.0.1", true),
+            ("198.51.100.1", "127.0.0.1", false),
+            ("", "::1", false),
+            ("198.51.100.1", "192.0.2.7", true),
+        ] {
+            assert_eq!(may_come_from(&origin(from), &to(way)), may, "{from}");
+        }
+    }
+}
