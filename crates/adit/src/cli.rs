@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::commands::forward::destination::Destination;
 use crate::commands::forward::option::SshOption;
 use crate::commands::forward::spec::RemoteForward;
+use crate::log::Format;
 
 /// Gets a service out from behind a NAT, a firewall or a cellular link, and keeps it out.
 #[derive(Debug, Parser)]
@@ -15,6 +16,10 @@ pub(crate) struct Cli {
     /// Log each visitor; twice, each packet's way.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
+
+    /// How the log on stderr is written.
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "plain")]
+    pub(crate) log_format: Format,
 
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -25,8 +30,8 @@ pub(crate) enum Command {
     /// Make local services reachable at a host that runs any sshd, until stopped.
     ///
     /// Prints one line for each forward that is up. When the connection ends it comes back by
-    /// itself. Exit codes: 0 stopped by a signal, 1 something only a person can mend, 2 the command
-    /// line.
+    /// itself. Exit codes: 0 stopped by SIGTERM, 1 something only a person can mend, 2 the command line,
+    /// 130 interrupted.
     Forward(ForwardArguments),
 }
 

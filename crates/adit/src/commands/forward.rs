@@ -40,6 +40,8 @@ const DEFAULT_KEYS: [&str; 3] = [".ssh/id_ed25519", ".ssh/id_ecdsa", ".ssh/id_rs
 const DEFAULT_KNOWN_HOSTS: [&str; 2] = [".ssh/known_hosts", ".ssh/known_hosts2"];
 /// Files of the machine that ssh(1) looks in.
 const GLOBAL_KNOWN_HOSTS: [&str; 2] = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
+/// Exit code after SIGINT, as shells have it: 128 and the signal's number.
+const INTERRUPTED: u8 = 130;
 /// Where hosts are remembered for who asked to forget them, below the directory for state.
 const OWN_KNOWN_HOSTS: &str = "adit/known_hosts";
 
@@ -75,25 +77,26 @@ pub(crate) fn run(arguments: &ForwardArguments, verbose: u8) -> anyhow::Result<E
     // A question that nobody has answered would be waited for.
     runtime.shutdown_background();
     drop(restore);
-    result.map(|()| ExitCode::SUCCESS)
+    result
 }
 
 async fn serve(
     config: TunnelConfig,
     connect: SshConnect,
     countdown: Option<Countdown>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<ExitCode> {
     let stop = CancellationToken::new();
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
     let mut signals = JoinSet::new();
     let stopped = stop.clone();
     signals.spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+        let code = tokio::select! {
+            _ = interrupt.recv() => ExitCode::from(INTERRUPTED),
+            _ = terminate.recv() => ExitCode::SUCCESS,
+        };
         stopped.cancel();
+        code
     });
     let peer = config.peer.peer.clone();
     let events = move |event: Event<'_>| {
@@ -103,12 +106,14 @@ async fn serve(
         }
     };
     let result = supervise::run(&connect, config.forwards, &events, stop).await;
-    signals.shutdown().await;
     let peer = &config.peer.peer;
     result.with_context(|| {
         let Peer { host, port, user } = peer;
         format!("cannot connect to {host} port {port} as {user}")
-    })
+    })?;
+    // It ends without an error only by a signal.
+    let code = signals.join_next().await;
+    Ok(code.and_then(Result::ok).unwrap_or(ExitCode::SUCCESS))
 }
 
 /// Says what a person should know. What a person waits for is a line of its own, the rest is logged.
