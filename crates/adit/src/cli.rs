@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use adit_tunnel::ssh_config::Wanted;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::forward::destination::Destination;
-use crate::commands::forward::option::SshOption;
+use crate::commands::forward::option::{SshOption, jump};
 use crate::commands::forward::spec::RemoteForward;
 
 /// Gets a service out from behind a NAT, a firewall or a cellular link, and keeps it out.
@@ -30,7 +31,7 @@ pub(crate) enum Command {
     Forward(ForwardArguments),
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct ForwardArguments {
     /// A remote forward: visitors of PORT at the sshd go to HOST:HOSTPORT from here. Port 0 lets the
     /// sshd choose. As often as you like; RemoteForward lines of the configuration come after them.
@@ -51,12 +52,41 @@ pub(crate) struct ForwardArguments {
     #[arg(short = 'F', value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
+    /// Hosts on the way, the nearest first: each is logged in at, and leads to the next. What else
+    /// there is to say of them stands in the configuration; the word none passes over its ProxyJump.
+    #[arg(short = 'J', value_name = "[USER@]HOST[:PORT],...", value_parser = jump)]
+    pub(crate) jump: Option<SshOption>,
+
+    /// Dial IPv4 addresses alone.
+    #[arg(short = '4')]
+    pub(crate) only_v4: bool,
+
+    /// Dial IPv6 addresses alone.
+    #[arg(short = '6', conflicts_with = "only_v4")]
+    pub(crate) only_v6: bool,
+
+    /// Pass over the proxy that https_proxy or all_proxy names. Otherwise the first host of the way
+    /// is reached through it, unless no_proxy lists that host or a ProxyCommand leads there.
+    #[arg(long = "no-proxy")]
+    pub(crate) without_proxy: bool,
+
     /// An option as ssh has it: UserKnownHostsFile, StrictHostKeyChecking (yes, accept-new),
-    /// Ciphers, KexAlgorithms.
+    /// Ciphers, KexAlgorithms, ProxyJump, ProxyCommand, ConnectTimeout, AddressFamily, HostKeyAlias.
     #[arg(short = 'o', value_name = "OPTION=VALUE")]
     pub(crate) options: Vec<SshOption>,
 
     /// Where the sshd is. Without a user: the configuration's, or the name of yours here.
     #[arg(value_name = "[USER@]HOST")]
     pub(crate) destination: Destination,
+}
+
+impl ForwardArguments {
+    /// The destination as it was asked for.
+    pub(crate) fn wanted(&self) -> Wanted {
+        Wanted {
+            host: self.destination.host.clone(),
+            user: self.destination.user.clone(),
+            port: self.port,
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 use adit_testkit::require;
 use adit_testkit::sshd::Sshd;
 use adit_tunnel::agent::connect::SshConnect;
+use adit_tunnel::agent::dial::Way;
 use adit_tunnel::agent::login::algorithms::AlgorithmLists;
 use adit_tunnel::agent::login::known_hosts::{HostKeys, NameForm, NewHosts};
 use adit_tunnel::agent::supervise::{Connect as _, Peer, PeerConfig};
@@ -28,6 +29,8 @@ fn config(sshd: &Sshd, congestion: Option<&str>) -> PeerConfig {
         },
         algorithms: AlgorithmLists::default(),
         congestion: congestion.map(|name| name.parse().unwrap()),
+        way: Way::direct(),
+        host_key_alias: None,
     }
 }
 

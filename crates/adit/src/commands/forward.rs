@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use adit_tunnel::agent::connect::SshConnect;
+use adit_tunnel::agent::dial::{ProxyEnvironment, Way};
 use adit_tunnel::agent::login::algorithms::{AlgorithmLists, Edit};
 use adit_tunnel::agent::login::known_hosts::{HostKeys, NameForm, NewHosts};
 use adit_tunnel::agent::supervise::{self, Event, Peer, PeerConfig, TunnelConfig};
@@ -23,6 +24,7 @@ pub(crate) mod destination;
 pub(crate) mod option;
 pub(crate) mod spec;
 mod ssh_config;
+mod way;
 
 /// Keys that are offered when none is named, as ssh(1) has them, without those on hardware.
 const DEFAULT_KEYS: [&str; 3] = [".ssh/id_ed25519", ".ssh/id_ecdsa", ".ssh/id_rsa"];
@@ -39,6 +41,7 @@ struct Surroundings {
     home: Option<PathBuf>,
     state: Option<PathBuf>,
     user: Option<String>,
+    proxies: ProxyEnvironment,
 }
 
 /// Runs the tunnel until SIGINT or SIGTERM.
@@ -114,10 +117,8 @@ fn config(
     arguments: &ForwardArguments,
     surroundings: &Surroundings,
 ) -> anyhow::Result<TunnelConfig> {
-    let destination = &arguments.destination;
-    let file = arguments.config.as_deref();
-    let settings = ssh_config::read(file, destination, arguments.port, surroundings)?;
-    ssh_config::check(&settings)?;
+    let settings = ssh_config::read(arguments, &arguments.wanted(), surroundings)?;
+    ssh_config::check(&settings);
     let mut forwards = arguments.forwards.clone();
     for forward in &settings.remote_forwards {
         let forward = ssh_config::remote_forward(forward)?;
@@ -130,12 +131,12 @@ fn config(
         "nothing to forward: name a forward with -R, or write RemoteForward in the configuration"
     );
     Ok(TunnelConfig {
-        peer: peer_config(arguments, settings, surroundings)?,
+        peer: way::peer(arguments, settings, surroundings)?,
         forwards: forwards.into_iter().map(|forward| forward.0).collect(),
     })
 }
 
-/// How to log in at a host with these settings.
+/// How to log in at a host with these settings; the way there is not looked at.
 fn peer_config(
     arguments: &ForwardArguments,
     settings: ssh::Settings,
@@ -161,6 +162,8 @@ fn peer_config(
                     algorithms.kex.clone_from(&lists.kex);
                 }
             }
+            // They are in the settings.
+            SshOption::Line(_) => {}
         }
     }
     if algorithms.ciphers == Edit::default() {
@@ -219,6 +222,8 @@ fn peer_config(
         },
         algorithms,
         congestion: None,
+        way: Way::direct(),
+        host_key_alias: settings.host_key_alias,
     })
 }
 
@@ -236,6 +241,7 @@ impl Surroundings {
             state: path("XDG_STATE_HOME").or(below_home),
             home,
             user: text("USER").or_else(|| text("LOGNAME")),
+            proxies: ProxyEnvironment::of_this_process(),
         }
     }
 
@@ -325,6 +331,7 @@ mod tests {
             home: Some(home.to_owned()),
             state: Some(home.join("state")),
             user: Some(String::from("local")),
+            proxies: ProxyEnvironment::default(),
         }
     }
 
@@ -372,7 +379,10 @@ mod tests {
         assert_eq!(config.peer.host_keys.new_hosts, NewHosts::Accept);
         let own = [home.join("state/adit/known_hosts")];
         assert_eq!(config.peer.host_keys.files, own);
-        assert_eq!(config.peer.algorithms.ciphers, Edit::parse("-aes*").unwrap());
+        assert_eq!(
+            config.peer.algorithms.ciphers,
+            Edit::parse("-aes*").unwrap()
+        );
         assert_eq!(
             config.peer.algorithms.kex,
             Edit::parse("curve25519-sha256").unwrap()
@@ -449,15 +459,6 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join("config");
         for (text, expected) in [
-            (
-                "\nProxyJump a\n",
-                "config line 2: ProxyJump is not supported",
-            ),
-            (
-                "ProxyCommand nc %h %p\n",
-                "line 1: ProxyCommand is not supported",
-            ),
-            ("HostKeyAlias a\n", "HostKeyAlias a is not supported"),
             (
                 "RemoteForward 1080\n",
                 "line 1: RemoteForward 1080 is not supported",

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -21,7 +22,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
-use super::dial::tcp::dial;
+use super::dial::Dialler;
 use super::login::algorithms::AlgorithmListError;
 use super::login::host;
 use super::login::keys::{self, KeyError};
@@ -37,6 +38,7 @@ use crate::transport::ssh::{
 /// Makes connections to one peer.
 pub struct SshConnect {
     peer: Peer,
+    dialler: Dialler,
     host: HostAddress,
     host_keys: HostKeys,
     keys: Vec<Key>,
@@ -67,6 +69,15 @@ pub enum SetUpError {
         #[source]
         source: HostAddressError,
     },
+    /// A peer on the way cannot be used.
+    #[error("hop {hop}")]
+    Hop {
+        /// The hop.
+        hop: String,
+        /// Why not.
+        #[source]
+        source: Box<Self>,
+    },
     /// There is nothing to log in with.
     #[error("no key to log in with")]
     NoKey,
@@ -78,8 +89,8 @@ pub enum SetUpError {
     Algorithms(#[source] AlgorithmListError),
 }
 
-/// Until a socket is connected. Names with a dead address first take a part of it.
-const DIAL_DEADLINE: Duration = Duration::from_secs(15);
+/// Port of a host key's name that has none of its own.
+const SSH_PORT: u16 = 22;
 /// From a connected socket to a login. Nobody types anything here, so it is shorter than the engine's
 /// own deadline, which leaves time for a person.
 const LOGIN_DEADLINE: Duration = Duration::from_secs(30);
@@ -93,8 +104,13 @@ impl SshConnect {
     /// Checks the settings and reads the keys.
     pub fn new(config: &PeerConfig, memory: Memory) -> Result<Self, SetUpError> {
         let peer = config.peer.clone();
-        let host = HostAddress::new(&peer.host, peer.port).map_err(|source| SetUpError::Host {
-            host: peer.host.clone(),
+        // What a key is kept under; as with OpenSSH, an alias stands without a port.
+        let (name, port) = match &config.host_key_alias {
+            Some(alias) => (alias, SSH_PORT),
+            None => (&peer.host, peer.port),
+        };
+        let host = HostAddress::new(name, port).map_err(|source| SetUpError::Host {
+            host: name.clone(),
             source,
         })?;
         let mut keys = Vec::new();
@@ -120,6 +136,7 @@ impl SshConnect {
         preferences.cipher = ciphers;
         preferences.kex = kex;
         Ok(Self {
+            dialler: Dialler::new(&config.way, &memory)?,
             host_keys: config.host_keys.clone(),
             peer,
             host,
@@ -184,6 +201,25 @@ impl SshConnect {
 
 impl Connect for SshConnect {
     async fn connect(&self) -> Result<Connected, ConnectError> {
+        self.connect_boxed().await
+    }
+}
+
+impl SshConnect {
+    /// Whom it connects to.
+    pub(super) const fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// [`connect`](Connect::connect) for who is a part of it: a hop is connected to by the same code
+    /// as what is behind it.
+    pub(super) fn connect_boxed(
+        &self,
+    ) -> Pin<Box<dyn Future<Output = Result<Connected, ConnectError>> + Send + '_>> {
+        Box::pin(self.attempt())
+    }
+
+    async fn attempt(&self) -> Result<Connected, ConnectError> {
         let (host, host_keys) = (self.host.clone(), self.host_keys.clone());
         let default = self.preferences.host_key.clone();
         let order = blocking(move || host_keys.order(&host, &default)).await?;
@@ -191,13 +227,21 @@ impl Connect for SshConnect {
             let host = self.host.written();
             ConnectError::HostKey(HostKeyRefusal::Store { host, source })
         })?;
-        let dialled = dial(&self.peer.host, self.peer.port, DIAL_DEADLINE).await;
-        let socket = dialled.map_err(ConnectError::Dial)?;
-        if let Err(error) = ssh::tune(&socket) {
-            debug!(%error, "socket options were not taken");
+        let tune = |socket: &TcpStream| {
+            if let Err(error) = ssh::tune(socket) {
+                debug!(%error, "socket options were not taken");
+            }
+            self.choose_congestion_control(socket);
+        };
+        let dialled = self.dialler.dial(&self.peer, &tune).await;
+        let (carrier, mut keeper) = dialled.map_err(ConnectError::Dial)?;
+        match keeper.beside(self.log_in(carrier, order)).await {
+            Ok(Connected { connection, task }) => Ok(Connected {
+                connection,
+                task: keeper.keep(task),
+            }),
+            Err(error) => Err(keeper.explain(error).await),
         }
-        self.choose_congestion_control(&socket);
-        self.log_in(socket, order).await
     }
 }
 

@@ -13,6 +13,7 @@ use adit_ssh::provider::aws_lc;
 use tokio::time::Instant;
 
 use super::*;
+use crate::agent::dial::Way;
 use crate::agent::login::algorithms::AlgorithmLists;
 use crate::agent::login::known_hosts::{NameForm, NewHosts};
 use crate::transport::ssh::{Admission, Decision};
@@ -52,6 +53,8 @@ async fn a_server_that_never_decides_is_left_in_half_a_minute() {
         },
         algorithms: AlgorithmLists::default(),
         congestion: None,
+        way: Way::direct(),
+        host_key_alias: None,
     };
     let memory = Memory::of_this_machine();
     let connect = SshConnect::new(&config, memory.clone()).unwrap();
