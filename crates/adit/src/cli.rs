@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
+use adit_tunnel::ssh_config::Wanted;
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::forward::destination::Destination;
-use crate::commands::forward::option::SshOption;
+use crate::commands::forward::destination::{Destination, UserName};
+use crate::commands::forward::option::{SshOption, jump};
 use crate::commands::forward::spec::RemoteForward;
 use crate::log::Format;
 
@@ -44,7 +45,7 @@ impl Command {
     }
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct ForwardArguments {
     /// A remote forward: visitors of PORT at the sshd go to HOST:HOSTPORT from here. Port 0 lets the
     /// sshd choose. As often as you like; RemoteForward lines of the configuration come after them.
@@ -76,8 +77,26 @@ pub(crate) struct ForwardArguments {
     #[arg(short = 'F', value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
+    /// Hosts on the way, the nearest first: each is logged in at, and leads to the next. What else
+    /// there is to say of them stands in the configuration; the word none passes over its ProxyJump.
+    #[arg(short = 'J', value_name = "[USER@]HOST[:PORT],...", value_parser = jump)]
+    pub(crate) jump: Option<SshOption>,
+
+    /// Dial IPv4 addresses alone.
+    #[arg(short = '4')]
+    pub(crate) only_v4: bool,
+
+    /// Dial IPv6 addresses alone.
+    #[arg(short = '6', conflicts_with = "only_v4")]
+    pub(crate) only_v6: bool,
+
+    /// Pass over the proxy that https_proxy or all_proxy names. Otherwise the first host of the way
+    /// is reached through it, unless no_proxy lists that host or a ProxyCommand leads there.
+    #[arg(long = "no-proxy")]
+    pub(crate) without_proxy: bool,
+
     /// An option as ssh has it: UserKnownHostsFile, StrictHostKeyChecking (yes, accept-new),
-    /// Ciphers, KexAlgorithms.
+    /// Ciphers, KexAlgorithms, ProxyJump, ProxyCommand, ConnectTimeout, AddressFamily, HostKeyAlias.
     #[arg(short = 'o', value_name = "OPTION=VALUE")]
     pub(crate) options: Vec<SshOption>,
 
@@ -90,7 +109,7 @@ pub(crate) struct ForwardArguments {
 }
 
 /// What people write for ssh(1) and autossh(1), so that their lines work here.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags that are given or not")]
 pub(crate) struct Habits {
     /// Go to the background once all forwards are up.
@@ -99,7 +118,7 @@ pub(crate) struct Habits {
 
     /// The user there, where the destination names none.
     #[arg(short = 'l', value_name = "USER")]
-    pub(crate) user: Option<String>,
+    pub(crate) user: Option<UserName>,
 
     /// Log errors alone.
     #[arg(short = 'q')]
@@ -136,5 +155,22 @@ impl Habits {
         ];
         let written = all.into_iter().filter(|(is_written, _)| *is_written);
         written.map(|(_, words)| words).collect()
+    }
+}
+
+impl ForwardArguments {
+    /// The user that the destination names, or `-l`.
+    fn user(&self) -> Option<String> {
+        let named = self.destination.user.clone();
+        named.or_else(|| self.habits.user.as_ref().map(|user| user.0.clone()))
+    }
+
+    /// The destination as it was asked for.
+    pub(crate) fn wanted(&self) -> Wanted {
+        Wanted {
+            host: self.destination.host.clone(),
+            user: self.user(),
+            port: self.port,
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use adit_tunnel::agent::chain;
 use adit_tunnel::agent::connect::SshConnect;
+use adit_tunnel::agent::dial::{ProxyEnvironment, Way};
 use adit_tunnel::agent::login::algorithms::{AlgorithmLists, Edit};
 use adit_tunnel::agent::login::credentials::{AgentKeys, KeyChoice, LoginConfig};
 use adit_tunnel::agent::login::known_hosts::{HostKeys, NameForm, NewHosts};
@@ -20,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use self::ask::Sources;
+use self::ask::{Sources, Whose};
 use self::detach::Countdown;
 use self::option::{HostKeyChecking, KnownHostsFile, SshOption};
 use crate::cli::ForwardArguments;
@@ -33,6 +34,7 @@ mod detach;
 pub(crate) mod option;
 pub(crate) mod spec;
 mod ssh_config;
+mod way;
 
 /// Keys that are offered when none is named, as ssh(1) has them, without those on hardware.
 const DEFAULT_KEYS: [&str; 3] = [".ssh/id_ed25519", ".ssh/id_ecdsa", ".ssh/id_rsa"];
@@ -53,6 +55,7 @@ struct Surroundings {
     user: Option<String>,
     /// Socket of the ssh-agent.
     ssh_agent: Option<PathBuf>,
+    proxies: ProxyEnvironment,
 }
 
 /// Runs the tunnel until SIGINT or SIGTERM.
@@ -142,12 +145,8 @@ fn config(
     arguments: &ForwardArguments,
     surroundings: &Surroundings,
 ) -> anyhow::Result<TunnelConfig> {
-    let destination = &arguments
-        .destination
-        .or_user(arguments.habits.user.as_deref())?;
-    let file = arguments.config.as_deref();
-    let settings = ssh_config::read(file, destination, arguments.port, surroundings)?;
-    ssh_config::check(&settings)?;
+    let settings = ssh_config::read(arguments, &arguments.wanted(), surroundings)?;
+    ssh_config::check(&settings);
     let mut forwards = arguments.forwards.clone();
     for forward in &settings.remote_forwards {
         let forward = ssh_config::remote_forward(forward)?;
@@ -160,15 +159,16 @@ fn config(
         "nothing to forward: name a forward with -R, or write RemoteForward in the configuration"
     );
     Ok(TunnelConfig {
-        peer: peer_config(arguments, settings, surroundings)?,
+        peer: way::peer(arguments, settings, surroundings)?,
         forwards: forwards.into_iter().map(|forward| forward.0).collect(),
     })
 }
 
-/// How to log in at a host with these settings.
+/// How to log in at a host with these settings; the way there is not looked at.
 fn peer_config(
     arguments: &ForwardArguments,
     settings: ssh::Settings,
+    whose: Whose,
     surroundings: &Surroundings,
 ) -> anyhow::Result<PeerConfig> {
     let mut algorithms = AlgorithmLists::default();
@@ -191,6 +191,8 @@ fn peer_config(
                     algorithms.kex.clone_from(&lists.kex);
                 }
             }
+            // They are in the settings.
+            SshOption::Line(_) => {}
         }
     }
     if algorithms.ciphers == Edit::default() {
@@ -230,7 +232,7 @@ fn peer_config(
         Some(files) => surroundings.listed(files)?,
         None => GLOBAL_KNOWN_HOSTS.iter().map(PathBuf::from).collect(),
     };
-    let login = login_config(arguments, &settings, surroundings)?;
+    let login = login_config(arguments, &settings, whose, surroundings)?;
     Ok(PeerConfig {
         peer: Peer {
             host: settings.host,
@@ -254,6 +256,8 @@ fn peer_config(
             settings.server_alive_count_max,
         ),
         congestion: None,
+        way: Way::direct(),
+        host_key_alias: settings.host_key_alias,
     })
 }
 
@@ -275,6 +279,7 @@ fn keep_alive(interval: Option<Duration>, misses: Option<u32>) -> KeepAlive {
 fn login_config(
     arguments: &ForwardArguments,
     settings: &ssh::Settings,
+    whose: Whose,
     surroundings: &Surroundings,
 ) -> anyhow::Result<LoginConfig> {
     let listed = ssh_config::keys(settings);
@@ -286,7 +291,7 @@ fn login_config(
     // Who names keys means those: a server that is offered others learns whose they are.
     let offers_all = choice == KeyChoice::Usual && settings.identities_only != Some(true);
     let (passphrase, password) = (&arguments.passphrase_file, &arguments.password_file);
-    let ask = Sources::of_this_process(passphrase.clone(), password.clone());
+    let ask = Sources::of_this_process(whose, passphrase.clone(), password.clone());
     Ok(LoginConfig {
         keys: surroundings.keys(&arguments.keys, listed)?,
         choice,
@@ -316,6 +321,7 @@ impl Surroundings {
             home,
             user: text("USER").or_else(|| text("LOGNAME")),
             ssh_agent: path("SSH_AUTH_SOCK"),
+            proxies: ProxyEnvironment::of_this_process(),
         }
     }
 
@@ -404,6 +410,7 @@ mod tests {
             state: Some(home.join("state")),
             user: Some(String::from("local")),
             ssh_agent: None,
+            proxies: ProxyEnvironment::default(),
         }
     }
 
@@ -539,15 +546,6 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let file = home.path().join("config");
         for (text, expected) in [
-            (
-                "\nProxyJump a\n",
-                "config line 2: ProxyJump is not supported",
-            ),
-            (
-                "ProxyCommand nc %h %p\n",
-                "line 1: ProxyCommand is not supported",
-            ),
-            ("HostKeyAlias a\n", "HostKeyAlias a is not supported"),
             (
                 "RemoteForward 1080\n",
                 "line 1: RemoteForward 1080 is not supported",

@@ -20,7 +20,7 @@ use tracing::{Instrument as _, debug, debug_span, warn};
 
 use self::forwards::{Forwards, Step};
 use super::backoff::Backoff;
-use super::dial::tcp::DialError;
+use super::dial::WayError;
 use super::local;
 use super::login::known_hosts::{HostAddressError, HostKeyRefusal};
 use crate::transport::{
@@ -69,7 +69,7 @@ impl fmt::Debug for Connected {
 pub enum ConnectError {
     /// The peer was not reached.
     #[error("peer was not reached")]
-    Dial(#[source] DialError),
+    Dial(#[source] WayError),
     /// The peer's name cannot be a host's.
     #[error("{host:?} is no host")]
     Host {
@@ -102,9 +102,10 @@ pub enum ConnectError {
 impl ConnectError {
     /// Whether a person must do something before another attempt makes sense. At the first attempt
     /// this ends the program; later a person may be far away, and waiting costs little.
-    pub const fn is_permanent(&self) -> bool {
+    pub fn is_permanent(&self) -> bool {
         match self {
-            Self::Dial(_) | Self::Handshake(_) => false,
+            Self::Dial(error) => error.is_permanent(),
+            Self::Handshake(_) => false,
             Self::Host { .. } | Self::HostKey(_) | Self::Keys(_) | Self::Login { .. } => true,
         }
     }

@@ -34,6 +34,16 @@ impl Carrier for TcpStream {
     }
 }
 
+impl<T: Carrier + ?Sized> Carrier for Box<T> {
+    fn acknowledge(&self) {
+        (**self).acknowledge();
+    }
+
+    fn source(&self) -> Option<IpAddr> {
+        (**self).source()
+    }
+}
+
 impl Carrier for tokio::io::DuplexStream {}
 impl Carrier for super::super::ByteStream {}
 #[cfg(unix)]
