@@ -328,8 +328,9 @@ impl SshConnect {
             Ok((connection, driver)) => Ok(Connected {
                 connection,
                 task: Box::pin(async move {
-                    let end = driver.run().await;
+                    let (end, held) = driver.run_holding().await;
                     debug!(%end, "connection's task has ended");
+                    held
                 }),
             }),
             Err(ssh::ConnectError::Host(refusal)) => {

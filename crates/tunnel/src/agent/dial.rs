@@ -5,7 +5,6 @@
 //! of the connection that the carrier carries and ends with it.
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ pub use self::proxy::{
 };
 pub use self::tcp::{DialError, Family};
 use super::connect::{SetUpError, SshConnect};
-use super::supervise::{ConnectError, Peer, PeerConfig};
+use super::supervise::{ConnectError, ConnectionTask, Peer, PeerConfig};
 use crate::transport::ssh::{Carrier, Memory};
 
 mod command;
@@ -231,14 +230,15 @@ impl Keeper {
     /// A connection's task, with what has to go on beside it, and its end behind it.
     pub(super) fn keep(
         mut self,
-        task: Pin<Box<dyn Future<Output = ()> + Send>>,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        task: ConnectionTask,
+    ) -> ConnectionTask {
         if matches!(self, Self::Nobody) {
             return task;
         }
         Box::pin(async move {
-            self.beside(task).await;
+            let held = self.beside(task).await;
             self.end().await;
+            held
         })
     }
 

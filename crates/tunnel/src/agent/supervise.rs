@@ -23,6 +23,7 @@ use super::backoff::Backoff;
 use super::dial::WayError;
 use super::local;
 use super::login::known_hosts::{HostAddressError, HostKeyRefusal};
+use crate::transport::ssh::Held;
 use crate::transport::{
     Bind, CloseReason, Connection, ConnectionEnd, OpenRequest, PeerRequest, RefusalCode, Target,
 };
@@ -54,8 +55,12 @@ pub struct Connected {
     /// The connection.
     pub connection: Connection,
     /// Does the work until the connection has ended. Dropping it ends the connection.
-    pub task: Pin<Box<dyn Future<Output = ()> + Send>>,
+    pub task: ConnectionTask,
 }
+
+/// A connection's task. What it returns is the socket of a peer that has fallen silent, to be reset
+/// once that peer has been reached again.
+pub type ConnectionTask = Pin<Box<dyn Future<Output = Option<Held>> + Send>>;
 
 impl fmt::Debug for Connected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -178,23 +183,33 @@ pub async fn run(
     let mut backoff = Backoff::new();
     let mut forwards = Forwards::new(forwards);
     let mut is_first = true;
+    // The last connection's socket, if its peer fell silent.
+    let mut held: Option<Held> = None;
     loop {
         let attempt = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
             attempt = connect.connect() => attempt,
         };
+        let mut is_refused = false;
         let up = match attempt {
             Err(error) if is_first && error.is_permanent() => return Err(error),
             Err(error) => {
+                is_refused = error.is_permanent();
                 events(Event::Failed { error: &error });
                 Duration::ZERO
             }
             Ok(connected) => {
                 is_first = false;
+                if let Some(held) = held.take() {
+                    // The way is back, so the old connection's sshd hears of its end and frees its ports.
+                    held.reset();
+                }
                 events(Event::Connected);
                 let start = Instant::now();
-                match serve(connected, &mut forwards, events, &stop).await {
+                let (ended, left) = serve(connected, &mut forwards, events, &stop).await;
+                held = left;
+                match ended {
                     None => return Ok(()),
                     Some(end) => {
                         let up = start.elapsed();
@@ -204,7 +219,11 @@ pub async fn run(
                 }
             }
         };
-        let delay = backoff.next(up, chance());
+        let delay = if is_refused {
+            backoff.refused(chance())
+        } else {
+            backoff.next(up, chance())
+        };
         events(Event::Waiting { delay });
         tokio::select! {
             biased;
@@ -214,13 +233,14 @@ pub async fn run(
     }
 }
 
-/// One connection from its login to its end; `None` when it ended by `stop`.
+/// One connection from its login to its end, which is `None` when it came by `stop`; and the socket of
+/// a peer that has fallen silent.
 async fn serve(
     connected: Connected,
     forwards: &mut Forwards,
     events: &(dyn Fn(Event<'_>) + Send + Sync),
     stop: &CancellationToken,
-) -> Option<ConnectionEnd> {
+) -> (Option<ConnectionEnd>, Option<Held>) {
     let Connected { connection, task } = connected;
     let Connection {
         transport,
@@ -262,11 +282,25 @@ async fn serve(
     }
     drop((transport, requests, early));
     visitors.shutdown().await;
+    (ended, end_of(driver).await)
+}
+
+/// Waits for a connection's task, which has little left to do, and gives what it leaves.
+async fn end_of(mut driver: JoinSet<Option<Held>>) -> Option<Held> {
+    let ended = timeout(CLOSE_DEADLINE, driver.join_next()).await;
     driver.abort_all();
+    let held = match ended {
+        Ok(Some(Ok(held))) => held,
+        Ok(Some(Err(error))) => {
+            log_panic("connection", Err(error));
+            None
+        }
+        Ok(None) | Err(_) => None,
+    };
     while let Some(result) = driver.join_next().await {
-        log_panic("connection", result);
+        log_panic("connection", result.map(drop));
     }
-    ended
+    held
 }
 
 /// Tells what a person should know of a change.

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::debug;
 
-use crate::agent::supervise::{ConnectError, Connected, Peer};
+use crate::agent::supervise::{ConnectError, Connected, ConnectionTask, Peer};
 use crate::transport::ssh::Carrier;
 use crate::transport::{
     ByteStream, CloseReason, Connection, ConnectionEnd, OpenError, Origin, PeerRequest,
@@ -103,7 +103,7 @@ pub(in crate::agent) struct Hop {
     transport: Arc<dyn Transport>,
     requests: mpsc::Receiver<PeerRequest>,
     /// Its task, with all that is before it; none once it has ended.
-    task: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    task: Option<ConnectionTask>,
 }
 
 impl Hop {
@@ -181,7 +181,11 @@ impl Hop {
         while let Some(task) = &mut self.task {
             tokio::select! {
                 biased;
-                () = task => self.task = None,
+                held = task => {
+                    // Nothing of ours is bound at a hop.
+                    drop(held);
+                    self.task = None;
+                }
                 Some(request) = self.requests.recv() => {
                     debug!(hop = self.name, "hop asked for something and is refused");
                     drop(request);
@@ -290,7 +294,10 @@ mod tests {
             port: 22,
             user: String::from("me"),
         };
-        let task = Box::pin(driver.run());
+        let task = Box::pin(async {
+            driver.run().await;
+            None
+        });
         (Hop::new(&peer, Connected { connection, task }), far)
     }
 

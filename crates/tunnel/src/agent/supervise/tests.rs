@@ -26,7 +26,10 @@ impl Connect for Network {
         self.peers.send(peer).await.unwrap();
         Ok(Connected {
             connection,
-            task: Box::pin(driver.run()),
+            task: Box::pin(async {
+                driver.run().await;
+                None
+            }),
         })
     }
 }
@@ -395,7 +398,7 @@ impl Connect for Falling {
         let falls = Arc::clone(&self.falls);
         let task = Box::pin(async move {
             tokio::select! {
-                () = task => {}
+                held = task => held,
                 () = falls.notified() => panic!("a mistake of ours"),
             }
         });
