@@ -228,10 +228,7 @@ impl Keeper {
     }
 
     /// A connection's task, with what has to go on beside it, and its end behind it.
-    pub(super) fn keep(
-        mut self,
-        task: ConnectionTask,
-    ) -> ConnectionTask {
+    pub(super) fn keep(mut self, task: ConnectionTask) -> ConnectionTask {
         if matches!(self, Self::Nobody) {
             return task;
         }
