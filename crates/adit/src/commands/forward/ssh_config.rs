@@ -2,16 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use adit_tunnel::agent::forward::{Forward, Listens};
 use adit_tunnel::ssh_config::{
-    FileSystem, ForwardBind, ForwardTarget, Local, Placed, Proxy, Settings, Source, SshForward,
-    Wanted, resolve,
+    FileSystem, Local, Placed, Proxy, Settings, Source, Wanted, resolve,
 };
 use anyhow::Context as _;
 use tracing::{debug, warn};
 
 use super::Surroundings;
 use super::destination::Destination;
-use super::spec::RemoteForward;
+use super::spec::{self, DefaultBind};
 
 /// Reads what `-F` names, or the files of ssh(1).
 pub(super) fn read(
@@ -62,14 +62,12 @@ pub(super) fn check(settings: &Settings) -> anyhow::Result<()> {
         ("AddressFamily", settings.address_family.is_some()),
         ("CertificateFile", !settings.certificate_files.is_empty()),
         ("ConnectTimeout", settings.connect_timeout.is_some()),
-        ("DynamicForward", !settings.dynamic_forwards.is_empty()),
         (
             "ExitOnForwardFailure",
             settings.exit_on_forward_failure == Some(true),
         ),
         ("HostKeyAlgorithms", settings.host_key_algorithms.is_some()),
         ("IdentityAgent", settings.identity_agent.is_some()),
-        ("LocalForward", !settings.local_forwards.is_empty()),
         (
             "ServerAliveCountMax",
             settings.server_alive_count_max.is_some(),
@@ -94,26 +92,42 @@ pub(super) fn keys(settings: &Settings) -> Option<Vec<PathBuf>> {
     Some(files.iter().filter(|file| file.exists()).cloned().collect())
 }
 
-/// A `RemoteForward` line as `-R` has it.
-pub(super) fn remote_forward(forward: &Placed<SshForward>) -> anyhow::Result<RemoteForward> {
-    let Placed { value, place } = forward;
-    let (
-        ForwardBind::Tcp { host: bind, port },
-        ForwardTarget::Tcp {
-            host,
-            port: host_port,
-        },
-    ) = (&value.bind, &value.target)
-    else {
-        anyhow::bail!(
-            "{place}: RemoteForward {value} is not supported by `adit forward`, which takes \
-             [BIND:]PORT HOST:HOSTPORT"
-        );
+/// The forwards of the files, in the order in which ssh(1) sets them up: our listeners first.
+pub(super) fn forwards(settings: &Settings) -> anyhow::Result<Vec<Forward>> {
+    let here = if settings.gateway_ports == Some(true) {
+        DefaultBind::Everywhere
+    } else {
+        DefaultBind::Loopback
     };
-    let bind = bind.as_ref().map(|bind| format!("[{bind}]:"));
-    let text = format!("{}{port}:[{host}]:{host_port}", bind.unwrap_or_default());
-    let parsed = text.parse().map_err(anyhow::Error::new);
-    parsed.with_context(|| format!("{place}: RemoteForward {value}"))
+    let kinds = [
+        (
+            "LocalForward",
+            Listens::Here,
+            here,
+            &settings.local_forwards,
+        ),
+        (
+            "DynamicForward",
+            Listens::Here,
+            here,
+            &settings.dynamic_forwards,
+        ),
+        (
+            "RemoteForward",
+            Listens::There,
+            DefaultBind::Loopback,
+            &settings.remote_forwards,
+        ),
+    ];
+    let mut forwards = Vec::new();
+    for (keyword, listens, default, lines) in kinds {
+        for Placed { value, place } in lines {
+            let forward = spec::forward(value.clone(), listens, default);
+            let forward = forward.map_err(anyhow::Error::new);
+            forwards.push(forward.with_context(|| format!("{place}: {keyword} {value}"))?);
+        }
+    }
+    Ok(forwards)
 }
 
 /// Reads a value that the files keep as text.

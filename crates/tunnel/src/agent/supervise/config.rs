@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Forward;
+use crate::agent::forward::Forward;
 use crate::agent::login::algorithms::AlgorithmLists;
 use crate::agent::login::known_hosts::HostKeys;
 use crate::transport::ssh::CongestionControl;
@@ -12,7 +12,7 @@ use crate::transport::ssh::CongestionControl;
 pub struct TunnelConfig {
     /// The peer.
     pub peer: PeerConfig,
-    /// Its forwards, asked for in this order.
+    /// Its forwards: those of the peer are asked for in this order, ours are bound in it.
     pub forwards: Vec<Forward>,
 }
 
