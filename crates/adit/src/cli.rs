@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
+use adit_tunnel::agent::forward::Permit;
 use adit_tunnel::ssh_config::Wanted;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands::forward::destination::{Destination, UserName};
 use crate::commands::forward::option::{SshOption, jump};
-use crate::commands::forward::spec::RemoteForward;
+use crate::commands::forward::spec::{DynamicForward, LocalForward, RemoteForward, StdioTarget};
 use crate::log::Format;
 
 /// Gets a service out from behind a NAT, a firewall or a cellular link, and keeps it out.
@@ -28,11 +29,13 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make local services reachable at a host that runs any sshd, until stopped.
+    /// Make local services reachable at a host that runs any sshd, and services there reachable here,
+    /// until stopped.
     ///
     /// Prints one line for each forward that is up. When the connection ends it comes back by
-    /// itself. Exit codes: 0 stopped by SIGTERM, 1 something only a person can mend, 2 the command line,
-    /// 130 interrupted.
+    /// itself; what listens here stays bound meanwhile, and visitors wait for up to 10 seconds. Exit
+    /// codes: 0 stopped by SIGTERM, 1 something only a person can mend, 2 the command line, 130
+    /// interrupted. With -W: 0 when both ends have finished, 1 otherwise.
     Forward(ForwardArguments),
 }
 
@@ -48,9 +51,37 @@ impl Command {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ForwardArguments {
     /// A remote forward: visitors of PORT at the sshd go to HOST:HOSTPORT from here. Port 0 lets the
-    /// sshd choose. As often as you like; RemoteForward lines of the configuration come after them.
+    /// sshd choose. Either side may be the path of a Unix socket. With [BIND:]PORT alone, visitors
+    /// say by SOCKS where they want to go, within --permit-remote-open. As often as you like;
+    /// RemoteForward lines of the configuration come after them.
     #[arg(short = 'R', value_name = "[BIND:]PORT:HOST:HOSTPORT")]
-    pub(crate) forwards: Vec<RemoteForward>,
+    pub(crate) remote_forwards: Vec<RemoteForward>,
+
+    /// A local forward: visitors of PORT here go to HOST:HOSTPORT from there. Without BIND, loopback
+    /// alone; * is every address; port 0 lets the system choose. Either side may be the path of a
+    /// Unix socket. As often as you like; LocalForward lines of the configuration come after them.
+    #[arg(short = 'L', value_name = "[BIND:]PORT:HOST:HOSTPORT")]
+    pub(crate) local_forwards: Vec<LocalForward>,
+
+    /// A dynamic forward: visitors of PORT here say by SOCKS (4, 4a, 5) where they want to go, from
+    /// there; names are looked up there. BIND and PORT as with -L. As often as you like;
+    /// DynamicForward lines of the configuration come after them.
+    #[arg(short = 'D', value_name = "[BIND:]PORT")]
+    pub(crate) dynamic_forwards: Vec<DynamicForward>,
+
+    /// Where visitors of a -R without a target may go, as PermitRemoteOpen has it: HOST:PORT, or
+    /// HOST:* for every port. Without any: nowhere. As often as you like.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) permit_remote_open: Vec<Permit>,
+
+    /// Standard input and output go to HOST:PORT (or the path of a Unix socket) from there, and
+    /// nothing else is forwarded: for a ProxyCommand. It ends with them.
+    #[arg(
+        short = 'W',
+        value_name = "HOST:PORT",
+        conflicts_with_all = ["remote_forwards", "local_forwards", "dynamic_forwards", "permit_remote_open"]
+    )]
+    pub(crate) stdio: Option<StdioTarget>,
 
     /// A private key to log in with, before those of the configuration; or its public half, where the
     /// ssh-agent has the private one. Without any: ~/.ssh/id_ed25519, id_ecdsa, id_rsa, those that are

@@ -1,10 +1,10 @@
-//! Keeps a tunnel: connects, asks for its forwards, serves their visitors, and when the connection
-//! ends waits and does it again.
+//! Keeps a tunnel: binds what listens here, connects, asks for what listens there, serves visitors,
+//! and when the connection ends waits and does it again.
 //!
 //! It never gives up once it was up. A forward that is refused is asked for again on the same
 //! connection every second or two: a stock sshd holds the port of a connection that died unseen
 //! until its own time-out, and grants it in the instant after. A forward of port 0 asks for the port
-//! that it had before.
+//! that it had before. What listens here stays bound all the time.
 //!
 //! The peer is not trusted: a stream that it opens is served only if it is a visitor of a forward
 //! that is up, with the same bind text and port; all else is refused.
@@ -13,34 +13,26 @@ use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::task::JoinError;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, debug, debug_span, warn};
+use tracing::warn;
 
-use self::forwards::{Forwards, Step};
+use self::forwards::Forwards;
+use self::serve::serve;
 use super::backoff::Backoff;
 use super::dial::WayError;
-use super::local;
+use super::forward::{Forward, Listens};
+use super::listen::{ListenError, Listeners};
 use super::login::known_hosts::{HostAddressError, HostKeyRefusal};
 use crate::transport::ssh::Held;
-use crate::transport::{
-    Bind, CloseReason, Connection, ConnectionEnd, OpenRequest, PeerRequest, RefusalCode, Target,
-};
+use crate::transport::{Bind, Connection, ConnectionEnd};
 
 mod config;
 mod forwards;
+mod serve;
 
 pub use self::config::{KeepAlive, Peer, PeerConfig, TunnelConfig};
-
-/// A remote forward: visitors of `bind` at the peer go to `target` on our side.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Forward {
-    /// What to ask the peer for.
-    pub bind: Bind,
-    /// Where visitors go.
-    pub target: Target,
-}
 
 /// Makes connections to a tunnel's peer.
 pub trait Connect: Send + Sync {
@@ -122,19 +114,16 @@ impl ConnectError {
 pub enum Event<'a> {
     /// The connection is logged in.
     Connected,
-    /// A forward was granted: visitors come.
+    /// Visitors of a forward come, and get through: it was granted on this connection, or it is one
+    /// of those that listen here.
     ForwardUp {
-        /// The bind with the port that was granted.
-        bind: &'a Bind,
-        /// Where visitors go.
-        target: &'a Target,
+        /// The forward, with the port that it has.
+        forward: &'a Forward,
     },
     /// A forward was refused for the first time on this connection; it is asked for again and again.
     ForwardRefused {
-        /// The bind.
-        bind: &'a Bind,
-        /// Where visitors would go.
-        target: &'a Target,
+        /// The forward.
+        forward: &'a Forward,
     },
     /// The port that a forward had before cannot be had again; any other is asked for.
     PortLost {
@@ -160,16 +149,24 @@ pub enum Event<'a> {
     },
 }
 
-/// How long a connection may take to say goodbye.
-const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
-/// Visitors that came before the answer to their forward. More are refused.
-const EARLY_VISITORS: usize = 64;
+/// Why a tunnel came to nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// A forward that listens here cannot.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The first attempt to connect failed in a way that only a person can mend.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+}
 
 /// Keeps the tunnel until `stop`. When this returns, all that it started has ended.
 ///
 /// # Errors
 ///
-/// An error of the first attempt that only a person can mend.
+/// A forward cannot listen here, which is found before anything else is done; or an error of the
+/// first attempt to connect that only a person can mend.
 ///
 /// # Cancel safety
 ///
@@ -179,9 +176,26 @@ pub async fn run(
     forwards: Vec<Forward>,
     events: &(dyn Fn(Event<'_>) + Send + Sync),
     stop: CancellationToken,
-) -> Result<(), ConnectError> {
+) -> Result<(), RunError> {
+    let (here, there) = forwards
+        .into_iter()
+        .partition(|forward| forward.listens == Listens::Here);
+    let listeners = Listeners::start(here).await?;
+    let result = keep(connect, there, &listeners, events, stop).await;
+    listeners.close().await;
+    result
+}
+
+/// Connects, serves and connects again.
+async fn keep(
+    connect: &impl Connect,
+    there: Vec<Forward>,
+    listeners: &Listeners,
+    events: &(dyn Fn(Event<'_>) + Send + Sync),
+    stop: CancellationToken,
+) -> Result<(), RunError> {
     let mut backoff = Backoff::new();
-    let mut forwards = Forwards::new(forwards);
+    let mut forwards = Forwards::new(there);
     let mut is_first = true;
     // The last connection's socket, if its peer fell silent.
     let mut held: Option<Held> = None;
@@ -193,7 +207,7 @@ pub async fn run(
         };
         let mut is_refused = false;
         let up = match attempt {
-            Err(error) if is_first && error.is_permanent() => return Err(error),
+            Err(error) if is_first && error.is_permanent() => return Err(error.into()),
             Err(error) => {
                 is_refused = error.is_permanent();
                 events(Event::Failed { error: &error });
@@ -207,7 +221,7 @@ pub async fn run(
                 }
                 events(Event::Connected);
                 let start = Instant::now();
-                let (ended, left) = serve(connected, &mut forwards, events, &stop).await;
+                let (ended, left) = serve(connected, &mut forwards, listeners, events, &stop).await;
                 held = left;
                 match ended {
                     None => return Ok(()),
@@ -233,131 +247,8 @@ pub async fn run(
     }
 }
 
-/// One connection from its login to its end, which is `None` when it came by `stop`; and the socket of
-/// a peer that has fallen silent.
-async fn serve(
-    connected: Connected,
-    forwards: &mut Forwards,
-    events: &(dyn Fn(Event<'_>) + Send + Sync),
-    stop: &CancellationToken,
-) -> (Option<ConnectionEnd>, Option<Held>) {
-    let Connected { connection, task } = connected;
-    let Connection {
-        transport,
-        mut requests,
-    } = connection;
-    let mut driver = JoinSet::new();
-    driver.spawn(task);
-    let mut visitors = JoinSet::new();
-    let mut early: Vec<OpenRequest> = Vec::new();
-    let mut end = transport.end();
-    forwards.begin();
-    let ended = loop {
-        tokio::select! {
-            // The answer to a forward stands before its first visitor, so it is looked at first.
-            biased;
-            () = stop.cancelled() => break None,
-            change = forwards.step(&*transport) => {
-                tell(&change, forwards, events);
-                for request in std::mem::take(&mut early) {
-                    admit(request, forwards, &mut early, &mut visitors);
-                }
-            }
-            end = end.wait() => break Some(end),
-            Some(request) = requests.recv() => match request {
-                PeerRequest::Open(request) => {
-                    admit(request, forwards, &mut early, &mut visitors);
-                }
-                // A server has nothing to ask of a client; dropping the question refuses.
-                PeerRequest::Forward(_) | PeerRequest::Cancel(_) => {}
-            },
-            Some(result) = visitors.join_next() => log_panic("visitor", result),
-        }
-    };
-    if ended.is_none() {
-        transport.close(CloseReason::Stopping);
-        if timeout(CLOSE_DEADLINE, end.wait()).await.is_err() {
-            debug!("connection did not say goodbye in time");
-        }
-    }
-    drop((transport, requests, early));
-    visitors.shutdown().await;
-    (ended, end_of(driver).await)
-}
-
-/// Waits for a connection's task, which has little left to do, and gives what it leaves.
-async fn end_of(mut driver: JoinSet<Option<Held>>) -> Option<Held> {
-    let ended = timeout(CLOSE_DEADLINE, driver.join_next()).await;
-    driver.abort_all();
-    let held = match ended {
-        Ok(Some(Ok(held))) => held,
-        Ok(Some(Err(error))) => {
-            log_panic("connection", Err(error));
-            None
-        }
-        Ok(None) | Err(_) => None,
-    };
-    while let Some(result) = driver.join_next().await {
-        log_panic("connection", result.map(drop));
-    }
-    held
-}
-
-/// Tells what a person should know of a change.
-fn tell(change: &Step, forwards: &Forwards, events: &(dyn Fn(Event<'_>) + Send + Sync)) {
-    match change {
-        Step::Granted(number) => {
-            if let Some((bind, target)) = forwards.get(*number) {
-                events(Event::ForwardUp { bind, target });
-            }
-        }
-        Step::Refused(number) => {
-            if let Some((bind, target)) = forwards.get(*number) {
-                events(Event::ForwardRefused { bind, target });
-            }
-        }
-        Step::Lost(bind) => events(Event::PortLost { bind }),
-        Step::Again => {}
-    }
-}
-
-/// Serves a visitor of a forward that is up, keeps one whose forward may be granted in this instant,
-/// and refuses everybody else (S94).
-fn admit(
-    request: OpenRequest,
-    forwards: &Forwards,
-    early: &mut Vec<OpenRequest>,
-    visitors: &mut JoinSet<()>,
-) {
-    if let Some(target) = forwards.target(&request.head.kind) {
-        let span = debug_span!("visitor", origin = %request.head.origin, %target);
-        let target = target.clone();
-        visitors.spawn(serve_visitor(request, target).instrument(span));
-    } else if forwards.may_become(&request.head.kind) && early.len() < EARLY_VISITORS {
-        early.push(request);
-    } else {
-        debug!(head = ?request.head.kind, "peer opened what it was not asked for");
-        let answer = request.answer;
-        answer.refuse(RefusalCode::Prohibited, "no such forward");
-    }
-}
-
-async fn serve_visitor(request: OpenRequest, target: Target) {
-    match local::serve(request.answer, &target).await {
-        Ok(copied) => {
-            let (to_target, to_visitor) = (copied.to_socket, copied.to_stream);
-            match copied.end {
-                Ok(()) => debug!(to_target, to_visitor, "visitor has gone"),
-                Err(error) => debug!(to_target, to_visitor, %error, "visitor was cut off"),
-            }
-        }
-        // Not only debug: visitors come and find nobody.
-        Err(error) => warn!(%error, "visitor was turned away"),
-    }
-}
-
 /// A panic is a mistake of ours; it ends what that task was for and nothing else.
-fn log_panic(of: &'static str, result: Result<(), JoinError>) {
+pub(crate) fn log_panic<T>(of: &'static str, result: Result<T, JoinError>) {
     if let Err(error) = result
         && error.is_panic()
     {

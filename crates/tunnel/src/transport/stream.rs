@@ -141,6 +141,17 @@ impl ByteStream {
         }))
     }
 
+    /// Waits until the peer has closed the stream, or it is lost: of what was sent nothing is on its
+    /// way any more. A peer closes when both halves have ended and it has delivered everything.
+    pub fn poll_closed(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.shared.state();
+        if state.outbound_end.is_some() {
+            return Poll::Ready(());
+        }
+        register(&mut state.writer, cx);
+        Poll::Pending
+    }
+
     /// A stream and its task's side.
     ///
     /// `channel` is what the dirty list knows it by, `packet` the most bytes of one packet to the

@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use adit_tunnel::agent::forward::{Forward, Listens};
 use adit_tunnel::ssh_config::{
-    ConfigError, FileProblem, FileSystem, Files, ForwardBind, ForwardTarget, Guard, Local, Owner,
-    Placed, Presence, Settings, Source, SshForward, Wanted, resolve,
+    ConfigError, FileProblem, FileSystem, Files, Guard, Local, Owner, Placed, Presence, Settings,
+    Source, Wanted, resolve,
 };
 use anyhow::Context as _;
 use tracing::{debug, warn};
 
 use super::Surroundings;
 use super::option::SshOption;
-use super::spec::RemoteForward;
+use super::spec::{self, DefaultBind};
 use crate::cli::ForwardArguments;
 
 /// What messages call the options of the command line, where they name a file.
@@ -98,13 +99,11 @@ impl Files for CommandLine {
 /// Tells what is not used.
 pub(super) fn check(settings: &Settings) {
     let unused = [
-        ("DynamicForward", !settings.dynamic_forwards.is_empty()),
         (
             "ExitOnForwardFailure",
             settings.exit_on_forward_failure == Some(true),
         ),
         ("HostKeyAlgorithms", settings.host_key_algorithms.is_some()),
-        ("LocalForward", !settings.local_forwards.is_empty()),
     ];
     let unused = unused.iter().filter(|(_, is_said)| *is_said);
     let unused: Vec<&str> = unused.map(|(keyword, _)| *keyword).collect();
@@ -120,26 +119,42 @@ pub(super) fn keys(settings: &Settings) -> Option<Vec<PathBuf>> {
     Some(files.iter().filter(|file| file.exists()).cloned().collect())
 }
 
-/// A `RemoteForward` line as `-R` has it.
-pub(super) fn remote_forward(forward: &Placed<SshForward>) -> anyhow::Result<RemoteForward> {
-    let Placed { value, place } = forward;
-    let (
-        ForwardBind::Tcp { host: bind, port },
-        ForwardTarget::Tcp {
-            host,
-            port: host_port,
-        },
-    ) = (&value.bind, &value.target)
-    else {
-        anyhow::bail!(
-            "{place}: RemoteForward {value} is not supported by `adit forward`, which takes \
-             [BIND:]PORT HOST:HOSTPORT"
-        );
+/// The forwards of the files, in the order in which ssh(1) sets them up: our listeners first.
+pub(super) fn forwards(settings: &Settings) -> anyhow::Result<Vec<Forward>> {
+    let here = if settings.gateway_ports == Some(true) {
+        DefaultBind::Everywhere
+    } else {
+        DefaultBind::Loopback
     };
-    let bind = bind.as_ref().map(|bind| format!("[{bind}]:"));
-    let text = format!("{}{port}:[{host}]:{host_port}", bind.unwrap_or_default());
-    let parsed = text.parse().map_err(anyhow::Error::new);
-    parsed.with_context(|| format!("{place}: RemoteForward {value}"))
+    let kinds = [
+        (
+            "LocalForward",
+            Listens::Here,
+            here,
+            &settings.local_forwards,
+        ),
+        (
+            "DynamicForward",
+            Listens::Here,
+            here,
+            &settings.dynamic_forwards,
+        ),
+        (
+            "RemoteForward",
+            Listens::There,
+            DefaultBind::Loopback,
+            &settings.remote_forwards,
+        ),
+    ];
+    let mut forwards = Vec::new();
+    for (keyword, listens, default, lines) in kinds {
+        for Placed { value, place } in lines {
+            let forward = spec::forward(value.clone(), listens, default);
+            let forward = forward.map_err(anyhow::Error::new);
+            forwards.push(forward.with_context(|| format!("{place}: {keyword} {value}"))?);
+        }
+    }
+    Ok(forwards)
 }
 
 /// Reads a value that the files keep as text.

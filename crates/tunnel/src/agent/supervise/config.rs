@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::Forward;
 use crate::agent::dial::Way;
+use crate::agent::forward::Forward;
 use crate::agent::login::algorithms::AlgorithmLists;
 use crate::agent::login::credentials::LoginConfig;
 use crate::agent::login::known_hosts::HostKeys;
@@ -15,7 +15,7 @@ use crate::transport::ssh::CongestionControl;
 pub struct TunnelConfig {
     /// The peer.
     pub peer: PeerConfig,
-    /// Its forwards, asked for in this order.
+    /// Its forwards: those of the peer are asked for in this order, ours are bound in it.
     pub forwards: Vec<Forward>,
 }
 

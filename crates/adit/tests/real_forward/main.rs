@@ -18,6 +18,10 @@ use adit_testkit::sshd::Sshd;
 use adit_testkit::{require, wait};
 use rustix::process::Signal;
 
+mod kinds;
+mod socks;
+mod stdio;
+
 /// A service that gives back what it was given, once the visitor has finished. It ends with the
 /// test's process.
 fn echo_service() -> u16 {
