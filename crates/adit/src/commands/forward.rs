@@ -13,6 +13,7 @@ use adit_tunnel::agent::forward::{Destination, Forward, Listens, Permits};
 use adit_tunnel::agent::login::algorithms::{AlgorithmLists, Edit};
 use adit_tunnel::agent::login::credentials::{AgentKeys, KeyChoice, LoginConfig};
 use adit_tunnel::agent::login::known_hosts::{HostKeys, NameForm, NewHosts};
+use adit_tunnel::agent::probe::{Finding, Prober};
 use adit_tunnel::agent::supervise::{
     self, ConnectError, Event, KeepAlive, Peer, PeerConfig, RunError, TunnelConfig,
 };
@@ -108,11 +109,18 @@ async fn serve(
     let peer = config.peer.peer.clone();
     let events = move |event: Event<'_>| {
         tell(&peer, &event);
-        if let (Event::ForwardUp { .. }, Some(countdown)) = (event, &countdown) {
+        let is_there = match &event {
+            Event::ForwardUp { .. } => true,
+            Event::ForwardUnproved { finding, .. } => **finding == Finding::Prohibited,
+            _ => false,
+        };
+        if let (true, Some(countdown)) = (is_there, &countdown) {
             countdown.one_is_up();
         }
     };
-    let result = supervise::run(&connect, config.forwards, &events, stop).await;
+    let prober = Prober::new().ok().context("the system has no randomness")?;
+    let forwards = config.forwards;
+    let result = supervise::run_probing(&connect, forwards, Some(&prober), &events, stop).await;
     match result {
         // It ends without an error only by a signal.
         Ok(()) => {
@@ -147,6 +155,17 @@ fn tell(peer: &Peer, event: &Event<'_>) {
     match event {
         Event::Connected => info!(host, "connected"),
         Event::ForwardUp { forward } => say(&format!("{}forward up: {forward}", kind(forward))),
+        Event::ForwardBound { forward } => info!(host, bind = %forward.bind, "bound"),
+        Event::ForwardUnproved {
+            forward,
+            finding: Finding::Prohibited,
+        } => say(&format!(
+            "forward bound, path not checked (the server lets nobody go there: PermitOpen, \
+             AllowTcpForwarding): {forward}"
+        )),
+        Event::ForwardUnproved { forward, finding } => {
+            say(&format!("forward not up, {finding}: {forward}"));
+        }
         Event::ForwardRefused { forward } => match &forward.bind {
             Bind::Tcp { .. } => warn!(
                 host, bind = %forward.bind, to = %forward.to,

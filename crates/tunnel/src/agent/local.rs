@@ -65,18 +65,49 @@ pub async fn serve(answer: OpenAnswer, to: &Destination) -> Result<Copied, Local
             }
         }
         Destination::One(Target::Unix { path }) => {
-            let connected = timeout(DIAL_DEADLINE, UnixStream::connect(path)).await;
-            match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            match dial_unix(path).await {
                 Ok(mut socket) => Ok(copy(answer.accept(), &mut socket).await),
-                Err(source) => {
-                    answer.refuse(RefusalCode::ConnectFailed, words(source.kind()));
-                    let path = path.clone();
-                    Err(LocalError::Unix { path, source })
+                Err(error) => {
+                    let words = match &error {
+                        LocalError::Unix { source, .. } => words(source.kind()),
+                        _ => "connect failed",
+                    };
+                    answer.refuse(RefusalCode::ConnectFailed, words);
+                    Err(error)
                 }
             }
         }
         Destination::Named(permits) => serve_named(answer.accept(), permits).await,
     }
+}
+
+/// The same for a visitor whose stream was accepted before it was known where it leads. What cannot be
+/// reached resets it.
+///
+/// # Cancel safety
+///
+/// Dropping the future resets the stream.
+pub async fn serve_accepted(stream: ByteStream, to: &Destination) -> Result<Copied, LocalError> {
+    match to {
+        Destination::One(Target::Tcp { host, port }) => {
+            let socket = dial(host, *port, DIAL_DEADLINE).await?;
+            Ok(copy_tcp(stream, socket).await)
+        }
+        Destination::One(Target::Unix { path }) => {
+            let mut socket = dial_unix(path).await?;
+            Ok(copy(stream, &mut socket).await)
+        }
+        Destination::Named(permits) => serve_named(stream, permits).await,
+    }
+}
+
+async fn dial_unix(path: &str) -> Result<UnixStream, LocalError> {
+    let connected = timeout(DIAL_DEADLINE, UnixStream::connect(path)).await;
+    let connected = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    connected.map_err(|source| {
+        let path = path.to_owned();
+        LocalError::Unix { path, source }
+    })
 }
 
 /// Serves a visitor that says by SOCKS where it wants to go, within what is permitted.

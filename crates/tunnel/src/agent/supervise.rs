@@ -25,11 +25,13 @@ use super::dial::WayError;
 use super::forward::{Forward, Listens};
 use super::listen::{ListenError, Listeners};
 use super::login::known_hosts::{HostAddressError, HostKeyRefusal};
+use super::probe::{Finding, Prober};
 use crate::transport::ssh::Held;
 use crate::transport::{Bind, Connection, ConnectionEnd};
 
 mod config;
 mod forwards;
+mod paths;
 mod serve;
 
 pub use self::config::{KeepAlive, Peer, PeerConfig, TunnelConfig};
@@ -120,6 +122,18 @@ pub enum Event<'a> {
         /// The forward, with the port that it has.
         forward: &'a Forward,
     },
+    /// A forward was granted; whether bytes get through is not known yet.
+    ForwardBound {
+        /// The forward, with the port that it has.
+        forward: &'a Forward,
+    },
+    /// A forward is bound, but no bytes have made its round trip. Its path is probed again and again.
+    ForwardUnproved {
+        /// The forward.
+        forward: &'a Forward,
+        /// What was found instead.
+        finding: &'a Finding,
+    },
     /// A forward was refused for the first time on this connection; it is asked for again and again.
     ForwardRefused {
         /// The forward.
@@ -177,11 +191,30 @@ pub async fn run(
     events: &(dyn Fn(Event<'_>) + Send + Sync),
     stop: CancellationToken,
 ) -> Result<(), RunError> {
+    run_probing(connect, forwards, None, events, stop).await
+}
+
+/// The same; and with a prober a remote forward is up only once bytes have made its round trip.
+///
+/// # Errors
+///
+/// As [`run`].
+///
+/// # Cancel safety
+///
+/// As [`run`].
+pub async fn run_probing(
+    connect: &impl Connect,
+    forwards: Vec<Forward>,
+    prober: Option<&Prober>,
+    events: &(dyn Fn(Event<'_>) + Send + Sync),
+    stop: CancellationToken,
+) -> Result<(), RunError> {
     let (here, there) = forwards
         .into_iter()
         .partition(|forward| forward.listens == Listens::Here);
     let listeners = Listeners::start(here).await?;
-    let result = keep(connect, there, &listeners, events, stop).await;
+    let result = keep(connect, there, &listeners, prober, events, stop).await;
     listeners.close().await;
     result
 }
@@ -191,6 +224,7 @@ async fn keep(
     connect: &impl Connect,
     there: Vec<Forward>,
     listeners: &Listeners,
+    prober: Option<&Prober>,
     events: &(dyn Fn(Event<'_>) + Send + Sync),
     stop: CancellationToken,
 ) -> Result<(), RunError> {
@@ -221,7 +255,7 @@ async fn keep(
                 }
                 events(Event::Connected);
                 let start = Instant::now();
-                let (ended, left) = serve(connected, &mut forwards, listeners, events, &stop).await;
+                let (ended, left) = serve(connected, &mut forwards, listeners, prober, events, &stop).await;
                 held = left;
                 match ended {
                     None => return Ok(()),

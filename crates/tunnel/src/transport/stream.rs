@@ -103,6 +103,20 @@ impl ByteStream {
         Poll::Ready(Ok(Some(Chunk { block })))
     }
 
+    /// Puts bytes back that were read from it, in front of all others. Little enough for one block,
+    /// and nothing else may be put back before they are read again.
+    pub fn unread(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        debug_assert!(self.begun.is_none(), "something was put back before");
+        let mut block = self.shared.pool.take();
+        let taken = block.append(bytes);
+        debug_assert!(taken == bytes.len(), "{} bytes are too many", bytes.len());
+        self.copied = self.copied.saturating_add(taken);
+        self.begun = Some(Chunk { block });
+    }
+
     /// Borrows room for up to a packet's bytes to be sent, without a copy.
     ///
     /// Waits while [`OUT_QUEUE_BYTES`] are queued. Fails after a shutdown, after a reset and when

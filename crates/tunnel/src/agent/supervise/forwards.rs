@@ -119,16 +119,18 @@ impl Forwards {
         })
     }
 
-    /// Where visitors of that kind go: the forward that is up with exactly this bind.
-    pub(super) fn destination(&self, kind: &StreamKind) -> Option<&Destination> {
+    /// The forward of visitors of that kind, by its number, and where they go: the one that is up with
+    /// exactly this bind.
+    pub(super) fn destination(&self, kind: &StreamKind) -> Option<(usize, &Destination)> {
         let StreamKind::Forwarded(visited) = kind else {
             return None;
         };
-        let entry = self.entries.iter().find(|entry| match &entry.state {
+        let mut entries = self.entries.iter().enumerate();
+        let (number, entry) = entries.find(|(_, entry)| match &entry.state {
             State::Up(bind) => bind == visited,
             State::Due { .. } => false,
         })?;
-        Some(&entry.to)
+        Some((number, &entry.to))
     }
 
     /// Whether the answer that is awaited now may make such visitors welcome: the peer sends it

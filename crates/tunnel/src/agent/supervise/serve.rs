@@ -10,10 +10,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, debug_span, warn};
 
 use super::forwards::{Forwards, Step};
+use super::paths::{Paths, Suspicion, Traffic};
 use super::{Connected, Event, log_panic};
 use crate::agent::forward::Destination;
 use crate::agent::listen::Listeners;
 use crate::agent::local;
+use crate::agent::probe::{Caller, Finding, Prober};
 use crate::transport::ssh::Held;
 use crate::transport::{
     CloseReason, Connection, ConnectionEnd, OpenRequest, PeerRequest, RefusalCode,
@@ -30,6 +32,7 @@ pub(super) async fn serve(
     connected: Connected,
     forwards: &mut Forwards,
     listeners: &Listeners,
+    prober: Option<&Prober>,
     events: &(dyn Fn(Event<'_>) + Send + Sync),
     stop: &CancellationToken,
 ) -> (Option<ConnectionEnd>, Option<Held>) {
@@ -43,6 +46,7 @@ pub(super) async fn serve(
     let mut visitors = JoinSet::new();
     let mut early: Vec<OpenRequest> = Vec::new();
     let mut end = transport.end();
+    let mut paths = Paths::new(prober);
     forwards.begin();
     listeners.connect(Some(Arc::clone(&transport)));
     for forward in listeners.forwards() {
@@ -54,15 +58,23 @@ pub(super) async fn serve(
             biased;
             () = stop.cancelled() => break None,
             change = forwards.step(&*transport) => {
-                tell(&change, forwards, events);
+                tell(&change, forwards, &mut paths, events);
                 for request in std::mem::take(&mut early) {
-                    admit(request, forwards, &mut early, &mut visitors);
+                    admit(request, forwards, &paths, &mut early, &mut visitors);
+                }
+            }
+            (number, finding) = paths.step(&transport) => {
+                if let Some(forward) = &forwards.named(number) {
+                    events(match &finding {
+                        Finding::Up(_) => Event::ForwardUp { forward },
+                        finding => Event::ForwardUnproved { forward, finding },
+                    });
                 }
             }
             end = end.wait() => break Some(end),
             Some(request) = requests.recv() => match request {
                 PeerRequest::Open(request) => {
-                    admit(request, forwards, &mut early, &mut visitors);
+                    admit(request, forwards, &paths, &mut early, &mut visitors);
                 }
                 // A server has nothing to ask of a client; dropping the question refuses.
                 PeerRequest::Forward(_) | PeerRequest::Cancel(_) => {}
@@ -77,7 +89,7 @@ pub(super) async fn serve(
             debug!("connection did not say goodbye in time");
         }
     }
-    drop((transport, requests, early));
+    drop((paths, transport, requests, early));
     visitors.shutdown().await;
     (ended, end_of(driver).await)
 }
@@ -101,11 +113,21 @@ async fn end_of(mut driver: JoinSet<Option<Held>>) -> Option<Held> {
 }
 
 /// Tells what a person should know of a change.
-fn tell(change: &Step, forwards: &Forwards, events: &(dyn Fn(Event<'_>) + Send + Sync)) {
+fn tell(
+    change: &Step,
+    forwards: &Forwards,
+    paths: &mut Paths<'_>,
+    events: &(dyn Fn(Event<'_>) + Send + Sync),
+) {
     match change {
         Step::Granted(number) => {
             if let Some(forward) = &forwards.named(*number) {
-                events(Event::ForwardUp { forward });
+                paths.granted(*number, &forward.bind);
+                events(if paths.are_probed() {
+                    Event::ForwardBound { forward }
+                } else {
+                    Event::ForwardUp { forward }
+                });
             }
         }
         Step::Refused(number) => {
@@ -123,12 +145,16 @@ fn tell(change: &Step, forwards: &Forwards, events: &(dyn Fn(Event<'_>) + Send +
 fn admit(
     request: OpenRequest,
     forwards: &Forwards,
+    paths: &Paths<'_>,
     early: &mut Vec<OpenRequest>,
     visitors: &mut JoinSet<()>,
 ) {
-    if let Some(to) = forwards.destination(&request.head.kind) {
+    if let Some((number, to)) = forwards.destination(&request.head.kind) {
         let span = debug_span!("visitor", origin = %request.head.origin, %to);
-        visitors.spawn(serve_visitor(request, to.clone()).instrument(span));
+        let suspicion = paths.suspicion(number, &request.head.origin);
+        let traffic = paths.traffic(number);
+        let served = serve_visitor(request, to.clone(), suspicion, traffic);
+        visitors.spawn(served.instrument(span));
     } else if forwards.may_become(&request.head.kind) && early.len() < EARLY_VISITORS {
         early.push(request);
     } else {
@@ -138,10 +164,31 @@ fn admit(
     }
 }
 
-async fn serve_visitor(request: OpenRequest, to: Destination) {
-    match local::serve(request.answer, &to).await {
+async fn serve_visitor(
+    request: OpenRequest,
+    to: Destination,
+    suspicion: Option<Suspicion>,
+    traffic: Traffic,
+) {
+    let served = match suspicion {
+        None => local::serve(request.answer, &to).await,
+        Some(Suspicion { probe, since }) => {
+            let mut stream = request.answer.accept();
+            match probe.hold(&mut stream, since).await {
+                Caller::Probe => return,
+                Caller::Visitor(first) => {
+                    stream.unread(&first);
+                    local::serve_accepted(stream, &to).await
+                }
+            }
+        }
+    };
+    match served {
         Ok(copied) => {
             let (to_target, to_visitor) = (copied.to_socket, copied.to_stream);
+            if to_target > 0 && to_visitor > 0 {
+                traffic.note();
+            }
             match copied.end {
                 Ok(()) => debug!(to_target, to_visitor, "visitor has gone"),
                 Err(error) => debug!(to_target, to_visitor, %error, "visitor was cut off"),
