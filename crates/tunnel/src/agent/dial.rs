@@ -174,8 +174,8 @@ impl Dialler {
                     source: Box::new(source),
                 })?;
                 let hop = Hop::new(connect.peer(), connected);
-                let (passage, hop) = hop.open(host, port, self.timeout).await?;
-                Ok((Box::new(passage), Keeper::Hop(hop)))
+                let (stream, hop) = hop.open(host, port, self.timeout).await?;
+                Ok((Box::new(stream), Keeper::Hop(hop)))
             }
         }
     }

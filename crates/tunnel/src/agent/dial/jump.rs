@@ -2,21 +2,19 @@
 //!
 //! The next connection's bytes are a byte stream of this one (`direct-tcpip`, as `ssh -W` opens it),
 //! so the hop sees nothing of what is said beyond it. Its task runs in the task of the connection
-//! that it carries: the far one ends first and the near one after it, each with its goodbye.
+//! that it carries: the far one ends first and the near one after it. Only the nearest hop hears a
+//! goodbye for sure: a stock sshd that hears one drops what it has not passed on, so that who is
+//! behind it sees the end of the socket.
 
-use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::debug;
 
 use crate::agent::supervise::{ConnectError, Connected, ConnectionTask, Peer};
-use crate::transport::ssh::Carrier;
 use crate::transport::{
     ByteStream, CloseReason, Connection, ConnectionEnd, OpenError, Origin, PeerRequest,
     RefusalCode, StreamHead, StreamKind, Target, Transport,
@@ -127,7 +125,7 @@ impl Hop {
         host: &str,
         port: u16,
         deadline: Duration,
-    ) -> Result<(Passage, Self), JumpError> {
+    ) -> Result<(ByteStream, Self), JumpError> {
         let target = Target::Tcp {
             host: host.to_owned(),
             port,
@@ -148,7 +146,7 @@ impl Hop {
         };
         let hop = self.name.clone();
         let error = match opened {
-            Ok(Ok(stream)) => return Ok((Passage(stream), self)),
+            Ok(Ok(stream)) => return Ok((stream, self)),
             Ok(Err(source)) => match (self.transport.end().now(), source) {
                 (Some(end), _) => JumpError::Ended { hop, end },
                 (None, source) if is_prohibited(&source) => JumpError::Prohibited {
@@ -222,61 +220,6 @@ fn is_prohibited(error: &OpenError) -> bool {
     )
 }
 
-/// The byte stream through a hop, as a carrier. Dropped, it still delivers what was written, so that
-/// a goodbye arrives.
-#[derive(Debug)]
-pub(super) struct Passage(ByteStream);
-
-impl Carrier for Passage {}
-
-impl Drop for Passage {
-    fn drop(&mut self) {
-        // A shutdown never waits; one of a stream that has ended fails, and is not needed.
-        let mut cx = Context::from_waker(Waker::noop());
-        drop(Pin::new(&mut self.0).poll_shutdown(&mut cx));
-    }
-}
-
-impl AsyncRead for Passage {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Passage {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -309,7 +252,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_hop_is_asked_for_the_next_by_its_name_and_delivers_what_was_said_last() {
+    async fn a_hop_is_asked_for_the_next_by_its_name_and_leads_there() {
         let (hop, mut far) = hop();
         let accept = async {
             let request = asked(&mut far).await;
@@ -321,15 +264,14 @@ mod tests {
             request.answer.accept()
         };
         let (opened, mut stream) = tokio::join!(hop.open("db.lan", 2222, DEADLINE), accept);
-        let (mut passage, mut hop) = opened.unwrap();
-        passage.write_all(b"goodbye").await.unwrap();
-        drop(passage);
-        let mut got = Vec::new();
+        let (mut near, mut hop) = opened.unwrap();
+        near.write_all(b"there").await.unwrap();
+        let mut got = [0; 5];
         tokio::select! {
-            read = stream.read_to_end(&mut got) => drop(read.unwrap()),
+            read = stream.read_exact(&mut got) => drop(read.unwrap()),
             () = hop.go_on() => panic!("the hop's connection has ended"),
         }
-        assert_eq!(got, b"goodbye");
+        assert_eq!(&got, b"there");
         hop.end().await;
         let end = far.transport.end().now();
         assert!(matches!(end, Some(ConnectionEnd::Theirs { .. })), "{end:?}");

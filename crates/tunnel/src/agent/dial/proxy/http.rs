@@ -32,7 +32,8 @@ pub(super) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
         match answer.status {
             200..=299 => return Ok(()),
             100 | 102..=199 => {}
-            407 => return Err(login_wanted(&answer, credentials)),
+            // 401 is a server's, but tinyproxy says it to a wrong password, and nobody else can here.
+            401 | 407 => return Err(login_wanted(&answer, credentials)),
             _ => return Err(ProxyFailure::Refused(Printable::new(answer.words))),
         }
     }
@@ -131,7 +132,7 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// What 407 means.
+/// What a refused login means.
 fn login_wanted(answer: &Answer<'_>, credentials: Option<&Credentials>) -> ProxyFailure {
     let mut others = answer.values("Proxy-Authenticate").peekable();
     let is_basic = |value: &[u8]| {

@@ -55,6 +55,15 @@ const NO_LOGIN: &[u8] = &[5, 0];
 const LOGIN: &[u8] = &[5, 2];
 const GRANTED: &[u8] = &[5, 0, 0, 1, 0, 0, 0, 0, 0, 0];
 
+/// Where answers may begin well.
+const BEGINNINGS: &[&[u8]] = &[
+    b"",
+    b"HTTP/1.1 ",
+    b"HTTP/1.1 407 \r\nProxy-Authenticate:",
+    NO_LOGIN,
+    &[5, 0, 5, 0, 0, 3],
+];
+
 #[test]
 fn answers_of_http_proxies_are_told_apart() {
     for (url, answer, expected) in [
@@ -79,6 +88,11 @@ fn answers_of_http_proxies_are_told_apart() {
             "http://p",
             "HTTP/1.1 407 No\r\nProxy-authenticate: basic realm=x\r\n\r\n",
             "wants a user and a password",
+        ),
+        (
+            "http://u:p@p",
+            "HTTP/1.1 401 Unauthorized\r\n\r\n",
+            "does not take the user and password",
         ),
         (
             "http://p",
@@ -191,6 +205,7 @@ async fn a_proxy_that_does_not_answer_is_left() {
 
 #[test]
 fn urls_are_read_and_what_is_wrong_is_named_without_them() {
+    use ProxyUrlError::{Credentials, Host, Path, Port, Scheme};
     for (url, expected) in [
         ("http://proxy:3128", "HTTP proxy proxy port 3128"),
         ("http://proxy", "HTTP proxy proxy port 80"),
@@ -202,7 +217,6 @@ fn urls_are_read_and_what_is_wrong_is_named_without_them() {
     ] {
         assert_eq!(proxy(url).to_string(), expected, "{url}");
     }
-    use ProxyUrlError::{Credentials, Host, Path, Port, Scheme};
     for (url, expected) in [
         ("https://proxy", Scheme),
         ("socks4://proxy", Scheme),
@@ -218,7 +232,8 @@ fn urls_are_read_and_what_is_wrong_is_named_without_them() {
         ("http://proxy:0", Port),
         ("http://proxy:+1", Port),
         ("http://proxy:65536", Port),
-        ("http://::1:80", Port),
+        ("http://::1:80", Host),
+        ("http://a:1:2", Port),
         ("http://@proxy", Credentials),
         ("http://:hunter2@proxy", Credentials),
         ("http://u:hunter2%@proxy", Credentials),
@@ -265,10 +280,7 @@ proptest! {
     #[test]
     fn no_answer_makes_a_proxy_panic_or_wait(
         answer in proptest::collection::vec(any::<u8>(), 0..300),
-        beginning in prop_oneof![
-            Just(&b""[..]), Just(b"HTTP/1.1 "), Just(b"HTTP/1.1 407 \r\nProxy-Authenticate:"),
-            Just(NO_LOGIN), Just(&[5, 0, 5, 0, 0, 3][..]),
-        ],
+        beginning in proptest::sample::select(BEGINNINGS),
     ) {
         let answer = [beginning, &answer].concat();
         for url in ["http://p", "http://u:p@p", "socks5://p", "socks5://u:p@p"] {
