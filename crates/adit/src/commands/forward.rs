@@ -700,7 +700,7 @@ mod tests {
             ("forward -R 1:2 me@host", "8080:localhost:80"),
             ("forward -L 1080 me@host", "5432:db.lan:5432"),
             ("forward -D a:b:c me@host", "1080"),
-            ("forward -W a -i k me@host", "db.lan:5432"),
+            ("forward -W 22 -i k me@host", "db.lan:5432"),
             ("forward -W a:1 -D 1 -i k me@host", "cannot be used with"),
             (
                 "forward -R 1 --permit-remote-open *:80 me@host",

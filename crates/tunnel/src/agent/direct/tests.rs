@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::transport::{OpenRequest, PeerRequest, RefusalCode, memory};
+use crate::transport::{ConnectionEnd, OpenRequest, PeerRequest, RefusalCode, memory};
 
 /// Makes one memory connection and hands the peer's end to the test.
 struct Once {
@@ -96,10 +96,10 @@ async fn both_halves_are_carried_to_their_ends() {
             stream.shutdown().await.unwrap();
         }
         assert_eq!(got, b"late question");
-        // The connection stays until the peer has closed the stream.
-        assert!(peer.transport.end().now().is_none());
         drop(stream);
         let copied = lab.result().await.unwrap();
+        let end = peer.transport.end().wait().await;
+        assert!(matches!(end, ConnectionEnd::Theirs { .. }), "{end}");
         copied.end.unwrap();
         assert_eq!((copied.to_stream, copied.to_socket), (13, 6));
     }

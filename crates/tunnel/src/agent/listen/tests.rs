@@ -197,11 +197,12 @@ async fn a_lost_connection_resets_its_visitors_and_the_port_stays() {
     let mut up = Up::new();
     listeners.connect(Some(Arc::clone(&up.ours.transport)));
     let mut visitor = visit(addr).await;
-    let stream = up.asked().await.answer.accept();
+    let mut stream = up.asked().await.answer.accept();
+    stream.write_all(b"!").await.unwrap();
+    assert_eq!(visitor.read_u8().await.unwrap(), b'!');
     listeners.connect(None);
     up.task.shutdown().await;
     assert_reset(&mut visitor).await;
-    drop(stream);
     visit(addr).await;
 }
 
