@@ -64,19 +64,14 @@ pub async fn serve(answer: OpenAnswer, to: &Destination) -> Result<Copied, Local
                 }
             }
         }
-        Destination::One(Target::Unix { path }) => {
-            match dial_unix(path).await {
-                Ok(mut socket) => Ok(copy(answer.accept(), &mut socket).await),
-                Err(error) => {
-                    let words = match &error {
-                        LocalError::Unix { source, .. } => words(source.kind()),
-                        _ => "connect failed",
-                    };
-                    answer.refuse(RefusalCode::ConnectFailed, words);
-                    Err(error)
-                }
+        Destination::One(Target::Unix { path }) => match dial_unix(path).await {
+            Ok(mut socket) => Ok(copy(answer.accept(), &mut socket).await),
+            Err(source) => {
+                answer.refuse(RefusalCode::ConnectFailed, words(source.kind()));
+                let path = path.clone();
+                Err(LocalError::Unix { path, source })
             }
-        }
+        },
         Destination::Named(permits) => serve_named(answer.accept(), permits).await,
     }
 }
@@ -94,20 +89,19 @@ pub async fn serve_accepted(stream: ByteStream, to: &Destination) -> Result<Copi
             Ok(copy_tcp(stream, socket).await)
         }
         Destination::One(Target::Unix { path }) => {
-            let mut socket = dial_unix(path).await?;
-            Ok(copy(stream, &mut socket).await)
+            let path = path.clone();
+            match dial_unix(&path).await {
+                Ok(mut socket) => Ok(copy(stream, &mut socket).await),
+                Err(source) => Err(LocalError::Unix { path, source }),
+            }
         }
         Destination::Named(permits) => serve_named(stream, permits).await,
     }
 }
 
-async fn dial_unix(path: &str) -> Result<UnixStream, LocalError> {
+async fn dial_unix(path: &str) -> io::Result<UnixStream> {
     let connected = timeout(DIAL_DEADLINE, UnixStream::connect(path)).await;
-    let connected = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-    connected.map_err(|source| {
-        let path = path.to_owned();
-        LocalError::Unix { path, source }
-    })
+    connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
 /// Serves a visitor that says by SOCKS where it wants to go, within what is permitted.

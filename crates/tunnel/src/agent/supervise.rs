@@ -255,7 +255,8 @@ async fn keep(
                 }
                 events(Event::Connected);
                 let start = Instant::now();
-                let (ended, left) = serve(connected, &mut forwards, listeners, prober, events, &stop).await;
+                let (ended, left) =
+                    serve(connected, &mut forwards, listeners, prober, events, &stop).await;
                 held = left;
                 match ended {
                     None => return Ok(()),

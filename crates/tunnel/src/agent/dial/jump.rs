@@ -6,7 +6,6 @@
 //! goodbye for sure: a stock sshd that hears one drops what it has not passed on, so that who is
 //! behind it sees the end of the socket.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -174,9 +174,8 @@ impl<'a> Paths<'a> {
         };
         entry.out = None;
         let wait = match finding {
-            Finding::Up(_) => INTERVAL,
-            // Asked again, it would say no again.
-            Finding::Prohibited => INTERVAL,
+            // Who said that it is not allowed would say so again.
+            Finding::Up(_) | Finding::Prohibited => INTERVAL,
             Finding::Foreign | Finding::Nobody(_) | Finding::Silent => AGAIN,
         };
         entry.due = Instant::now().checked_add(wait);

@@ -65,9 +65,11 @@ pub(super) async fn serve(
             }
             (number, finding) = paths.step(&transport) => {
                 if let Some(forward) = &forwards.named(number) {
-                    events(match &finding {
-                        Finding::Up(_) => Event::ForwardUp { forward },
-                        finding => Event::ForwardUnproved { forward, finding },
+                    events(if matches!(finding, Finding::Up(_)) {
+                        Event::ForwardUp { forward }
+                    } else {
+                        let finding = &finding;
+                        Event::ForwardUnproved { forward, finding }
                     });
                 }
             }

@@ -38,6 +38,8 @@ impl Connect for Network {
     }
 }
 
+mod probing;
+
 /// A tunnel that runs, and what the test needs to play with it.
 struct Lab {
     peers: mpsc::Receiver<Connection>,
@@ -48,6 +50,10 @@ struct Lab {
 
 impl Lab {
     fn new(forwards: Vec<Forward>, failures: Vec<ConnectError>) -> Self {
+        Self::with(forwards, failures, None)
+    }
+
+    fn with(forwards: Vec<Forward>, failures: Vec<ConnectError>, prober: Option<Prober>) -> Self {
         let (peers_sender, peers) = mpsc::channel(8);
         let network = Network {
             peers: peers_sender,
@@ -59,7 +65,7 @@ impl Lab {
         let stopped = stop.clone();
         tasks.spawn(async move {
             let note = move |event: Event<'_>| log.send_modify(|log| log.push(word(&event)));
-            run(&network, forwards, &note, stopped).await
+            run_probing(&network, forwards, prober.as_ref(), &note, stopped).await
         });
         Self {
             peers,
@@ -77,7 +83,8 @@ impl Lab {
     async fn until(&self, last: &str) {
         let mut events = self.events.clone();
         let ends_so = |events: &Vec<String>| events.last().is_some_and(|event| event == last);
-        within(events.wait_for(ends_so)).await.unwrap();
+        let waited = timeout(Duration::from_hours(1), events.wait_for(ends_so)).await;
+        assert!(waited.is_ok(), "{last:?} is not the end of {:?}", self.events());
     }
 
     fn events(&self) -> Vec<String> {
@@ -93,6 +100,8 @@ fn word(event: &Event<'_>) -> String {
     match event {
         Event::Connected => String::from("connected"),
         Event::ForwardUp { forward } => format!("up {forward}"),
+        Event::ForwardBound { forward } => format!("bound {forward}"),
+        Event::ForwardUnproved { forward, finding } => format!("unproved {forward}: {finding}"),
         Event::ForwardRefused { forward } => format!("refused {}", forward.bind),
         Event::PortLost { bind } => format!("lost {bind}"),
         Event::Ended { .. } => String::from("ended"),
@@ -102,8 +111,9 @@ fn word(event: &Event<'_>) -> String {
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    let result = timeout(Duration::from_secs(600), future).await;
-    result.expect("nothing came of it in ten minutes")
+    // Twice the wait after a refusal, and more.
+    let result = timeout(Duration::from_hours(1), future).await;
+    result.expect("nothing came of it in an hour")
 }
 
 fn bind(host: &str, port: u16) -> Bind {
