@@ -113,13 +113,8 @@ pub(crate) struct ForwardArguments {
     #[arg(short = 'J', value_name = "[USER@]HOST[:PORT],...", value_parser = jump)]
     pub(crate) jump: Option<SshOption>,
 
-    /// Dial IPv4 addresses alone.
-    #[arg(short = '4')]
-    pub(crate) only_v4: bool,
-
-    /// Dial IPv6 addresses alone.
-    #[arg(short = '6', conflicts_with = "only_v4")]
-    pub(crate) only_v6: bool,
+    #[command(flatten)]
+    pub(crate) family: FamilyArguments,
 
     /// Pass over the proxy that https_proxy or all_proxy names. Otherwise the first host of the way
     /// is reached through it, unless no_proxy lists that host or a ProxyCommand leads there.
@@ -187,6 +182,17 @@ impl Habits {
         let written = all.into_iter().filter(|(is_written, _)| *is_written);
         written.map(|(_, words)| words).collect()
     }
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct FamilyArguments {
+    /// Dial IPv4 addresses alone.
+    #[arg(short = '4')]
+    pub(crate) only_v4: bool,
+
+    /// Dial IPv6 addresses alone.
+    #[arg(short = '6', conflicts_with = "only_v4")]
+    pub(crate) only_v6: bool,
 }
 
 impl ForwardArguments {

@@ -165,7 +165,7 @@ impl Dialler {
             }
             Ready::Command(command) => {
                 let (pipes, program) = command.start()?;
-                Ok((Box::new(pipes), Keeper::Program(program)))
+                Ok((Box::new(pipes), Keeper::Program(Box::new(program))))
             }
             Ready::Jump(connect) => {
                 let connected = connect.connect_boxed().await;
@@ -192,7 +192,7 @@ pub(super) enum Keeper {
     /// Nothing: the system does it.
     Nobody,
     /// A program between.
-    Program(Program),
+    Program(Box<Program>),
     /// The connection to the hop before.
     Hop(Hop),
 }
@@ -256,7 +256,7 @@ impl Keeper {
     async fn end(self) {
         match self {
             Self::Nobody => {}
-            Self::Program(program) => program.end().await,
+            Self::Program(program) => (*program).end().await,
             Self::Hop(hop) => hop.end().await,
         }
     }

@@ -64,7 +64,7 @@ fn command_line() -> Source {
 
 /// The options of a command line as lines of a file, in the order in which they count.
 fn lines(arguments: &ForwardArguments) -> String {
-    let family = match (arguments.only_v4, arguments.only_v6) {
+    let family = match (arguments.family.only_v4, arguments.family.only_v6) {
         (true, _) => Some("AddressFamily inet"),
         (false, true) => Some("AddressFamily inet6"),
         (false, false) => None,

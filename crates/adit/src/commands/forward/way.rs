@@ -82,7 +82,7 @@ impl Finder<'_> {
             ([], Some(Proxy::Command(command))) => {
                 ProxyCommand::new(command.words).map_or(Through::Nothing, Through::Command)
             }
-            ([], None) => self.from_environment(&peer)?,
+            ([], None) => self.proxy_before(&peer)?,
         };
         peer.way = Way {
             through,
@@ -116,7 +116,7 @@ impl Finder<'_> {
     }
 
     /// The proxy of the environment for a host that is dialled from here.
-    fn from_environment(&self, peer: &PeerConfig) -> anyhow::Result<Through> {
+    fn proxy_before(&self, peer: &PeerConfig) -> anyhow::Result<Through> {
         if self.arguments.without_proxy {
             return Ok(Through::Nothing);
         }

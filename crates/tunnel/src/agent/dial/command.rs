@@ -13,12 +13,15 @@ use std::time::Duration;
 
 use adit_ssh::printable::Printable;
 use rustix::process::{Pid, Signal};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 use tracing::{debug, info};
 
+use self::words::Words;
 use crate::transport::ssh::Carrier;
+
+mod words;
 
 /// A program and its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,8 +70,6 @@ impl CommandError {
 
 /// How long a program whose streams have ended, or that was asked to end, may take to do so.
 const END_DEADLINE: Duration = Duration::from_secs(1);
-/// Longest line of a program that is logged; the rest of it is passed over.
-const LINE_BYTES: usize = 512;
 
 impl ProxyCommand {
     /// The program that is the first word, with the others as its arguments; `None` for no word.
@@ -126,7 +127,7 @@ pub(in crate::agent) struct Program {
     /// Its group, until it has been waited for.
     group: Option<Pid>,
     /// Where it complains, until that ends.
-    words: Option<Words>,
+    words: Option<Words<ChildStderr>>,
     last: Option<Printable>,
 }
 
@@ -253,67 +254,12 @@ impl AsyncWrite for Pipes {
     }
 }
 
-/// Lines of a program's standard error. Generic for its tests.
-struct Words<R = ChildStderr> {
-    from: R,
-    read: [u8; LINE_BYTES],
-    /// What of `read` has not been looked at.
-    rest: std::ops::Range<usize>,
-    line: Vec<u8>,
-}
-
-impl<R: AsyncRead + Unpin> Words<R> {
-    const fn new(from: R) -> Self {
-        Self {
-            from,
-            read: [0; LINE_BYTES],
-            rest: 0..0,
-            line: Vec::new(),
-        }
-    }
-
-    /// The next line that is not empty, made safe; `None` at the end.
-    ///
-    /// # Cancel safety
-    ///
-    /// Cancel safe.
-    async fn next(&mut self) -> Option<Printable> {
-        loop {
-            let rest = self.read.get(self.rest.clone()).unwrap_or_default();
-            let end = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
-            let part = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
-            let room = LINE_BYTES.saturating_sub(self.line.len());
-            let taken = part.get(..room.min(part.len())).unwrap_or_default();
-            self.line.extend_from_slice(taken);
-            if let Some(end) = end {
-                self.rest.start = self.rest.start.saturating_add(end).saturating_add(1);
-                if let Some(line) = self.take_line() {
-                    return Some(line);
-                }
-                continue;
-            }
-            self.rest = 0..0;
-            match self.from.read(&mut self.read).await {
-                Ok(count) if count > 0 => self.rest = 0..count,
-                _ => return self.take_line(),
-            }
-        }
-    }
-
-    fn take_line(&mut self) -> Option<Printable> {
-        let line = std::mem::take(&mut self.line);
-        let line = line.trim_ascii();
-        (!line.is_empty()).then(|| Printable::new(line))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
     use adit_testkit::wait;
-    use proptest::prelude::*;
-    use tokio::io::AsyncWriteExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
 
@@ -401,41 +347,5 @@ mod tests {
         let error = ProxyCommand::new(words).unwrap().start().unwrap_err();
         assert!(error.is_permanent());
         assert!(error.to_string().contains("/no/such/program"), "{error}");
-    }
-
-    proptest! {
-        #[test]
-        fn lines_are_the_same_however_they_come(
-            text in "[a-c \\n]{0,60}",
-            cuts in proptest::collection::vec(1_usize..7, 1..60),
-        ) {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            let got = runtime.block_on(async {
-                let (mut near, far) = tokio::io::duplex(7);
-                let mut words = Words::new(far);
-                let writer = async {
-                    let mut rest = text.as_bytes();
-                    for cut in cuts.iter().cycle() {
-                        let (now, later) = rest.split_at((*cut).min(rest.len()));
-                        near.write_all(now).await.unwrap();
-                        rest = later;
-                        if rest.is_empty() {
-                            break;
-                        }
-                    }
-                    drop(near);
-                };
-                let reader = async {
-                    let mut lines = Vec::new();
-                    while let Some(line) = words.next().await {
-                        lines.push(line.as_str().to_owned());
-                    }
-                    lines
-                };
-                tokio::join!(writer, reader).1
-            });
-            let expected = text.split('\n').map(str::trim).filter(|line| !line.is_empty());
-            prop_assert_eq!(got, expected.collect::<Vec<_>>());
-        }
     }
 }

@@ -21,11 +21,11 @@ fn ask(url: &str, answer: &[u8], piece: usize) -> (Vec<u8>, Result<(), ProxyErro
         .build();
     runtime.unwrap().block_on(async {
         let (mut near, far) = tokio::io::duplex(piece);
-        let (mut hears, mut says) = tokio::io::split(far);
+        let (mut ear, mut mouth) = tokio::io::split(far);
         let speaker = async {
             // Half of a duplex that is dropped ends nothing, so the end is said.
-            says.write_all(answer).await.ok();
-            says.shutdown().await.ok();
+            mouth.write_all(answer).await.ok();
+            mouth.shutdown().await.ok();
         };
         let asker = async {
             let result = proxy(url).ask(&mut near, "example.org", 22, DEADLINE).await;
@@ -37,7 +37,7 @@ fn ask(url: &str, answer: &[u8], piece: usize) -> (Vec<u8>, Result<(), ProxyErro
             (result, rest)
         };
         let mut sent = Vec::new();
-        let (_, (result, rest), heard) = tokio::join!(speaker, asker, hears.read_to_end(&mut sent));
+        let ((), (result, rest), heard) = tokio::join!(speaker, asker, ear.read_to_end(&mut sent));
         heard.unwrap();
         (sent, result, rest)
     })
