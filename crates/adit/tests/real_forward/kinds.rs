@@ -62,9 +62,9 @@ pub(super) fn wait_for_said(adit: &mut Process, count: usize) -> Vec<(String, St
     })
 }
 
-/// Visits a port or a path: what is sent comes back once it is finished.
-fn exchange(bind: &str, sent: &[u8]) {
-    let visitor: Box<dyn Socket> = if bind.starts_with('/') {
+/// Visits a port or a path, finishes what is sent and gives what comes back.
+fn ask(bind: &str, sent: &[u8]) -> Vec<u8> {
+    let mut visitor: Box<dyn Socket> = if bind.starts_with('/') {
         let visitor = UnixStream::connect(bind).unwrap();
         visitor.set_read_timeout(Some(wait::DEADLINE)).unwrap();
         Box::new(visitor)
@@ -73,11 +73,16 @@ fn exchange(bind: &str, sent: &[u8]) {
         visitor.set_read_timeout(Some(wait::DEADLINE)).unwrap();
         Box::new(visitor)
     };
-    let mut visitor = visitor;
     visitor.write_all(sent).unwrap();
     visitor.finish();
     let mut got = Vec::new();
     visitor.read_to_end(&mut got).unwrap();
+    got
+}
+
+/// Visits an echo service.
+fn exchange(bind: &str, sent: &[u8]) {
+    let got = ask(bind, sent);
     assert!(got == sent, "{} of {} bytes", got.len(), sent.len());
 }
 
@@ -144,7 +149,7 @@ fn many_forwards_of_one_connection_do_not_mix() {
                 .unwrap()
                 .to_owned(),
         };
-        let forward = format!("{bind}:127.0.0.1:{}", named_service(number));
+        let forward = format!("{bind}:127.0.0.1:{}", named_service());
         arguments.extend([option.to_owned(), forward]);
     }
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -167,7 +172,7 @@ fn many_forwards_of_one_connection_do_not_mix() {
 }
 
 /// A service that gives back what it was given with its own port behind it.
-fn named_service(_: u32) -> u16 {
+fn named_service() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
@@ -187,27 +192,10 @@ fn named_service(_: u32) -> u16 {
 
 fn ask_for_name(bind: &str, target: &str, seed: u32) {
     let sent = bytes(20_000, seed);
-    let mut got = Vec::new();
-    if bind.starts_with('/') {
-        let mut visitor = UnixStream::connect(bind).unwrap();
-        visitor.set_read_timeout(Some(wait::DEADLINE)).unwrap();
-        visitor.write_all(&sent).unwrap();
-        visitor.finish();
-        visitor.read_to_end(&mut got).unwrap();
-    } else {
-        let mut visitor = TcpStream::connect(bind).unwrap();
-        visitor.set_read_timeout(Some(wait::DEADLINE)).unwrap();
-        visitor.write_all(&sent).unwrap();
-        visitor.finish();
-        visitor.read_to_end(&mut got).unwrap();
-    }
+    let got = ask(bind, &sent);
     let (_, port) = target.rsplit_once(':').unwrap();
     let expected = [&sent[..], port.as_bytes()].concat();
-    assert!(
-        got == expected,
-        "{} bytes from {bind} of {target}",
-        got.len()
-    );
+    assert!(got == expected, "{} bytes from {bind}", got.len());
 }
 
 #[test]
@@ -230,6 +218,73 @@ fn a_local_port_outlives_its_connection_and_who_comes_meanwhile_is_served() {
     });
     exchange(&bind, b"after");
     assert_eq!(wait_for_said(&mut adit, 2)[1].1, bind);
+}
+
+/// A stock sshd leaves the socket of a connection that has ended, and takes it back if it is told to.
+#[test]
+fn a_socket_at_the_sshd_comes_back_after_a_cut_where_the_sshd_lets_it() {
+    require!("sshd");
+    let sshd = Sshd::builder()
+        .config_line("StreamLocalBindUnlink yes")
+        .start();
+    let folder = tempfile::tempdir().unwrap();
+    let there = folder.path().join("there").to_str().unwrap().to_owned();
+    let forward = format!("{there}:127.0.0.1:{}", echo_service());
+    let key = key(&sshd);
+    let arguments = ["-i", &key, "-R", &forward];
+    let mut adit = adit(&sshd, &sshd.known_hosts_path(), &arguments);
+    wait_for_said(&mut adit, 1);
+    exchange(&there, b"before");
+    sshd.kill_connections();
+    wait_for_said(&mut adit, 2);
+    exchange(&there, b"after");
+}
+
+#[test]
+fn every_address_may_be_of_ipv6() {
+    require!("sshd");
+    let Ok(listener) = TcpListener::bind("[::1]:0") else {
+        println!("skip: this machine has no IPv6");
+        return;
+    };
+    let target = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for visitor in listener.incoming() {
+            let mut visitor = visitor.unwrap();
+            let mut bytes = Vec::new();
+            if visitor.read_to_end(&mut bytes).is_ok() {
+                drop(visitor.write_all(&bytes));
+            }
+        }
+    });
+    let sshd = Sshd::builder().start();
+    let forward = format!("[::1]:0:{target}");
+    let key = key(&sshd);
+    let arguments = ["-i", &key, "-R", &forward, "-L", &forward];
+    let mut adit = adit(&sshd, &sshd.known_hosts_path(), &arguments);
+    for (_, bind) in wait_for_said(&mut adit, 2) {
+        assert!(bind.starts_with("[::1]:"), "{bind}");
+        exchange(&bind, b"question");
+    }
+}
+
+/// The sshd says no to all that we open there; what it opens here goes on.
+#[test]
+fn what_the_sshd_does_not_allow_is_told_in_its_words() {
+    require!("sshd");
+    let sshd = Sshd::builder()
+        .config_line("AllowTcpForwarding remote")
+        .start();
+    let service = format!("127.0.0.1:0:127.0.0.1:{}", echo_service());
+    let key = key(&sshd);
+    let arguments = ["-i", &key, "-L", &service, "-R", &service];
+    let mut adit = adit(&sshd, &sshd.known_hosts_path(), &arguments);
+    let said = wait_for_said(&mut adit, 2);
+    let mut visitor = TcpStream::connect(&said[0].1).unwrap();
+    visitor.set_read_timeout(Some(wait::DEADLINE)).unwrap();
+    assert!(visitor.read(&mut [0]).is_err());
+    adit.wait_for_text("administratively prohibited");
+    exchange(&said[1].1, b"question");
 }
 
 /// A peer that does not reach its service, or may not, closes that one visitor.
