@@ -220,6 +220,30 @@ fn a_local_port_outlives_its_connection_and_who_comes_meanwhile_is_served() {
     assert_eq!(wait_for_said(&mut adit, 2)[1].1, bind);
 }
 
+/// A socket's file tells nothing about who listens there; asking does.
+#[test]
+fn a_socket_that_a_killed_adit_left_is_replaced_and_one_in_use_is_not() {
+    require!("sshd");
+    let sshd = Sshd::builder().start();
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path().join("here").to_str().unwrap().to_owned();
+    let forward = format!("{here}:127.0.0.1:{}", echo_service());
+    let (key, known_hosts) = (key(&sshd), sshd.known_hosts_path());
+    let arguments = ["-i", &key, "-L", &forward];
+    let mut killed = adit(&sshd, &known_hosts, &arguments);
+    wait_for_said(&mut killed, 1);
+    killed.kill();
+    assert!(Path::new(&here).exists(), "nobody cleaned up");
+    let mut second = adit(&sshd, &known_hosts, &arguments);
+    wait_for_said(&mut second, 1);
+    let mut third = adit(&sshd, &known_hosts, &arguments);
+    assert_eq!(third.wait(wait::DEADLINE).code(), Some(1));
+    let stderr = third.stderr();
+    let holder = format!("which adit (process {}) holds", second.id().as_raw_pid());
+    assert!(stderr.contains(&holder), "{stderr}");
+    exchange(&here, b"question");
+}
+
 /// A stock sshd leaves the socket of a connection that has ended, and takes it back if it is told to.
 #[test]
 fn a_socket_at_the_sshd_comes_back_after_a_cut_where_the_sshd_lets_it() {
