@@ -1,5 +1,4 @@
 //! A tunnel over a line that goes dark, at a stock sshd that never asks whether its peers are alive.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

@@ -217,6 +217,38 @@ fn a_hop_that_does_not_lead_on_is_named_with_what_stands_in_the_way() {
     stop(&mut adit);
 }
 
+/// Without a terminal, so that nobody is asked for another.
+#[test]
+fn the_password_of_the_destination_is_never_sent_to_a_host_on_the_way() {
+    require!("sshd", "setsid");
+    let bastion = Sshd::builder()
+        .config_line("PasswordAuthentication yes")
+        .start();
+    let target = Sshd::builder().start();
+    // A key that is not known there.
+    let own = bastion.user_key().private_path().display().to_string();
+    let stranger = target.user_key().private_path().display().to_string();
+    let block = host("bastion", &bastion, "").replace(&own, &stranger);
+    let config = [host("target", &target, ""), block].concat();
+    let config = write(&target, "config", &config);
+    let tries = || bastion.log().matches("Failed password").count();
+    for (words, is_sent) in [
+        (&["bastion"][..], true),
+        (&["-J", "bastion", "target"], false),
+    ] {
+        let before = tries();
+        let program = adit(&config, &[&["-R", "0:localhost:1"], words].concat());
+        let mut command = Command::new("setsid");
+        command.arg("-w").arg(program.get_program());
+        command.args(program.get_args());
+        let mut adit = Process::spawn(command.env("ADIT_PASSWORD", "hunter4711"));
+        assert_eq!(adit.wait(wait::DEADLINE).code(), Some(1));
+        let stderr = adit.stderr();
+        assert_eq!(tries() > before, is_sent, "{words:?}: {stderr}");
+        assert!(!stderr.contains("hunter4711"), "{stderr}");
+    }
+}
+
 /// Processes whose command line has that text.
 fn processes_with(text: &str) -> Vec<Pid> {
     let folder = std::fs::read_dir("/proc").unwrap();

@@ -109,11 +109,14 @@ async fn serve(
     let peer = config.peer.peer.clone();
     let events = move |event: Event<'_>| {
         tell(&peer, &event);
-        let is_there = match &event {
-            Event::ForwardUp { .. } => true,
-            Event::ForwardUnproved { finding, .. } => **finding == Finding::Prohibited,
-            _ => false,
-        };
+        let is_there = matches!(
+            &event,
+            Event::ForwardUp { .. }
+                | Event::ForwardUnproved {
+                    finding: Finding::Prohibited,
+                    ..
+                }
+        );
         if let (true, Some(countdown)) = (is_there, &countdown) {
             countdown.one_is_up();
         }

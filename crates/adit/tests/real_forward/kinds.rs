@@ -303,12 +303,19 @@ fn what_the_sshd_does_not_allow_is_told_in_its_words() {
     let key = key(&sshd);
     let arguments = ["-i", &key, "-L", &service, "-R", &service];
     let mut adit = adit(&sshd, &sshd.known_hosts_path(), &arguments);
-    let said = wait_for_said(&mut adit, 2);
+    let said = wait_for_said(&mut adit, 1);
     let mut visitor = TcpStream::connect(&said[0].1).unwrap();
     visitor.set_read_timeout(Some(wait::DEADLINE)).unwrap();
     assert!(visitor.read(&mut [0]).is_err());
     adit.wait_for_text("administratively prohibited");
-    exchange(&said[1].1, b"question");
+    // Nor does it let a probe through, so nobody knows whether visitors are; it is not called up.
+    let stderr = adit.wait_for_text("forward bound, path not checked");
+    let line = stderr
+        .lines()
+        .find(|line| line.starts_with("forward bound"));
+    let (_, forward) = line.unwrap().rsplit_once("): ").unwrap();
+    let (bind, _) = forward.split_once(" -> ").unwrap();
+    exchange(bind, b"question");
 }
 
 /// A peer that does not reach its service, or may not, closes that one visitor.

@@ -29,6 +29,8 @@ struct Entry {
     out: Option<Out>,
     /// What was found last.
     found: Option<Finding>,
+    /// How often in a row it was not good.
+    failures: u32,
     traffic: Traffic,
 }
 
@@ -51,8 +53,10 @@ pub(super) struct Suspicion {
 
 /// How often a path that works is probed (`probe:`): a probe costs some 700 bytes.
 const INTERVAL: Duration = Duration::from_secs(300);
-/// How soon one that does not work is probed again.
-const AGAIN: Duration = Duration::from_secs(30);
+/// How soon one that does not work is probed again; twice as long after each time.
+const AGAIN: Duration = Duration::from_secs(1);
+/// The longest of these waits.
+const AGAIN_AT_MOST: Duration = Duration::from_secs(30);
 
 impl<'a> Paths<'a> {
     /// None is known yet. Without a prober none ever is.
@@ -175,8 +179,15 @@ impl<'a> Paths<'a> {
         entry.out = None;
         let wait = match finding {
             // Who said that it is not allowed would say so again.
-            Finding::Up(_) | Finding::Prohibited => INTERVAL,
-            Finding::Foreign | Finding::Nobody(_) | Finding::Silent => AGAIN,
+            Finding::Up(_) | Finding::Prohibited => {
+                entry.failures = 0;
+                INTERVAL
+            }
+            Finding::Foreign | Finding::Nobody(_) | Finding::Silent => {
+                let doubled = AGAIN.saturating_mul(2_u32.saturating_pow(entry.failures));
+                entry.failures = entry.failures.saturating_add(1);
+                doubled.min(AGAIN_AT_MOST)
+            }
         };
         entry.due = Instant::now().checked_add(wait);
         let kind = std::mem::discriminant(finding);

@@ -84,7 +84,11 @@ impl Lab {
         let mut events = self.events.clone();
         let ends_so = |events: &Vec<String>| events.last().is_some_and(|event| event == last);
         let waited = timeout(Duration::from_hours(1), events.wait_for(ends_so)).await;
-        assert!(waited.is_ok(), "{last:?} is not the end of {:?}", self.events());
+        assert!(
+            waited.is_ok(),
+            "{last:?} is not the end of {:?}",
+            self.events()
+        );
     }
 
     fn events(&self) -> Vec<String> {

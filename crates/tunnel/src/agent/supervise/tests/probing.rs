@@ -47,7 +47,8 @@ async fn a_nonce_that_comes_round_makes_it_up_and_the_service_hears_nothing_of_i
     let mut peer = lab.peer().await;
     asked(&mut peer).await.answer.grant(8080);
     let request = probed(&mut peer).await;
-    lab.until(&format!("bound *:8080 -> 127.0.0.1:{port}")).await;
+    lab.until(&format!("bound *:8080 -> 127.0.0.1:{port}"))
+        .await;
     let mut there = request.answer.accept();
     let mut back = come_in(&peer).await;
     drop(within(copy_bidirectional(&mut there, &mut back)).await);
