@@ -37,6 +37,7 @@ pub(crate) const REAL: &[Program] = &[
     PYTHON,
     OPENSSL,
     UNSHARE,
+    TINYPROXY,
 ];
 
 /// The programs that `cargo xtask interop` runs.
@@ -113,6 +114,10 @@ const OPENSSL: Program = Program {
 const UNSHARE: Program = Program {
     command: "unshare",
     package: "util-linux",
+};
+const TINYPROXY: Program = Program {
+    command: "tinyproxy",
+    package: "tinyproxy-bin",
 };
 const GO: Program = Program {
     command: "go",

@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 
+use adit_tunnel::agent::forward::Permit;
+use adit_tunnel::ssh_config::Wanted;
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::forward::destination::Destination;
-use crate::commands::forward::option::SshOption;
-use crate::commands::forward::spec::RemoteForward;
+use crate::commands::forward::destination::{Destination, UserName};
+use crate::commands::forward::option::{SshOption, jump};
+use crate::commands::forward::spec::{DynamicForward, LocalForward, RemoteForward, StdioTarget};
+use crate::log::Format;
 
 /// Gets a service out from behind a NAT, a firewall or a cellular link, and keeps it out.
 #[derive(Debug, Parser)]
@@ -16,17 +19,23 @@ pub(crate) struct Cli {
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
 
+    /// How the log on stderr is written.
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "plain")]
+    pub(crate) log_format: Format,
+
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make local services reachable at a host that runs any sshd, until stopped.
+    /// Make local services reachable at a host that runs any sshd, and services there reachable here,
+    /// until stopped.
     ///
     /// Prints one line for each forward that is up. When the connection ends it comes back by
-    /// itself. Exit codes: 0 stopped by a signal, 1 something only a person can mend, 2 the command
-    /// line.
+    /// itself; what listens here stays bound meanwhile, and visitors wait for up to 10 seconds. Exit
+    /// codes: 0 stopped by SIGTERM, 1 something only a person can mend, 2 the command line, 130
+    /// interrupted. With -W: 0 when both ends have finished, 1 otherwise.
     Forward(ForwardArguments),
 }
 
@@ -39,12 +48,40 @@ impl Command {
     }
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct ForwardArguments {
     /// A remote forward: visitors of PORT at the sshd go to HOST:HOSTPORT from here. Port 0 lets the
-    /// sshd choose. As often as you like; RemoteForward lines of the configuration come after them.
+    /// sshd choose. Either side may be the path of a Unix socket. With [BIND:]PORT alone, visitors
+    /// say by SOCKS where they want to go, within --permit-remote-open. As often as you like;
+    /// RemoteForward lines of the configuration come after them.
     #[arg(short = 'R', value_name = "[BIND:]PORT:HOST:HOSTPORT")]
-    pub(crate) forwards: Vec<RemoteForward>,
+    pub(crate) remote_forwards: Vec<RemoteForward>,
+
+    /// A local forward: visitors of PORT here go to HOST:HOSTPORT from there. Without BIND, loopback
+    /// alone; * is every address; port 0 lets the system choose. Either side may be the path of a
+    /// Unix socket. As often as you like; LocalForward lines of the configuration come after them.
+    #[arg(short = 'L', value_name = "[BIND:]PORT:HOST:HOSTPORT")]
+    pub(crate) local_forwards: Vec<LocalForward>,
+
+    /// A dynamic forward: visitors of PORT here say by SOCKS (4, 4a, 5) where they want to go, from
+    /// there; names are looked up there. BIND and PORT as with -L. As often as you like;
+    /// DynamicForward lines of the configuration come after them.
+    #[arg(short = 'D', value_name = "[BIND:]PORT")]
+    pub(crate) dynamic_forwards: Vec<DynamicForward>,
+
+    /// Where visitors of a -R without a target may go, as PermitRemoteOpen has it: HOST:PORT, or
+    /// HOST:* for every port. Without any: nowhere. As often as you like.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) permit_remote_open: Vec<Permit>,
+
+    /// Standard input and output go to HOST:PORT (or the path of a Unix socket) from there, and
+    /// nothing else is forwarded: for a ProxyCommand. It ends with them.
+    #[arg(
+        short = 'W',
+        value_name = "HOST:PORT",
+        conflicts_with_all = ["remote_forwards", "local_forwards", "dynamic_forwards", "permit_remote_open"]
+    )]
+    pub(crate) stdio: Option<StdioTarget>,
 
     /// A private key to log in with, before those of the configuration; or its public half, where the
     /// ssh-agent has the private one. Without any: ~/.ssh/id_ed25519, id_ecdsa, id_rsa, those that are
@@ -71,8 +108,21 @@ pub(crate) struct ForwardArguments {
     #[arg(short = 'F', value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 
+    /// Hosts on the way, the nearest first: each is logged in at, and leads to the next. What else
+    /// there is to say of them stands in the configuration; the word none passes over its ProxyJump.
+    #[arg(short = 'J', value_name = "[USER@]HOST[:PORT],...", value_parser = jump)]
+    pub(crate) jump: Option<SshOption>,
+
+    #[command(flatten)]
+    pub(crate) family: FamilyArguments,
+
+    /// Pass over the proxy that https_proxy or all_proxy names. Otherwise the first host of the way
+    /// is reached through it, unless no_proxy lists that host or a ProxyCommand leads there.
+    #[arg(long = "no-proxy")]
+    pub(crate) without_proxy: bool,
+
     /// An option as ssh has it: UserKnownHostsFile, StrictHostKeyChecking (yes, accept-new),
-    /// Ciphers, KexAlgorithms.
+    /// Ciphers, KexAlgorithms, ProxyJump, ProxyCommand, ConnectTimeout, AddressFamily, HostKeyAlias.
     #[arg(short = 'o', value_name = "OPTION=VALUE")]
     pub(crate) options: Vec<SshOption>,
 
@@ -85,7 +135,7 @@ pub(crate) struct ForwardArguments {
 }
 
 /// What people write for ssh(1) and autossh(1), so that their lines work here.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags that are given or not")]
 pub(crate) struct Habits {
     /// Go to the background once all forwards are up.
@@ -94,7 +144,7 @@ pub(crate) struct Habits {
 
     /// The user there, where the destination names none.
     #[arg(short = 'l', value_name = "USER")]
-    pub(crate) user: Option<String>,
+    pub(crate) user: Option<UserName>,
 
     /// Log errors alone.
     #[arg(short = 'q')]
@@ -131,5 +181,33 @@ impl Habits {
         ];
         let written = all.into_iter().filter(|(is_written, _)| *is_written);
         written.map(|(_, words)| words).collect()
+    }
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct FamilyArguments {
+    /// Dial IPv4 addresses alone.
+    #[arg(short = '4')]
+    pub(crate) only_v4: bool,
+
+    /// Dial IPv6 addresses alone.
+    #[arg(short = '6', conflicts_with = "only_v4")]
+    pub(crate) only_v6: bool,
+}
+
+impl ForwardArguments {
+    /// The user that the destination names, or `-l`.
+    fn user(&self) -> Option<String> {
+        let named = self.destination.user.clone();
+        named.or_else(|| self.habits.user.as_ref().map(|user| user.0.clone()))
+    }
+
+    /// The destination as it was asked for.
+    pub(crate) fn wanted(&self) -> Wanted {
+        Wanted {
+            host: self.destination.host.clone(),
+            user: self.user(),
+            port: self.port,
+        }
     }
 }

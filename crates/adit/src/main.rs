@@ -17,11 +17,11 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    log::start(cli.verbose, cli.command.is_quiet());
+    log::start(cli.verbose, cli.command.is_quiet(), cli.log_format);
     match memory::withhold().and_then(|()| commands::run(cli.command, cli.verbose)) {
         Ok(code) => code,
         Err(error) => {
-            log::say(&format!("adit: {error:#}"));
+            log::fail(&error);
             ExitCode::FAILURE
         }
     }

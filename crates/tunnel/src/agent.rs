@@ -3,9 +3,13 @@
 pub mod backoff;
 pub mod connect;
 pub mod dial;
+pub mod direct;
+pub mod forward;
+pub mod listen;
 pub mod local;
 pub mod login;
 pub mod probe;
+pub mod socks;
 pub mod supervise;
 
 /// An error with its causes, in one line.

@@ -47,7 +47,19 @@ pub enum CopyError {
 /// # Cancel safety
 ///
 /// Dropping the future resets the stream; bytes on their way to the socket are lost.
-pub async fn copy<S>(stream: ByteStream, socket: &mut S) -> Copied
+pub async fn copy<S>(mut stream: ByteStream, socket: &mut S) -> Copied
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    copy_through(&mut stream, socket).await
+}
+
+/// The same, and the stream is left to the caller too.
+///
+/// # Cancel safety
+///
+/// Dropping the future loses bytes on their way to the socket.
+pub(crate) async fn copy_through<S>(stream: &mut ByteStream, socket: &mut S) -> Copied
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -67,8 +79,8 @@ where
     }
 }
 
-struct Copier {
-    stream: ByteStream,
+struct Copier<'a> {
+    stream: &'a mut ByteStream,
     /// What the socket has not taken yet.
     waiting: VecDeque<Chunk>,
     waiting_bytes: usize,
@@ -92,7 +104,7 @@ const SLICES: usize = 16;
 /// Rounds in one direction before others on this thread have their turn.
 const ROUNDS: usize = 16;
 
-impl Copier {
+impl Copier<'_> {
     fn poll<S>(
         &mut self,
         mut socket: Pin<&mut S>,
@@ -134,7 +146,7 @@ impl Copier {
             let count = buffer.filled().len();
             if count == 0 {
                 drop(reserve);
-                let shutdown = Pin::new(&mut self.stream).poll_shutdown(cx);
+                let shutdown = Pin::new(&mut *self.stream).poll_shutdown(cx);
                 return shutdown.map_err(CopyError::Stream);
             }
             reserve.commit(count);

@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 pub use self::error::{ConfigError, FileProblem, Place, PlacedProblem, Problem};
 pub use self::files::{FileSystem, Files, Guard};
+pub(crate) use self::forward::parse_port;
+pub use self::forward::{ForwardError, ForwardForm, parse_forward};
 pub use self::settings::{
     AddressFamily, ForwardBind, ForwardTarget, HostKeyChecking, IdentityAgent, Jump,
     KnownHostsFile, Placed, Proxy, ProxyCommand, Settings, SshForward,

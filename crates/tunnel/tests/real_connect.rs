@@ -6,6 +6,7 @@ use std::process::Command;
 use adit_testkit::require;
 use adit_testkit::sshd::Sshd;
 use adit_tunnel::agent::connect::SshConnect;
+use adit_tunnel::agent::dial::Way;
 use adit_tunnel::agent::login::algorithms::AlgorithmLists;
 use adit_tunnel::agent::login::credentials::LoginConfig;
 use adit_tunnel::agent::login::known_hosts::{HostKeys, NameForm, NewHosts};
@@ -21,6 +22,8 @@ fn config(sshd: &Sshd, congestion: Option<&str>) -> PeerConfig {
             user: sshd.user().to_owned(),
         },
         login: LoginConfig::with_keys(vec![sshd.user_key().private_path().to_owned()]),
+        way: Way::direct(),
+        host_key_alias: None,
         host_keys: HostKeys {
             files: vec![sshd.known_hosts_path()],
             global_files: Vec::new(),

@@ -12,6 +12,7 @@ use adit_testkit::sshd::Sshd;
 use adit_testkit::{require, wait};
 use adit_tunnel::agent::chain;
 use adit_tunnel::agent::connect::SshConnect;
+use adit_tunnel::agent::dial::Way;
 use adit_tunnel::agent::login::algorithms::AlgorithmLists;
 use adit_tunnel::agent::login::credentials::{AgentKeys, KeyChoice, LoginConfig};
 use adit_tunnel::agent::login::known_hosts::{HostKeys, NameForm, NewHosts};
@@ -80,6 +81,8 @@ fn config(sshd: &Sshd, login: LoginConfig) -> PeerConfig {
             user: sshd.user().to_owned(),
         },
         login,
+        way: Way::direct(),
+        host_key_alias: None,
         host_keys: HostKeys {
             files: vec![sshd.known_hosts_path()],
             global_files: Vec::new(),

@@ -8,11 +8,17 @@ use std::time::Duration;
 
 use adit_tunnel::agent::chain;
 use adit_tunnel::agent::connect::SshConnect;
+use adit_tunnel::agent::dial::{ProxyEnvironment, Way};
+use adit_tunnel::agent::forward::{Destination, Forward, Listens, Permits};
 use adit_tunnel::agent::login::algorithms::{AlgorithmLists, Edit};
 use adit_tunnel::agent::login::credentials::{AgentKeys, KeyChoice, LoginConfig};
 use adit_tunnel::agent::login::known_hosts::{HostKeys, NameForm, NewHosts};
-use adit_tunnel::agent::supervise::{self, Event, KeepAlive, Peer, PeerConfig, TunnelConfig};
+use adit_tunnel::agent::probe::{Finding, Prober};
+use adit_tunnel::agent::supervise::{
+    self, ConnectError, Event, KeepAlive, Peer, PeerConfig, RunError, TunnelConfig,
+};
 use adit_tunnel::ssh_config as ssh;
+use adit_tunnel::transport::Bind;
 use adit_tunnel::transport::ssh::Memory;
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -20,9 +26,10 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use self::ask::Sources;
+use self::ask::{Sources, Whose};
 use self::detach::Countdown;
 use self::option::{HostKeyChecking, KnownHostsFile, SshOption};
+use self::spec::StdioTarget;
 use crate::cli::ForwardArguments;
 use crate::log::say;
 use crate::terminal::Restore;
@@ -33,6 +40,8 @@ mod detach;
 pub(crate) mod option;
 pub(crate) mod spec;
 mod ssh_config;
+mod stdio;
+mod way;
 
 /// Keys that are offered when none is named, as ssh(1) has them, without those on hardware.
 const DEFAULT_KEYS: [&str; 3] = [".ssh/id_ed25519", ".ssh/id_ecdsa", ".ssh/id_rsa"];
@@ -40,6 +49,8 @@ const DEFAULT_KEYS: [&str; 3] = [".ssh/id_ed25519", ".ssh/id_ecdsa", ".ssh/id_rs
 const DEFAULT_KNOWN_HOSTS: [&str; 2] = [".ssh/known_hosts", ".ssh/known_hosts2"];
 /// Files of the machine that ssh(1) looks in.
 const GLOBAL_KNOWN_HOSTS: [&str; 2] = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
+/// Exit code after SIGINT, as shells have it: 128 and the signal's number.
+const INTERRUPTED: u8 = 130;
 /// Where hosts are remembered for who asked to forget them, below the directory for state.
 const OWN_KNOWN_HOSTS: &str = "adit/known_hosts";
 
@@ -51,6 +62,7 @@ struct Surroundings {
     user: Option<String>,
     /// Socket of the ssh-agent.
     ssh_agent: Option<PathBuf>,
+    proxies: ProxyEnvironment,
 }
 
 /// Runs the tunnel until SIGINT or SIGTERM.
@@ -66,6 +78,9 @@ pub(crate) fn run(arguments: &ForwardArguments, verbose: u8) -> anyhow::Result<E
     let config = config(arguments, &Surroundings::of_this_process())?;
     let connect = SshConnect::new(&config.peer, Memory::of_this_machine())?;
     let restore = Restore::new();
+    if let Some(StdioTarget(target)) = &arguments.stdio {
+        return stdio::run(target, &connect, &config.peer.peer);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -75,40 +90,66 @@ pub(crate) fn run(arguments: &ForwardArguments, verbose: u8) -> anyhow::Result<E
     // A question that nobody has answered would be waited for.
     runtime.shutdown_background();
     drop(restore);
-    result.map(|()| ExitCode::SUCCESS)
+    result
 }
 
 async fn serve(
     config: TunnelConfig,
     connect: SshConnect,
     countdown: Option<Countdown>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<ExitCode> {
     let stop = CancellationToken::new();
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
     let mut signals = JoinSet::new();
-    let stopped = stop.clone();
+    let (stopped, signal) = (stop.clone(), signalled()?);
     signals.spawn(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+        let code = signal.await;
         stopped.cancel();
+        code
     });
     let peer = config.peer.peer.clone();
     let events = move |event: Event<'_>| {
         tell(&peer, &event);
-        if let (Event::ForwardUp { .. }, Some(countdown)) = (event, &countdown) {
+        let is_there = matches!(
+            &event,
+            Event::ForwardUp { .. }
+                | Event::ForwardUnproved {
+                    finding: Finding::Prohibited,
+                    ..
+                }
+        );
+        if let (true, Some(countdown)) = (is_there, &countdown) {
             countdown.one_is_up();
         }
     };
-    let result = supervise::run(&connect, config.forwards, &events, stop).await;
-    signals.shutdown().await;
-    let peer = &config.peer.peer;
-    result.with_context(|| {
-        let Peer { host, port, user } = peer;
-        format!("cannot connect to {host} port {port} as {user}")
+    let prober = Prober::new().ok().context("the system has no randomness")?;
+    let forwards = config.forwards;
+    let result = supervise::run_probing(&connect, forwards, Some(&prober), &events, stop).await;
+    match result {
+        // It ends without an error only by a signal.
+        Ok(()) => {
+            let code = signals.join_next().await;
+            Ok(code.and_then(Result::ok).unwrap_or(ExitCode::SUCCESS))
+        }
+        Err(RunError::Connect(error)) => Err(not_connected(error, &config.peer.peer)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Waits for SIGINT or SIGTERM, from this call on, and says what the program ends with.
+fn signalled() -> anyhow::Result<impl Future<Output = ExitCode>> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => ExitCode::from(INTERRUPTED),
+            _ = terminate.recv() => ExitCode::SUCCESS,
+        }
     })
+}
+
+fn not_connected(error: ConnectError, peer: &Peer) -> anyhow::Error {
+    let Peer { host, port, user } = peer;
+    anyhow::Error::new(error).context(format!("cannot connect to {host} port {port} as {user}"))
 }
 
 /// Says what a person should know. What a person waits for is a line of its own, the rest is logged.
@@ -116,12 +157,32 @@ fn tell(peer: &Peer, event: &Event<'_>) {
     let host = &peer.host;
     match event {
         Event::Connected => info!(host, "connected"),
-        Event::ForwardUp { bind, target } => say(&format!("forward up: {bind} -> {target}")),
-        Event::ForwardRefused { bind, target } => warn!(
-            host, %bind, %target,
-            "server refused the forward: the port is taken, maybe by our own dead connection, or not \
-             allowed (AllowTcpForwarding, PermitListen); asking again every second or two"
-        ),
+        Event::ForwardUp { forward } => say(&format!("{}forward up: {forward}", kind(forward))),
+        Event::ForwardBound { forward } => info!(host, bind = %forward.bind, "bound"),
+        Event::ForwardUnproved {
+            forward,
+            finding: Finding::Prohibited,
+        } => say(&format!(
+            "forward bound, path not checked (the server lets nobody go there: PermitOpen, \
+             AllowTcpForwarding): {forward}"
+        )),
+        Event::ForwardUnproved { forward, finding } => {
+            say(&format!("forward not up, {finding}: {forward}"));
+        }
+        Event::ForwardRefused { forward } => match &forward.bind {
+            Bind::Tcp { .. } => warn!(
+                host, bind = %forward.bind, to = %forward.to,
+                "server refused the forward: the port is taken, maybe by our own dead connection, or \
+                 not allowed (AllowTcpForwarding, PermitListen); asking again every second or two"
+            ),
+            // A stock sshd leaves the file behind and does not take it back by itself.
+            Bind::Unix { .. } => warn!(
+                host, bind = %forward.bind, to = %forward.to,
+                "server refused the forward: the socket's file is there already, maybe left by an \
+                 earlier connection (remove it, or set StreamLocalBindUnlink yes in sshd_config), or \
+                 not allowed (AllowStreamLocalForwarding); asking again every second or two"
+            ),
+        },
         Event::PortLost { bind } => warn!(host, %bind, "port is lost; asking for any other"),
         Event::Ended { end, up } => {
             let (end, seconds) = (chain(end), up.as_secs());
@@ -133,37 +194,72 @@ fn tell(peer: &Peer, event: &Event<'_>) {
     }
 }
 
+/// The word that ssh(1) has for it; none for a remote forward, the program's first purpose.
+fn kind(forward: &Forward) -> &'static str {
+    match (forward.listens, &forward.to) {
+        (Listens::There, _) => "",
+        (Listens::Here, Destination::One(_)) => "local ",
+        (Listens::Here, Destination::Named(_)) => "dynamic ",
+    }
+}
+
 fn config(
     arguments: &ForwardArguments,
     surroundings: &Surroundings,
 ) -> anyhow::Result<TunnelConfig> {
-    let destination = &arguments
-        .destination
-        .or_user(arguments.habits.user.as_deref())?;
-    let file = arguments.config.as_deref();
-    let settings = ssh_config::read(file, destination, arguments.port, surroundings)?;
-    ssh_config::check(&settings)?;
-    let mut forwards = arguments.forwards.clone();
-    for forward in &settings.remote_forwards {
-        let forward = ssh_config::remote_forward(forward)?;
+    let settings = ssh_config::read(arguments, &arguments.wanted(), surroundings)?;
+    ssh_config::check(&settings);
+    let forwards = match &arguments.stdio {
+        Some(_) => Vec::new(),
+        None => forwards(arguments, &settings)?,
+    };
+    Ok(TunnelConfig {
+        peer: way::peer(arguments, settings, surroundings)?,
+        forwards,
+    })
+}
+
+/// The forwards of the command line, then those of the files that are not among them.
+fn forwards(
+    arguments: &ForwardArguments,
+    settings: &ssh::Settings,
+) -> anyhow::Result<Vec<Forward>> {
+    let local = arguments.local_forwards.iter().map(|one| &one.0);
+    let dynamic = arguments.dynamic_forwards.iter().map(|one| &one.0);
+    let remote = arguments.remote_forwards.iter().map(|one| &one.0);
+    let named = local.chain(dynamic).chain(remote);
+    let mut forwards: Vec<Forward> = named.cloned().collect();
+    for forward in ssh_config::forwards(settings)? {
         if !forwards.contains(&forward) {
             forwards.push(forward);
         }
     }
+    let permitted = &arguments.permit_remote_open;
+    for forward in &mut forwards {
+        let Destination::Named(permits @ Permits::Only(_)) = &mut forward.to else {
+            continue;
+        };
+        if permitted.is_empty() {
+            warn!(
+                bind = %forward.bind,
+                "visitors of this forward reach nothing: name what they may reach with \
+                 --permit-remote-open HOST:PORT"
+            );
+        }
+        *permits = Permits::Only(permitted.clone());
+    }
     anyhow::ensure!(
         !forwards.is_empty(),
-        "nothing to forward: name a forward with -R, or write RemoteForward in the configuration"
+        "nothing to forward: name a forward with -R, -L or -D, or write it in the configuration"
     );
-    Ok(TunnelConfig {
-        peer: peer_config(arguments, settings, surroundings)?,
-        forwards: forwards.into_iter().map(|forward| forward.0).collect(),
-    })
+    Ok(forwards)
 }
 
-/// How to log in at a host with these settings.
+/// How to log in at a host with these settings; the way there is not looked at.
 fn peer_config(
     arguments: &ForwardArguments,
     settings: ssh::Settings,
+    whose: Whose,
     surroundings: &Surroundings,
 ) -> anyhow::Result<PeerConfig> {
     let mut algorithms = AlgorithmLists::default();
@@ -186,6 +282,8 @@ fn peer_config(
                     algorithms.kex.clone_from(&lists.kex);
                 }
             }
+            // They are in the settings.
+            SshOption::Line(_) => {}
         }
     }
     if algorithms.ciphers == Edit::default() {
@@ -225,7 +323,7 @@ fn peer_config(
         Some(files) => surroundings.listed(files)?,
         None => GLOBAL_KNOWN_HOSTS.iter().map(PathBuf::from).collect(),
     };
-    let login = login_config(arguments, &settings, surroundings)?;
+    let login = login_config(arguments, &settings, whose, surroundings)?;
     Ok(PeerConfig {
         peer: Peer {
             host: settings.host,
@@ -249,6 +347,8 @@ fn peer_config(
             settings.server_alive_count_max,
         ),
         congestion: None,
+        way: Way::direct(),
+        host_key_alias: settings.host_key_alias,
     })
 }
 
@@ -270,6 +370,7 @@ fn keep_alive(interval: Option<Duration>, misses: Option<u32>) -> KeepAlive {
 fn login_config(
     arguments: &ForwardArguments,
     settings: &ssh::Settings,
+    whose: Whose,
     surroundings: &Surroundings,
 ) -> anyhow::Result<LoginConfig> {
     let listed = ssh_config::keys(settings);
@@ -281,7 +382,7 @@ fn login_config(
     // Who names keys means those: a server that is offered others learns whose they are.
     let offers_all = choice == KeyChoice::Usual && settings.identities_only != Some(true);
     let (passphrase, password) = (&arguments.passphrase_file, &arguments.password_file);
-    let ask = Sources::of_this_process(passphrase.clone(), password.clone());
+    let ask = Sources::of_this_process(whose, passphrase.clone(), password.clone());
     Ok(LoginConfig {
         keys: surroundings.keys(&arguments.keys, listed)?,
         choice,
@@ -311,6 +412,7 @@ impl Surroundings {
             home,
             user: text("USER").or_else(|| text("LOGNAME")),
             ssh_agent: path("SSH_AUTH_SOCK"),
+            proxies: ProxyEnvironment::of_this_process(),
         }
     }
 
@@ -399,6 +501,7 @@ mod tests {
             state: Some(home.join("state")),
             user: Some(String::from("local")),
             ssh_agent: None,
+            proxies: ProxyEnvironment::default(),
         }
     }
 
@@ -535,17 +638,8 @@ mod tests {
         let file = home.path().join("config");
         for (text, expected) in [
             (
-                "\nProxyJump a\n",
-                "config line 2: ProxyJump is not supported",
-            ),
-            (
-                "ProxyCommand nc %h %p\n",
-                "line 1: ProxyCommand is not supported",
-            ),
-            ("HostKeyAlias a\n", "HostKeyAlias a is not supported"),
-            (
-                "RemoteForward 1080\n",
-                "line 1: RemoteForward 1080 is not supported",
+                "RemoteForward a!b:1 h:2\n",
+                "line 1: RemoteForward [a!b]:1 [h]:2",
             ),
             ("Ciphers 3des-cbc\n", "config line 1"),
             ("Prot 1\n", "line 1: there is no keyword"),
@@ -565,11 +659,56 @@ mod tests {
     }
 
     #[test]
+    fn forwards_of_every_kind_come_from_the_command_line_and_the_files() {
+        let home = tempfile::tempdir().unwrap();
+        let file = home.path().join("config");
+        let text = "LocalForward 5433 db:5432\nDynamicForward 1081\nRemoteForward 1082\n\
+                    RemoteForward /a /b\nGatewayPorts yes\n";
+        std::fs::write(&file, text).unwrap();
+        let words = format!(
+            "forward -F {} -i k -R 80:a:81 -D 1080 -L 5432:db:5432 --permit-remote-open web:443 me@h",
+            file.display()
+        );
+        let config = read_all(&words, home.path()).unwrap();
+        let said = config
+            .forwards
+            .iter()
+            .map(|one| format!("{}{one}", kind(one)));
+        assert_eq!(
+            said.collect::<Vec<_>>(),
+            [
+                "local localhost:5432 -> db:5432",
+                "dynamic localhost:1080 -> SOCKS",
+                "localhost:80 -> a:81",
+                "local *:5433 -> db:5432",
+                "dynamic *:1081 -> SOCKS",
+                "localhost:1082 -> SOCKS",
+                "/a -> /b",
+            ]
+        );
+        let permits: Vec<_> = config.forwards.iter().map(|one| one.to.clone()).collect();
+        let permitted = Permits::Only(vec!["web:443".parse().unwrap()]);
+        assert_eq!(permits[1], Destination::Named(Permits::Any));
+        assert_eq!(permits[5], Destination::Named(permitted));
+        let words = format!("forward -F {} -i k -W a:1 me@h", file.display());
+        let config = read_all(&words, home.path()).unwrap();
+        assert_eq!(config.forwards, [], "nothing but the standard streams");
+    }
+
+    #[test]
     fn a_command_line_that_is_wrong_says_where() {
         for (words, part) in [
             ("forward me@host", "-R"),
             ("forward -R 1:a:2", "[USER@]HOST"),
             ("forward -R 1:2 me@host", "8080:localhost:80"),
+            ("forward -L 1080 me@host", "5432:db.lan:5432"),
+            ("forward -D a:b:c me@host", "1080"),
+            ("forward -W 22 -i k me@host", "db.lan:5432"),
+            ("forward -W a:1 -D 1 -i k me@host", "cannot be used with"),
+            (
+                "forward -R 1 --permit-remote-open *:80 me@host",
+                "name each host",
+            ),
             ("forward -R 1:a:2 -p 0 me@host", "0"),
             (
                 "forward -R 1:a:2 -o ForwardAgent=yes me@host",

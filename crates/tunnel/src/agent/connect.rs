@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,7 +21,7 @@ use tracing::{debug, warn};
 
 use self::answers::{Answers, LoginRefusal, TookTooLong, Trust};
 use super::chain;
-use super::dial::tcp::dial;
+use super::dial::Dialler;
 use super::login::algorithms::AlgorithmListError;
 use super::login::credentials::{CredentialError, Credentials, Holder, Offer};
 use super::login::known_hosts::{
@@ -37,6 +38,7 @@ mod answers;
 /// Makes connections to one peer.
 pub struct SshConnect {
     peer: Peer,
+    dialler: Dialler,
     host: HostAddress,
     host_keys: HostKeys,
     credentials: Arc<Credentials>,
@@ -66,6 +68,15 @@ pub enum SetUpError {
         #[source]
         source: HostAddressError,
     },
+    /// A peer on the way cannot be used.
+    #[error("hop {hop}")]
+    Hop {
+        /// The hop.
+        hop: String,
+        /// Why not.
+        #[source]
+        source: Box<Self>,
+    },
     /// There is nothing to log in with, or a key file cannot be used.
     #[error(transparent)]
     Credentials(#[from] CredentialError),
@@ -74,8 +85,8 @@ pub enum SetUpError {
     Algorithms(#[source] AlgorithmListError),
 }
 
-/// Until a socket is connected. Names with a dead address first take a part of it.
-const DIAL_DEADLINE: Duration = Duration::from_secs(15);
+/// Port of a host key's name that has none of its own.
+const SSH_PORT: u16 = 22;
 /// From a connected socket to a login where nobody types anything. With a person it is the engine's own
 /// deadline, 120 s (`limits::LOGIN_DEADLINE`), as sshd(8)'s LoginGraceTime.
 const LOGIN_DEADLINE: Duration = Duration::from_secs(30);
@@ -83,8 +94,13 @@ impl SshConnect {
     /// Checks the settings and reads the keys.
     pub fn new(config: &PeerConfig, memory: Memory) -> Result<Self, SetUpError> {
         let peer = config.peer.clone();
-        let host = HostAddress::new(&peer.host, peer.port).map_err(|source| SetUpError::Host {
-            host: peer.host.clone(),
+        // What a key is kept under; as with OpenSSH, an alias stands without a port.
+        let (name, port) = match &config.host_key_alias {
+            Some(alias) => (alias, SSH_PORT),
+            None => (&peer.host, peer.port),
+        };
+        let host = HostAddress::new(name, port).map_err(|source| SetUpError::Host {
+            host: name.clone(),
             source,
         })?;
         let credentials = Credentials::load(&config.login)?;
@@ -102,6 +118,7 @@ impl SshConnect {
         preferences.cipher = ciphers;
         preferences.kex = kex;
         Ok(Self {
+            dialler: Dialler::new(&config.way, &memory)?,
             host_keys: config.host_keys.clone(),
             peer,
             host,
@@ -192,12 +209,31 @@ impl SshConnect {
 
 impl Connect for SshConnect {
     async fn connect(&self) -> Result<Connected, ConnectError> {
+        self.connect_boxed().await
+    }
+}
+
+impl SshConnect {
+    /// Whom it connects to.
+    pub(super) const fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// [`connect`](Connect::connect) for who is a part of it: a hop is connected to by the same code
+    /// as what is behind it.
+    pub(super) fn connect_boxed(
+        &self,
+    ) -> Pin<Box<dyn Future<Output = Result<Connected, ConnectError>> + Send + '_>> {
+        Box::pin(self.connect_once())
+    }
+
+    async fn connect_once(&self) -> Result<Connected, ConnectError> {
         // What a person has to be asked is asked while no server waits.
         let (agent, identities) = self.reach_agent().await.unzip();
         let credentials = Arc::clone(&self.credentials);
         let offers = blocking(move || credentials.offers(identities.as_deref())).await?;
         let offers = offers.map_err(|error| ConnectError::Keys(Box::new(error)))?;
-        match self.attempt(agent, &offers).await {
+        match self.attempt(agent, &offers, None).await {
             Err(ConnectError::HostKey(HostKeyRefusal::New { host, shown }))
                 if self.host_keys.new_hosts == NewHosts::Ask =>
             {
@@ -206,9 +242,7 @@ impl Connect for SshConnect {
             other => other,
         }
     }
-}
 
-impl SshConnect {
     /// A host that was never seen: asks whether its key is right, with the connection closed, since a
     /// person takes time. Where nobody is there, the key is written down if none but keys can be
     /// sent.
@@ -235,19 +269,11 @@ impl SshConnect {
             shown: &shown,
             is_seen,
         };
-        self.attempt_with(agent, offers, Some(trust)).await
-    }
-
-    async fn attempt(
-        &self,
-        agent: Option<SshAgent>,
-        offers: &[Offer],
-    ) -> Result<Connected, ConnectError> {
-        self.attempt_with(agent, offers, None).await
+        self.attempt(agent, offers, Some(trust)).await
     }
 
     /// One attempt: dial, shake hands, check the host key, log in.
-    async fn attempt_with(
+    async fn attempt(
         &self,
         agent: Option<SshAgent>,
         offers: &[Offer],
@@ -260,14 +286,22 @@ impl SshConnect {
             let host = self.host.written();
             ConnectError::HostKey(HostKeyRefusal::Store { host, source })
         })?;
-        let dialled = dial(&self.peer.host, self.peer.port, DIAL_DEADLINE).await;
-        let socket = dialled.map_err(ConnectError::Dial)?;
-        if let Err(error) = ssh::tune(&socket) {
-            debug!(%error, "socket options were not taken");
-        }
-        self.choose_congestion_control(&socket);
+        let tune = |socket: &TcpStream| {
+            if let Err(error) = ssh::tune(socket) {
+                debug!(%error, "socket options were not taken");
+            }
+            self.choose_congestion_control(socket);
+        };
+        let dialled = self.dialler.dial(&self.peer, &tune).await;
+        let (carrier, mut keeper) = dialled.map_err(ConnectError::Dial)?;
         let answers = Answers::new(self, offers, agent, trust);
-        self.log_in(socket, order, answers).await
+        match keeper.beside(self.log_in(carrier, order, answers)).await {
+            Ok(Connected { connection, task }) => Ok(Connected {
+                connection,
+                task: keeper.keep(task),
+            }),
+            Err(error) => Err(keeper.explain(error).await),
+        }
     }
 }
 
@@ -294,8 +328,9 @@ impl SshConnect {
             Ok((connection, driver)) => Ok(Connected {
                 connection,
                 task: Box::pin(async move {
-                    let end = driver.run().await;
+                    let (end, held) = driver.run_holding().await;
                     debug!(%end, "connection's task has ended");
+                    held
                 }),
             }),
             Err(ssh::ConnectError::Host(refusal)) => {

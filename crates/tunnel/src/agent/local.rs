@@ -3,14 +3,17 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::net::UnixStream;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tracing::debug;
 
 use super::dial::tcp::{DialError, dial};
+use super::forward::{Destination, Permits};
+use super::socks::{GreetError, Refusal, greet};
 use crate::copy::{Copied, copy};
 use crate::transport::ssh::unpace_on_loopback;
-use crate::transport::{OpenAnswer, RefusalCode, Target};
+use crate::transport::{ByteStream, OpenAnswer, RefusalCode, Target};
 
 /// Why a visitor could not be served.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +22,15 @@ pub enum LocalError {
     /// The service cannot be reached over TCP.
     #[error(transparent)]
     Dial(#[from] DialError),
+    /// The visitor did not say in SOCKS where it wants to go.
+    #[error(transparent)]
+    Greet(#[from] GreetError),
+    /// The visitor wants to go where it may not.
+    #[error("{0} is not permitted to visitors")]
+    NotPermitted(Target),
+    /// The visitor or the service left before the first byte.
+    #[error("visitor and service did not come together")]
+    Begin(#[source] io::Error),
     /// The service's socket cannot be reached.
     #[error("cannot connect to {path}")]
     Unix {
@@ -34,42 +46,98 @@ pub enum LocalError {
 /// not mend; the visitor waits as long.
 const DIAL_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Dials `target`, accepts the stream and copies until both ends have finished. What cannot be
-/// reached is refused; the words for the peer are ours and tell nothing about this network.
+/// Serves a visitor: dials where it goes, accepts the stream and copies until both ends have
+/// finished. What cannot be reached is refused; the words for the peer are ours and tell nothing
+/// about this network.
 ///
 /// # Cancel safety
 ///
 /// Dropping the future refuses or resets the stream.
-pub async fn serve(answer: OpenAnswer, target: &Target) -> Result<Copied, LocalError> {
-    match target {
-        Target::Tcp { host, port } => match dial(host, *port, DIAL_DEADLINE).await {
-            Ok(mut socket) => {
-                note(socket.set_nodelay(true));
-                unpace_on_loopback(&socket);
-                let copied = copy(answer.accept(), &mut socket).await;
-                if copied.end.is_err() {
-                    // So that the service, too, can tell a reset from an end.
-                    note(socket.set_zero_linger());
-                }
-                Ok(copied)
-            }
-            Err(error) => {
-                answer.refuse(RefusalCode::ConnectFailed, refusal(&error));
-                Err(error.into())
-            }
-        },
-        Target::Unix { path } => {
-            let connected = timeout(DIAL_DEADLINE, UnixStream::connect(path)).await;
-            match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-                Ok(mut socket) => Ok(copy(answer.accept(), &mut socket).await),
-                Err(source) => {
-                    answer.refuse(RefusalCode::ConnectFailed, words(source.kind()));
-                    let path = path.clone();
-                    Err(LocalError::Unix { path, source })
+pub async fn serve(answer: OpenAnswer, to: &Destination) -> Result<Copied, LocalError> {
+    match to {
+        Destination::One(Target::Tcp { host, port }) => {
+            match dial(host, *port, DIAL_DEADLINE).await {
+                Ok(socket) => Ok(copy_tcp(answer.accept(), socket).await),
+                Err(error) => {
+                    answer.refuse(RefusalCode::ConnectFailed, refusal(&error));
+                    Err(error.into())
                 }
             }
         }
+        Destination::One(Target::Unix { path }) => match dial_unix(path).await {
+            Ok(mut socket) => Ok(copy(answer.accept(), &mut socket).await),
+            Err(source) => {
+                answer.refuse(RefusalCode::ConnectFailed, words(source.kind()));
+                let path = path.clone();
+                Err(LocalError::Unix { path, source })
+            }
+        },
+        Destination::Named(permits) => serve_named(answer.accept(), permits).await,
     }
+}
+
+/// The same for a visitor whose stream was accepted before it was known where it leads. What cannot be
+/// reached resets it.
+///
+/// # Cancel safety
+///
+/// Dropping the future resets the stream.
+pub async fn serve_accepted(stream: ByteStream, to: &Destination) -> Result<Copied, LocalError> {
+    match to {
+        Destination::One(Target::Tcp { host, port }) => {
+            let socket = dial(host, *port, DIAL_DEADLINE).await?;
+            Ok(copy_tcp(stream, socket).await)
+        }
+        Destination::One(Target::Unix { path }) => {
+            let path = path.clone();
+            match dial_unix(&path).await {
+                Ok(mut socket) => Ok(copy(stream, &mut socket).await),
+                Err(source) => Err(LocalError::Unix { path, source }),
+            }
+        }
+        Destination::Named(permits) => serve_named(stream, permits).await,
+    }
+}
+
+async fn dial_unix(path: &str) -> io::Result<UnixStream> {
+    let connected = timeout(DIAL_DEADLINE, UnixStream::connect(path)).await;
+    connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// Serves a visitor that says by SOCKS where it wants to go, within what is permitted.
+async fn serve_named(mut stream: ByteStream, permits: &Permits) -> Result<Copied, LocalError> {
+    let greeted = greet(&mut stream).await?;
+    let (host, port) = (greeted.wanted.host.as_str(), greeted.wanted.port);
+    if !permits.allow(host, port) {
+        let host = host.to_owned();
+        greeted.refuse(&mut stream, Refusal::NotAllowed).await?;
+        return Err(LocalError::NotPermitted(Target::Tcp { host, port }));
+    }
+    match dial(host, port, DIAL_DEADLINE).await {
+        Ok(mut socket) => {
+            let begun = async {
+                greeted.grant(&mut stream).await?;
+                socket.write_all(&greeted.rest).await
+            };
+            begun.await.map_err(LocalError::Begin)?;
+            Ok(copy_tcp(stream, socket).await)
+        }
+        Err(error) => {
+            greeted.refuse(&mut stream, socks_refusal(&error)).await?;
+            Err(error.into())
+        }
+    }
+}
+
+async fn copy_tcp(stream: ByteStream, mut socket: TcpStream) -> Copied {
+    note(socket.set_nodelay(true));
+    unpace_on_loopback(&socket);
+    let copied = copy(stream, &mut socket).await;
+    if copied.end.is_err() {
+        // So that the service, too, can tell a reset from an end.
+        note(socket.set_zero_linger());
+    }
+    copied
 }
 
 /// An option that a socket does not take costs speed at most.
@@ -89,6 +157,18 @@ fn refusal(error: &DialError) -> &'static str {
     }
 }
 
+fn socks_refusal(error: &DialError) -> Refusal {
+    let first = match error {
+        DialError::Unreachable { attempts, .. } => attempts.first(),
+        DialError::Resolve { .. } | DialError::TimedOut { .. } => None,
+    };
+    match first.map(|(_, error)| error.kind()) {
+        Some(io::ErrorKind::ConnectionRefused) => Refusal::ConnectionRefused,
+        Some(io::ErrorKind::NetworkUnreachable) => Refusal::NetworkUnreachable,
+        Some(_) | None => Refusal::HostUnreachable,
+    }
+}
+
 fn words(kind: io::ErrorKind) -> &'static str {
     if kind == io::ErrorKind::ConnectionRefused {
         "connection refused"
@@ -101,18 +181,18 @@ fn words(kind: io::ErrorKind) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::io::AsyncReadExt as _;
     use tokio::net::{TcpListener, UnixListener};
     use tokio::task::JoinSet;
 
     use super::*;
     use crate::transport::{
-        ByteStream, Connection, OpenError, Origin, PeerRequest, StreamHead, StreamKind, memory,
+        Connection, OpenError, Origin, PeerRequest, StreamHead, StreamKind, memory,
     };
 
-    /// Opens a stream that is served by `target`.
+    /// Opens a stream that is served so.
     async fn open(
-        target: Target,
+        to: Destination,
         tasks: &mut JoinSet<()>,
     ) -> (Result<ByteStream, OpenError>, Connection) {
         let (near, far, driver) = memory::pair();
@@ -123,7 +203,7 @@ mod tests {
                 mut requests,
             } = far;
             while let Some(PeerRequest::Open(request)) = requests.recv().await {
-                drop(serve(request.answer, &target).await);
+                drop(serve(request.answer, &to).await);
             }
             drop(transport);
         });
@@ -161,7 +241,8 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         tasks.spawn(async move { answer(listener.accept().await.unwrap().0).await });
         let host = String::from("127.0.0.1");
-        let (stream, _connection) = open(Target::Tcp { host, port }, &mut tasks).await;
+        let (stream, _connection) =
+            open(Destination::One(Target::Tcp { host, port }), &mut tasks).await;
         assert_eq!(exchange(&mut stream.unwrap()).await, b"answer to question");
     }
 
@@ -173,7 +254,7 @@ mod tests {
         let listener = UnixListener::bind(&path).unwrap();
         tasks.spawn(async move { answer(listener.accept().await.unwrap().0).await });
         let path = path.to_str().unwrap().to_owned();
-        let (stream, _connection) = open(Target::Unix { path }, &mut tasks).await;
+        let (stream, _connection) = open(Destination::One(Target::Unix { path }), &mut tasks).await;
         assert_eq!(exchange(&mut stream.unwrap()).await, b"answer to question");
     }
 
@@ -193,7 +274,7 @@ mod tests {
             ),
         ] {
             let mut tasks = JoinSet::new();
-            let (stream, _connection) = open(target, &mut tasks).await;
+            let (stream, _connection) = open(Destination::One(target), &mut tasks).await;
             assert_eq!(
                 stream.unwrap_err(),
                 OpenError::Refused {

@@ -11,13 +11,14 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::{constant_time, hmac, rand};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
-use tokio::time::{Instant, timeout};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::transport::{Bind, OpenError, Origin, RefusalCode, Target};
 
@@ -31,6 +32,8 @@ pub struct Prober {
 pub struct Probe {
     nonce: [u8; NONCE],
     answer: hmac::Tag,
+    /// Whether the nonce is on its way.
+    sent: watch::Sender<bool>,
 }
 
 /// What a probe found.
@@ -62,8 +65,7 @@ pub enum Caller {
 const NONCE: usize = 32;
 /// How long a probe is out at most. A round trip over a satellite is 0.6 s.
 pub const DEADLINE: Duration = Duration::from_secs(2);
-/// How long a channel is held for the bytes of a probe at most, besides a round trip: they leave the
-/// peer with the channel or right behind it. Then it is a visitor whose service speaks first, and is
+/// How long a channel is held for the bytes of a probe that was sent, besides a round trip. Then it is a visitor whose service speaks first, and is
 /// dialled.
 const HOLD: Duration = Duration::from_millis(50);
 /// Longest hold, however long a round trip is.
@@ -94,6 +96,7 @@ impl Prober {
         Ok(Probe {
             answer: hmac::sign(&self.key, &nonce),
             nonce,
+            sent: watch::Sender::new(false),
         })
     }
 }
@@ -109,6 +112,7 @@ impl Probe {
         let mut answer = [0; NONCE];
         let asked = async {
             stream.write_all(&self.nonce).await?;
+            self.sent.send_replace(true);
             stream.read_exact(&mut answer).await
         };
         match timeout(DEADLINE, asked).await {
@@ -120,7 +124,8 @@ impl Probe {
     }
 
     /// Looks at the first bytes of a channel until they are the nonce, cannot be it any more, or a
-    /// visitor has waited for 50 ms and a round trip, 250 ms at most.
+    /// visitor has waited long enough: 50 ms and a round trip from when the nonce was sent, 250 ms at
+    /// most.
     ///
     /// # Cancel safety
     ///
@@ -130,19 +135,33 @@ impl Probe {
         stream: &mut S,
         round_trip: Duration,
     ) -> Caller {
-        let hold = HOLD.saturating_add(round_trip).min(LONGEST_HOLD);
-        let start = Instant::now();
+        let mut sent = self.sent.subscribe();
         let mut first = Vec::with_capacity(NONCE);
+        let mut end = pin!(sleep(LONGEST_HOLD));
+        let mut is_on_its_way = false;
         while first.len() < NONCE && self.nonce.starts_with(&first) {
             let mut buffer = [0; NONCE];
             let room = buffer.get_mut(first.len()..).unwrap_or_default();
             let mut room = ReadBuf::new(room);
-            let read = poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut room));
-            let left = hold.saturating_sub(start.elapsed());
-            match timeout(left, read).await {
-                Ok(Ok(())) if !room.filled().is_empty() => first.extend_from_slice(room.filled()),
-                // Its end or its error comes again to whoever goes on with it.
-                Ok(_) | Err(_) => return Caller::Visitor(first),
+            let reading = poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut room));
+            tokio::select! {
+                biased;
+                read = reading => {
+                    if read.is_err() || room.filled().is_empty() {
+                        // Its end or its error comes again to whoever goes on with it.
+                        return Caller::Visitor(first);
+                    }
+                    first.extend_from_slice(room.filled());
+                }
+                _ = sent.wait_for(|is_sent| *is_sent), if !is_on_its_way => {
+                    is_on_its_way = true;
+                    let now = Instant::now();
+                    let enough = now.checked_add(HOLD.saturating_add(round_trip)).unwrap_or(now);
+                    if enough < end.deadline() {
+                        end.as_mut().reset(enough);
+                    }
+                }
+                () = &mut end => return Caller::Visitor(first),
             }
         }
         let is_ours = constant_time::verify_slices_are_equal(&first, &self.nonce).is_ok();
@@ -289,11 +308,13 @@ mod tests {
         let probe = probe();
         let half = &probe.nonce[..16];
         let trip = Duration::from_millis(20);
-        for (bytes, wait) in [
-            (&b"GET / HTTP/1.1"[..], Duration::ZERO),
-            (&b""[..], HOLD + trip),
-            (half, HOLD + trip),
+        for (bytes, is_sent, wait) in [
+            (&b"GET / HTTP/1.1"[..], false, Duration::ZERO),
+            (&b""[..], false, LONGEST_HOLD),
+            (&b""[..], true, HOLD + trip),
+            (half, true, HOLD + trip),
         ] {
+            probe.sent.send_replace(is_sent);
             let (mut near, mut far) = duplex(1_000);
             near.write_all(bytes).await.unwrap();
             let start = Instant::now();

@@ -1,10 +1,10 @@
-//! Keeps a tunnel: connects, asks for its forwards, serves their visitors, and when the connection
-//! ends waits and does it again.
+//! Keeps a tunnel: binds what listens here, connects, asks for what listens there, serves visitors,
+//! and when the connection ends waits and does it again.
 //!
 //! It never gives up once it was up. A forward that is refused is asked for again on the same
 //! connection every second or two: a stock sshd holds the port of a connection that died unseen
 //! until its own time-out, and grants it in the instant after. A forward of port 0 asks for the port
-//! that it had before.
+//! that it had before. What listens here stays bound all the time.
 //!
 //! The peer is not trusted: a stream that it opens is served only if it is a visitor of a forward
 //! that is up, with the same bind text and port; all else is refused.
@@ -13,33 +13,28 @@ use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
 
-use tokio::task::{JoinError, JoinSet};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::task::JoinError;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, debug, debug_span, warn};
+use tracing::warn;
 
-use self::forwards::{Forwards, Step};
+use self::forwards::Forwards;
+use self::serve::serve;
 use super::backoff::Backoff;
-use super::dial::tcp::DialError;
-use super::local;
+use super::dial::WayError;
+use super::forward::{Forward, Listens};
+use super::listen::{ListenError, Listeners};
 use super::login::known_hosts::{HostAddressError, HostKeyRefusal};
-use crate::transport::{
-    Bind, CloseReason, Connection, ConnectionEnd, OpenRequest, PeerRequest, RefusalCode, Target,
-};
+use super::probe::{Finding, Prober};
+use crate::transport::ssh::Held;
+use crate::transport::{Bind, Connection, ConnectionEnd};
 
 mod config;
 mod forwards;
+mod paths;
+mod serve;
 
 pub use self::config::{KeepAlive, Peer, PeerConfig, TunnelConfig};
-
-/// A remote forward: visitors of `bind` at the peer go to `target` on our side.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Forward {
-    /// What to ask the peer for.
-    pub bind: Bind,
-    /// Where visitors go.
-    pub target: Target,
-}
 
 /// Makes connections to a tunnel's peer.
 pub trait Connect: Send + Sync {
@@ -54,8 +49,12 @@ pub struct Connected {
     /// The connection.
     pub connection: Connection,
     /// Does the work until the connection has ended. Dropping it ends the connection.
-    pub task: Pin<Box<dyn Future<Output = ()> + Send>>,
+    pub task: ConnectionTask,
 }
+
+/// A connection's task. What it returns is the socket of a peer that has fallen silent, to be reset
+/// once that peer has been reached again.
+pub type ConnectionTask = Pin<Box<dyn Future<Output = Option<Held>> + Send>>;
 
 impl fmt::Debug for Connected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -69,7 +68,7 @@ impl fmt::Debug for Connected {
 pub enum ConnectError {
     /// The peer was not reached.
     #[error("peer was not reached")]
-    Dial(#[source] DialError),
+    Dial(#[source] WayError),
     /// The peer's name cannot be a host's.
     #[error("{host:?} is no host")]
     Host {
@@ -102,9 +101,10 @@ pub enum ConnectError {
 impl ConnectError {
     /// Whether a person must do something before another attempt makes sense. At the first attempt
     /// this ends the program; later a person may be far away, and waiting costs little.
-    pub const fn is_permanent(&self) -> bool {
+    pub fn is_permanent(&self) -> bool {
         match self {
-            Self::Dial(_) | Self::Handshake(_) => false,
+            Self::Dial(error) => error.is_permanent(),
+            Self::Handshake(_) => false,
             Self::Host { .. } | Self::HostKey(_) | Self::Keys(_) | Self::Login { .. } => true,
         }
     }
@@ -116,19 +116,28 @@ impl ConnectError {
 pub enum Event<'a> {
     /// The connection is logged in.
     Connected,
-    /// A forward was granted: visitors come.
+    /// Visitors of a forward come, and get through: it was granted on this connection, or it is one
+    /// of those that listen here.
     ForwardUp {
-        /// The bind with the port that was granted.
-        bind: &'a Bind,
-        /// Where visitors go.
-        target: &'a Target,
+        /// The forward, with the port that it has.
+        forward: &'a Forward,
+    },
+    /// A forward was granted; whether bytes get through is not known yet.
+    ForwardBound {
+        /// The forward, with the port that it has.
+        forward: &'a Forward,
+    },
+    /// A forward is bound, but no bytes have made its round trip. Its path is probed again and again.
+    ForwardUnproved {
+        /// The forward.
+        forward: &'a Forward,
+        /// What was found instead.
+        finding: &'a Finding,
     },
     /// A forward was refused for the first time on this connection; it is asked for again and again.
     ForwardRefused {
-        /// The bind.
-        bind: &'a Bind,
-        /// Where visitors would go.
-        target: &'a Target,
+        /// The forward.
+        forward: &'a Forward,
     },
     /// The port that a forward had before cannot be had again; any other is asked for.
     PortLost {
@@ -154,16 +163,24 @@ pub enum Event<'a> {
     },
 }
 
-/// How long a connection may take to say goodbye.
-const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
-/// Visitors that came before the answer to their forward. More are refused.
-const EARLY_VISITORS: usize = 64;
+/// Why a tunnel came to nothing.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// A forward that listens here cannot.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The first attempt to connect failed in a way that only a person can mend.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+}
 
 /// Keeps the tunnel until `stop`. When this returns, all that it started has ended.
 ///
 /// # Errors
 ///
-/// An error of the first attempt that only a person can mend.
+/// A forward cannot listen here, which is found before anything else is done; or an error of the
+/// first attempt to connect that only a person can mend.
 ///
 /// # Cancel safety
 ///
@@ -173,27 +190,75 @@ pub async fn run(
     forwards: Vec<Forward>,
     events: &(dyn Fn(Event<'_>) + Send + Sync),
     stop: CancellationToken,
-) -> Result<(), ConnectError> {
+) -> Result<(), RunError> {
+    run_probing(connect, forwards, None, events, stop).await
+}
+
+/// The same; and with a prober a remote forward is up only once bytes have made its round trip.
+///
+/// # Errors
+///
+/// As [`run`].
+///
+/// # Cancel safety
+///
+/// As [`run`].
+pub async fn run_probing(
+    connect: &impl Connect,
+    forwards: Vec<Forward>,
+    prober: Option<&Prober>,
+    events: &(dyn Fn(Event<'_>) + Send + Sync),
+    stop: CancellationToken,
+) -> Result<(), RunError> {
+    let (here, there) = forwards
+        .into_iter()
+        .partition(|forward| forward.listens == Listens::Here);
+    let listeners = Listeners::start(here).await?;
+    let result = keep(connect, there, &listeners, prober, events, stop).await;
+    listeners.close().await;
+    result
+}
+
+/// Connects, serves and connects again.
+async fn keep(
+    connect: &impl Connect,
+    there: Vec<Forward>,
+    listeners: &Listeners,
+    prober: Option<&Prober>,
+    events: &(dyn Fn(Event<'_>) + Send + Sync),
+    stop: CancellationToken,
+) -> Result<(), RunError> {
     let mut backoff = Backoff::new();
-    let mut forwards = Forwards::new(forwards);
+    let mut forwards = Forwards::new(there);
     let mut is_first = true;
+    // The last connection's socket, if its peer fell silent.
+    let mut held: Option<Held> = None;
     loop {
         let attempt = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
             attempt = connect.connect() => attempt,
         };
+        let mut is_refused = false;
         let up = match attempt {
-            Err(error) if is_first && error.is_permanent() => return Err(error),
+            Err(error) if is_first && error.is_permanent() => return Err(error.into()),
             Err(error) => {
+                is_refused = error.is_permanent();
                 events(Event::Failed { error: &error });
                 Duration::ZERO
             }
             Ok(connected) => {
                 is_first = false;
+                if let Some(held) = held.take() {
+                    // The way is back, so the old connection's sshd hears of its end and frees its ports.
+                    held.reset();
+                }
                 events(Event::Connected);
                 let start = Instant::now();
-                match serve(connected, &mut forwards, events, &stop).await {
+                let (ended, left) =
+                    serve(connected, &mut forwards, listeners, prober, events, &stop).await;
+                held = left;
+                match ended {
                     None => return Ok(()),
                     Some(end) => {
                         let up = start.elapsed();
@@ -203,7 +268,11 @@ pub async fn run(
                 }
             }
         };
-        let delay = backoff.next(up, chance());
+        let delay = if is_refused {
+            backoff.refused(chance())
+        } else {
+            backoff.next(up, chance())
+        };
         events(Event::Waiting { delay });
         tokio::select! {
             biased;
@@ -213,116 +282,8 @@ pub async fn run(
     }
 }
 
-/// One connection from its login to its end; `None` when it ended by `stop`.
-async fn serve(
-    connected: Connected,
-    forwards: &mut Forwards,
-    events: &(dyn Fn(Event<'_>) + Send + Sync),
-    stop: &CancellationToken,
-) -> Option<ConnectionEnd> {
-    let Connected { connection, task } = connected;
-    let Connection {
-        transport,
-        mut requests,
-    } = connection;
-    let mut driver = JoinSet::new();
-    driver.spawn(task);
-    let mut visitors = JoinSet::new();
-    let mut early: Vec<OpenRequest> = Vec::new();
-    let mut end = transport.end();
-    forwards.begin();
-    let ended = loop {
-        tokio::select! {
-            // The answer to a forward stands before its first visitor, so it is looked at first.
-            biased;
-            () = stop.cancelled() => break None,
-            change = forwards.step(&*transport) => {
-                tell(&change, forwards, events);
-                for request in std::mem::take(&mut early) {
-                    admit(request, forwards, &mut early, &mut visitors);
-                }
-            }
-            end = end.wait() => break Some(end),
-            Some(request) = requests.recv() => match request {
-                PeerRequest::Open(request) => {
-                    admit(request, forwards, &mut early, &mut visitors);
-                }
-                // A server has nothing to ask of a client; dropping the question refuses.
-                PeerRequest::Forward(_) | PeerRequest::Cancel(_) => {}
-            },
-            Some(result) = visitors.join_next() => log_panic("visitor", result),
-        }
-    };
-    if ended.is_none() {
-        transport.close(CloseReason::Stopping);
-        if timeout(CLOSE_DEADLINE, end.wait()).await.is_err() {
-            debug!("connection did not say goodbye in time");
-        }
-    }
-    drop((transport, requests, early));
-    visitors.shutdown().await;
-    driver.abort_all();
-    while let Some(result) = driver.join_next().await {
-        log_panic("connection", result);
-    }
-    ended
-}
-
-/// Tells what a person should know of a change.
-fn tell(change: &Step, forwards: &Forwards, events: &(dyn Fn(Event<'_>) + Send + Sync)) {
-    match change {
-        Step::Granted(number) => {
-            if let Some((bind, target)) = forwards.get(*number) {
-                events(Event::ForwardUp { bind, target });
-            }
-        }
-        Step::Refused(number) => {
-            if let Some((bind, target)) = forwards.get(*number) {
-                events(Event::ForwardRefused { bind, target });
-            }
-        }
-        Step::Lost(bind) => events(Event::PortLost { bind }),
-        Step::Again => {}
-    }
-}
-
-/// Serves a visitor of a forward that is up, keeps one whose forward may be granted in this instant,
-/// and refuses everybody else (S94).
-fn admit(
-    request: OpenRequest,
-    forwards: &Forwards,
-    early: &mut Vec<OpenRequest>,
-    visitors: &mut JoinSet<()>,
-) {
-    if let Some(target) = forwards.target(&request.head.kind) {
-        let span = debug_span!("visitor", origin = %request.head.origin, %target);
-        let target = target.clone();
-        visitors.spawn(serve_visitor(request, target).instrument(span));
-    } else if forwards.may_become(&request.head.kind) && early.len() < EARLY_VISITORS {
-        early.push(request);
-    } else {
-        debug!(head = ?request.head.kind, "peer opened what it was not asked for");
-        let answer = request.answer;
-        answer.refuse(RefusalCode::Prohibited, "no such forward");
-    }
-}
-
-async fn serve_visitor(request: OpenRequest, target: Target) {
-    match local::serve(request.answer, &target).await {
-        Ok(copied) => {
-            let (to_target, to_visitor) = (copied.to_socket, copied.to_stream);
-            match copied.end {
-                Ok(()) => debug!(to_target, to_visitor, "visitor has gone"),
-                Err(error) => debug!(to_target, to_visitor, %error, "visitor was cut off"),
-            }
-        }
-        // Not only debug: visitors come and find nobody.
-        Err(error) => warn!(%error, "visitor was turned away"),
-    }
-}
-
 /// A panic is a mistake of ours; it ends what that task was for and nothing else.
-fn log_panic(of: &'static str, result: Result<(), JoinError>) {
+pub(crate) fn log_panic<T>(of: &'static str, result: Result<T, JoinError>) {
     if let Err(error) = result
         && error.is_panic()
     {

@@ -1,5 +1,6 @@
 //! Values with a grammar of their own: forwards, jumps, ports and times.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::error::Problem;
@@ -10,13 +11,42 @@ const FORWARD_LENGTH: usize = 255;
 /// Longest Unix socket path, in bytes (`sun_path` without its NUL).
 const SOCKET_PATH_LENGTH: usize = 107;
 
-/// Whether a forward is to one target, or to what each visitor names.
+/// Who listens for the visitors of a forward, and whether they all go to one target or each to what
+/// it names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub enum ForwardForm {
+    /// `-L`, `LocalForward`: we listen; one target.
     Local,
+    /// `-R`, `RemoteForward` with a target: the peer listens; one target.
     Remote,
+    /// `-D`, `DynamicForward`: we listen; what visitors name.
     Dynamic,
+    /// `-R`, `RemoteForward` without a target: the peer listens; what visitors name.
     RemoteDynamic,
+}
+
+/// Why a text is no forward.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ForwardError {
+    /// Longer than any forward is for OpenSSH.
+    #[error("forward is longer than {FORWARD_LENGTH} bytes")]
+    TooLong,
+    /// Too few fields, too many, or in an order that means nothing.
+    #[error("forward does not have the fields that it needs")]
+    Fields,
+    /// A bracket without its other half, or with text after it.
+    #[error("a bracket encloses an address, as in [::1]")]
+    Bracket,
+    /// Not a number from 0, or from 1 for the target's.
+    #[error("{0:?} is no port")]
+    Port(String),
+    /// A target without a name.
+    #[error("{0:?} is no host or address")]
+    Host(String),
+    /// Longer than a Unix socket's path can be.
+    #[error("path is longer than {SOCKET_PATH_LENGTH} bytes")]
+    Path,
 }
 
 /// A part of a forward, and whether it has a `/`.
@@ -27,59 +57,80 @@ struct Field {
 }
 
 /// Reads `[bind:]port:host:hostport` and its relatives with socket paths (`parse_forward`).
-pub(super) fn parse_forward(text: &str, form: Form) -> Option<SshForward> {
+///
+/// A bind's port may be 0, which only an end that can tell the port should be given; a bind's host
+/// is not held against any rule.
+pub fn parse_forward(text: &str, form: ForwardForm) -> Result<SshForward, ForwardError> {
     if text.len() > FORWARD_LENGTH {
-        return None;
+        return Err(ForwardError::TooLong);
     }
     let fields = fields(text.trim_start_matches(|it: char| it.is_ascii_whitespace()))?;
-    let is_dynamic = matches!(form, Form::Dynamic | Form::RemoteDynamic);
-    let at_port = |host: Option<&Field>, port: &Field| -> Option<ForwardBind> {
-        let port = parse_port(&port.text)?;
-        let is_chosen_there = matches!(form, Form::Remote | Form::RemoteDynamic);
-        (port > 0 || is_chosen_there).then(|| ForwardBind::Tcp {
-            host: host.map(|host| host.text.clone()),
-            port,
-        })
-    };
-    let to_port = |host: &Field, port: &Field| -> Option<ForwardTarget> {
-        let port = parse_port(&port.text).filter(|port| *port > 0)?;
-        let host = Some(host.text.clone()).filter(|host| !host.is_empty())?;
-        Some(ForwardTarget::Tcp { host, port })
-    };
-    let at_path = |path: &Field| socket_path(path).map(ForwardBind::Unix);
-    let to_path = |path: &Field| socket_path(path).map(ForwardTarget::Unix);
+    let is_dynamic = matches!(form, ForwardForm::Dynamic | ForwardForm::RemoteDynamic);
     let (bind, target) = match fields.as_slice() {
         [path] if is_dynamic && path.is_path => (at_path(path)?, ForwardTarget::Socks),
         [port] if is_dynamic => (at_port(None, port)?, ForwardTarget::Socks),
         [host, port] if is_dynamic => (at_port(Some(host), port)?, ForwardTarget::Socks),
-        _ if is_dynamic => return None,
+        _ if is_dynamic => return Err(ForwardError::Fields),
         [bind, target] if bind.is_path && target.is_path => (at_path(bind)?, to_path(target)?),
         [port, target] if target.is_path => (at_port(None, port)?, to_path(target)?),
         [bind, host, port] if bind.is_path => (at_path(bind)?, to_port(host, port)?),
         [host, port, target] if target.is_path => (at_port(Some(host), port)?, to_path(target)?),
         [port, host, host_port] => (at_port(None, port)?, to_port(host, host_port)?),
         [bind, port, host, host_port] => (at_port(Some(bind), port)?, to_port(host, host_port)?),
-        _ => return None,
+        _ => return Err(ForwardError::Fields),
     };
-    Some(SshForward { bind, target })
+    Ok(SshForward { bind, target })
 }
 
-fn socket_path(field: &Field) -> Option<std::path::PathBuf> {
-    (field.text.len() <= SOCKET_PATH_LENGTH).then(|| field.text.clone().into())
+fn at_port(host: Option<&Field>, port: &Field) -> Result<ForwardBind, ForwardError> {
+    let host = host.map(|host| host.text.clone());
+    let port = port_of(port)?;
+    Ok(ForwardBind::Tcp { host, port })
+}
+
+fn at_path(path: &Field) -> Result<ForwardBind, ForwardError> {
+    socket_path(path).map(ForwardBind::Unix)
+}
+
+fn to_port(host: &Field, port: &Field) -> Result<ForwardTarget, ForwardError> {
+    let number = port_of(port)?;
+    if number == 0 {
+        return Err(ForwardError::Port(port.text.clone()));
+    }
+    let host = host.text.clone();
+    if host.is_empty() {
+        return Err(ForwardError::Host(host));
+    }
+    Ok(ForwardTarget::Tcp { host, port: number })
+}
+
+fn to_path(path: &Field) -> Result<ForwardTarget, ForwardError> {
+    socket_path(path).map(ForwardTarget::Unix)
+}
+
+fn port_of(field: &Field) -> Result<u16, ForwardError> {
+    parse_port(&field.text).ok_or_else(|| ForwardError::Port(field.text.clone()))
+}
+
+fn socket_path(field: &Field) -> Result<PathBuf, ForwardError> {
+    if field.text.len() > SOCKET_PATH_LENGTH {
+        return Err(ForwardError::Path);
+    }
+    Ok(PathBuf::from(&field.text))
 }
 
 /// Fields parted by colons. Brackets hold one together, a backslash takes the next character for
 /// itself, and a colon at the end is passed over.
-fn fields(text: &str) -> Option<Vec<Field>> {
+fn fields(text: &str) -> Result<Vec<Field>, ForwardError> {
     let mut fields = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
         let field = if let Some(inside) = rest.strip_prefix('[') {
-            let (field, after) = inside.split_once(']')?;
+            let (field, after) = inside.split_once(']').ok_or(ForwardError::Bracket)?;
             rest = match after.strip_prefix(':') {
                 Some(after) => after,
                 None if after.is_empty() => after,
-                None => return None,
+                None => return Err(ForwardError::Bracket),
             };
             Field {
                 text: field.to_owned(),
@@ -93,7 +144,10 @@ fn fields(text: &str) -> Option<Vec<Field>> {
             let mut characters = rest.chars();
             loop {
                 match characters.next() {
-                    Some('\\') => field.text.push(characters.next()?),
+                    Some('\\') => {
+                        let taken = characters.next().ok_or(ForwardError::Fields)?;
+                        field.text.push(taken);
+                    }
                     None | Some(':') => break,
                     Some(character) => {
                         field.is_path |= character == '/';
@@ -106,11 +160,11 @@ fn fields(text: &str) -> Option<Vec<Field>> {
         };
         fields.push(field);
     }
-    Some(fields)
+    Ok(fields)
 }
 
 /// A number from 0; names of services are not looked up.
-pub(super) fn parse_port(text: &str) -> Option<u16> {
+pub(crate) fn parse_port(text: &str) -> Option<u16> {
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| text.parse().ok()).flatten()
 }
@@ -247,16 +301,17 @@ pub(super) fn command_words(text: &str) -> Result<Vec<String>, Problem> {
 mod tests {
     use super::*;
 
-    fn forward(text: &str, form: Form) -> Option<String> {
-        parse_forward(text, form).map(|forward| forward.to_string())
+    fn forward(text: &str, form: ForwardForm) -> Option<String> {
+        let forward = parse_forward(text, form).ok();
+        forward.map(|forward| forward.to_string())
     }
 
     #[test]
     fn forwards_are_read_as_openssh_reads_them() {
-        use Form::{Dynamic, Local, Remote, RemoteDynamic};
+        use ForwardForm::{Dynamic, Local, Remote, RemoteDynamic};
         for (text, form, expected) in [
             ("8080:localhost:80", Local, Some("8080 [localhost]:80")),
-            ("0:localhost:80", Local, None),
+            ("0:localhost:80", Local, Some("0 [localhost]:80")),
             ("0:localhost:80", Remote, Some("0 [localhost]:80")),
             ("*:8080:[::1]:80", Remote, Some("[*]:8080 [::1]:80")),
             (":8080:h:80:", Remote, Some("[]:8080 [h]:80")),
@@ -276,7 +331,7 @@ mod tests {
             ("[::1]:1080", Dynamic, Some("[::1]:1080")),
             ("/s", RemoteDynamic, Some("/s")),
             ("0", RemoteDynamic, Some("0")),
-            ("0", Dynamic, None),
+            ("0", Dynamic, Some("0")),
             ("65536", Dynamic, None),
             ("", Dynamic, None),
         ] {

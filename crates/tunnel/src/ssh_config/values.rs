@@ -6,10 +6,10 @@ use super::Owner;
 use super::draft::{Draft, WrittenChecking, is_none};
 use super::error::{Place, Problem};
 use super::expand::variables;
-use super::forward::{Form, parse_forward, parse_jump, parse_port};
+use super::forward::{ForwardForm, parse_forward, parse_jump, parse_port};
 use super::keyword::Setting;
 use super::parse::Line;
-use super::settings::{AddressFamily, HostKeyChecking, Placed};
+use super::settings::{AddressFamily, ForwardBind, HostKeyChecking, Placed, SshForward};
 use super::words::{Trouble, Words, limit};
 
 /// Most key files, and most certificate files (OpenSSH's `SSH_MAX_IDENTITY_FILES`).
@@ -155,11 +155,13 @@ impl Values<'_> {
             Setting::LocalForward | Setting::RemoteForward | Setting::DynamicForward => {
                 let (form, text) = words.forward(setting)?;
                 let expanded = variables(&text, environment, |it| Ok(it.to_owned()))?;
-                let value = parse_forward(&expanded, form).ok_or(Problem::Forward(text))?;
+                let value = parse_forward(&expanded, form).ok();
+                let value = value.filter(|forward| has_port(forward, form));
+                let value = value.ok_or(Problem::Forward(text))?;
                 let list = match form {
-                    Form::Local => &mut draft.local_forwards,
-                    Form::Remote | Form::RemoteDynamic => &mut draft.remote_forwards,
-                    Form::Dynamic => &mut draft.dynamic_forwards,
+                    ForwardForm::Local => &mut draft.local_forwards,
+                    ForwardForm::Remote | ForwardForm::RemoteDynamic => &mut draft.remote_forwards,
+                    ForwardForm::Dynamic => &mut draft.dynamic_forwards,
                 };
                 if is_active && list.iter().all(|known| known.value != value) {
                     limit("forwards", list.len(), FORWARDS)?;
@@ -168,6 +170,15 @@ impl Values<'_> {
             }
         }
         words.end()
+    }
+}
+
+/// Whether the port of a bind is one that a file may give: 0 only where the far end chooses.
+fn has_port(forward: &SshForward, form: ForwardForm) -> bool {
+    match (&forward.bind, form) {
+        (ForwardBind::Tcp { port, .. }, ForwardForm::Local | ForwardForm::Dynamic) => *port > 0,
+        (ForwardBind::Tcp { .. }, ForwardForm::Remote | ForwardForm::RemoteDynamic)
+        | (ForwardBind::Unix(_), _) => true,
     }
 }
 

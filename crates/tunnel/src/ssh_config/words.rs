@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::draft::is_none;
 use super::error::{Place, Problem};
-use super::forward::{Form, parse_time};
+use super::forward::{ForwardForm, parse_time};
 use super::keyword::Setting;
 use super::parse::{Line, Word};
 use super::settings::Placed;
@@ -121,16 +121,18 @@ impl<'a> Words<'a> {
     }
 
     /// One word or two with a colon between, and what kind of forward that is.
-    pub(super) fn forward(&mut self, setting: Setting) -> Result<(Form, String), Trouble> {
+    pub(super) fn forward(&mut self, setting: Setting) -> Result<(ForwardForm, String), Trouble> {
         let bind = self.text()?;
         if setting == Setting::DynamicForward {
-            return Ok((Form::Dynamic, bind));
+            return Ok((ForwardForm::Dynamic, bind));
         }
         let is_remote = setting == Setting::RemoteForward;
         match self.rest.next().filter(|word| !word.text.is_empty()) {
-            Some(target) if is_remote => Ok((Form::Remote, format!("{bind}:{}", target.text))),
-            Some(target) => Ok((Form::Local, format!("{bind}:{}", target.text))),
-            None if is_remote => Ok((Form::RemoteDynamic, bind)),
+            Some(target) if is_remote => {
+                Ok((ForwardForm::Remote, format!("{bind}:{}", target.text)))
+            }
+            Some(target) => Ok((ForwardForm::Local, format!("{bind}:{}", target.text))),
+            None if is_remote => Ok((ForwardForm::RemoteDynamic, bind)),
             None => Err(Problem::Forward(bind).into()),
         }
     }

@@ -18,7 +18,7 @@ mod streams;
 mod tally;
 mod task;
 
-pub use carrier::{Carrier, tune};
+pub use carrier::{Carrier, Held, tune};
 pub use congestion::{CongestionControl, CongestionControlError, unpace_on_loopback};
 pub use login::{
     Admission, Answer, Answerer, ConnectError, Decision, HostRefusal, accept, connect,

@@ -103,6 +103,20 @@ impl ByteStream {
         Poll::Ready(Ok(Some(Chunk { block })))
     }
 
+    /// Puts bytes back that were read from it, in front of all others. Little enough for one block,
+    /// and nothing else may be put back before they are read again.
+    pub fn unread(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        debug_assert!(self.begun.is_none(), "something was put back before");
+        let mut block = self.shared.pool.take();
+        let taken = block.append(bytes);
+        debug_assert!(taken == bytes.len(), "{} bytes are too many", bytes.len());
+        self.copied = self.copied.saturating_add(taken);
+        self.begun = Some(Chunk { block });
+    }
+
     /// Borrows room for up to a packet's bytes to be sent, without a copy.
     ///
     /// Waits while [`OUT_QUEUE_BYTES`] are queued. Fails after a shutdown, after a reset and when
@@ -139,6 +153,17 @@ impl ByteStream {
             block: Some(block),
             room,
         }))
+    }
+
+    /// Waits until the peer has closed the stream, or it is lost: of what was sent nothing is on its
+    /// way any more. A peer closes when both halves have ended and it has delivered everything.
+    pub fn poll_closed(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.shared.state();
+        if state.outbound_end.is_some() {
+            return Poll::Ready(());
+        }
+        register(&mut state.writer, cx);
+        Poll::Pending
     }
 
     /// A stream and its task's side.

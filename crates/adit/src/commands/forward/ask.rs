@@ -23,6 +23,15 @@ pub(crate) struct Sources {
     typed: Mutex<HashMap<String, Told>>,
 }
 
+/// Whose secrets they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// Of the host that was asked for.
+    Destination,
+    /// Of a host on the way there, which must never be told the destination's password.
+    Hop,
+}
+
 /// One kind of secret.
 #[derive(Default)]
 struct Source {
@@ -43,16 +52,23 @@ const KEPT: usize = 16;
 
 impl Sources {
     /// Those files, and this process's environment and terminal.
-    pub(crate) fn of_this_process(passphrase: Option<PathBuf>, password: Option<PathBuf>) -> Self {
+    ///
+    /// The password that was left is the destination's; keys, and so their passphrase, are for all.
+    pub(crate) fn of_this_process(
+        whose: Whose,
+        passphrase: Option<PathBuf>,
+        password: Option<PathBuf>,
+    ) -> Self {
         let variable = |name| std::env::var_os(name).and_then(told);
+        let is_destination = whose == Whose::Destination;
         Self {
             passphrase: Source {
                 file: passphrase,
                 variable: variable(PASSPHRASE),
             },
             password: Source {
-                file: password,
-                variable: variable(PASSWORD),
+                file: password.filter(|_| is_destination),
+                variable: variable(PASSWORD).filter(|_| is_destination),
             },
             typed: Mutex::new(HashMap::new()),
         }

@@ -60,17 +60,19 @@ impl FromStr for Destination {
     }
 }
 
-impl Destination {
-    /// The same with that user if it names none; `-l` of ssh(1).
-    pub(crate) fn or_user(&self, user: Option<&str>) -> Result<Self, DestinationError> {
-        let mut destination = self.clone();
-        if let (None, Some(user)) = (&self.user, user) {
-            if !is_user(user) {
-                return Err(DestinationError::User);
-            }
-            destination.user = Some(user.to_owned());
+/// A user name there; `-l` of ssh(1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct UserName(pub(crate) String);
+
+impl FromStr for UserName {
+    type Err = DestinationError;
+
+    fn from_str(text: &str) -> Result<Self, DestinationError> {
+        if is_user(text) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(DestinationError::User)
         }
-        Ok(destination)
     }
 }
 

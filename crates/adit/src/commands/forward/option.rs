@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use adit_tunnel::agent::login::algorithms::{AlgorithmListError, AlgorithmLists, Edit};
 
+use super::ssh_config;
+
 /// An option and its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SshOption {
@@ -15,6 +17,8 @@ pub(crate) enum SshOption {
     StrictHostKeyChecking(HostKeyChecking),
     /// Lists of algorithms; each option changes one.
     Algorithms(AlgorithmLists),
+    /// A line that could stand in a configuration file, which it counts before.
+    Line(String),
 }
 
 /// A known_hosts file.
@@ -52,6 +56,8 @@ pub(crate) enum OptionError {
     Checking(String),
     /// A list of algorithms is wrong.
     Algorithms(AlgorithmListError),
+    /// No line that could stand in a configuration file, and why.
+    Line(String),
 }
 
 impl fmt::Display for OptionError {
@@ -61,6 +67,7 @@ impl fmt::Display for OptionError {
             Self::Unknown(name) => write!(f, "there is no option {name:?}; there are {NAMES}"),
             Self::Checking(value) => write!(f, "{value:?} is none of yes, ask, accept-new, no"),
             Self::Algorithms(error) => error.fmt(f),
+            Self::Line(problem) => f.write_str(problem),
         }
     }
 }
@@ -68,7 +75,8 @@ impl fmt::Display for OptionError {
 impl std::error::Error for OptionError {}
 
 /// The options there are.
-const NAMES: &str = "UserKnownHostsFile, StrictHostKeyChecking, Ciphers, KexAlgorithms";
+const NAMES: &str = "UserKnownHostsFile, StrictHostKeyChecking, Ciphers, KexAlgorithms, ProxyJump, \
+                     ProxyCommand, ConnectTimeout, AddressFamily, HostKeyAlias";
 
 impl FromStr for SshOption {
     type Err = OptionError;
@@ -101,9 +109,30 @@ impl FromStr for SshOption {
                 kex: Edit::parse(value).map_err(OptionError::Algorithms)?,
                 ..AlgorithmLists::default()
             })),
+            "proxyjump" | "proxycommand" | "connecttimeout" | "addressfamily" | "hostkeyalias" => {
+                line(name, value)
+            }
             _ => Err(OptionError::Unknown(name.to_owned())),
         }
     }
+}
+
+/// Reads what follows `-J`.
+pub(crate) fn jump(text: &str) -> Result<SshOption, OptionError> {
+    line("ProxyJump", text)
+}
+
+/// An option that is read as the line of a file is.
+fn line(name: &str, value: &str) -> Result<SshOption, OptionError> {
+    if value.contains(['\n', '\0']) {
+        return Err(OptionError::Form);
+    }
+    let line = format!("{name} {value}");
+    ssh_config::check_line(&line).map_err(|error| {
+        let problem = error.problems.first();
+        OptionError::Line(problem.map_or_else(String::new, |placed| placed.problem.to_string()))
+    })?;
+    Ok(SshOption::Line(line))
 }
 
 /// `None` for the word `none`.
@@ -163,15 +192,42 @@ mod tests {
 
     #[test]
     fn an_option_that_does_not_exist_is_an_error_that_names_those_that_do() {
-        for name in [
-            "ProxyCommand",
-            "ForwardAgent",
-            "Cipher",
-            "HostKeyAlgorithms",
-        ] {
+        for name in ["ForwardAgent", "Cipher", "HostKeyAlgorithms"] {
             let error = parse(&format!("{name}=x")).unwrap_err();
             assert_eq!(error, OptionError::Unknown(name.to_owned()));
             assert!(error.to_string().contains(NAMES));
+        }
+    }
+
+    #[test]
+    fn options_that_are_lines_of_a_file_are_held_against_its_rules() {
+        for (text, expected) in [
+            ("ProxyJump=a,me@b:2222", Ok("ProxyJump a,me@b:2222")),
+            ("proxyjump none", Ok("proxyjump none")),
+            (
+                "ProxyCommand=ssh -qW %h:%p bastion",
+                Ok("ProxyCommand ssh -qW %h:%p bastion"),
+            ),
+            ("ConnectTimeout=10", Ok("ConnectTimeout 10")),
+            ("AddressFamily=inet6", Ok("AddressFamily inet6")),
+            ("HostKeyAlias=db", Ok("HostKeyAlias db")),
+            ("ProxyJump=a b", Err("no host")),
+            ("ProxyJump=a,,b", Err("no jump")),
+            ("ProxyJump=-oProxyCommand=x", Err("no host")),
+            ("ProxyCommand=a | b", Err("only a shell understands")),
+            ("ProxyCommand=a %x", Err("%x stands for nothing")),
+            ("ConnectTimeout=soon", Err("seconds")),
+            ("AddressFamily=inet4", Err("any, inet, inet6")),
+            ("HostKeyAlias=a\nUser root", Err("OPTION=VALUE")),
+        ] {
+            match (parse(text), expected) {
+                (Ok(SshOption::Line(line)), Ok(expected)) => assert_eq!(line, expected),
+                (Err(error), Err(part)) => {
+                    let error = error.to_string();
+                    assert!(error.contains(part), "{text}: {error}");
+                }
+                (parsed, _) => panic!("{text}: {parsed:?}"),
+            }
         }
     }
 

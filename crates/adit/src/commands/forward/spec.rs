@@ -1,39 +1,63 @@
-//! `-R` as ssh(1) writes it: `[bind:]port:host:hostport`.
+//! Forwards as ssh(1) writes them: `-R`, `-L`, `-D` and `-W`.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
+use adit_tunnel::agent::forward::{Destination, Forward, Listens, Permits};
 use adit_tunnel::agent::login::known_hosts::HostAddress;
-use adit_tunnel::agent::supervise::Forward;
+use adit_tunnel::ssh_config::{
+    ForwardBind, ForwardError, ForwardForm, ForwardTarget, SshForward, parse_forward,
+};
 use adit_tunnel::transport::{Bind, Target};
 
-/// A remote forward.
+/// `-R`: the sshd listens. Without a target nothing is permitted yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RemoteForward(pub(crate) Forward);
 
-/// Why a text is no remote forward.
+/// `-L`: we listen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LocalForward(pub(crate) Forward);
+
+/// `-D`: we listen, and visitors say where they want to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DynamicForward(pub(crate) Forward);
+
+/// `-W`: where the standard streams go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StdioTarget(pub(crate) Target);
+
+/// Where a forward listens that does not say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DefaultBind {
+    /// At the loopback addresses.
+    Loopback,
+    /// At every address: `GatewayPorts yes`.
+    Everywhere,
+}
+
+/// Why a text is no forward.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SpecError {
-    /// Not three or four fields.
-    Fields,
-    /// A bracket without its other half, or with text after it.
-    Bracket,
-    /// Not a number from 0, or from 1 for the target's.
-    Port(String),
-    /// A bind or target that no host has.
-    Host(String),
+    /// Its fields are not those that this has.
+    Usage(&'static str),
+    /// A field is not what it should be.
+    Field(ForwardError),
 }
+
+const REMOTE: &str = "write [BIND:]PORT:HOST:HOSTPORT, for example 8080:localhost:80, and an IPv6 \
+                      address in brackets; either side may be a path; [BIND:]PORT alone is SOCKS";
+const LOCAL: &str = "write [BIND:]PORT:HOST:HOSTPORT, for example 5432:db.lan:5432, and an IPv6 \
+                     address in brackets; either side may be a path";
+const DYNAMIC: &str = "write [BIND:]PORT, for example 1080, and an IPv6 address in brackets";
+const STDIO: &str = "write HOST:PORT, for example db.lan:5432, and an IPv6 address in brackets; or \
+                     a path";
 
 impl fmt::Display for SpecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Fields => f.write_str(
-                "write [BIND:]PORT:HOST:HOSTPORT, for example 8080:localhost:80, and an IPv6 \
-                 address in brackets",
-            ),
-            Self::Bracket => f.write_str("a bracket encloses an address, as in [::1]"),
-            Self::Port(text) => write!(f, "{text:?} is no port"),
-            Self::Host(text) => write!(f, "{text:?} is no host or address"),
+            Self::Usage(usage) => f.write_str(usage),
+            Self::Field(error) => error.fmt(f),
         }
     }
 }
@@ -44,143 +68,130 @@ impl FromStr for RemoteForward {
     type Err = SpecError;
 
     fn from_str(text: &str) -> Result<Self, SpecError> {
-        let fields = fields(text)?;
-        let (bind, port, host, host_port) = match fields.as_slice() {
-            // What ssh sends when no bind is given.
-            [port, host, host_port] => ("localhost", port, host, host_port),
-            // Both mean every address; the wire's word for it is an empty text.
-            ["" | "*", port, host, host_port] => ("", port, host, host_port),
-            [bind, port, host, host_port] => (*bind, port, host, host_port),
-            _ => return Err(SpecError::Fields),
+        let written = match parse_forward(text, ForwardForm::Remote) {
+            Err(ForwardError::Fields) => parse_forward(text, ForwardForm::RemoteDynamic),
+            written => written,
         };
-        if !bind.is_empty() {
-            check_host(bind)?;
+        let written = written.map_err(|error| SpecError::of(error, REMOTE))?;
+        if let ForwardBind::Tcp {
+            host: Some(host), ..
+        } = &written.bind
+            && written.target == ForwardTarget::Socks
+            && host.bytes().all(|byte| byte.is_ascii_digit())
+            && !host.is_empty()
+        {
+            // Two ports: more likely a target without its host than a bind of that name.
+            return Err(SpecError::Usage(REMOTE));
         }
-        check_host(host)?;
-        let target_port = parse_port(host_port)?;
-        if target_port == 0 {
-            return Err(SpecError::Port((*host_port).to_owned()));
-        }
-        Ok(Self(Forward {
-            bind: Bind::Tcp {
-                host: bind.to_owned(),
-                port: parse_port(port)?,
-            },
-            target: Target::Tcp {
-                host: (*host).to_owned(),
-                port: target_port,
-            },
-        }))
+        forward(written, Listens::There, DefaultBind::Loopback).map(Self)
     }
 }
 
-/// Fields parted by colons; brackets hold colons together and are taken off.
-fn fields(text: &str) -> Result<Vec<&str>, SpecError> {
-    let mut fields = Vec::new();
-    let mut rest = text;
-    loop {
-        let (field, after) = match rest.strip_prefix('[') {
-            Some(inside) => {
-                let (field, after) = inside.split_once(']').ok_or(SpecError::Bracket)?;
-                match after.strip_prefix(':') {
-                    Some(after) => (field, Some(after)),
-                    None if after.is_empty() => (field, None),
-                    None => return Err(SpecError::Bracket),
-                }
+impl FromStr for LocalForward {
+    type Err = SpecError;
+
+    fn from_str(text: &str) -> Result<Self, SpecError> {
+        let written = parse_forward(text, ForwardForm::Local);
+        let written = written.map_err(|error| SpecError::of(error, LOCAL))?;
+        forward(written, Listens::Here, DefaultBind::Loopback).map(Self)
+    }
+}
+
+impl FromStr for DynamicForward {
+    type Err = SpecError;
+
+    fn from_str(text: &str) -> Result<Self, SpecError> {
+        let written = parse_forward(text, ForwardForm::Dynamic);
+        let written = written.map_err(|error| SpecError::of(error, DYNAMIC))?;
+        forward(written, Listens::Here, DefaultBind::Loopback).map(Self)
+    }
+}
+
+impl FromStr for StdioTarget {
+    type Err = SpecError;
+
+    /// As ssh does: the fields are those of a dynamic forward.
+    fn from_str(text: &str) -> Result<Self, SpecError> {
+        let written = parse_forward(text, ForwardForm::Dynamic);
+        match written.map_err(|error| SpecError::of(error, STDIO))?.bind {
+            ForwardBind::Tcp {
+                host: Some(_),
+                port: 0,
+            } => Err(SpecError::Field(ForwardError::Port(String::from("0")))),
+            ForwardBind::Tcp {
+                host: Some(host),
+                port,
+            } => {
+                check_host(&host)?;
+                Ok(Self(Target::Tcp { host, port }))
             }
-            None => match rest.split_once(':') {
-                Some((field, after)) => (field, Some(after)),
-                None => (rest, None),
-            },
-        };
-        fields.push(field);
-        match after {
-            Some(after) => rest = after,
-            None => return Ok(fields),
+            ForwardBind::Tcp { host: None, .. } => Err(SpecError::Usage(STDIO)),
+            ForwardBind::Unix(path) => Ok(Self(Target::Unix {
+                path: text_of(path),
+            })),
         }
     }
 }
 
-fn parse_port(text: &str) -> Result<u16, SpecError> {
-    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let port = is_number.then(|| text.parse().ok()).flatten();
-    port.ok_or_else(|| SpecError::Port(text.to_owned()))
+impl SpecError {
+    fn of(error: ForwardError, usage: &'static str) -> Self {
+        if error == ForwardError::Fields {
+            Self::Usage(usage)
+        } else {
+            Self::Field(error)
+        }
+    }
+}
+
+/// A forward as it is written, with its hosts checked.
+pub(super) fn forward(
+    written: SshForward,
+    listens: Listens,
+    default: DefaultBind,
+) -> Result<Forward, SpecError> {
+    let bind = match written.bind {
+        ForwardBind::Tcp { host, port } => {
+            let host = match (host.as_deref(), default) {
+                // What ssh sends when no bind is given.
+                (None, DefaultBind::Loopback) => String::from("localhost"),
+                // Both mean every address; the wire's word for it is an empty text.
+                (None, DefaultBind::Everywhere) | (Some("" | "*"), _) => String::new(),
+                (Some(host), _) => {
+                    check_host(host)?;
+                    host.to_owned()
+                }
+            };
+            Bind::Tcp { host, port }
+        }
+        ForwardBind::Unix(path) => Bind::Unix {
+            path: text_of(path),
+        },
+    };
+    let to = match (written.target, listens) {
+        (ForwardTarget::Tcp { host, port }, _) => {
+            check_host(&host)?;
+            Destination::One(Target::Tcp { host, port })
+        }
+        (ForwardTarget::Unix(path), _) => Destination::One(Target::Unix {
+            path: text_of(path),
+        }),
+        // The sshd dials, and has rules of its own.
+        (ForwardTarget::Socks, Listens::Here) => Destination::Named(Permits::Any),
+        (ForwardTarget::Socks, Listens::There) => Destination::Named(Permits::Only(Vec::new())),
+    };
+    Ok(Forward { listens, bind, to })
 }
 
 /// What can be sent to a peer or looked up: a name or an address.
 fn check_host(text: &str) -> Result<(), SpecError> {
-    HostAddress::new(text, 0)
-        .map(drop)
-        .map_err(|_| SpecError::Host(text.to_owned()))
+    let host = HostAddress::new(text, 0).map(drop);
+    host.map_err(|_| SpecError::Field(ForwardError::Host(text.to_owned())))
+}
+
+/// The path was made from a text.
+fn text_of(path: PathBuf) -> String {
+    path.into_os_string().into_string().unwrap_or_default()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn forwards_are_read_as_ssh_reads_them() {
-        for (text, bind, port, host, host_port) in [
-            ("8080:localhost:80", "localhost", 8080, "localhost", 80),
-            ("0:127.0.0.1:3000", "localhost", 0, "127.0.0.1", 3000),
-            (":8080:localhost:80", "", 8080, "localhost", 80),
-            ("*:8080:localhost:80", "", 8080, "localhost", 80),
-            ("0.0.0.0:8080:db.lan:5432", "0.0.0.0", 8080, "db.lan", 5432),
-            ("[::]:8080:[::1]:80", "::", 8080, "::1", 80),
-            ("[]:8080:localhost:80", "", 8080, "localhost", 80),
-            (
-                "8080:[fe80::1%eth0]:80",
-                "localhost",
-                8080,
-                "fe80::1%eth0",
-                80,
-            ),
-            ("[example.org]:1:a:2", "example.org", 1, "a", 2),
-            ("65535:a:65535", "localhost", 65_535, "a", 65_535),
-        ] {
-            let RemoteForward(forward) = text.parse().unwrap();
-            let bind_host = bind.to_owned();
-            assert_eq!(
-                forward.bind,
-                Bind::Tcp {
-                    host: bind_host,
-                    port
-                },
-                "{text}"
-            );
-            let host = host.to_owned();
-            let port = host_port;
-            assert_eq!(forward.target, Target::Tcp { host, port }, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_forward_is_told_from_what_is_no_port_and_no_host() {
-        use SpecError::{Bracket, Fields, Host, Port};
-        let port = |text: &str| Port(text.to_owned());
-        let host = |text: &str| Host(text.to_owned());
-        for (text, expected) in [
-            ("", Fields),
-            ("8080", Fields),
-            ("8080:80", Fields),
-            ("a:b:c:d:e", Fields),
-            ("::1:8080:localhost:80", Fields),
-            ("[::1:8080:localhost:80", Bracket),
-            ("[::1]8080:localhost:80", Bracket),
-            ("8080:[::1]80", Bracket),
-            ("http:localhost:80", port("http")),
-            ("65536:localhost:80", port("65536")),
-            ("-1:localhost:80", port("-1")),
-            ("+1:localhost:80", port("+1")),
-            (":localhost:80", port("")),
-            ("8080:localhost:0", port("0")),
-            ("8080:localhost:", port("")),
-            ("8080::80", host("")),
-            ("8080:a b:80", host("a b")),
-            ("a/b:8080:localhost:80", host("a/b")),
-        ] {
-            let result: Result<RemoteForward, SpecError> = text.parse();
-            assert_eq!(result, Err(expected), "{text}");
-        }
-    }
-}
+mod tests;

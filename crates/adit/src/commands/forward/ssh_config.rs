@@ -2,35 +2,36 @@
 
 use std::path::{Path, PathBuf};
 
+use adit_tunnel::agent::forward::{Forward, Listens};
 use adit_tunnel::ssh_config::{
-    FileSystem, ForwardBind, ForwardTarget, Local, Placed, Proxy, Settings, Source, SshForward,
-    Wanted, resolve,
+    ConfigError, FileProblem, FileSystem, Files, Guard, Local, Owner, Placed, Presence, Settings,
+    Source, Wanted, resolve,
 };
 use anyhow::Context as _;
 use tracing::{debug, warn};
 
 use super::Surroundings;
-use super::destination::Destination;
-use super::spec::RemoteForward;
+use super::option::SshOption;
+use super::spec::{self, DefaultBind};
+use crate::cli::ForwardArguments;
 
-/// Reads what `-F` names, or the files of ssh(1).
+/// What messages call the options of the command line, where they name a file.
+const COMMAND_LINE: &str = "command line";
+
+/// Reads what the command line says about a host, and then what `-F` names, or the files of ssh(1).
 pub(super) fn read(
-    config: Option<&Path>,
-    destination: &Destination,
-    port: Option<u16>,
+    arguments: &ForwardArguments,
+    wanted: &Wanted,
     surroundings: &Surroundings,
 ) -> anyhow::Result<Settings> {
-    let sources = match config {
+    let mut sources = vec![command_line()];
+    sources.extend(match &arguments.config {
         Some(config) => Source::named(config),
         None => Source::standard(surroundings.home.as_deref()),
-    };
+    });
     let local = Local::of_this_process(surroundings.user.clone(), surroundings.home.clone());
-    let wanted = Wanted {
-        host: destination.host.clone(),
-        user: destination.user.clone(),
-        port,
-    };
-    let resolved = resolve(&sources, &wanted, &local, &FileSystem)?;
+    let files = CommandLine(lines(arguments));
+    let resolved = resolve(&sources, wanted, &local, &files)?;
     for warning in &resolved.warnings {
         warn!("{warning}");
     }
@@ -40,34 +41,69 @@ pub(super) fn read(
     Ok(resolved.settings)
 }
 
-/// Refuses what would lead elsewhere, and tells what is not used.
-pub(super) fn check(settings: &Settings) -> anyhow::Result<()> {
-    if let Some(Placed { value, place }) = &settings.proxy {
-        let keyword = match value {
-            Proxy::Jump(_) => "ProxyJump",
-            Proxy::Command(_) => "ProxyCommand",
-        };
-        anyhow::bail!(
-            "{place}: {keyword} is not supported by `adit forward`, and the host may not be reached \
-             without; use a host that can be reached directly, or another file with -F"
-        );
+/// Whether a line could stand in a file: its keyword and value are good, for some host.
+pub(super) fn check_line(line: &str) -> Result<(), ConfigError> {
+    // Nobody's name (RFC 2606 section 2), so that no jump leads to itself.
+    let wanted = Wanted {
+        host: String::from("destination.invalid"),
+        user: Some(String::from("user")),
+        port: None,
+    };
+    let files = CommandLine(format!("{line}\n"));
+    resolve(&[command_line()], &wanted, &Local::default(), &files).map(drop)
+}
+
+/// The command line in the place of a first file.
+fn command_line() -> Source {
+    Source {
+        path: Path::new(COMMAND_LINE).into(),
+        owner: Owner::User,
+        presence: Presence::Required,
     }
-    if let Some(alias) = &settings.host_key_alias {
-        anyhow::bail!(
-            "HostKeyAlias {alias} is not supported by `adit forward`; write the key down under the \
-             host's own name, and use another file with -F"
-        );
+}
+
+/// The options of a command line as lines of a file, in the order in which they count.
+fn lines(arguments: &ForwardArguments) -> String {
+    let family = match (arguments.family.only_v4, arguments.family.only_v6) {
+        (true, _) => Some("AddressFamily inet"),
+        (false, true) => Some("AddressFamily inet6"),
+        (false, false) => None,
+    };
+    let options = arguments.jump.iter().chain(&arguments.options);
+    let written = options.filter_map(|option| match option {
+        SshOption::Line(line) => Some(line.as_str()),
+        SshOption::UserKnownHostsFile(_)
+        | SshOption::StrictHostKeyChecking(_)
+        | SshOption::Algorithms(_) => None,
+    });
+    let lines = family.into_iter().chain(written);
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
+/// The file system, with the lines of the command line as a file more.
+struct CommandLine(String);
+
+impl Files for CommandLine {
+    fn glob(&self, pattern: &Path) -> Result<Vec<PathBuf>, FileProblem> {
+        FileSystem.glob(pattern)
     }
+
+    fn read(&self, path: &Path, guard: Guard) -> Result<Vec<u8>, FileProblem> {
+        if path == Path::new(COMMAND_LINE) {
+            return Ok(self.0.clone().into_bytes());
+        }
+        FileSystem.read(path, guard)
+    }
+}
+
+/// Tells what is not used.
+pub(super) fn check(settings: &Settings) {
     let unused = [
-        ("AddressFamily", settings.address_family.is_some()),
-        ("ConnectTimeout", settings.connect_timeout.is_some()),
-        ("DynamicForward", !settings.dynamic_forwards.is_empty()),
         (
             "ExitOnForwardFailure",
             settings.exit_on_forward_failure == Some(true),
         ),
         ("HostKeyAlgorithms", settings.host_key_algorithms.is_some()),
-        ("LocalForward", !settings.local_forwards.is_empty()),
     ];
     let unused = unused.iter().filter(|(_, is_said)| *is_said);
     let unused: Vec<&str> = unused.map(|(keyword, _)| *keyword).collect();
@@ -75,7 +111,6 @@ pub(super) fn check(settings: &Settings) -> anyhow::Result<()> {
         let keywords = unused.join(", ");
         warn!(keywords, "configuration has what adit forward does not use");
     }
-    Ok(())
 }
 
 /// The keys of the files that are there.
@@ -84,26 +119,42 @@ pub(super) fn keys(settings: &Settings) -> Option<Vec<PathBuf>> {
     Some(files.iter().filter(|file| file.exists()).cloned().collect())
 }
 
-/// A `RemoteForward` line as `-R` has it.
-pub(super) fn remote_forward(forward: &Placed<SshForward>) -> anyhow::Result<RemoteForward> {
-    let Placed { value, place } = forward;
-    let (
-        ForwardBind::Tcp { host: bind, port },
-        ForwardTarget::Tcp {
-            host,
-            port: host_port,
-        },
-    ) = (&value.bind, &value.target)
-    else {
-        anyhow::bail!(
-            "{place}: RemoteForward {value} is not supported by `adit forward`, which takes \
-             [BIND:]PORT HOST:HOSTPORT"
-        );
+/// The forwards of the files, in the order in which ssh(1) sets them up: our listeners first.
+pub(super) fn forwards(settings: &Settings) -> anyhow::Result<Vec<Forward>> {
+    let here = if settings.gateway_ports == Some(true) {
+        DefaultBind::Everywhere
+    } else {
+        DefaultBind::Loopback
     };
-    let bind = bind.as_ref().map(|bind| format!("[{bind}]:"));
-    let text = format!("{}{port}:[{host}]:{host_port}", bind.unwrap_or_default());
-    let parsed = text.parse().map_err(anyhow::Error::new);
-    parsed.with_context(|| format!("{place}: RemoteForward {value}"))
+    let kinds = [
+        (
+            "LocalForward",
+            Listens::Here,
+            here,
+            &settings.local_forwards,
+        ),
+        (
+            "DynamicForward",
+            Listens::Here,
+            here,
+            &settings.dynamic_forwards,
+        ),
+        (
+            "RemoteForward",
+            Listens::There,
+            DefaultBind::Loopback,
+            &settings.remote_forwards,
+        ),
+    ];
+    let mut forwards = Vec::new();
+    for (keyword, listens, default, lines) in kinds {
+        for Placed { value, place } in lines {
+            let forward = spec::forward(value.clone(), listens, default);
+            let forward = forward.map_err(anyhow::Error::new);
+            forwards.push(forward.with_context(|| format!("{place}: {keyword} {value}"))?);
+        }
+    }
+    Ok(forwards)
 }
 
 /// Reads a value that the files keep as text.

@@ -15,6 +15,7 @@ use adit_ssh::provider::aws_lc;
 use tokio::time::Instant;
 
 use super::*;
+use crate::agent::dial::Way;
 use crate::agent::login::algorithms::AlgorithmLists;
 use crate::agent::login::credentials::LoginConfig;
 use crate::agent::login::known_hosts::NameForm;
@@ -49,6 +50,8 @@ async fn a_server_that_never_decides_is_left_in_half_a_minute() {
             user: String::from("me"),
         },
         login: LoginConfig::with_keys(vec![key]),
+        way: Way::direct(),
+        host_key_alias: None,
         host_keys: HostKeys {
             files: vec![folder.path().join("known_hosts")],
             global_files: Vec::new(),
@@ -151,6 +154,8 @@ fn by_password(folder: &std::path::Path, new_hosts: NewHosts) -> PeerConfig {
             user: String::from("me"),
         },
         login,
+        way: Way::direct(),
+        host_key_alias: None,
         host_keys: HostKeys {
             files: vec![folder.join("known_hosts")],
             global_files: Vec::new(),

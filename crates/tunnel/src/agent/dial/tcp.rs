@@ -5,6 +5,7 @@
 //! turns, each address has a head start before the next, and the first to answer wins.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -27,10 +28,12 @@ pub enum DialError {
         source: io::Error,
     },
     /// No address answered; each says why.
-    #[error("cannot connect to {host}: {}", list(attempts))]
+    #[error("cannot connect to {host}: {}", list(*family, attempts))]
     Unreachable {
         /// The name.
         host: String,
+        /// Which of its addresses were tried.
+        family: Family,
         /// Addresses in the order in which they failed.
         attempts: Vec<(SocketAddr, io::Error)>,
     },
@@ -46,6 +49,39 @@ pub enum DialError {
     },
 }
 
+/// Which of a name's addresses are tried (`AddressFamily`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// All.
+    Any,
+    /// IPv4 alone.
+    V4,
+    /// IPv6 alone.
+    V6,
+}
+
+impl Family {
+    /// Whether an address is of it.
+    const fn has(self, addr: &SocketAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::V4 => addr.is_ipv4(),
+            Self::V6 => addr.is_ipv6(),
+        }
+    }
+}
+
+impl fmt::Display for Family {
+    /// As a word before "address".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Any => "",
+            Self::V4 => "IPv4 ",
+            Self::V6 => "IPv6 ",
+        })
+    }
+}
+
 /// Head start of an address before the next is tried too (RFC 8305 section 8).
 const HEAD_START: Duration = Duration::from_millis(250);
 /// Most addresses that are tried. A name with more is somebody's mistake.
@@ -57,10 +93,24 @@ const ADDRESSES: usize = 16;
 ///
 /// Dropping the future gives every attempt up.
 pub async fn dial(host: &str, port: u16, deadline: Duration) -> Result<TcpStream, DialError> {
+    dial_in(Family::Any, host, port, deadline).await
+}
+
+/// The same over the addresses of one family.
+///
+/// # Cancel safety
+///
+/// Dropping the future gives every attempt up.
+pub async fn dial_in(
+    family: Family,
+    host: &str,
+    port: u16,
+    deadline: Duration,
+) -> Result<TcpStream, DialError> {
     let attempt = async {
         let found = lookup_host((host, port)).await;
         let addrs: Vec<SocketAddr> = match found {
-            Ok(addrs) => addrs.collect(),
+            Ok(addrs) => addrs.filter(|addr| family.has(addr)).collect(),
             Err(source) => {
                 let host = host.to_owned();
                 return Err(DialError::Resolve { host, source });
@@ -70,6 +120,7 @@ pub async fn dial(host: &str, port: u16, deadline: Duration) -> Result<TcpStream
             .await
             .map_err(|attempts| DialError::Unreachable {
                 host: host.to_owned(),
+                family,
                 attempts,
             })
     };
@@ -131,9 +182,9 @@ where
     }
 }
 
-fn list(attempts: &[(SocketAddr, io::Error)]) -> String {
+fn list(family: Family, attempts: &[(SocketAddr, io::Error)]) -> String {
     if attempts.is_empty() {
-        return String::from("it has no address");
+        return format!("it has no {family}address");
     }
     let each = attempts
         .iter()
@@ -246,6 +297,19 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains(&format!("127.0.0.1:{port}: ")), "{text}");
         assert!(text.contains("refused"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn an_address_of_another_family_is_not_tried() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let deadline = Duration::from_secs(10);
+        dial_in(Family::V4, "127.0.0.1", port, deadline)
+            .await
+            .unwrap();
+        let error = dial_in(Family::V6, "127.0.0.1", port, deadline).await;
+        let text = error.unwrap_err().to_string();
+        assert_eq!(text, "cannot connect to 127.0.0.1: it has no IPv6 address");
     }
 
     #[tokio::test(start_paused = true)]

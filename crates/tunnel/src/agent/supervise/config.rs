@@ -1,8 +1,10 @@
 //! What an operator sets up: a tunnel.
 
+use std::fmt;
 use std::time::Duration;
 
-use super::Forward;
+use crate::agent::dial::Way;
+use crate::agent::forward::Forward;
 use crate::agent::login::algorithms::AlgorithmLists;
 use crate::agent::login::credentials::LoginConfig;
 use crate::agent::login::known_hosts::HostKeys;
@@ -13,7 +15,7 @@ use crate::transport::ssh::CongestionControl;
 pub struct TunnelConfig {
     /// The peer.
     pub peer: PeerConfig,
-    /// Its forwards, asked for in this order.
+    /// Its forwards: those of the peer are asked for in this order, ours are bound in it.
     pub forwards: Vec<Forward>,
 }
 
@@ -24,6 +26,10 @@ pub struct PeerConfig {
     pub peer: Peer,
     /// What to log in with. Nothing else is offered.
     pub login: LoginConfig,
+    /// How it is reached.
+    pub way: Way,
+    /// The name that its host key is kept under, where that is not its own (`HostKeyAlias`).
+    pub host_key_alias: Option<String>,
     /// How its host key is checked.
     pub host_keys: HostKeys,
     /// What is offered in the key exchange.
@@ -64,4 +70,11 @@ pub struct Peer {
     pub port: u16,
     /// User name.
     pub user: String,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port, user } = self;
+        write!(f, "{host} port {port} as {user}")
+    }
 }

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{Forward, chance};
-use crate::transport::{Asking, Bind, ForwardError, StreamKind, Target, Transport};
+use super::chance;
+use crate::agent::forward::{Destination, Forward, Listens};
+use crate::transport::{Asking, Bind, ForwardError, StreamKind, Transport};
 
-/// The forwards of a tunnel, over all its connections.
+/// The remote forwards of a tunnel, over all its connections.
 #[derive(Debug)]
 pub(super) struct Forwards {
     entries: Vec<Entry>,
@@ -17,7 +18,7 @@ pub(super) struct Forwards {
 #[derive(Debug)]
 struct Entry {
     wanted: Bind,
-    target: Target,
+    to: Destination,
     /// The port that was granted for port 0, kept over connections.
     earlier_port: Option<u16>,
     state: State,
@@ -59,7 +60,7 @@ impl Forwards {
     pub(super) fn new(forwards: Vec<Forward>) -> Self {
         let entries = forwards.into_iter().map(|forward| Entry {
             wanted: forward.bind,
-            target: forward.target,
+            to: forward.to,
             earlier_port: None,
             state: State::due(),
         });
@@ -104,26 +105,32 @@ impl Forwards {
         }
     }
 
-    /// Bind and target of a forward; the bind as granted if it is up.
-    pub(super) fn get(&self, number: usize) -> Option<(&Bind, &Target)> {
+    /// A forward by its number; its bind as granted if it is up.
+    pub(super) fn named(&self, number: usize) -> Option<Forward> {
         let entry = self.entries.get(number)?;
         let bind = match &entry.state {
             State::Up(bind) => bind,
             State::Due { .. } => &entry.wanted,
         };
-        Some((bind, &entry.target))
+        Some(Forward {
+            listens: Listens::There,
+            bind: bind.clone(),
+            to: entry.to.clone(),
+        })
     }
 
-    /// Where visitors of that kind go: the forward that is up with exactly this bind.
-    pub(super) fn target(&self, kind: &StreamKind) -> Option<&Target> {
+    /// The forward of visitors of that kind, by its number, and where they go: the one that is up with
+    /// exactly this bind.
+    pub(super) fn destination(&self, kind: &StreamKind) -> Option<(usize, &Destination)> {
         let StreamKind::Forwarded(visited) = kind else {
             return None;
         };
-        let entry = self.entries.iter().find(|entry| match &entry.state {
+        let mut entries = self.entries.iter().enumerate();
+        let (number, entry) = entries.find(|(_, entry)| match &entry.state {
             State::Up(bind) => bind == visited,
             State::Due { .. } => false,
         })?;
-        Some(&entry.target)
+        Some((number, &entry.to))
     }
 
     /// Whether the answer that is awaited now may make such visitors welcome: the peer sends it

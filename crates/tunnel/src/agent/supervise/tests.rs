@@ -5,10 +5,14 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::*;
+use crate::agent::forward::{Destination, Permits};
 use crate::transport::{
-    ByteStream, ForwardRequest, OpenError, Origin, StreamHead, StreamKind, Transport, memory,
+    ByteStream, CloseReason, ForwardRequest, OpenError, Origin, PeerRequest, RefusalCode,
+    StreamHead, StreamKind, Target, Transport, memory,
 };
 
 /// Makes memory connections and hands the peer's ends to the test; fails as it is told.
@@ -26,21 +30,30 @@ impl Connect for Network {
         self.peers.send(peer).await.unwrap();
         Ok(Connected {
             connection,
-            task: Box::pin(driver.run()),
+            task: Box::pin(async {
+                driver.run().await;
+                None
+            }),
         })
     }
 }
+
+mod probing;
 
 /// A tunnel that runs, and what the test needs to play with it.
 struct Lab {
     peers: mpsc::Receiver<Connection>,
     events: watch::Receiver<Vec<String>>,
     stop: CancellationToken,
-    run: JoinSet<Result<(), ConnectError>>,
+    run: JoinSet<Result<(), RunError>>,
 }
 
 impl Lab {
     fn new(forwards: Vec<Forward>, failures: Vec<ConnectError>) -> Self {
+        Self::with(forwards, failures, None)
+    }
+
+    fn with(forwards: Vec<Forward>, failures: Vec<ConnectError>, prober: Option<Prober>) -> Self {
         let (peers_sender, peers) = mpsc::channel(8);
         let network = Network {
             peers: peers_sender,
@@ -52,7 +65,7 @@ impl Lab {
         let stopped = stop.clone();
         tasks.spawn(async move {
             let note = move |event: Event<'_>| log.send_modify(|log| log.push(word(&event)));
-            run(&network, forwards, &note, stopped).await
+            run_probing(&network, forwards, prober.as_ref(), &note, stopped).await
         });
         Self {
             peers,
@@ -70,14 +83,19 @@ impl Lab {
     async fn until(&self, last: &str) {
         let mut events = self.events.clone();
         let ends_so = |events: &Vec<String>| events.last().is_some_and(|event| event == last);
-        within(events.wait_for(ends_so)).await.unwrap();
+        let waited = timeout(Duration::from_hours(1), events.wait_for(ends_so)).await;
+        assert!(
+            waited.is_ok(),
+            "{last:?} is not the end of {:?}",
+            self.events()
+        );
     }
 
     fn events(&self) -> Vec<String> {
         self.events.borrow().clone()
     }
 
-    async fn result(&mut self) -> Result<(), ConnectError> {
+    async fn result(&mut self) -> Result<(), RunError> {
         within(self.run.join_next()).await.unwrap().unwrap()
     }
 }
@@ -85,8 +103,10 @@ impl Lab {
 fn word(event: &Event<'_>) -> String {
     match event {
         Event::Connected => String::from("connected"),
-        Event::ForwardUp { bind, target } => format!("up {bind} -> {target}"),
-        Event::ForwardRefused { bind, .. } => format!("refused {bind}"),
+        Event::ForwardUp { forward } => format!("up {forward}"),
+        Event::ForwardBound { forward } => format!("bound {forward}"),
+        Event::ForwardUnproved { forward, finding } => format!("unproved {forward}: {finding}"),
+        Event::ForwardRefused { forward } => format!("refused {}", forward.bind),
         Event::PortLost { bind } => format!("lost {bind}"),
         Event::Ended { .. } => String::from("ended"),
         Event::Failed { .. } => String::from("failed"),
@@ -95,8 +115,9 @@ fn word(event: &Event<'_>) -> String {
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    let result = timeout(Duration::from_secs(600), future).await;
-    result.expect("nothing came of it in ten minutes")
+    // Twice the wait after a refusal, and more.
+    let result = timeout(Duration::from_hours(1), future).await;
+    result.expect("nothing came of it in an hour")
 }
 
 fn bind(host: &str, port: u16) -> Bind {
@@ -106,11 +127,12 @@ fn bind(host: &str, port: u16) -> Bind {
 
 fn forward(host: &str, port: u16, target: u16) -> Forward {
     Forward {
+        listens: Listens::There,
         bind: bind(host, port),
-        target: Target::Tcp {
+        to: Destination::One(Target::Tcp {
             host: String::from("127.0.0.1"),
             port: target,
-        },
+        }),
     }
 }
 
@@ -328,7 +350,7 @@ async fn what_only_a_person_can_mend_ends_the_first_attempt_alone() {
     let mut lab = Lab::new(vec![], vec![fatal()]);
     assert!(matches!(
         lab.result().await,
-        Err(ConnectError::Login { .. })
+        Err(RunError::Connect(ConnectError::Login { .. }))
     ));
     let mut lab = Lab::new(vec![], vec![passing(), passing()]);
     let peer = lab.peer().await;
@@ -395,7 +417,7 @@ impl Connect for Falling {
         let falls = Arc::clone(&self.falls);
         let task = Box::pin(async move {
             tokio::select! {
-                () = task => {}
+                held = task => held,
                 () = falls.notified() => panic!("a mistake of ours"),
             }
         });
@@ -445,4 +467,96 @@ async fn s110_a_tunnel_outlives_a_panic_of_its_connection() {
         .filter(|event| *event == "ended")
         .count();
     assert_eq!(ended, 2, "{:?}", events.borrow());
+}
+
+/// The listener is the tunnel's, not a connection's.
+#[tokio::test]
+async fn what_listens_here_stays_over_connections_and_is_told_with_each() {
+    let here = Forward {
+        listens: Listens::Here,
+        bind: bind("127.0.0.1", 0),
+        to: Destination::One(Target::Tcp {
+            host: String::from("db.lan"),
+            port: 5432,
+        }),
+    };
+    let mut lab = Lab::new(vec![here], Vec::new());
+    let mut known = None;
+    for _ in 0..2 {
+        let mut peer = lab.peer().await;
+        let mut events = lab.events.clone();
+        let is_up = |events: &Vec<String>| events.last().is_some_and(|it| it.starts_with("up "));
+        let up = within(events.wait_for(is_up))
+            .await
+            .unwrap()
+            .last()
+            .unwrap()
+            .clone();
+        assert_eq!(
+            *known.get_or_insert_with(|| up.clone()),
+            up,
+            "the same port each time"
+        );
+        let (addr, _) = up.strip_prefix("up ").unwrap().split_once(" -> ").unwrap();
+        let mut visitor = TcpStream::connect(addr).await.unwrap();
+        let Some(PeerRequest::Open(request)) = within(peer.requests.recv()).await else {
+            panic!("no visitor came");
+        };
+        let mut stream = request.answer.accept();
+        visitor.write_all(b"!").await.unwrap();
+        assert_eq!(stream.read_u8().await.unwrap(), b'!');
+        peer.transport.close(CloseReason::Stopping);
+        lab.until("waiting").await;
+    }
+    lab.stop.cancel();
+    lab.result().await.unwrap();
+    let up = known.unwrap();
+    let (addr, _) = up.strip_prefix("up ").unwrap().split_once(" -> ").unwrap();
+    assert!(TcpStream::connect(addr).await.is_err(), "nothing is left");
+}
+
+#[tokio::test]
+async fn a_forward_that_cannot_listen_ends_it_before_it_connects() {
+    let holder = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let here = Forward {
+        listens: Listens::Here,
+        bind: bind("127.0.0.1", holder.local_addr().unwrap().port()),
+        to: Destination::Named(Permits::Any),
+    };
+    let mut lab = Lab::new(vec![here], Vec::new());
+    let result = lab.result().await;
+    assert!(matches!(result, Err(RunError::Listen(_))), "{result:?}");
+    assert!(lab.peers.recv().await.is_none(), "it never connected");
+}
+
+/// G58: `-R port` lets nobody anywhere by itself.
+#[tokio::test]
+async fn remote_socks_default_denies() {
+    let mut tasks = JoinSet::new();
+    let port = service(&mut tasks).await;
+    let permit = format!("127.0.0.1:{port}").parse().unwrap();
+    for (permits, code) in [(vec![], 2), (vec![permit], 0)] {
+        let there = Forward {
+            listens: Listens::There,
+            bind: bind("", 1080),
+            to: Destination::Named(Permits::Only(permits)),
+        };
+        let mut lab = Lab::new(vec![there], Vec::new());
+        let mut peer = lab.peer().await;
+        asked(&mut peer).await.answer.grant(1080);
+        lab.until("up *:1080 -> SOCKS").await;
+        let visitor = visit(&*peer.transport, StreamKind::Forwarded(bind("", 1080)));
+        let mut visitor = visitor.await.unwrap();
+        let [high, low] = port.to_be_bytes();
+        let said = [5, 1, 0, 5, 1, 0, 1, 127, 0, 0, 1, high, low];
+        visitor.write_all(&said).await.unwrap();
+        let mut answers = [0; 12];
+        visitor.read_exact(&mut answers).await.unwrap();
+        assert_eq!(answers, [5, 0, 5, code, 0, 1, 0, 0, 0, 0, 0, 0]);
+        if code == 0 {
+            assert_eq!(question(visitor).await, b"question");
+        } else {
+            assert_eq!(visitor.read(&mut answers).await.unwrap(), 0);
+        }
+    }
 }

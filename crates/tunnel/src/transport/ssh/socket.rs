@@ -49,6 +49,11 @@ impl<S: Carrier> Socket<S> {
         }
     }
 
+    /// What it was made of.
+    pub(super) fn into_io(self) -> S {
+        self.io
+    }
+
     /// Bytes of unfinished packets that were moved so far.
     pub(super) const fn copied(&self) -> usize {
         self.copied

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use adit_ssh::Connection as Engine;
 use adit_ssh::certificate::Restrictions;
-use adit_ssh::error::ConnectionError;
+use adit_ssh::error::{ConnectionError, Wait};
 use adit_ssh::forward::RequestId;
 use adit_ssh::limits;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -19,7 +19,7 @@ use super::super::handle::{Desk, Handle};
 use super::super::mailbox::DirtyList;
 use super::super::request::{Answers, PeerRequest, Verdict};
 use super::super::{CloseReason, Connection, ConnectionEnd, ForwardError};
-use super::carrier::Carrier;
+use super::carrier::{Carrier, Held};
 use super::clock::now;
 use super::key_pair::KeyPair;
 use super::socket::Socket;
@@ -99,11 +99,34 @@ impl<S: Carrier> Driver<S> {
     /// # Cancel safety
     /// As [`run`](Self::run).
     pub async fn run_counted(self) -> (ConnectionEnd, Tally) {
+        let (end, _, turn) = self.drive().await;
+        (end, turn.tally())
+    }
+
+    /// The same as [`run`](Self::run), and keeps the socket of a peer that has fallen silent.
+    ///
+    /// # Cancel safety
+    /// As [`run`](Self::run).
+    pub async fn run_holding(self) -> (ConnectionEnd, Option<Held>)
+    where
+        S: 'static,
+    {
+        let (end, is_silent, turn) = self.drive().await;
+        let held = is_silent.then(|| Box::new(turn.socket.into_io()).hold());
+        (end, held.flatten())
+    }
+
+    /// Also says whether the peer had fallen silent, and what is left.
+    async fn drive(self) -> (ConnectionEnd, bool, Turn<S>) {
         let Self { mut desk, mut turn } = self;
+        let mut is_silent = false;
         let end = loop {
             tokio::select! {
                 biased;
-                error = poll_fn(|cx| turn.poll(cx)) => break ended(&error),
+                error = poll_fn(|cx| turn.poll(cx)) => {
+                    is_silent = matches!(error, ConnectionError::TimedOut(Wait::Replies));
+                    break ended(&error);
+                }
                 reason = closed(&mut desk.close) => break turn.close(reason).await,
                 // What waits for a place waits in its visitor's own task.
                 command = desk.commands.recv(), if turn.streams.opening() < limits::OPENS_PENDING => match command {
@@ -113,9 +136,8 @@ impl<S: Carrier> Driver<S> {
             }
         };
         desk.end.send_replace(Some(end.clone()));
-        let tally = turn.tally();
-        tracing::debug!(%tally, "connection's costs");
-        (end, tally)
+        tracing::debug!(tally = %turn.tally(), "connection's costs");
+        (end, is_silent, turn)
     }
 }
 

@@ -369,3 +369,18 @@ async fn reader_and_writer_are_woken() {
     let (back, ()) = tokio::join!(application, task);
     assert_eq!(back, sent);
 }
+
+#[test]
+fn what_is_put_back_is_read_again_in_front_of_the_rest() {
+    let (mut stream, mut driver, ..) = stream();
+    driver.push_slice(b"first");
+    let first = read_now(&mut stream, 100);
+    stream.unread(b"");
+    stream.unread(&first);
+    driver.push_slice(b" second");
+    driver.push_eof();
+    let mut all = read_now(&mut stream, 3);
+    all.extend(read_now(&mut stream, 100));
+    all.extend(read_now(&mut stream, 100));
+    assert_eq!(all, b"first second");
+}

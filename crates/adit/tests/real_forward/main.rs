@@ -18,6 +18,10 @@ use adit_testkit::sshd::Sshd;
 use adit_testkit::{require, wait};
 use rustix::process::Signal;
 
+mod kinds;
+mod socks;
+mod stdio;
+
 /// A service that gives back what it was given, once the visitor has finished. It ends with the
 /// test's process.
 fn echo_service() -> u16 {
@@ -448,5 +452,24 @@ fn an_encrypted_key_opens_with_what_was_left_for_it_and_never_with_a_word_of_the
         adit.signal(Signal::TERM);
         adit.wait(wait::DEADLINE);
         assert!(!adit.stderr().contains("sesame"), "{}", adit.stderr());
+    }
+}
+
+#[test]
+fn an_interrupt_has_an_exit_code_of_its_own_and_the_log_can_be_for_programs() {
+    require!("sshd");
+    let sshd = Sshd::builder().start();
+    let (known_hosts, key) = (sshd.known_hosts_path(), key(&sshd));
+    let words = ["-i", &key, "-R", "0:localhost:1", "--log-format", "json"];
+    let mut adit = adit(&sshd, &known_hosts, &words);
+    adit.wait_for_text("forward up: ");
+    adit.signal(Signal::INT);
+    let status = adit.wait(wait::DEADLINE);
+    let stderr = adit.stderr();
+    assert_eq!(status.code(), Some(130), "{stderr}");
+    assert!(stderr.lines().count() >= 2, "{stderr}");
+    for line in stderr.lines() {
+        assert!(line.starts_with('{') && line.ends_with('}'), "{line}");
+        assert!(line.contains("\"message\":"), "{line}");
     }
 }

@@ -1,0 +1,202 @@
+//! One connection from its login to its end: asks for forwards, lets the peer's visitors in and ours
+//! out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, debug, debug_span, warn};
+
+use super::forwards::{Forwards, Step};
+use super::paths::{Paths, Suspicion, Traffic};
+use super::{Connected, Event, log_panic};
+use crate::agent::forward::Destination;
+use crate::agent::listen::Listeners;
+use crate::agent::local;
+use crate::agent::probe::{Caller, Finding, Prober};
+use crate::transport::ssh::Held;
+use crate::transport::{
+    CloseReason, Connection, ConnectionEnd, OpenRequest, PeerRequest, RefusalCode,
+};
+
+/// How long a connection may take to say goodbye.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
+/// Visitors that came before the answer to their forward. More are refused.
+const EARLY_VISITORS: usize = 64;
+
+/// One connection from its login to its end, which is `None` when it came by `stop`; and the socket of
+/// a peer that has fallen silent.
+pub(super) async fn serve(
+    connected: Connected,
+    forwards: &mut Forwards,
+    listeners: &Listeners,
+    prober: Option<&Prober>,
+    events: &(dyn Fn(Event<'_>) + Send + Sync),
+    stop: &CancellationToken,
+) -> (Option<ConnectionEnd>, Option<Held>) {
+    let Connected { connection, task } = connected;
+    let Connection {
+        transport,
+        mut requests,
+    } = connection;
+    let mut driver = JoinSet::new();
+    driver.spawn(task);
+    let mut visitors = JoinSet::new();
+    let mut early: Vec<OpenRequest> = Vec::new();
+    let mut end = transport.end();
+    let mut paths = Paths::new(prober);
+    forwards.begin();
+    listeners.connect(Some(Arc::clone(&transport)));
+    for forward in listeners.forwards() {
+        events(Event::ForwardUp { forward });
+    }
+    let ended = loop {
+        tokio::select! {
+            // The answer to a forward stands before its first visitor, so it is looked at first.
+            biased;
+            () = stop.cancelled() => break None,
+            change = forwards.step(&*transport) => {
+                tell(&change, forwards, &mut paths, events);
+                for request in std::mem::take(&mut early) {
+                    admit(request, forwards, &paths, &mut early, &mut visitors);
+                }
+            }
+            (number, finding) = paths.step(&transport) => {
+                if let Some(forward) = &forwards.named(number) {
+                    events(if matches!(finding, Finding::Up(_)) {
+                        Event::ForwardUp { forward }
+                    } else {
+                        let finding = &finding;
+                        Event::ForwardUnproved { forward, finding }
+                    });
+                }
+            }
+            end = end.wait() => break Some(end),
+            Some(request) = requests.recv() => match request {
+                PeerRequest::Open(request) => {
+                    admit(request, forwards, &paths, &mut early, &mut visitors);
+                }
+                // A server has nothing to ask of a client; dropping the question refuses.
+                PeerRequest::Forward(_) | PeerRequest::Cancel(_) => {}
+            },
+            Some(result) = visitors.join_next() => log_panic("visitor", result),
+        }
+    };
+    listeners.connect(None);
+    if ended.is_none() {
+        transport.close(CloseReason::Stopping);
+        if timeout(CLOSE_DEADLINE, end.wait()).await.is_err() {
+            debug!("connection did not say goodbye in time");
+        }
+    }
+    drop((paths, transport, requests, early));
+    visitors.shutdown().await;
+    (ended, end_of(driver).await)
+}
+
+/// Waits for a connection's task, which has little left to do, and gives what it leaves.
+async fn end_of(mut driver: JoinSet<Option<Held>>) -> Option<Held> {
+    let ended = timeout(CLOSE_DEADLINE, driver.join_next()).await;
+    driver.abort_all();
+    let held = match ended {
+        Ok(Some(Ok(held))) => held,
+        Ok(Some(Err(error))) => {
+            log_panic::<()>("connection", Err(error));
+            None
+        }
+        Ok(None) | Err(_) => None,
+    };
+    while let Some(result) = driver.join_next().await {
+        log_panic("connection", result);
+    }
+    held
+}
+
+/// Tells what a person should know of a change.
+fn tell(
+    change: &Step,
+    forwards: &Forwards,
+    paths: &mut Paths<'_>,
+    events: &(dyn Fn(Event<'_>) + Send + Sync),
+) {
+    match change {
+        Step::Granted(number) => {
+            if let Some(forward) = &forwards.named(*number) {
+                paths.granted(*number, &forward.bind);
+                events(if paths.are_probed() {
+                    Event::ForwardBound { forward }
+                } else {
+                    Event::ForwardUp { forward }
+                });
+            }
+        }
+        Step::Refused(number) => {
+            if let Some(forward) = &forwards.named(*number) {
+                events(Event::ForwardRefused { forward });
+            }
+        }
+        Step::Lost(bind) => events(Event::PortLost { bind }),
+        Step::Again => {}
+    }
+}
+
+/// Serves a visitor of a forward that is up, keeps one whose forward may be granted in this instant,
+/// and refuses everybody else (S94).
+fn admit(
+    request: OpenRequest,
+    forwards: &Forwards,
+    paths: &Paths<'_>,
+    early: &mut Vec<OpenRequest>,
+    visitors: &mut JoinSet<()>,
+) {
+    if let Some((number, to)) = forwards.destination(&request.head.kind) {
+        let span = debug_span!("visitor", origin = %request.head.origin, %to);
+        let suspicion = paths.suspicion(number, &request.head.origin);
+        let traffic = paths.traffic(number);
+        let served = serve_visitor(request, to.clone(), suspicion, traffic);
+        visitors.spawn(served.instrument(span));
+    } else if forwards.may_become(&request.head.kind) && early.len() < EARLY_VISITORS {
+        early.push(request);
+    } else {
+        debug!(head = ?request.head.kind, "peer opened what it was not asked for");
+        let answer = request.answer;
+        answer.refuse(RefusalCode::Prohibited, "no such forward");
+    }
+}
+
+async fn serve_visitor(
+    request: OpenRequest,
+    to: Destination,
+    suspicion: Option<Suspicion>,
+    traffic: Traffic,
+) {
+    let served = match suspicion {
+        None => local::serve(request.answer, &to).await,
+        Some(Suspicion { probe, since }) => {
+            let mut stream = request.answer.accept();
+            match probe.hold(&mut stream, since).await {
+                Caller::Probe => return,
+                Caller::Visitor(first) => {
+                    stream.unread(&first);
+                    local::serve_accepted(stream, &to).await
+                }
+            }
+        }
+    };
+    match served {
+        Ok(copied) => {
+            let (to_target, to_visitor) = (copied.to_socket, copied.to_stream);
+            if to_target > 0 && to_visitor > 0 {
+                traffic.note();
+            }
+            match copied.end {
+                Ok(()) => debug!(to_target, to_visitor, "visitor has gone"),
+                Err(error) => debug!(to_target, to_visitor, %error, "visitor was cut off"),
+            }
+        }
+        // Not only debug: visitors come and find nobody.
+        Err(error) => warn!(%error, "visitor was turned away"),
+    }
+}

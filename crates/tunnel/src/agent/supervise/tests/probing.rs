@@ -1,0 +1,107 @@
+//! A forward is up when bytes have made its round trip, and not before.
+
+use tokio::io::copy_bidirectional;
+
+use super::*;
+use crate::transport::{OpenRequest, RefusalCode};
+
+fn lab(port: u16) -> Lab {
+    let prober = Prober::new().unwrap();
+    Lab::with(vec![forward("", 8080, port)], Vec::new(), Some(prober))
+}
+
+async fn opened(peer: &mut Connection) -> OpenRequest {
+    match within(peer.requests.recv()).await {
+        Some(PeerRequest::Open(request)) => request,
+        other => panic!("{other:?} instead of a stream"),
+    }
+}
+
+/// A probe that asks the way to the listener.
+async fn probed(peer: &mut Connection) -> OpenRequest {
+    let request = opened(peer).await;
+    let listener = Target::Tcp {
+        host: String::from("127.0.0.1"),
+        port: 8080,
+    };
+    assert_eq!(request.head.kind, StreamKind::Direct(listener));
+    request
+}
+
+/// What sshd does for who connects to its own listener: opens the forward's channel to us.
+async fn come_in(peer: &Connection) -> ByteStream {
+    let origin = Origin {
+        host: String::from("127.0.0.1"),
+        port: 5,
+    };
+    let kind = StreamKind::Forwarded(bind("", 8080));
+    let stream = peer.transport.open(StreamHead { kind, origin });
+    within(stream).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_nonce_that_comes_round_makes_it_up_and_the_service_hears_nothing_of_it() {
+    let mut tasks = JoinSet::new();
+    let port = service(&mut tasks).await;
+    let mut lab = lab(port);
+    let mut peer = lab.peer().await;
+    asked(&mut peer).await.answer.grant(8080);
+    let request = probed(&mut peer).await;
+    lab.until(&format!("bound *:8080 -> 127.0.0.1:{port}"))
+        .await;
+    let mut there = request.answer.accept();
+    let mut back = come_in(&peer).await;
+    drop(within(copy_bidirectional(&mut there, &mut back)).await);
+    lab.until(&format!("up *:8080 -> 127.0.0.1:{port}")).await;
+    // The service serves one visitor at a time, so a probe that had reached it would stand before.
+    let kind = StreamKind::Forwarded(bind("", 8080));
+    let visitor = visit(&*peer.transport, kind).await.unwrap();
+    assert_eq!(question(visitor).await, b"question");
+}
+
+#[tokio::test]
+async fn visitors_are_served_whole_while_a_probe_is_out() {
+    let mut tasks = JoinSet::new();
+    let port = service(&mut tasks).await;
+    let mut lab = lab(port);
+    let mut peer = lab.peer().await;
+    asked(&mut peer).await.answer.grant(8080);
+    let request = probed(&mut peer).await;
+    let there = request.answer.accept();
+    // One from where the probe may come back, who is looked at, and one who cannot be it.
+    let near = come_in(&peer).await;
+    assert_eq!(question(near).await, b"question");
+    let kind = StreamKind::Forwarded(bind("", 8080));
+    let far = visit(&*peer.transport, kind).await.unwrap();
+    assert_eq!(question(far).await, b"question");
+    drop(there);
+    let foreign = "unproved *:8080 -> 127.0.0.1";
+    let last = format!("{foreign}:{port}: listener is owned by someone else");
+    lab.until(&last).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_else_answers_or_refuses_is_named_and_asked_again() {
+    let mut lab = lab(9);
+    let mut peer = lab.peer().await;
+    asked(&mut peer).await.answer.grant(8080);
+    let mut other = probed(&mut peer).await.answer.accept();
+    other
+        .write_all(b"SSH-2.0-somebody\r\nand more than a nonce is long")
+        .await
+        .unwrap();
+    lab.until("unproved *:8080 -> 127.0.0.1:9: listener is owned by someone else")
+        .await;
+    let nobody = probed(&mut peer).await;
+    nobody.answer.refuse(RefusalCode::ConnectFailed, "refused");
+    lab.until("unproved *:8080 -> 127.0.0.1:9: nobody answers at the listener: refused")
+        .await;
+    let silent = probed(&mut peer).await.answer.accept();
+    lab.until("unproved *:8080 -> 127.0.0.1:9: nothing came back in 2 s")
+        .await;
+    drop(silent);
+    let closed = probed(&mut peer).await;
+    closed.answer.refuse(RefusalCode::Prohibited, "no");
+    lab.until("unproved *:8080 -> 127.0.0.1:9: bound, path not checked")
+        .await;
+}
