@@ -83,6 +83,11 @@ pub(crate) struct ForwardArguments {
     )]
     pub(crate) stdio: Option<StdioTarget>,
 
+    /// End with exit code 1 if a forward is refused, as ssh does with ExitOnForwardFailure. Without it a
+    /// refused forward is asked for again and again.
+    #[arg(long)]
+    pub(crate) exit_on_forward_failure: bool,
+
     /// A private key to log in with, before those of the configuration; or its public half, where the
     /// ssh-agent has the private one. Without any: ~/.ssh/id_ed25519, id_ecdsa, id_rsa, those that are
     /// there, and all keys of the ssh-agent (SSH_AUTH_SOCK, IdentityAgent).
@@ -121,8 +126,9 @@ pub(crate) struct ForwardArguments {
     #[arg(long = "no-proxy")]
     pub(crate) without_proxy: bool,
 
-    /// An option as ssh has it: UserKnownHostsFile, StrictHostKeyChecking (yes, accept-new),
-    /// Ciphers, KexAlgorithms, ProxyJump, ProxyCommand, ConnectTimeout, AddressFamily, HostKeyAlias.
+    /// An option as ssh has it, for the destination and before its files: StrictHostKeyChecking (yes,
+    /// ask, accept-new), UserKnownHostsFile, ServerAliveInterval, IdentityFile and every other that adit
+    /// reads from a configuration.
     #[arg(short = 'o', value_name = "OPTION=VALUE")]
     pub(crate) options: Vec<SshOption>,
 

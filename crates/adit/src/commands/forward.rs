@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use adit_tunnel::agent::chain;
@@ -107,8 +107,14 @@ async fn serve(
         code
     });
     let peer = config.peer.peer.clone();
-    let events = move |event: Event<'_>| {
+    let (refused, ending) = (OnceLock::new(), stop.clone());
+    let exits = config.exit_on_forward_failure;
+    let events = |event: Event<'_>| {
         tell(&peer, &event);
+        if let (Event::ForwardRefused { forward }, true) = (&event, exits) {
+            refused.get_or_init(|| forward.to_string());
+            ending.cancel();
+        }
         let is_there = matches!(
             &event,
             Event::ForwardUp { .. }
@@ -125,6 +131,9 @@ async fn serve(
     let forwards = config.forwards;
     let result = supervise::run_probing(&connect, forwards, Some(&prober), &events, stop).await;
     match result {
+        Ok(()) if let Some(forward) = refused.get() => {
+            Err(anyhow::anyhow!("forward was refused: {forward}"))
+        }
         // It ends without an error only by a signal.
         Ok(()) => {
             let code = signals.join_next().await;
@@ -213,9 +222,11 @@ fn config(
         Some(_) => Vec::new(),
         None => forwards(arguments, &settings)?,
     };
+    let exits = settings.exit_on_forward_failure == Some(true);
     Ok(TunnelConfig {
         peer: way::peer(arguments, settings, surroundings)?,
         forwards,
+        exit_on_forward_failure: exits || arguments.exit_on_forward_failure,
     })
 }
 

@@ -473,3 +473,23 @@ fn an_interrupt_has_an_exit_code_of_its_own_and_the_log_can_be_for_programs() {
         assert!(line.contains("\"message\":"), "{line}");
     }
 }
+
+#[test]
+fn a_refused_forward_ends_it_where_that_was_asked_for() {
+    require!("sshd");
+    let sshd = Sshd::builder().config_line("PermitListen none").start();
+    let (known_hosts, key) = (sshd.known_hosts_path(), key(&sshd));
+    let flag = ["--exit-on-forward-failure"].as_slice();
+    let option = ["-o", "ExitOnForwardFailure=yes"].as_slice();
+    for words in [flag, option] {
+        let words = [&["-i", &key, "-R", "0:localhost:1"], words].concat();
+        let mut adit = adit(&sshd, &known_hosts, &words);
+        let status = adit.wait(wait::DEADLINE);
+        let stderr = adit.stderr();
+        assert_eq!(status.code(), Some(1), "{stderr}");
+        assert!(
+            stderr.contains("forward was refused: localhost:0"),
+            "{stderr}"
+        );
+    }
+}

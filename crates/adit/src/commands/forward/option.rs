@@ -75,8 +75,35 @@ impl fmt::Display for OptionError {
 impl std::error::Error for OptionError {}
 
 /// The options there are.
-const NAMES: &str = "UserKnownHostsFile, StrictHostKeyChecking, Ciphers, KexAlgorithms, ProxyJump, \
-                     ProxyCommand, ConnectTimeout, AddressFamily, HostKeyAlias";
+const NAMES: &str = "UserKnownHostsFile, StrictHostKeyChecking, Ciphers, KexAlgorithms, AddressFamily, \
+                     CertificateFile, ConnectTimeout, DynamicForward, ExitOnForwardFailure, GatewayPorts, \
+                     GlobalKnownHostsFile, HashKnownHosts, HostKeyAlias, HostName, IdentitiesOnly, \
+                     IdentityAgent, IdentityFile, LocalForward, Port, ProxyCommand, ProxyJump, \
+                     RemoteForward, ServerAliveCountMax, ServerAliveInterval, User";
+/// Those of them that are read as the line of a file is, in small letters.
+const LINES: [&str; 21] = [
+    "addressfamily",
+    "certificatefile",
+    "connecttimeout",
+    "dynamicforward",
+    "exitonforwardfailure",
+    "gatewayports",
+    "globalknownhostsfile",
+    "hashknownhosts",
+    "hostkeyalias",
+    "hostname",
+    "identitiesonly",
+    "identityagent",
+    "identityfile",
+    "localforward",
+    "port",
+    "proxycommand",
+    "proxyjump",
+    "remoteforward",
+    "serveralivecountmax",
+    "serveraliveinterval",
+    "user",
+];
 
 impl FromStr for SshOption {
     type Err = OptionError;
@@ -109,9 +136,7 @@ impl FromStr for SshOption {
                 kex: Edit::parse(value).map_err(OptionError::Algorithms)?,
                 ..AlgorithmLists::default()
             })),
-            "proxyjump" | "proxycommand" | "connecttimeout" | "addressfamily" | "hostkeyalias" => {
-                line(name, value)
-            }
+            known if LINES.contains(&known) => line(name, value),
             _ => Err(OptionError::Unknown(name.to_owned())),
         }
     }
@@ -197,6 +222,15 @@ mod tests {
             assert_eq!(error, OptionError::Unknown(name.to_owned()));
             assert!(error.to_string().contains(NAMES));
         }
+    }
+
+    #[test]
+    fn every_option_that_is_a_line_is_among_the_names() {
+        let names: Vec<String> = NAMES.split(", ").map(str::to_ascii_lowercase).collect();
+        for line in LINES {
+            assert!(names.iter().any(|name| name == line), "{line}");
+        }
+        assert_eq!(names.len(), LINES.len() + 4);
     }
 
     #[test]

@@ -98,13 +98,7 @@ impl Files for CommandLine {
 
 /// Tells what is not used.
 pub(super) fn check(settings: &Settings) {
-    let unused = [
-        (
-            "ExitOnForwardFailure",
-            settings.exit_on_forward_failure == Some(true),
-        ),
-        ("HostKeyAlgorithms", settings.host_key_algorithms.is_some()),
-    ];
+    let unused = [("HostKeyAlgorithms", settings.host_key_algorithms.is_some())];
     let unused = unused.iter().filter(|(_, is_said)| *is_said);
     let unused: Vec<&str> = unused.map(|(keyword, _)| *keyword).collect();
     if !unused.is_empty() {

@@ -17,6 +17,9 @@ pub struct TunnelConfig {
     pub peer: PeerConfig,
     /// Its forwards: those of the peer are asked for in this order, ours are bound in it.
     pub forwards: Vec<Forward>,
+    /// Whether a remote forward that is refused ends the program instead of being asked for again
+    /// (ssh_config(5), ExitOnForwardFailure).
+    pub exit_on_forward_failure: bool,
 }
 
 /// A peer and how to log in there.
