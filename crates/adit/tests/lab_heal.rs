@@ -1,91 +1,199 @@
-//! A tunnel over a line that goes dark, at a stock sshd that never asks whether its peers are alive.
+//! A tunnel over a line that fails as lines in the field do, at a stock sshd. Nobody helps it; how long each took
+//! is printed.
 
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::Command;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use adit_testkit::link::{End, Link};
+use adit_testkit::link::{End, Impairment, Link};
 use adit_testkit::namespace::Namespace;
 use adit_testkit::process::Process;
 use adit_testkit::sshd::Sshd;
 use adit_testkit::{require, wait};
 
-/// The ports of the lines that say that a forward is up.
-fn ups(adit: &Process) -> Vec<String> {
-    let stderr = adit.stderr();
-    let lines = stderr.lines().filter_map(|line| {
-        let (bind, _) = line.strip_prefix("forward up: ")?.split_once(" -> ")?;
-        Some(bind.to_owned())
-    });
-    lines.collect()
+/// A tunnel from a private network to a public host, and the line between them.
+struct Lab {
+    public: Namespace,
+    link: Link,
+    sshd: Sshd,
+    adit: Process,
+    _inside: Namespace,
 }
 
-fn wait_for_ups(adit: &Process, count: usize) -> Vec<String> {
-    wait::until("a forward that is up", || {
-        let ups = ups(adit);
-        if ups.len() >= count {
-            Ok(ups)
-        } else {
-            Err(adit.stderr())
+impl Lab {
+    /// The tunnel asks after its peer each second and gives it up after two.
+    #[expect(clippy::unwrap_used, reason = "part of a test")]
+    fn new(sshd_lines: &str) -> Self {
+        let (inside, public) = (Namespace::new(), Namespace::new());
+        let link = Link::new(&inside, &public, 1);
+        let sshd = Sshd::builder()
+            .config_line(sshd_lines)
+            .start_in(&public, link.ip(End::Right));
+        let service = inside.enter(|| TcpListener::bind("127.0.0.1:8080").unwrap());
+        thread::spawn(move || {
+            for visitor in service.incoming() {
+                let mut visitor = visitor.unwrap();
+                thread::spawn(move || {
+                    let mut bytes = Vec::new();
+                    if visitor.read_to_end(&mut bytes).is_ok() {
+                        drop(visitor.write_all(&bytes));
+                    }
+                });
+            }
+        });
+        let config = sshd.folder().join("config");
+        let text = format!(
+            "Host gw\n HostName {}\n User {}\n IdentityFile {}\n UserKnownHostsFile {}\n \
+             ServerAliveInterval 1\n ServerAliveCountMax 2\n \
+             RemoteForward 127.0.0.1:0 127.0.0.1:8080\n",
+            sshd.addr().ip(),
+            sshd.user(),
+            sshd.user_key().private_path().display(),
+            sshd.known_hosts_path().display(),
+        );
+        std::fs::write(&config, text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
+        command.args(["forward", "-F"]).arg(&config).arg("gw");
+        let adit = Process::spawn(&mut inside.wrap(&command));
+        Self {
+            public,
+            link,
+            sshd,
+            adit,
+            _inside: inside,
         }
-    })
+    }
+
+    /// The addresses of the lines that say that the forward is up, once there are so many.
+    fn ups(&self, count: usize) -> Vec<String> {
+        wait::until("a forward that is up", || {
+            let stderr = self.adit.stderr();
+            let lines = stderr.lines().filter_map(|line| {
+                let (bind, _) = line.strip_prefix("forward up: ")?.split_once(" -> ")?;
+                Some(bind.to_owned())
+            });
+            let ups: Vec<String> = lines.collect();
+            if ups.len() >= count {
+                Ok(ups)
+            } else {
+                Err(stderr)
+            }
+        })
+    }
+
+    /// Waits until it is noticed that the connection is gone.
+    fn noticed(&self) {
+        wait::until("the end of the connection is noticed", || {
+            let stderr = self.adit.stderr();
+            if stderr.contains("connection ended") {
+                Ok(())
+            } else {
+                Err(stderr)
+            }
+        });
+    }
+
+    /// Waits for the forward after a fault; it must be at the address that it had.
+    #[expect(clippy::print_stdout, reason = "a time is printed")]
+    fn back(&self, fault: &str, since: Instant) {
+        let ups = self.ups(2);
+        println!("{fault}: back after {:.2} s", since.elapsed().as_secs_f64());
+        assert_eq!(ups.first(), ups.last(), "the same port");
+        self.visit(1_000);
+    }
+
+    /// A visitor who sends, finishes and gets it all back.
+    #[expect(clippy::unwrap_used, reason = "part of a test")]
+    fn visit(&self, length: u32) {
+        let sent: Vec<u8> = (0..length).flat_map(u32::to_be_bytes).collect();
+        let addr = self.ups(1).swap_remove(0);
+        let mut visitor = self.public.enter(|| TcpStream::connect(addr).unwrap());
+        visitor.set_read_timeout(Some(wait::DEADLINE)).unwrap();
+        visitor.write_all(&sent).unwrap();
+        visitor.shutdown(Shutdown::Write).unwrap();
+        let mut got = Vec::new();
+        visitor.read_to_end(&mut got).unwrap();
+        assert!(got == sent, "{} of {}", got.len(), sent.len());
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a time is printed")]
+fn now() -> Instant {
+    Instant::now()
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "a time is printed")]
 fn after_a_dark_line_the_port_is_back_at_once_though_its_sshd_never_noticed() {
     require!(root);
     require!("ip", "nsenter", "sshd", "ssh-keygen");
-    let (inside, public) = (Namespace::new(), Namespace::new());
-    let link = Link::new(&inside, &public, 1);
-    let sshd = Sshd::builder()
-        .config_line("ClientAliveInterval 0\nTCPKeepAlive no")
-        .start_in(&public, link.ip(End::Right));
-    let service = inside.enter(|| TcpListener::bind("127.0.0.1:8080").unwrap());
-    let config = sshd.folder().join("config");
-    let text = format!(
-        "Host gw\n HostName {}\n User {}\n IdentityFile {}\n UserKnownHostsFile {}\n \
-         ServerAliveInterval 1\n ServerAliveCountMax 2\n RemoteForward 127.0.0.1:0 127.0.0.1:8080\n",
-        sshd.addr().ip(),
-        sshd.user(),
-        sshd.user_key().private_path().display(),
-        sshd.known_hosts_path().display(),
-    );
-    std::fs::write(&config, text).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
-    command.args(["forward", "-F"]).arg(&config).arg("gw");
-    let adit = Process::spawn(&mut inside.wrap(&command));
-    let before = wait_for_ups(&adit, 1);
-
-    link.blackout_both();
-    wait::until("the end of the connection is noticed", || {
-        let stderr = adit.stderr();
-        if stderr.contains("connection ended") {
-            Ok(())
-        } else {
-            Err(stderr)
-        }
-    });
-    assert_eq!(sshd.connection_count(), 1, "sshd has noticed nothing");
-    let start = Instant::now();
-    link.restore();
-    let after = wait_for_ups(&adit, 2);
-    println!("back {:.2} s after the line", start.elapsed().as_secs_f64());
-    assert_eq!(after[1], before[0], "the same port");
-    let log = sshd.log();
+    let lab = Lab::new("ClientAliveInterval 0\nTCPKeepAlive no");
+    lab.ups(1);
+    lab.link.blackout_both();
+    lab.noticed();
+    assert_eq!(lab.sshd.connection_count(), 1, "sshd has noticed nothing");
+    let start = now();
+    lab.link.restore();
+    lab.back("dark line", start);
+    let log = lab.sshd.log();
     let logins = log.matches("Accepted publickey").count();
     assert_eq!(logins, 2, "{log}");
     wait::until("the end of the old session", || {
-        match sshd.connection_count() {
+        match lab.sshd.connection_count() {
             1 => Ok(()),
             other => Err(other),
         }
     });
+}
 
-    let mut visitor = public.enter(|| TcpStream::connect(&after[1]).unwrap());
-    let (mut served, _) = service.accept().unwrap();
-    served.write_all(b"hello").unwrap();
-    visitor.set_read_timeout(Some(wait::DEADLINE)).unwrap();
-    visitor.read_exact(&mut [0; 5]).unwrap();
+#[test]
+fn a_server_that_hangs_is_left_and_found_again_when_it_goes_on() {
+    require!(root);
+    require!("ip", "nsenter", "sshd", "ssh-keygen");
+    let lab = Lab::new("ClientAliveInterval 0");
+    lab.ups(1);
+    lab.sshd.freeze();
+    lab.noticed();
+    let start = now();
+    lab.sshd.thaw();
+    lab.back("hanging server", start);
+}
+
+#[test]
+fn sessions_that_die_are_made_again_at_once() {
+    require!(root);
+    require!("ip", "nsenter", "sshd", "ssh-keygen");
+    let lab = Lab::new("ClientAliveInterval 0");
+    lab.ups(1);
+    let start = now();
+    lab.sshd.kill_connections();
+    lab.back("session killed", start);
+}
+
+/// Here only sshd's own patience frees the port: nothing that we send bears the old address any more.
+#[test]
+fn a_new_address_costs_what_the_sshd_needs_to_notice() {
+    require!(root);
+    require!("ip", "nsenter", "sshd", "ssh-keygen");
+    let mut lab = Lab::new("ClientAliveInterval 1\nClientAliveCountMax 2");
+    lab.ups(1);
+    let start = now();
+    lab.link.change_address(End::Left);
+    lab.back("new address", start);
+}
+
+#[test]
+fn a_bad_line_is_slow_and_loses_nothing() {
+    require!(root);
+    require!("ip", "nsenter", "sshd", "ssh-keygen");
+    let lab = Lab::new("ClientAliveInterval 0");
+    lab.ups(1);
+    lab.link.set_both(Impairment {
+        delay: Duration::from_millis(50),
+        loss_per_million: 10_000,
+        ..Impairment::default()
+    });
+    lab.visit(50_000);
+    assert_eq!(lab.ups(1).len(), 1, "it never went down");
 }
