@@ -182,7 +182,7 @@ fn configuration(folder: &Path, host_key: &Path, port: u16, setup: &Setup<'_>) -
          PasswordAuthentication no\n\
          KbdInteractiveAuthentication no\n\
          PermitRootLogin prohibit-password\n\
-         AllowTcpForwarding remote\n\
+         PermitOpen 127.0.0.1:*\n\
          LogLevel VERBOSE\n\
          {lines}",
         addr = setup.addr,

@@ -51,7 +51,7 @@ impl Command {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ForwardArguments {
     /// A remote forward: visitors of PORT at the sshd go to HOST:HOSTPORT from here. Port 0 lets the
-    /// sshd choose. Either side may be the path of a Unix socket. With [BIND:]PORT alone, visitors
+    /// sshd choose. Either side may be the path of a Unix socket. With no more than a port, visitors
     /// say by SOCKS where they want to go, within --permit-remote-open. As often as you like;
     /// RemoteForward lines of the configuration come after them.
     #[arg(short = 'R', value_name = "[BIND:]PORT:HOST:HOSTPORT")]
@@ -79,7 +79,13 @@ pub(crate) struct ForwardArguments {
     #[arg(
         short = 'W',
         value_name = "HOST:PORT",
-        conflicts_with_all = ["remote_forwards", "local_forwards", "dynamic_forwards", "permit_remote_open"]
+        conflicts_with_all = [
+            "remote_forwards",
+            "local_forwards",
+            "dynamic_forwards",
+            "permit_remote_open",
+            "background",
+        ]
     )]
     pub(crate) stdio: Option<StdioTarget>,
 

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::process::getpgrp;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr};
@@ -21,9 +22,16 @@ pub(crate) enum Echo {
 /// Brings the terminal back to what it was when dropped, whatever a question that was cut off left.
 pub(crate) struct Restore(Option<(File, Termios)>);
 
+/// One question at a time: a login that gave up may still have one.
+static TURN: Mutex<()> = Mutex::new(());
 const PATH: &str = "/dev/tty";
 /// Most bytes of an answer.
 const ANSWER: usize = 1_024;
+
+/// Waits until nobody else has a question; to be held while asking.
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Terminal {
     /// `None` if there is none, or if somebody else has it: a program in the background that reads

@@ -24,8 +24,12 @@ struct Lab {
 
 impl Lab {
     /// The tunnel asks after its peer each second and gives it up after two.
-    #[expect(clippy::unwrap_used, reason = "part of a test")]
     fn new(sshd_lines: &str) -> Self {
+        Self::with_bind("127.0.0.1:0", sshd_lines)
+    }
+
+    #[expect(clippy::unwrap_used, reason = "part of a test")]
+    fn with_bind(bind: &str, sshd_lines: &str) -> Self {
         let (inside, public) = (Namespace::new(), Namespace::new());
         let link = Link::new(&inside, &public, 1);
         let sshd = Sshd::builder()
@@ -47,7 +51,7 @@ impl Lab {
         let text = format!(
             "Host gw\n HostName {}\n User {}\n IdentityFile {}\n UserKnownHostsFile {}\n \
              ServerAliveInterval 1\n ServerAliveCountMax 2\n \
-             RemoteForward 127.0.0.1:0 127.0.0.1:8080\n",
+             RemoteForward {bind} 127.0.0.1:8080\n",
             sshd.addr().ip(),
             sshd.user(),
             sshd.user_key().private_path().display(),
@@ -196,4 +200,23 @@ fn a_bad_line_is_slow_and_loses_nothing() {
     });
     lab.visit(50_000);
     assert_eq!(lab.ups(1).len(), 1, "it never went down");
+}
+
+/// The commonest mistake of all: the forward was asked for at every address, granted, and bound at the loopback.
+#[test]
+fn a_port_that_others_cannot_reach_is_not_called_up() {
+    require!(root);
+    require!("ip", "nsenter", "sshd", "ssh-keygen");
+    let mut lab = Lab::with_bind("0.0.0.0:0", "GatewayPorts no");
+    let stderr = lab.adit.wait_for_text("forward not up");
+    assert!(stderr.contains("GatewayPorts in sshd_config"), "{stderr}");
+    assert!(!stderr.contains("forward up"), "{stderr}");
+    let lab = Lab::with_bind("0.0.0.0:0", "GatewayPorts clientspecified");
+    lab.ups(1);
+    // Where sshd lets nobody look from inside, it is looked at from outside.
+    let lab = Lab::with_bind(
+        "0.0.0.0:0",
+        "GatewayPorts clientspecified\nAllowTcpForwarding remote",
+    );
+    lab.ups(1);
 }

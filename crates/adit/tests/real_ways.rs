@@ -313,6 +313,25 @@ fn a_proxy_command_that_ends_is_told_with_its_last_words() {
     );
 }
 
+/// A program on the way may be another adit, which would take it for the password of its own destination.
+#[test]
+fn a_proxy_command_is_told_no_secret() {
+    require!("sshd", "sh");
+    let target = Sshd::builder().start();
+    let script = write(&target, "script", "env >&2\necho that is all >&2\nexit 7\n");
+    let command = format!("ProxyCommand=sh {}", script.display());
+    let config = write(&target, "config", &host("target", &target, ""));
+    let mut program = adit(&config, &["-R", "0:localhost:1", "-o", &command, "target"]);
+    let secrets = [
+        ("ADIT_PASSWORD", "hunter4711"),
+        ("ADIT_PASSPHRASE", "hunter4712"),
+    ];
+    let mut adit = Process::spawn(program.envs(secrets));
+    let stderr = adit.wait_for_text("that is all");
+    assert!(!stderr.contains("hunter"), "{stderr}");
+    stop(&mut adit);
+}
+
 #[test]
 fn a_host_is_known_by_its_alias() {
     require!("sshd");

@@ -23,6 +23,8 @@ use adit_ssh::auth::server::{
 };
 use adit_ssh::connection::{ServerConfig, TransportConfig};
 use adit_ssh::kex::HostKey;
+use adit_tunnel::agent::forward::Destination;
+use adit_tunnel::agent::local;
 use adit_tunnel::agent::login::keys;
 use adit_tunnel::copy::copy;
 use adit_tunnel::provider;
@@ -30,7 +32,8 @@ use adit_tunnel::transport::ssh::{
     Admission, Answer, Decision, Memory, accept, tune, unpace_on_loopback,
 };
 use adit_tunnel::transport::{
-    Bind, Connection, ForwardRequest, PeerRequest, StreamHead, StreamKind, Transport,
+    Bind, Connection, ForwardRequest, OpenRequest, PeerRequest, StreamHead, StreamKind, Target,
+    Transport,
 };
 use base64ct::{Base64, Encoding as _};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -141,14 +144,27 @@ impl Gateway {
         });
         // Ends with the connection, and dropping the tasks ends its listeners and visitors.
         while let Some(request) = requests.recv().await {
-            // Dropping a request refuses it: nothing is opened from here, and no forward taken back.
-            let PeerRequest::Forward(ForwardRequest { bind, answer }) = request else {
-                continue;
-            };
-            if let Some((listener, port)) = listen(&bind).await {
-                answer.grant(port);
-                let bind = bind.with_port(port);
-                tasks.spawn(forward(listener, bind, Arc::clone(&transport)));
+            match request {
+                PeerRequest::Forward(ForwardRequest { bind, answer }) => {
+                    if let Some((listener, port)) = listen(&bind).await {
+                        answer.grant(port);
+                        let bind = bind.with_port(port);
+                        tasks.spawn(forward(listener, bind, Arc::clone(&transport)));
+                    }
+                }
+                PeerRequest::Open(OpenRequest { head, answer }) => {
+                    // A probe of its own forward; everybody else is refused by the drop.
+                    if let StreamKind::Direct(target) = head.kind
+                        && matches!(&target, Target::Tcp { host, .. } if host == "127.0.0.1")
+                    {
+                        tasks.spawn(async move {
+                            let to = Destination::One(target);
+                            drop(local::serve(answer, &to).await);
+                        });
+                    }
+                }
+                // Dropping a request refuses it: no forward is taken back.
+                PeerRequest::Cancel(_) | _ => {}
             }
         }
     }

@@ -115,16 +115,17 @@ async fn serve(
             refused.get_or_init(|| forward.to_string());
             ending.cancel();
         }
-        let is_there = matches!(
-            &event,
-            Event::ForwardUp { .. }
-                | Event::ForwardUnproved {
-                    finding: Finding::Prohibited,
-                    ..
-                }
-        );
-        if let (true, Some(countdown)) = (is_there, &countdown) {
-            countdown.one_is_up();
+        if let Some(countdown) = &countdown {
+            if let Event::ForwardUp { forward }
+            | Event::ForwardUnproved {
+                forward,
+                finding: Finding::Prohibited,
+            } = &event
+            {
+                countdown.is_up(forward.to_string());
+            } else if matches!(event, Event::Ended { .. }) {
+                countdown.begin();
+            }
         }
     };
     let prober = Prober::new().ok().context("the system has no randomness")?;

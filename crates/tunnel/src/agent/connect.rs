@@ -211,6 +211,10 @@ impl Connect for SshConnect {
     async fn connect(&self) -> Result<Connected, ConnectError> {
         self.connect_boxed().await
     }
+
+    fn public_host(&self) -> Option<&str> {
+        self.dialler.is_direct().then_some(self.peer.host.as_str())
+    }
 }
 
 impl SshConnect {
@@ -231,7 +235,8 @@ impl SshConnect {
         // What a person has to be asked is asked while no server waits.
         let (agent, identities) = self.reach_agent().await.unzip();
         let credentials = Arc::clone(&self.credentials);
-        let offers = blocking(move || credentials.offers(identities.as_deref())).await?;
+        let offers = blocking(move || credentials.offers(identities.as_deref()));
+        let offers = self.in_time(offers).await??;
         let offers = offers.map_err(|error| ConnectError::Keys(Box::new(error)))?;
         match self.attempt(agent, &offers, None).await {
             Err(ConnectError::HostKey(HostKeyRefusal::New { host, shown }))
@@ -241,6 +246,14 @@ impl SshConnect {
             }
             other => other,
         }
+    }
+
+    /// Waits for a person no longer than a login may take: at night nobody answers, and by morning the
+    /// question may have answered itself.
+    async fn in_time<T>(&self, answer: impl Future<Output = T>) -> Result<T, ConnectError> {
+        let deadline = limits::LOGIN_DEADLINE;
+        let answered = timeout(deadline, answer).await;
+        answered.map_err(|_| ConnectError::Handshake(Box::new(TookTooLong(deadline))))
     }
 
     /// A host that was never seen: asks whether its key is right, with the connection closed, since a
@@ -254,7 +267,8 @@ impl SshConnect {
     ) -> Result<Connected, ConnectError> {
         let ask = Arc::clone(&self.ask);
         let question = (host.clone(), shown.clone());
-        let is_trusted = blocking(move || ask.trusts(&question.0, &question.1)).await?;
+        let is_trusted = blocking(move || ask.trusts(&question.0, &question.1));
+        let is_trusted = self.in_time(is_trusted).await??;
         let has_key = |offer: &Offer| !matches!(offer.holder, Holder::Person(_));
         let is_seen = match is_trusted {
             Some(true) => true,
@@ -340,6 +354,12 @@ impl SshConnect {
                 })
             }
             Err(ssh::ConnectError::Login(failure)) => Err(self.login_error(&failure, &answers)),
+            Err(ssh::ConnectError::Connection(error)) if answers.was_cut_off(&error) => {
+                Err(ConnectError::Login {
+                    user: self.peer.user.clone(),
+                    source: Box::new(answers.cut_off(error)),
+                })
+            }
             Err(error) => Err(ConnectError::Handshake(Box::new(error))),
         }
     }

@@ -1,7 +1,7 @@
 //! Ways to reach a peer: over TCP, through a proxy, through a program, or through another peer.
 //!
 //! Whatever the way, its end is a [`Carrier`]: bytes to and from the peer's SSH server. What has to
-//! go on beside it, a program or the connection to a hop, is its [`Keeper`], which lives in the task
+//! go on beside it, a program or the connection to a hop, is its keeper, which lives in the task
 //! of the connection that the carrier carries and ends with it.
 
 use std::fmt;
@@ -134,6 +134,11 @@ impl Dialler {
             family: way.family,
             timeout: way.timeout,
         })
+    }
+
+    /// Whether nothing is between.
+    pub(super) const fn is_direct(&self) -> bool {
+        matches!(self.through, Ready::Nothing)
     }
 
     /// Goes the way once. A socket of ours is shown to `tune` before anything is sent.

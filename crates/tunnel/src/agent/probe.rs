@@ -11,6 +11,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
@@ -50,6 +51,9 @@ pub enum Finding {
     Silent,
     /// The peer lets nobody go that way; the path is not checked.
     Prohibited,
+    /// Bytes make the round trip from the peer itself, but nobody listens at the address that others
+    /// would come to: an sshd with `GatewayPorts no` binds the loopback alone, whatever was asked for.
+    LoopbackOnly,
 }
 
 /// What became of a channel that may have brought a probe.
@@ -68,7 +72,7 @@ pub const DEADLINE: Duration = Duration::from_secs(2);
 /// How long a channel is held for the bytes of a probe that was sent, besides a round trip. Then it is a visitor whose service speaks first, and is
 /// dialled.
 const HOLD: Duration = Duration::from_millis(50);
-/// Longest hold, however long a round trip is.
+/// Hold for a probe that was not sent yet, where a round trip is no longer than that.
 const LONGEST_HOLD: Duration = Duration::from_millis(250);
 
 impl Prober {
@@ -124,8 +128,8 @@ impl Probe {
     }
 
     /// Looks at the first bytes of a channel until they are the nonce, cannot be it any more, or a
-    /// visitor has waited long enough: 50 ms and a round trip from when the nonce was sent, 250 ms at
-    /// most.
+    /// visitor has waited long enough: 50 ms and a round trip from when the nonce was sent, and 250 ms,
+    /// or as much, where it was not sent yet.
     ///
     /// # Cancel safety
     ///
@@ -137,7 +141,8 @@ impl Probe {
     ) -> Caller {
         let mut sent = self.sent.subscribe();
         let mut first = Vec::with_capacity(NONCE);
-        let mut end = pin!(sleep(LONGEST_HOLD));
+        let hold = HOLD.saturating_add(round_trip).min(DEADLINE);
+        let mut end = pin!(sleep(hold.max(LONGEST_HOLD)));
         let mut is_on_its_way = false;
         while first.len() < NONCE && self.nonce.starts_with(&first) {
             let mut buffer = [0; NONCE];
@@ -156,10 +161,7 @@ impl Probe {
                 _ = sent.wait_for(|is_sent| *is_sent), if !is_on_its_way => {
                     is_on_its_way = true;
                     let now = Instant::now();
-                    let enough = now.checked_add(HOLD.saturating_add(round_trip)).unwrap_or(now);
-                    if enough < end.deadline() {
-                        end.as_mut().reset(enough);
-                    }
+                    end.as_mut().reset(now.checked_add(hold).unwrap_or(now));
                 }
                 () = &mut end => return Caller::Visitor(first),
             }
@@ -219,17 +221,28 @@ pub fn way(bind: &Bind) -> Option<Target> {
     }
 }
 
+/// The port at which visitors from elsewhere would come to a listener of `bind`; `None` if none are
+/// meant to.
+pub fn public_port(bind: &Bind) -> Option<u16> {
+    let Bind::Tcp { host, port } = bind else {
+        return None;
+    };
+    let is_private = host == "localhost" || is_loopback(host);
+    (!is_private).then_some(*port)
+}
+
 /// Whether a channel from there can have brought a probe that went to `way`: who dials the loopback
 /// comes from it.
 pub fn may_come_from(origin: &Origin, way: &Target) -> bool {
     let Target::Tcp { host, .. } = way else {
         return true;
     };
-    let is_loopback = |text: &str| {
-        let address = text.parse::<std::net::IpAddr>();
-        address.is_ok_and(|address| address.to_canonical().is_loopback())
-    };
     !is_loopback(host) || is_loopback(&origin.host)
+}
+
+fn is_loopback(text: &str) -> bool {
+    let address = text.parse::<IpAddr>();
+    address.is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 impl fmt::Debug for Prober {
@@ -253,6 +266,9 @@ impl fmt::Display for Finding {
             Self::Nobody(reason) => write!(f, "nobody answers at the listener: {reason}"),
             Self::Silent => write!(f, "nothing came back in {} s", DEADLINE.as_secs()),
             Self::Prohibited => f.write_str("bound, path not checked"),
+            Self::LoopbackOnly => f.write_str(
+                "bound to the loopback alone (GatewayPorts in sshd_config of the server)",
+            ),
         }
     }
 }
@@ -375,6 +391,25 @@ mod tests {
         assert_eq!(unix, Some(Target::Unix { path }));
         let path = String::from("x");
         assert_eq!(way(&Bind::Unix { path }), None);
+    }
+
+    #[test]
+    fn a_port_is_for_others_unless_it_was_asked_for_at_the_loopback() {
+        for (host, port) in [
+            ("", Some(9)),
+            ("*", Some(9)),
+            ("0.0.0.0", Some(9)),
+            ("::", Some(9)),
+            ("192.0.2.7", Some(9)),
+            ("localhost", None),
+            ("127.0.0.2", None),
+            ("::1", None),
+        ] {
+            let host = host.to_owned();
+            assert_eq!(public_port(&Bind::Tcp { host, port: 9 }), port);
+        }
+        let path = String::from("/run/x");
+        assert_eq!(public_port(&Bind::Unix { path }), None);
     }
 
     #[test]

@@ -42,6 +42,12 @@ pub trait Connect: Send + Sync {
     ///
     /// Dropping the future must give the attempt up.
     fn connect(&self) -> impl Future<Output = Result<Connected, ConnectError>> + Send;
+
+    /// The name at which the peer can be dialled from here, without any host or program between: where
+    /// visitors of its public ports would come to.
+    fn public_host(&self) -> Option<&str> {
+        None
+    }
 }
 
 /// A connection that is logged in, and the task that drives it.
@@ -231,6 +237,7 @@ async fn keep(
     let mut backoff = Backoff::new();
     let mut forwards = Forwards::new(there);
     let mut is_first = true;
+    let probing = (prober, connect.public_host());
     // The last connection's socket, if its peer fell silent.
     let mut held: Option<Held> = None;
     loop {
@@ -256,7 +263,7 @@ async fn keep(
                 events(Event::Connected);
                 let start = Instant::now();
                 let (ended, left) =
-                    serve(connected, &mut forwards, listeners, prober, events, &stop).await;
+                    serve(connected, &mut forwards, listeners, probing, events, &stop).await;
                 held = left;
                 match ended {
                     None => return Ok(()),

@@ -46,8 +46,8 @@ pub(crate) use self::shared::StreamEnd;
 /// Every poll function may be abandoned: bytes are taken or queued only when it returns `Ready`.
 pub struct ByteStream {
     shared: Arc<Shared>,
-    /// What `poll_read` has begun.
-    begun: Option<Chunk>,
+    /// What comes before all that is with the task: what `poll_read` has begun, and what was put back.
+    begun: VecDeque<Chunk>,
     /// Bytes that `poll_read` has copied and nobody has counted yet.
     copied: usize,
 }
@@ -77,7 +77,7 @@ impl ByteStream {
     /// They count as taken at once and the peer may send as many again, so a caller must limit how
     /// many chunks it holds.
     pub fn poll_chunk(&mut self, cx: &Context<'_>) -> Poll<io::Result<Option<Chunk>>> {
-        if let Some(begun) = self.begun.take() {
+        if let Some(begun) = self.begun.pop_front() {
             return Poll::Ready(Ok(Some(begun)));
         }
         let mut state = self.shared.state();
@@ -103,18 +103,16 @@ impl ByteStream {
         Poll::Ready(Ok(Some(Chunk { block })))
     }
 
-    /// Puts bytes back that were read from it, in front of all others. Little enough for one block,
-    /// and nothing else may be put back before they are read again.
+    /// Puts bytes back that were read from it, in front of all others; no more than a block holds.
     pub fn unread(&mut self, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
         }
-        debug_assert!(self.begun.is_none(), "something was put back before");
         let mut block = self.shared.pool.take();
         let taken = block.append(bytes);
         debug_assert!(taken == bytes.len(), "{} bytes are too many", bytes.len());
         self.copied = self.copied.saturating_add(taken);
-        self.begun = Some(Chunk { block });
+        self.begun.push_front(Chunk { block });
     }
 
     /// Borrows room for up to a packet's bytes to be sent, without a copy.
@@ -189,7 +187,7 @@ impl ByteStream {
         };
         let stream = Self {
             shared,
-            begun: None,
+            begun: VecDeque::new(),
             copied: 0,
         };
         (stream, driver)
@@ -217,7 +215,7 @@ impl AsyncRead for ByteStream {
             chunk.advance(count);
             self.copied = self.copied.saturating_add(count);
             if !chunk.is_empty() {
-                self.begun = Some(chunk);
+                self.begun.push_front(chunk);
             }
         }
         Poll::Ready(Ok(()))

@@ -8,12 +8,13 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use adit_tunnel::agent::login::prompt::{Ask, Question, Told};
 use tracing::warn;
 
-use crate::terminal::{Echo, Terminal};
+use crate::terminal::{self, Echo, Terminal};
 
 /// Where secrets come from.
 pub(crate) struct Sources {
@@ -21,6 +22,8 @@ pub(crate) struct Sources {
     password: Source,
     /// What was typed for a prompt, for the next time that the tunnel logs in.
     typed: Mutex<HashMap<String, Told>>,
+    /// Whether a password is among it, so that there is one when nobody is there any more.
+    has_typed_password: AtomicBool,
 }
 
 /// Whose secrets they are.
@@ -71,6 +74,7 @@ impl Sources {
                 variable: variable(PASSWORD).filter(|_| is_destination),
             },
             typed: Mutex::new(HashMap::new()),
+            has_typed_password: AtomicBool::new(false),
         }
     }
 
@@ -92,8 +96,18 @@ impl Sources {
                 // It was wrong once and is not asked of a person, who did not choose it.
                 return None;
             }
+            let _turn = terminal::turn();
+            // Somebody may have answered while another had the terminal.
+            if attempt == 0
+                && let Some(told) = self.remembered(prompt)
+            {
+                return Some(told);
+            }
             let told = type_in(heading, prompt, Echo::Off)?;
             self.remember(prompt, &told);
+            let is_password = std::ptr::eq(source, &raw const self.password);
+            self.has_typed_password
+                .fetch_or(is_password, Ordering::Relaxed);
             Some(told)
         })
     }
@@ -134,6 +148,7 @@ impl Ask for Sources {
             } => {
                 let prompt = format!("({}@{}) {text}", peer.user, peer.host);
                 if echo {
+                    let _turn = terminal::turn();
                     type_in(heading, &prompt, Echo::On)
                 } else {
                     self.hidden(&self.password, &prompt, heading, attempt)
@@ -145,6 +160,7 @@ impl Ask for Sources {
     }
 
     fn trusts(&self, host: &str, shown: &str) -> Option<bool> {
+        let _turn = terminal::turn();
         let mut terminal = Terminal::open()?;
         let heading = format!(
             "Host {host} was never seen from here. It shows {shown}.\n\
@@ -169,7 +185,7 @@ impl Ask for Sources {
         } else if self.is_person() {
             TRIES
         } else {
-            0
+            usize::from(self.has_typed_password.load(Ordering::Relaxed))
         }
     }
 
@@ -303,6 +319,7 @@ mod tests {
                 variable: None,
             },
             typed: Mutex::new(HashMap::new()),
+            has_typed_password: AtomicBool::new(false),
         };
         assert_eq!(sources.passwords(), 1);
         let give = |attempt| sources.hidden(&sources.password, "p", &[], attempt);

@@ -4,9 +4,11 @@
 //! that has threads, a failure before is told with its exit code, and questions are asked while the
 //! terminal is still there.
 
+use std::collections::HashSet;
 use std::io::{self, Read as _, Write as _};
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
 use rustix::process::setsid;
@@ -48,33 +50,45 @@ pub(super) fn run() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(code.unwrap_or(1)))
 }
 
-/// Counts forwards until all are up, and lets go of the terminal then.
+/// Watches forwards until all are up, and lets go of the terminal then, once.
 #[derive(Debug)]
 pub(super) struct Countdown {
-    missing: AtomicUsize,
+    wanted: usize,
+    there: Mutex<HashSet<String>>,
+    is_done: AtomicBool,
     keeps_stderr: bool,
 }
 
 impl Countdown {
     /// Of so many forwards; with `keeps_stderr` the log goes on where it went.
-    pub(super) const fn new(forwards: usize, keeps_stderr: bool) -> Self {
+    pub(super) fn new(forwards: usize, keeps_stderr: bool) -> Self {
         Self {
-            missing: AtomicUsize::new(forwards),
+            wanted: forwards,
+            there: Mutex::new(HashSet::new()),
+            is_done: AtomicBool::new(false),
             keeps_stderr,
         }
     }
 
-    /// One more is up.
-    pub(super) fn one_is_up(&self) {
-        let down = |missing: usize| missing.checked_sub(1);
-        let before = self
-            .missing
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, down);
-        if before == Ok(1)
+    /// That forward is up.
+    pub(super) fn is_up(&self, forward: String) {
+        let count = {
+            let mut there = self.there.lock().unwrap_or_else(PoisonError::into_inner);
+            there.insert(forward);
+            there.len()
+        };
+        if count >= self.wanted
+            && !self.is_done.swap(true, Ordering::Relaxed)
             && let Err(error) = self.let_go()
         {
             tracing::warn!(%error, "cannot let go of the terminal");
         }
+    }
+
+    /// The connection has ended, and with it what was up.
+    pub(super) fn begin(&self) {
+        let mut there = self.there.lock().unwrap_or_else(PoisonError::into_inner);
+        there.clear();
     }
 
     fn let_go(&self) -> io::Result<()> {

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use adit_ssh::auth::client::{PromptQuestion, SignQuestion};
+use adit_ssh::error::ConnectionError;
 use adit_ssh::kex::HostKeyOffer;
 use adit_ssh::printable::Printable;
 use adit_ssh::secret::Secret;
@@ -30,6 +31,8 @@ pub(super) struct Answers<'a> {
     trust: Option<Trust<'a>>,
     /// Whether a password was asked for and kept back.
     pub(super) was_withheld: bool,
+    /// Whether the host key was trusted, so that the login has begun.
+    has_begun: bool,
 }
 
 /// A new host's key that may be written down.
@@ -54,6 +57,23 @@ impl<'a> Answers<'a> {
             agent,
             trust,
             was_withheld: false,
+            has_begun: false,
+        }
+    }
+
+    /// Whether the server hung up because it had seen enough: sshd says "Too many authentication
+    /// failures" with code 2 (RFC 4253 section 11.1: protocol error), others 14 (no more methods).
+    pub(super) const fn was_cut_off(&self, error: &ConnectionError) -> bool {
+        let is_refusal = matches!(error, ConnectionError::Disconnected { code: 2 | 14, .. });
+        self.has_begun && is_refusal
+    }
+
+    /// That in words for a person.
+    pub(super) fn cut_off(&self, source: ConnectionError) -> CutOff {
+        let names = self.offers.iter().map(Offer::name);
+        CutOff {
+            offered: names.collect::<Vec<_>>().join(", "),
+            source,
         }
     }
 
@@ -192,6 +212,7 @@ impl Answerer for Answers<'_> {
     fn host_key<'a>(&'a mut self, offer: &'a HostKeyOffer) -> Answer<'a, Result<(), HostRefusal>> {
         Box::pin(async move {
             self.judge(offer).await?;
+            self.has_begun = true;
             self.bind_agent(offer).await;
             Ok(())
         })
@@ -223,6 +244,15 @@ impl Answerer for Answers<'_> {
 #[derive(Debug, thiserror::Error)]
 #[error("login took more than {} s", .0.as_secs())]
 pub(super) struct TookTooLong(pub(super) Duration);
+
+/// The server hung up in the middle of a login.
+#[derive(Debug, thiserror::Error)]
+#[error("server hung up on the login; there were to offer {offered}")]
+pub(super) struct CutOff {
+    offered: String,
+    #[source]
+    source: ConnectionError,
+}
 
 /// How the server refused all that was offered.
 #[derive(Debug, thiserror::Error)]

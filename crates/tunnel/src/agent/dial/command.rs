@@ -71,6 +71,9 @@ impl CommandError {
 /// How long a program whose streams have ended, or that was asked to end, may take to do so.
 const END_DEADLINE: Duration = Duration::from_secs(1);
 
+/// How the names of our own variables begin.
+const OWN_VARIABLES: &[u8] = b"ADIT_";
+
 impl ProxyCommand {
     /// The program that is the first word, with the others as its arguments; `None` for no word.
     pub fn new(words: Vec<String>) -> Option<Self> {
@@ -87,7 +90,14 @@ impl ProxyCommand {
             program: self.program.clone(),
             source,
         };
-        let mut child = Command::new(&self.program)
+        let mut command = Command::new(&self.program);
+        for (name, _) in std::env::vars_os() {
+            // What was left for us, the destination's password for one, is for nobody on the way.
+            if name.as_encoded_bytes().starts_with(OWN_VARIABLES) {
+                command.env_remove(name);
+            }
+        }
+        let mut child = command
             .args(&self.arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

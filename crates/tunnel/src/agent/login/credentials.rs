@@ -441,6 +441,11 @@ impl Holder {
 }
 
 impl Offer {
+    /// What people call it.
+    pub(crate) fn name(&self) -> String {
+        self.name.to_string()
+    }
+
     /// How it fared.
     pub(crate) fn tried(&self, outcome: Outcome) -> Tried {
         Tried {

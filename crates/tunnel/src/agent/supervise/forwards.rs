@@ -21,6 +21,8 @@ struct Entry {
     to: Destination,
     /// The port that was granted for port 0, kept over connections.
     earlier_port: Option<u16>,
+    /// Since when it is refused, over all connections.
+    earlier_refused_since: Option<Instant>,
     state: State,
 }
 
@@ -62,6 +64,7 @@ impl Forwards {
             wanted: forward.bind,
             to: forward.to,
             earlier_port: None,
+            earlier_refused_since: None,
             state: State::due(),
         });
         Self {
@@ -206,6 +209,7 @@ impl Entry {
                 } else {
                     question
                 };
+                self.earlier_refused_since = None;
                 self.state = State::Up(granted);
                 return Change::Granted;
             }
@@ -229,7 +233,9 @@ impl Entry {
             refused_since: Some(since),
         };
         let is_earlier = question != self.wanted;
-        if is_earlier && now.duration_since(since) >= EARLIER_PORT_PATIENCE {
+        let refused_since = *self.earlier_refused_since.get_or_insert(now);
+        if is_earlier && now.duration_since(refused_since) >= EARLIER_PORT_PATIENCE {
+            self.earlier_refused_since = None;
             self.earlier_port = None;
             return Change::Lost(question);
         }

@@ -1,6 +1,7 @@
 //! When the paths of a tunnel's remote forwards are probed, and what was found.
 
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,12 +11,16 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
 use super::log_panic;
+use crate::agent::dial::DialError;
+use crate::agent::dial::tcp::dial;
 use crate::agent::probe::{self, Finding, Probe, Prober};
 use crate::transport::{Bind, Origin, StreamHead, StreamKind, Target, Transport};
 
 /// The paths of one connection's forwards, by the forwards' numbers.
 pub(super) struct Paths<'a> {
     prober: Option<&'a Prober>,
+    /// The peer's name, where it can be dialled from here.
+    peer: Option<&'a str>,
     entries: Vec<Entry>,
     checks: JoinSet<(usize, Finding)>,
 }
@@ -24,6 +29,10 @@ pub(super) struct Paths<'a> {
 #[derive(Default)]
 struct Entry {
     way: Option<Target>,
+    /// Where others would come to it, if they are meant to.
+    outside: Option<Target>,
+    /// What was found from inside, while it is looked at from outside.
+    inside: Option<Finding>,
     /// When it is probed next; `None` before it was granted, and while a probe is out.
     due: Option<Instant>,
     out: Option<Out>,
@@ -38,6 +47,8 @@ struct Entry {
 struct Out {
     probe: Probe,
     since: Instant,
+    /// It was given up, and may still come in.
+    is_late: bool,
 }
 
 /// Whether a visitor's bytes went both ways since the path was looked at: as good as a probe.
@@ -55,14 +66,17 @@ pub(super) struct Suspicion {
 const INTERVAL: Duration = Duration::from_secs(300);
 /// How soon one that does not work is probed again; twice as long after each time.
 const AGAIN: Duration = Duration::from_secs(1);
-/// The longest of these waits.
+/// The same where somebody else answers, who should not be bothered much.
+const FOREIGN: Duration = Duration::from_secs(10);
+/// The longest of these waits, but for a stranger's.
 const AGAIN_AT_MOST: Duration = Duration::from_secs(30);
 
 impl<'a> Paths<'a> {
     /// None is known yet. Without a prober none ever is.
-    pub(super) fn new(prober: Option<&'a Prober>) -> Self {
+    pub(super) fn new(prober: Option<&'a Prober>, peer: Option<&'a str>) -> Self {
         Self {
             prober,
+            peer,
             entries: Vec::new(),
             checks: JoinSet::new(),
         }
@@ -81,9 +95,14 @@ impl<'a> Paths<'a> {
         while self.entries.len() <= number {
             self.entries.push(Entry::default());
         }
+        let public = probe::public_port(bind).zip(self.peer);
         if let Some(entry) = self.entries.get_mut(number) {
             *entry = Entry {
                 way: probe::way(bind),
+                outside: public.map(|(port, host)| Target::Tcp {
+                    host: host.to_owned(),
+                    port,
+                }),
                 due: Some(Instant::now()),
                 ..Entry::default()
             };
@@ -114,7 +133,7 @@ impl<'a> Paths<'a> {
                 biased;
                 Some(checked) = self.checks.join_next() => match checked {
                     Ok((number, finding)) => {
-                        if self.is_news(number, &finding) {
+                        if let Some(finding) = self.taken(number, finding) {
                             return (number, finding);
                         }
                     }
@@ -133,10 +152,14 @@ impl<'a> Paths<'a> {
     pub(super) fn suspicion(&self, number: usize, origin: &Origin) -> Option<Suspicion> {
         let entry = self.entries.get(number)?;
         let out = entry.out.as_ref()?;
-        let way = entry.way.as_ref()?;
+        let way = entry.way_now()?;
         probe::may_come_from(origin, way).then(|| Suspicion {
             probe: out.probe.clone(),
-            since: out.since.elapsed(),
+            since: if out.is_late {
+                Duration::ZERO
+            } else {
+                out.since.elapsed()
+            },
         })
     }
 
@@ -151,42 +174,81 @@ impl<'a> Paths<'a> {
     fn begin(&mut self, number: usize, transport: &Arc<dyn Transport>) -> Option<Finding> {
         let entry = self.entries.get_mut(number)?;
         entry.due = None;
+        let is_outside = entry.inside.is_some();
         let was_used = entry.traffic.0.swap(false, Ordering::Relaxed);
-        if was_used && matches!(entry.found, Some(Finding::Up(_))) {
+        if was_used && !is_outside && matches!(entry.found, Some(Finding::Up(_))) {
             entry.due = Instant::now().checked_add(INTERVAL);
             return None;
         }
         let probe = self.prober.and_then(|prober| prober.probe().ok());
-        let (Some(way), Some(probe)) = (entry.way.clone(), probe) else {
+        let (Some(way), Some(probe)) = (entry.way_now().cloned(), probe) else {
             entry.found = Some(Finding::Prohibited);
             return entry.found.clone();
         };
         entry.out = Some(Out {
             probe: probe.clone(),
             since: Instant::now(),
+            is_late: false,
         });
-        let transport = Arc::clone(transport);
-        self.checks
-            .spawn(async move { (number, check(&*transport, way, &probe).await) });
+        if is_outside {
+            self.checks
+                .spawn(async move { (number, check_outside(&way, &probe).await) });
+        } else {
+            let transport = Arc::clone(transport);
+            self.checks
+                .spawn(async move { (number, check(&*transport, way, &probe).await) });
+        }
         None
     }
 
-    /// Takes a finding, and says whether it differs in kind from the last.
+    /// Takes what a probe found. What works from the peer itself, or cannot be tried from there, is then
+    /// looked at from outside, if it is for others. Gives what is news.
+    fn taken(&mut self, number: usize, finding: Finding) -> Option<Finding> {
+        let entry = self.entries.get_mut(number)?;
+        match &mut entry.out {
+            Some(out) if finding == Finding::Silent => out.is_late = true,
+            out => *out = None,
+        }
+        let finding = match entry.inside.take() {
+            None if entry.outside.is_some()
+                && matches!(finding, Finding::Up(_) | Finding::Prohibited) =>
+            {
+                entry.inside = Some(finding);
+                entry.due = Some(Instant::now());
+                return None;
+            }
+            None => finding,
+            Some(inside) => match (inside, finding) {
+                (Finding::Up(_), Finding::Nobody(_)) => Finding::LoopbackOnly,
+                // A firewall, or a network that does not lead back to itself, says nothing of others' way.
+                (inside @ Finding::Up(_), _) => inside,
+                (_, outside @ Finding::Up(_)) => outside,
+                (inside, _) => inside,
+            },
+        };
+        self.is_news(number, &finding).then_some(finding)
+    }
+
+    /// Keeps a finding, and says whether it differs in kind from the last.
     fn is_news(&mut self, number: usize, finding: &Finding) -> bool {
         let Some(entry) = self.entries.get_mut(number) else {
             return false;
         };
-        entry.out = None;
         let wait = match finding {
             // Who said that it is not allowed would say so again.
             Finding::Up(_) | Finding::Prohibited => {
                 entry.failures = 0;
                 INTERVAL
             }
-            Finding::Foreign | Finding::Nobody(_) | Finding::Silent => {
-                let doubled = AGAIN.saturating_mul(2_u32.saturating_pow(entry.failures));
+            Finding::Foreign | Finding::Nobody(_) | Finding::Silent | Finding::LoopbackOnly => {
+                let (first, most) = if *finding == Finding::Foreign {
+                    (FOREIGN, INTERVAL)
+                } else {
+                    (AGAIN, AGAIN_AT_MOST)
+                };
+                let doubled = first.saturating_mul(2_u32.saturating_pow(entry.failures));
                 entry.failures = entry.failures.saturating_add(1);
-                doubled.min(AGAIN_AT_MOST)
+                doubled.min(most)
             }
         };
         entry.due = Instant::now().checked_add(wait);
@@ -194,6 +256,16 @@ impl<'a> Paths<'a> {
         let before = entry.found.replace(finding.clone());
         debug!(number, %finding, "path was probed");
         before.is_none_or(|before| std::mem::discriminant(&before) != kind)
+    }
+}
+
+impl Entry {
+    /// Where the probe that is out has gone, or the next one goes.
+    const fn way_now(&self) -> Option<&Target> {
+        match self.inside {
+            Some(_) => self.outside.as_ref(),
+            None => self.way.as_ref(),
+        }
     }
 }
 
@@ -223,9 +295,30 @@ async fn check(transport: &dyn Transport, way: Target, probe: &Probe) -> Finding
             port: 65_535,
         },
     });
-    match timeout(probe::DEADLINE, opening).await {
-        Ok(Ok(mut stream)) => probe.ask(&mut stream).await,
-        Ok(Err(error)) => Finding::of_refusal(&error),
+    let asked = async {
+        match opening.await {
+            Ok(mut stream) => probe.ask(&mut stream).await,
+            Err(error) => Finding::of_refusal(&error),
+        }
+    };
+    let asked = timeout(probe::DEADLINE, asked).await;
+    asked.unwrap_or(Finding::Silent)
+}
+
+/// One probe from here to where others would come. A refused connect means that nobody listens there.
+async fn check_outside(way: &Target, probe: &Probe) -> Finding {
+    let Target::Tcp { host, port } = way else {
+        return Finding::Prohibited;
+    };
+    match dial(host, *port, probe::DEADLINE).await {
+        Ok(mut socket) => probe.ask(&mut socket).await,
+        Err(DialError::Unreachable { attempts, .. })
+            if attempts
+                .iter()
+                .all(|(_, error)| error.kind() == io::ErrorKind::ConnectionRefused) =>
+        {
+            Finding::Nobody(String::from("connection refused"))
+        }
         Err(_) => Finding::Silent,
     }
 }

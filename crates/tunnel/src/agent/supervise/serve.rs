@@ -32,7 +32,7 @@ pub(super) async fn serve(
     connected: Connected,
     forwards: &mut Forwards,
     listeners: &Listeners,
-    prober: Option<&Prober>,
+    (prober, peer): (Option<&Prober>, Option<&str>),
     events: &(dyn Fn(Event<'_>) + Send + Sync),
     stop: &CancellationToken,
 ) -> (Option<ConnectionEnd>, Option<Held>) {
@@ -46,7 +46,7 @@ pub(super) async fn serve(
     let mut visitors = JoinSet::new();
     let mut early: Vec<OpenRequest> = Vec::new();
     let mut end = transport.end();
-    let mut paths = Paths::new(prober);
+    let mut paths = Paths::new(prober, peer);
     forwards.begin();
     listeners.connect(Some(Arc::clone(&transport)));
     for forward in listeners.forwards() {

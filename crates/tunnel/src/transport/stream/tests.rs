@@ -384,3 +384,18 @@ fn what_is_put_back_is_read_again_in_front_of_the_rest() {
     all.extend(read_now(&mut stream, 100));
     assert_eq!(all, b"first second");
 }
+
+#[test]
+fn what_is_put_back_loses_nothing_of_the_chunk_that_it_came_from() {
+    let (mut stream, mut driver, ..) = stream();
+    let sent: Vec<u8> = (0..100).collect();
+    driver.push_slice(&sent);
+    driver.push_eof();
+    let first = read_now(&mut stream, 32);
+    stream.unread(&first);
+    let mut all = Vec::new();
+    for most in [5, 40, 100, 100] {
+        all.extend(read_now(&mut stream, most));
+    }
+    assert_eq!(all, sent);
+}
