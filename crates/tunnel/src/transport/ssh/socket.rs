@@ -4,11 +4,13 @@ use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use adit_ssh::Connection as Engine;
 use adit_ssh::error::ConnectionError;
 use adit_ssh::packet::Outgoing;
-use tokio::io::ReadBuf;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
+use tokio::time::timeout;
 
 use super::carrier::Carrier;
 use super::clock::now;
@@ -32,6 +34,10 @@ pub(super) struct Socket<S> {
 /// A read of at least this many bytes is part of a bulk transfer, which the kernel acknowledges often
 /// enough.
 const BULK: usize = 16_384;
+/// How long a peer has to hang up after our goodbye. A round trip is enough for one that listens.
+const LINGER: Duration = Duration::from_millis(500);
+/// Read at a time and thrown away.
+const LINGER_READ: usize = 4_096;
 /// Slices given to one write.
 const SLICES: usize = 16;
 
@@ -222,6 +228,23 @@ impl<S: Carrier> Socket<S> {
                     moved = true;
                 }
             }
+        }
+    }
+
+    /// Ends our half and reads until the peer has ended its own, or a moment is over. A socket that is
+    /// closed with bytes unread is reset, and a reset overtakes what was said last: a stock sshd that
+    /// writes just then dies of it and never reads the goodbye.
+    pub(super) async fn linger(&mut self) {
+        let ended = async {
+            self.io.shutdown().await?;
+            let mut unread = [0; LINGER_READ];
+            while self.io.read(&mut unread).await? > 0 {}
+            Ok::<_, io::Error>(())
+        };
+        match timeout(LINGER, ended).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "socket failed at its end"),
+            Err(_) => tracing::debug!("peer did not hang up"),
         }
     }
 

@@ -323,7 +323,7 @@ impl<S: Carrier> Turn<S> {
         moved
     }
 
-    /// Says goodbye, if the socket takes it at once.
+    /// Says goodbye, if the socket takes it at once, and waits for a moment until the peer hangs up.
     async fn close(&mut self, reason: CloseReason) -> ConnectionEnd {
         self.engine.close();
         poll_fn(|cx| {
@@ -332,6 +332,8 @@ impl<S: Carrier> Turn<S> {
             Poll::Ready(())
         })
         .await;
+        // In a box, so that it takes no room for as long as the connection lasts.
+        Box::pin(self.socket.linger()).await;
         ConnectionEnd::Ours(reason)
     }
 }
