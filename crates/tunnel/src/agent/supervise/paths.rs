@@ -64,6 +64,10 @@ pub(super) struct Suspicion {
 
 /// How often a path that works is probed (`probe:`): a probe costs some 700 bytes.
 const INTERVAL: Duration = Duration::from_secs(300);
+/// What a round trip is taken for at least on a path that never worked. One through a proxy, or to an sshd
+/// with Nagle's algorithm on, takes 40 ms more here and there, and whoever is taken for a visitor then
+/// is the probe.
+const UNKNOWN_ROUND_TRIP: Duration = Duration::from_millis(200);
 /// How soon one that does not work is probed again; twice as long after each time.
 const AGAIN: Duration = Duration::from_secs(1);
 /// The same where somebody else answers, who should not be bothered much.
@@ -155,10 +159,10 @@ impl<'a> Paths<'a> {
         let way = entry.way_now()?;
         probe::may_come_from(origin, way).then(|| Suspicion {
             probe: out.probe.clone(),
-            since: if out.is_late {
-                Duration::ZERO
-            } else {
-                out.since.elapsed()
+            since: match &entry.found {
+                _ if out.is_late => Duration::ZERO,
+                Some(Finding::Up(_)) => out.since.elapsed(),
+                _ => out.since.elapsed().max(UNKNOWN_ROUND_TRIP),
             },
         })
     }
