@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{Instrument as _, debug, debug_span, warn};
@@ -28,8 +28,14 @@ mod holder;
 mod unix;
 mod visitor;
 
-/// The connection of a tunnel that is up now, if one is.
-type Link = watch::Receiver<Option<Arc<dyn Transport>>>;
+/// What the visitors of one socket go over.
+#[derive(Clone)]
+struct Link {
+    /// The connection of the tunnel that is up now, if one is.
+    transport: watch::Receiver<Option<Arc<dyn Transport>>>,
+    /// Places for visitors whose target the peer has not answered for.
+    opens: Arc<Semaphore>,
+}
 
 /// The bound sockets of one local or dynamic forward. Dropped, they are closed, and a Unix socket's
 /// file is removed.
@@ -65,6 +71,9 @@ enum Visitor {
 /// Most visitors of one socket at a time: as many as a connection has channels for
 /// (`limits::CHANNELS`). More wait in the system's queue.
 const VISITORS: usize = 1_024;
+/// Most of them whose target is being dialled. A target that is down keeps each for long, and all
+/// forwards of a connection have `limits::OPENS_PENDING` such places together.
+const OPENS: usize = 64;
 /// Pause after the system refuses an accept, usually because file descriptors ran out. The refusal
 /// is immediate, so without a pause the loop would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -118,7 +127,11 @@ impl Listeners {
         };
         for Listener { forward, sockets } in listeners {
             for socket in sockets {
-                let task = serve(socket, forward.clone(), this.link.subscribe());
+                let link = Link {
+                    transport: this.link.subscribe(),
+                    opens: Arc::new(Semaphore::new(OPENS)),
+                };
+                let task = serve(socket, forward.clone(), link);
                 this.tasks.spawn(task);
             }
             this.forwards.push(forward);

@@ -340,3 +340,26 @@ async fn a_dynamic_visitor_who_says_nothing_is_sent_away() {
         assert_reset(&mut visitor).await;
     }
 }
+
+/// Otherwise one dead target would take every place of the connection, its forwards and probes included.
+#[tokio::test]
+async fn a_target_that_does_not_answer_takes_few_places() {
+    let (listeners, addr) = local().await;
+    let mut up = Up::new();
+    listeners.connect(Some(Arc::clone(&up.ours.transport)));
+    let mut visitors = Vec::new();
+    for _ in 0..OPENS + 10 {
+        visitors.push(visit(addr).await);
+    }
+    let mut asked = Vec::new();
+    for _ in 0..OPENS {
+        asked.push(up.asked().await);
+    }
+    // The next comes when one of them was answered, and not before.
+    assert!(up.peer.requests.try_recv().is_err());
+    for _ in 0..10 {
+        let first = asked.remove(0);
+        first.answer.refuse(RefusalCode::ConnectFailed, "no");
+        asked.push(up.asked().await);
+    }
+}

@@ -180,7 +180,7 @@ async fn open(target: Target, origin: Origin, mut link: Link) -> Result<ByteStre
     };
     loop {
         let transport = {
-            let up = link.wait_for(|transport| {
+            let up = link.transport.wait_for(|transport| {
                 let transport = transport.as_ref();
                 transport.is_some_and(|transport| transport.end().now().is_none())
             });
@@ -190,7 +190,13 @@ async fn open(target: Target, origin: Origin, mut link: Link) -> Result<ByteStre
         let Some(transport) = transport else {
             return Err(VisitError::Away);
         };
+        // It is never closed.
+        let place = timeout(OPEN_DEADLINE, link.opens.acquire()).await;
+        if place.is_err() {
+            return Err(VisitError::Silent);
+        }
         let opened = timeout(OPEN_DEADLINE, transport.open(head.clone())).await;
+        drop(place);
         match opened {
             Err(_) => return Err(VisitError::Silent),
             Ok(Ok(stream)) => return Ok(stream),
