@@ -70,7 +70,8 @@ pub(crate) struct ForwardArguments {
     pub(crate) dynamic_forwards: Vec<DynamicForward>,
 
     /// Where visitors of a -R without a target may go, as PermitRemoteOpen has it: HOST:PORT, or
-    /// HOST:* for every port. Without any: nowhere. As often as you like.
+    /// HOST:* for every port. Without any: nowhere. A name other than localhost never leads to this
+    /// machine's own or its link's addresses: permit the address for that. As often as you like.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) permit_remote_open: Vec<Permit>,
 

@@ -8,7 +8,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::dial::tcp::{DialError, dial};
+use super::dial::tcp::{DialError, dial, dial_for_stranger};
 use super::forward::{Destination, Permits};
 use super::socks::{GreetError, Refusal, greet};
 use crate::copy::{Copied, copy};
@@ -113,7 +113,7 @@ async fn serve_named(mut stream: ByteStream, permits: &Permits) -> Result<Copied
         greeted.refuse(&mut stream, Refusal::NotAllowed).await?;
         return Err(LocalError::NotPermitted(Target::Tcp { host, port }));
     }
-    match dial(host, port, DIAL_DEADLINE).await {
+    match dial_for_stranger(host, port, DIAL_DEADLINE).await {
         Ok(mut socket) => {
             let begun = async {
                 greeted.grant(&mut stream).await?;

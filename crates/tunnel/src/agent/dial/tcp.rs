@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::{TcpStream, lookup_host};
@@ -96,6 +96,35 @@ pub async fn dial(host: &str, port: u16, deadline: Duration) -> Result<TcpStream
     dial_in(Family::Any, host, port, deadline).await
 }
 
+/// The same for a name that a stranger gave, or whose addresses a stranger may choose: one that is not
+/// an address and not `localhost` leads neither to this machine nor to its own link, where services
+/// listen that trust whoever reaches them (169.254.169.254 of clouds, for one).
+///
+/// # Cancel safety
+///
+/// Dropping the future gives every attempt up.
+pub async fn dial_for_stranger(
+    host: &str,
+    port: u16,
+    deadline: Duration,
+) -> Result<TcpStream, DialError> {
+    let is_said = host.parse::<IpAddr>().is_ok() || host.eq_ignore_ascii_case("localhost");
+    let may = move |addr: &SocketAddr| is_said || !is_near(addr.ip());
+    dial_to(Family::Any, may, host, port, deadline).await
+}
+
+/// Whether an address is this machine's or of its link alone.
+const fn is_near(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            address.is_loopback() || address.is_link_local() || address.is_unspecified()
+        }
+        IpAddr::V6(address) => {
+            address.is_loopback() || address.is_unicast_link_local() || address.is_unspecified()
+        }
+    }
+}
+
 /// The same over the addresses of one family.
 ///
 /// # Cancel safety
@@ -107,10 +136,20 @@ pub async fn dial_in(
     port: u16,
     deadline: Duration,
 ) -> Result<TcpStream, DialError> {
+    dial_to(family, |_: &SocketAddr| true, host, port, deadline).await
+}
+
+async fn dial_to(
+    family: Family,
+    may: impl Fn(&SocketAddr) -> bool,
+    host: &str,
+    port: u16,
+    deadline: Duration,
+) -> Result<TcpStream, DialError> {
     let attempt = async {
         let found = lookup_host((host, port)).await;
         let addrs: Vec<SocketAddr> = match found {
-            Ok(addrs) => addrs.filter(|addr| family.has(addr)).collect(),
+            Ok(addrs) => addrs.filter(|addr| family.has(addr) && may(addr)).collect(),
             Err(source) => {
                 let host = host.to_owned();
                 return Err(DialError::Resolve { host, source });
@@ -194,6 +233,26 @@ fn list(family: Family, attempts: &[(SocketAddr, io::Error)]) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn what_is_near_is_known_in_every_dress() {
+        for (address, expected) in [
+            ("127.0.0.1", true),
+            ("127.9.9.9", true),
+            ("169.254.169.254", true),
+            ("0.0.0.0", true),
+            ("::1", true),
+            ("::", true),
+            ("fe80::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("::ffff:169.254.169.254", true),
+            ("192.0.2.1", false),
+            ("10.0.0.1", false),
+            ("fd00::1", false),
+        ] {
+            assert_eq!(is_near(address.parse().unwrap()), expected, "{address}");
+        }
+    }
+
     use std::sync::{Arc, Mutex};
 
     use tokio::net::TcpListener;
