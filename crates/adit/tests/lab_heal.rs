@@ -4,14 +4,13 @@
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::Command;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use adit_testkit::link::{End, Impairment, Link};
 use adit_testkit::namespace::Namespace;
 use adit_testkit::process::Process;
 use adit_testkit::sshd::Sshd;
-use adit_testkit::{require, wait};
+use adit_testkit::{echo, require, wait};
 
 /// A tunnel from a private network to a public host, and the line between them.
 struct Lab {
@@ -36,17 +35,7 @@ impl Lab {
             .config_line(sshd_lines)
             .start_in(&public, link.ip(End::Right));
         let service = inside.enter(|| TcpListener::bind("127.0.0.1:8080").unwrap());
-        thread::spawn(move || {
-            for visitor in service.incoming() {
-                let mut visitor = visitor.unwrap();
-                thread::spawn(move || {
-                    let mut bytes = Vec::new();
-                    if visitor.read_to_end(&mut bytes).is_ok() {
-                        drop(visitor.write_all(&bytes));
-                    }
-                });
-            }
-        });
+        echo::serve(service, Vec::new());
         let config = sshd.folder().join("config");
         let text = format!(
             "Host gw\n HostName {}\n User {}\n IdentityFile {}\n UserKnownHostsFile {}\n \

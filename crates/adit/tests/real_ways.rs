@@ -3,35 +3,17 @@
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
+use adit_testkit::echo::service as echo_service;
 use adit_testkit::namespace::Namespace;
 use adit_testkit::process::Process;
 use adit_testkit::sshd::Sshd;
 use adit_testkit::{require, wait};
 use rustix::process::{Pid, Signal};
-
-/// A service that gives back what it was given, once the visitor has finished. It ends with the
-/// test's process.
-fn echo_service() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for visitor in listener.incoming() {
-            let mut visitor = visitor.unwrap();
-            thread::spawn(move || {
-                let mut bytes = Vec::new();
-                if visitor.read_to_end(&mut bytes).is_ok() {
-                    drop(visitor.write_all(&bytes));
-                }
-            });
-        }
-    });
-    port
-}
 
 /// A visitor who sends, finishes and gets it all back.
 fn visit(addr: SocketAddr, length: u32) {

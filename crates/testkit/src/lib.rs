@@ -20,6 +20,7 @@
     reason = "a test whose set-up fails stops there and says why; real programs live in real time"
 )]
 
+pub mod echo;
 pub mod fault;
 pub mod key_pair;
 pub mod link;

@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 
+use adit_testkit::echo::{named_service, serve_unix};
+
 use super::*;
 
 /// A visitor's socket, or a service's.
@@ -21,22 +23,6 @@ impl Socket for UnixStream {
     fn finish(&self) {
         self.shutdown(Shutdown::Write).unwrap();
     }
-}
-
-/// As `echo_service`, at a path.
-fn echo_service_at(path: &Path) {
-    let listener = UnixListener::bind(path).unwrap();
-    thread::spawn(move || {
-        for visitor in listener.incoming() {
-            let mut visitor = visitor.unwrap();
-            thread::spawn(move || {
-                let mut bytes = Vec::new();
-                if visitor.read_to_end(&mut bytes).is_ok() {
-                    drop(visitor.write_all(&bytes));
-                }
-            });
-        }
-    });
 }
 
 /// What is up, as adit says it: the words before `forward up`, and the bind, as often as it was said.
@@ -98,7 +84,7 @@ fn every_kind_carries_bytes_both_ways_and_half_by_half() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (service, port) = (path("service"), echo_service());
-    echo_service_at(Path::new(&service));
+    serve_unix(UnixListener::bind(Path::new(&service)).unwrap());
     let key = key(&sshd);
     for (option, kind) in [("-R", ""), ("-L", "local ")] {
         for forward in [
@@ -169,25 +155,6 @@ fn many_forwards_of_one_connection_do_not_mix() {
         }
     });
     assert_eq!(sshd.connection_count(), 1);
-}
-
-/// A service that gives back what it was given with its own port behind it.
-fn named_service() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for visitor in listener.incoming() {
-            let mut visitor = visitor.unwrap();
-            thread::spawn(move || {
-                let mut bytes = Vec::new();
-                if visitor.read_to_end(&mut bytes).is_ok() {
-                    bytes.extend_from_slice(port.to_string().as_bytes());
-                    drop(visitor.write_all(&bytes));
-                }
-            });
-        }
-    });
-    port
 }
 
 fn ask_for_name(bind: &str, target: &str, seed: u32) {

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::process::Command;
 use std::thread;
 
+use adit_testkit::echo::service as echo_service;
 use adit_testkit::key_pair::{KeyKind, KeyPair};
 use adit_testkit::process::Process;
 use adit_testkit::sshd::Sshd;
@@ -21,25 +22,6 @@ use rustix::process::Signal;
 mod kinds;
 mod socks;
 mod stdio;
-
-/// A service that gives back what it was given, once the visitor has finished. It ends with the
-/// test's process.
-fn echo_service() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for visitor in listener.incoming() {
-            let mut visitor = visitor.unwrap();
-            thread::spawn(move || {
-                let mut bytes = Vec::new();
-                if visitor.read_to_end(&mut bytes).is_ok() {
-                    drop(visitor.write_all(&bytes));
-                }
-            });
-        }
-    });
-    port
-}
 
 /// `adit forward` with that known_hosts file.
 fn adit(sshd: &Sshd, known_hosts: &Path, arguments: &[&str]) -> Process {

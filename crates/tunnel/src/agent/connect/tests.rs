@@ -36,6 +36,22 @@ impl Admission for Undecided {
     }
 }
 
+/// A server with one way to log in.
+fn server(connect: &SshConnect, memory: &Memory, method: Method) -> ServerConfig {
+    let provider = Arc::clone(&connect.provider);
+    ServerConfig {
+        transport: TransportConfig::server(Arc::clone(&provider), memory.pool.clone()),
+        host_keys: Arc::new([HostKey::plain(aws_lc::sign::ed25519(&[2; 32]).unwrap())]),
+        login: ServerLogin {
+            methods: vec![method],
+            banner: None,
+            signature_algorithms: SignatureAlgorithm::ALL.to_vec(),
+            anonymous: false,
+        },
+        delay_secret: DelaySecret::generate(provider.random.as_ref()).unwrap(),
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_server_that_never_decides_is_left_in_half_a_minute() {
     let folder = tempfile::tempdir().unwrap();
@@ -64,18 +80,7 @@ async fn a_server_that_never_decides_is_left_in_half_a_minute() {
     };
     let memory = Memory::of_this_machine();
     let connect = SshConnect::new(&config, memory.clone()).unwrap();
-    let provider = Arc::clone(&connect.provider);
-    let server = ServerConfig {
-        transport: TransportConfig::server(Arc::clone(&provider), memory.pool.clone()),
-        host_keys: Arc::new([HostKey::plain(aws_lc::sign::ed25519(&[2; 32]).unwrap())]),
-        login: ServerLogin {
-            methods: vec![Method::PublicKey],
-            banner: None,
-            signature_algorithms: SignatureAlgorithm::ALL.to_vec(),
-            anonymous: false,
-        },
-        delay_secret: DelaySecret::generate(provider.random.as_ref()).unwrap(),
-    };
+    let server = server(&connect, &memory, Method::PublicKey);
     let (near, far) = tokio::io::duplex(100_000);
     let offers = connect.credentials.offers(None).unwrap();
     let answers = Answers::new(&connect, &offers, None, None);
@@ -173,18 +178,7 @@ async fn log_in_by_password(
     connect: &SshConnect,
 ) -> (Result<Connected, ConnectError>, Vec<String>) {
     let memory = Memory::of_this_machine();
-    let provider = Arc::clone(&connect.provider);
-    let server = ServerConfig {
-        transport: TransportConfig::server(Arc::clone(&provider), memory.pool.clone()),
-        host_keys: Arc::new([HostKey::plain(aws_lc::sign::ed25519(&[2; 32]).unwrap())]),
-        login: ServerLogin {
-            methods: vec![Method::Password],
-            banner: None,
-            signature_algorithms: SignatureAlgorithm::ALL.to_vec(),
-            anonymous: false,
-        },
-        delay_secret: DelaySecret::generate(provider.random.as_ref()).unwrap(),
-    };
+    let server = server(connect, &memory, Method::Password);
     let (near, far) = tokio::io::duplex(100_000);
     let offers = connect.credentials.offers(None).unwrap();
     let answers = Answers::new(connect, &offers, None, None);
