@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 
+use adit_tunnel::agent::dial::Family;
 use adit_tunnel::agent::forward::Permit;
 use adit_tunnel::ssh_config::Wanted;
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::forward::destination::{Destination, UserName};
-use crate::commands::forward::option::{SshOption, jump};
-use crate::commands::forward::spec::{DynamicForward, LocalForward, RemoteForward, StdioTarget};
+use crate::config::destination::{Destination, UserName};
+use crate::config::option::{SshOption, jump};
+use crate::config::spec::{DynamicForward, LocalForward, RemoteForward, StdioTarget};
+use crate::config::{Purpose, Written};
 use crate::log::Format;
 
 /// Gets a service out from behind a NAT, a firewall or a cellular link, and keeps it out.
@@ -215,12 +217,36 @@ impl ForwardArguments {
         named.or_else(|| self.habits.user.as_ref().map(|user| user.0.clone()))
     }
 
-    /// The destination as it was asked for.
-    pub(crate) fn wanted(&self) -> Wanted {
-        Wanted {
-            host: self.destination.host.clone(),
-            user: self.user(),
-            port: self.port,
+    /// What it says of the tunnel.
+    pub(crate) fn written(&self) -> Written {
+        let local = self.local_forwards.iter().map(|one| &one.0);
+        let dynamic = self.dynamic_forwards.iter().map(|one| &one.0);
+        let remote = self.remote_forwards.iter().map(|one| &one.0);
+        Written {
+            wanted: Wanted {
+                host: self.destination.host.clone(),
+                user: self.user(),
+                port: self.port,
+            },
+            forwards: local.chain(dynamic).chain(remote).cloned().collect(),
+            permits: self.permit_remote_open.clone(),
+            purpose: match self.stdio {
+                Some(_) => Purpose::Stream,
+                None => Purpose::Forwards,
+            },
+            exit_on_forward_failure: self.exit_on_forward_failure,
+            keys: self.keys.clone(),
+            passphrase_file: self.passphrase_file.clone(),
+            password_file: self.password_file.clone(),
+            config: self.config.clone(),
+            jump: self.jump.clone(),
+            family: match (self.family.only_v4, self.family.only_v6) {
+                (true, _) => Some(Family::V4),
+                (false, true) => Some(Family::V6),
+                (false, false) => None,
+            },
+            without_proxy: self.without_proxy,
+            options: self.options.clone(),
         }
     }
 }

@@ -7,6 +7,7 @@ use clap::Parser as _;
 
 mod cli;
 mod commands;
+mod config;
 mod log;
 mod memory;
 mod terminal;

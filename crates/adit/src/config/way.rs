@@ -14,38 +14,36 @@ use anyhow::Context as _;
 use tracing::info;
 
 use super::ask::Whose;
-use super::{Surroundings, peer_config, ssh_config};
-use crate::cli::ForwardArguments;
+use super::{Surroundings, Written, peer_config, ssh_config};
 
 /// Most hosts on a way, as many as one ProxyJump may list.
 const HOPS: usize = 16;
 
-/// The destination of a command line, and the way there.
+/// The destination that was written, and the way there.
 pub(super) fn peer(
-    arguments: &ForwardArguments,
+    written: &Written,
     settings: Settings,
     surroundings: &Surroundings,
 ) -> anyhow::Result<PeerConfig> {
     let mut finder = Finder {
-        arguments: ForwardArguments {
+        written: Written {
             keys: Vec::new(),
             // The destination's, and nobody else's to see.
             password_file: None,
-            port: None,
             options: Vec::new(),
             jump: None,
-            ..arguments.clone()
+            ..written.clone()
         },
         surroundings,
-        asked: vec![arguments.wanted()],
+        asked: vec![written.wanted.clone()],
     };
-    finder.complete(arguments, settings, &[])
+    finder.complete(written, settings, &[])
 }
 
 /// Finds the way, from the destination back to here.
 struct Finder<'a> {
-    /// What of the command line is for hosts on the way, too.
-    arguments: ForwardArguments,
+    /// What of it is for hosts on the way, too.
+    written: Written,
     surroundings: &'a Surroundings,
     /// What was looked up so far, the destination first.
     asked: Vec<Wanted>,
@@ -56,7 +54,7 @@ impl Finder<'_> {
     /// say.
     fn complete(
         &mut self,
-        arguments: &ForwardArguments,
+        written: &Written,
         settings: Settings,
         before: &[Jump],
     ) -> anyhow::Result<PeerConfig> {
@@ -72,7 +70,7 @@ impl Finder<'_> {
         } else {
             Whose::Hop
         };
-        let mut peer = peer_config(arguments, settings, whose, self.surroundings)?;
+        let mut peer = peer_config(written, settings, whose, self.surroundings)?;
         let through = match (before, proxy.map(|Placed { value, .. }| value)) {
             ([before @ .., last], _) => self.hop(last, before)?,
             ([], Some(Proxy::Jump(jumps))) => match jumps.split_last() {
@@ -106,18 +104,18 @@ impl Finder<'_> {
             "ProxyJump leads over more than {HOPS} hosts: {}",
             self.chain()
         );
-        let settings = ssh_config::read(&self.arguments, &wanted, self.surroundings);
+        let settings = ssh_config::read(&self.written, &wanted, self.surroundings);
         let settings = settings.with_context(|| format!("hop {jump}"))?;
         // Not the command line's: what it asks of the destination is not for others.
-        let arguments = self.arguments.clone();
-        let peer = self.complete(&arguments, settings, before);
+        let written = self.written.clone();
+        let peer = self.complete(&written, settings, before);
         let peer = peer.with_context(|| format!("hop {jump}"))?;
         Ok(Through::Jump(Box::new(peer)))
     }
 
     /// The proxy of the environment for a host that is dialled from here.
     fn proxy_before(&self, peer: &PeerConfig) -> anyhow::Result<Through> {
-        if self.arguments.without_proxy {
+        if self.written.without_proxy {
             return Ok(Through::Nothing);
         }
         let (host, port) = (&peer.peer.host, peer.peer.port);

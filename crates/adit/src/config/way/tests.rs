@@ -30,7 +30,7 @@ fn way(text: &str, words: &str, variables: &[(&str, &str)]) -> anyhow::Result<Pe
     };
     let words = format!("adit forward -F {} -R 1:a:2 {words}", file.display());
     let Command::Forward(arguments) = Cli::try_parse_from(words.split(' '))?.command;
-    Ok(config(&arguments, &surroundings)?.peer)
+    Ok(config(&arguments.written(), &surroundings)?.peer)
 }
 
 /// A way as text, the destination first.

@@ -1,8 +1,12 @@
 //! What a command line and a configuration mean.
 
+use adit_tunnel::agent::connect::SshConnect;
+use adit_tunnel::agent::dial::ProxyEnvironment;
 use adit_tunnel::agent::login::prompt::Nobody;
+use adit_tunnel::transport::ssh::Memory;
 use clap::Parser as _;
 
+use super::spec::kind;
 use super::*;
 use crate::cli::{Cli, Command};
 
@@ -25,7 +29,7 @@ fn read(words: &str, home: &Path) -> anyhow::Result<TunnelConfig> {
 fn read_all(words: &str, home: &Path) -> anyhow::Result<TunnelConfig> {
     let words = std::iter::once("adit").chain(words.split(' '));
     let Command::Forward(arguments) = Cli::try_parse_from(words)?.command;
-    config(&arguments, &surroundings(home))
+    config(&arguments.written(), &surroundings(home))
 }
 
 #[test]
@@ -93,7 +97,7 @@ fn what_is_missing_is_named_with_its_remedy() {
         Cli::try_parse_from("adit forward -R 1:a:2 -i k -F none host".split(' '))
             .unwrap()
             .command;
-    let nobody = super::config(&arguments, &Surroundings::default()).unwrap_err();
+    let nobody = super::config(&arguments.written(), &Surroundings::default()).unwrap_err();
     assert!(nobody.to_string().contains("user@host"), "{nobody}");
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use adit_tunnel::agent::dial::Family;
 use adit_tunnel::agent::forward::{Forward, Listens};
 use adit_tunnel::ssh_config::{
     ConfigError, FileProblem, FileSystem, Files, Guard, Local, Owner, Placed, Presence, Settings,
@@ -10,27 +11,26 @@ use adit_tunnel::ssh_config::{
 use anyhow::Context as _;
 use tracing::{debug, warn};
 
-use super::Surroundings;
 use super::option::SshOption;
 use super::spec::{self, DefaultBind};
-use crate::cli::ForwardArguments;
+use super::{Surroundings, Written};
 
 /// What messages call the options of the command line, where they name a file.
 const COMMAND_LINE: &str = "command line";
 
 /// Reads what the command line says about a host, and then what `-F` names, or the files of ssh(1).
 pub(super) fn read(
-    arguments: &ForwardArguments,
+    written: &Written,
     wanted: &Wanted,
     surroundings: &Surroundings,
 ) -> anyhow::Result<Settings> {
     let mut sources = vec![command_line()];
-    sources.extend(match &arguments.config {
+    sources.extend(match &written.config {
         Some(config) => Source::named(config),
         None => Source::standard(surroundings.home.as_deref()),
     });
     let local = Local::of_this_process(surroundings.user.clone(), surroundings.home.clone());
-    let files = CommandLine(lines(arguments));
+    let files = CommandLine(lines(written));
     let resolved = resolve(&sources, wanted, &local, &files)?;
     for warning in &resolved.warnings {
         warn!("{warning}");
@@ -63,20 +63,20 @@ fn command_line() -> Source {
 }
 
 /// The options of a command line as lines of a file, in the order in which they count.
-fn lines(arguments: &ForwardArguments) -> String {
-    let family = match (arguments.family.only_v4, arguments.family.only_v6) {
-        (true, _) => Some("AddressFamily inet"),
-        (false, true) => Some("AddressFamily inet6"),
-        (false, false) => None,
+fn lines(written: &Written) -> String {
+    let family = match written.family {
+        Some(Family::V4) => Some("AddressFamily inet"),
+        Some(Family::V6) => Some("AddressFamily inet6"),
+        Some(Family::Any) | None => None,
     };
-    let options = arguments.jump.iter().chain(&arguments.options);
-    let written = options.filter_map(|option| match option {
+    let options = written.jump.iter().chain(&written.options);
+    let lines = options.filter_map(|option| match option {
         SshOption::Line(line) => Some(line.as_str()),
         SshOption::UserKnownHostsFile(_)
         | SshOption::StrictHostKeyChecking(_)
         | SshOption::Algorithms(_) => None,
     });
-    let lines = family.into_iter().chain(written);
+    let lines = family.into_iter().chain(lines);
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 

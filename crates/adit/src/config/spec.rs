@@ -182,6 +182,15 @@ pub(super) fn forward(
     Ok(Forward { listens, bind, to })
 }
 
+/// The word that ssh(1) has for it; none for a remote forward, the program's first purpose.
+pub(crate) fn kind(forward: &Forward) -> &'static str {
+    match (forward.listens, &forward.to) {
+        (Listens::There, _) => "",
+        (Listens::Here, Destination::One(_)) => "local ",
+        (Listens::Here, Destination::Named(_)) => "dynamic ",
+    }
+}
+
 /// What can be sent to a peer or looked up: a name or an address.
 fn check_host(text: &str) -> Result<(), SpecError> {
     let host = HostAddress::new(text, 0).map(drop);

@@ -1,0 +1,271 @@
+//! What was written about tunnels, on a command line or in a file, and what it means here.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use adit_tunnel::agent::dial::{Family, Way};
+use adit_tunnel::agent::forward::{Destination, Forward, Permit, Permits};
+use adit_tunnel::agent::login::algorithms::{AlgorithmLists, Edit};
+use adit_tunnel::agent::login::credentials::{AgentKeys, KeyChoice, LoginConfig};
+use adit_tunnel::agent::login::known_hosts::{HostKeys, NameForm, NewHosts};
+use adit_tunnel::agent::supervise::{KeepAlive, Peer, PeerConfig, TunnelConfig};
+use adit_tunnel::ssh_config as ssh;
+use tracing::{info, warn};
+
+use self::ask::{Sources, Whose};
+use self::option::{HostKeyChecking, SshOption};
+pub(crate) use self::surroundings::Surroundings;
+
+mod ask;
+pub(crate) mod destination;
+pub(crate) mod option;
+pub(crate) mod spec;
+mod ssh_config;
+mod surroundings;
+mod way;
+
+/// What was written about one tunnel. What it does not say stands in the files of ssh(1), or is as ssh
+/// has it.
+#[derive(Debug, Clone)]
+pub(crate) struct Written {
+    /// The destination.
+    pub(crate) wanted: ssh::Wanted,
+    /// The forwards, in the order in which they are set up.
+    pub(crate) forwards: Vec<Forward>,
+    /// Where visitors of remote forwards without a target may go, of those that do not say it
+    /// themselves.
+    pub(crate) permits: Vec<Permit>,
+    /// Whether there must be a forward.
+    pub(crate) purpose: Purpose,
+    /// Whether a refused forward ends the tunnel.
+    pub(crate) exit_on_forward_failure: bool,
+    /// Private keys, before those of the files.
+    pub(crate) keys: Vec<PathBuf>,
+    /// A file with the keys' passphrase.
+    pub(crate) passphrase_file: Option<PathBuf>,
+    /// A file with the destination's password.
+    pub(crate) password_file: Option<PathBuf>,
+    /// A configuration in the place of those of ssh(1).
+    pub(crate) config: Option<PathBuf>,
+    /// Hosts on the way.
+    pub(crate) jump: Option<SshOption>,
+    /// The only family that is dialled.
+    pub(crate) family: Option<Family>,
+    /// Whether a proxy of the environment is passed over.
+    pub(crate) without_proxy: bool,
+    /// Options of ssh_config(5), which count before its files.
+    pub(crate) options: Vec<SshOption>,
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Its forwards.
+    Forwards,
+    /// One stream; those forwards that files name are passed over.
+    Stream,
+}
+
+/// Files that ssh(1) looks in.
+const DEFAULT_KNOWN_HOSTS: [&str; 2] = [".ssh/known_hosts", ".ssh/known_hosts2"];
+/// Files of the machine that ssh(1) looks in.
+const GLOBAL_KNOWN_HOSTS: [&str; 2] = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
+
+/// The tunnel that was written of.
+///
+/// # Errors
+///
+/// A file cannot be read, or something in it or in `written` is wrong; a tunnel without a forward.
+pub(crate) fn config(
+    written: &Written,
+    surroundings: &Surroundings,
+) -> anyhow::Result<TunnelConfig> {
+    let settings = ssh_config::read(written, &written.wanted, surroundings)?;
+    ssh_config::check(&settings);
+    let forwards = match written.purpose {
+        Purpose::Stream => Vec::new(),
+        Purpose::Forwards => forwards(written, &settings)?,
+    };
+    let exits = settings.exit_on_forward_failure == Some(true);
+    Ok(TunnelConfig {
+        peer: way::peer(written, settings, surroundings)?,
+        forwards,
+        exit_on_forward_failure: exits || written.exit_on_forward_failure,
+    })
+}
+
+/// The forwards that were written, then those of the files that are not among them.
+fn forwards(written: &Written, settings: &ssh::Settings) -> anyhow::Result<Vec<Forward>> {
+    let mut forwards = written.forwards.clone();
+    for forward in ssh_config::forwards(settings)? {
+        if !forwards.contains(&forward) {
+            forwards.push(forward);
+        }
+    }
+    for forward in &mut forwards {
+        let Destination::Named(Permits::Only(permits)) = &mut forward.to else {
+            continue;
+        };
+        if permits.is_empty() {
+            permits.clone_from(&written.permits);
+        }
+        if permits.is_empty() {
+            warn!(
+                bind = %forward.bind,
+                "visitors of this forward reach nothing: name what they may reach with \
+                 --permit-remote-open HOST:PORT"
+            );
+        }
+    }
+    anyhow::ensure!(
+        !forwards.is_empty(),
+        "nothing to forward: name a forward with -R, -L or -D, or write it in the configuration"
+    );
+    Ok(forwards)
+}
+
+/// How to log in at a host with these settings; the way there is not looked at.
+fn peer_config(
+    written: &Written,
+    settings: ssh::Settings,
+    whose: Whose,
+    surroundings: &Surroundings,
+) -> anyhow::Result<PeerConfig> {
+    let mut algorithms = AlgorithmLists::default();
+    let mut known_hosts = None;
+    let mut checking = None;
+    for option in &written.options {
+        // As with ssh, what was said first counts.
+        match option {
+            SshOption::UserKnownHostsFile(files) => {
+                known_hosts.get_or_insert(files);
+            }
+            SshOption::StrictHostKeyChecking(value) => {
+                checking.get_or_insert(*value);
+            }
+            SshOption::Algorithms(lists) => {
+                if algorithms.ciphers == Edit::default() {
+                    algorithms.ciphers.clone_from(&lists.ciphers);
+                }
+                if algorithms.kex == Edit::default() {
+                    algorithms.kex.clone_from(&lists.kex);
+                }
+            }
+            // They are in the settings.
+            SshOption::Line(_) => {}
+        }
+    }
+    if algorithms.ciphers == Edit::default() {
+        let written = ssh_config::list(settings.ciphers.as_ref(), Edit::parse)?;
+        algorithms.ciphers = written.unwrap_or_default();
+    }
+    if algorithms.kex == Edit::default() {
+        let written = ssh_config::list(settings.kex_algorithms.as_ref(), Edit::parse)?;
+        algorithms.kex = written.unwrap_or_default();
+    }
+    let new_hosts = match checking {
+        None => match settings.host_key_checking {
+            Some(ssh::HostKeyChecking::AcceptNew) => NewHosts::Accept,
+            Some(ssh::HostKeyChecking::Yes) => NewHosts::Refuse,
+            Some(ssh::HostKeyChecking::Ask) | None => NewHosts::Ask,
+        },
+        Some(HostKeyChecking::Yes) => NewHosts::Refuse,
+        Some(HostKeyChecking::AcceptNew) => NewHosts::Accept,
+        Some(HostKeyChecking::Ask) => NewHosts::Ask,
+        Some(HostKeyChecking::No) => {
+            warn!("StrictHostKeyChecking=no is read as accept-new: a changed key is refused");
+            NewHosts::Accept
+        }
+    };
+    let files = match (known_hosts, &settings.user_known_hosts) {
+        (Some(files), _) => {
+            let files = files.iter().map(|file| surroundings.known_hosts(file));
+            files.collect::<anyhow::Result<_>>()?
+        }
+        (None, Some(files)) => surroundings.listed(files)?,
+        (None, None) => DEFAULT_KNOWN_HOSTS
+            .iter()
+            .map(|file| surroundings.below_home(Path::new(file)))
+            .collect::<anyhow::Result<_>>()?,
+    };
+    let global_files = match &settings.global_known_hosts {
+        Some(files) => surroundings.listed(files)?,
+        None => GLOBAL_KNOWN_HOSTS.iter().map(PathBuf::from).collect(),
+    };
+    let login = login_config(written, &settings, whose, surroundings)?;
+    Ok(PeerConfig {
+        peer: Peer {
+            host: settings.host,
+            port: settings.port,
+            user: settings.user,
+        },
+        login,
+        host_keys: HostKeys {
+            files,
+            global_files,
+            new_hosts,
+            names: if settings.hash_known_hosts == Some(true) {
+                NameForm::Hashed
+            } else {
+                NameForm::Plain
+            },
+        },
+        algorithms,
+        keep_alive: keep_alive(
+            settings.server_alive_interval,
+            settings.server_alive_count_max,
+        ),
+        congestion: None,
+        way: Way::direct(),
+        host_key_alias: settings.host_key_alias,
+    })
+}
+
+/// ssh's spelling of it. It cannot be turned off here: a tunnel that says "up" has to know.
+fn keep_alive(interval: Option<Duration>, misses: Option<u32>) -> KeepAlive {
+    let default = KeepAlive::default();
+    if interval == Some(Duration::ZERO) {
+        info!("ServerAliveInterval 0 is read as not set: a dead connection has to be noticed");
+    }
+    KeepAlive {
+        interval: interval
+            .filter(|interval| !interval.is_zero())
+            .unwrap_or(default.interval),
+        misses: misses.map_or(default.misses, |misses| misses.max(1)),
+    }
+}
+
+/// What to log in with at a host with these settings.
+fn login_config(
+    written: &Written,
+    settings: &ssh::Settings,
+    whose: Whose,
+    surroundings: &Surroundings,
+) -> anyhow::Result<LoginConfig> {
+    let listed = ssh_config::keys(settings);
+    let choice = if written.keys.is_empty() && listed.is_none() {
+        KeyChoice::Usual
+    } else {
+        KeyChoice::Named
+    };
+    // Who names keys means those: a server that is offered others learns whose they are.
+    let offers_all = choice == KeyChoice::Usual && settings.identities_only != Some(true);
+    let (passphrase, password) = (&written.passphrase_file, &written.password_file);
+    let ask = Sources::of_this_process(whose, passphrase.clone(), password.clone());
+    Ok(LoginConfig {
+        keys: surroundings.keys(&written.keys, listed)?,
+        choice,
+        certificates: settings.certificate_files.clone(),
+        ssh_agent: surroundings.ssh_agent(settings.identity_agent.as_ref()),
+        agent_keys: if offers_all {
+            AgentKeys::All
+        } else {
+            AgentKeys::Named
+        },
+        ask: Arc::new(ask),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! Who runs the program where: what a command line or a file means depends on it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use adit_tunnel::agent::dial::ProxyEnvironment;
+use adit_tunnel::ssh_config as ssh;
+use anyhow::Context as _;
+use tracing::warn;
+
+use super::option::KnownHostsFile;
+
+/// What of a process and its user counts.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Surroundings {
+    pub(super) home: Option<PathBuf>,
+    pub(super) state: Option<PathBuf>,
+    pub(super) user: Option<String>,
+    /// Socket of the ssh-agent.
+    pub(super) ssh_agent: Option<PathBuf>,
+    pub(super) proxies: ProxyEnvironment,
+}
+
+/// Keys that are offered when none is named, as ssh(1) has them, without those on hardware.
+const DEFAULT_KEYS: [&str; 3] = [".ssh/id_ed25519", ".ssh/id_ecdsa", ".ssh/id_rsa"];
+/// Where hosts are remembered for who asked to forget them, below the directory for state.
+const OWN_KNOWN_HOSTS: &str = "adit/known_hosts";
+
+impl Surroundings {
+    /// Those of this process.
+    pub(crate) fn of_this_process() -> Self {
+        let path = |name: &str| -> Option<PathBuf> {
+            let value: OsString = std::env::var_os(name)?;
+            let path = PathBuf::from(value);
+            path.is_absolute().then_some(path)
+        };
+        let home = path("HOME");
+        let below_home = home.as_deref().map(|home| home.join(".local/state"));
+        let text = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+        Self {
+            state: path("XDG_STATE_HOME").or(below_home),
+            home,
+            user: text("USER").or_else(|| text("LOGNAME")),
+            ssh_agent: path("SSH_AUTH_SOCK"),
+            proxies: ProxyEnvironment::of_this_process(),
+        }
+    }
+
+    /// A file below the home directory.
+    pub(super) fn below_home(&self, file: &Path) -> anyhow::Result<PathBuf> {
+        let home = self.home.as_deref();
+        let home = home.context("HOME is not set, so ~/.ssh cannot be found")?;
+        Ok(home.join(file))
+    }
+
+    /// Where hosts are remembered for who asked to forget them.
+    fn own_known_hosts(&self) -> anyhow::Result<PathBuf> {
+        let state = self.state.as_deref();
+        let state = state.context("neither XDG_STATE_HOME nor HOME is set")?;
+        Ok(state.join(OWN_KNOWN_HOSTS))
+    }
+
+    /// The files that a configuration lists; it has said of itself what is read otherwise.
+    pub(super) fn listed(&self, files: &[ssh::KnownHostsFile]) -> anyhow::Result<Vec<PathBuf>> {
+        let files = files.iter().map(|file| match file {
+            ssh::KnownHostsFile::Path(path) => Ok(path.clone()),
+            ssh::KnownHostsFile::Own => self.own_known_hosts(),
+        });
+        files.collect()
+    }
+
+    /// A known_hosts file as it was written.
+    pub(super) fn known_hosts(&self, file: &KnownHostsFile) -> anyhow::Result<PathBuf> {
+        match file {
+            KnownHostsFile::Path(path) => Ok(path.clone()),
+            KnownHostsFile::Home(path) => self.below_home(path),
+            KnownHostsFile::Own => {
+                let own = self.own_known_hosts()?;
+                warn!(
+                    file = %own.display(),
+                    "hosts are remembered here and not in /dev/null"
+                );
+                Ok(own)
+            }
+        }
+    }
+
+    /// The ssh-agent's socket, by the configuration or the environment.
+    pub(super) fn ssh_agent(&self, configured: Option<&ssh::IdentityAgent>) -> Option<PathBuf> {
+        match configured {
+            None => self.ssh_agent.clone(),
+            Some(ssh::IdentityAgent::None) => None,
+            Some(ssh::IdentityAgent::Socket(socket)) => Some(socket.clone()),
+            Some(ssh::IdentityAgent::Variable(name)) => std::env::var_os(name).map(PathBuf::from),
+        }
+    }
+
+    /// The keys that were named and those of the configuration, or the usual ones that are there.
+    pub(super) fn keys(
+        &self,
+        named: &[PathBuf],
+        listed: Option<Vec<PathBuf>>,
+    ) -> anyhow::Result<Vec<PathBuf>> {
+        let mut keys = named.to_vec();
+        if named.is_empty() && listed.is_none() {
+            for file in DEFAULT_KEYS {
+                let file = self.below_home(Path::new(file))?;
+                if file.exists() {
+                    keys.push(file);
+                }
+            }
+        }
+        for key in listed.unwrap_or_default() {
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        Ok(keys)
+    }
+}
