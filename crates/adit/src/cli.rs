@@ -38,7 +38,28 @@ pub(crate) enum Command {
     /// itself; what listens here stays bound meanwhile, and visitors wait for up to 10 seconds. Exit
     /// codes: 0 stopped by SIGTERM, 1 something only a person can mend, 2 the command line, 130
     /// interrupted. With -W: 0 when both ends have finished, 1 otherwise.
-    Forward(ForwardArguments),
+    Forward(Box<ForwardArguments>),
+
+    /// Keep the tunnels of a file, until stopped.
+    ///
+    /// One tunnel that cannot be had leaves the others alone: it is shown as failed and tried again every
+    /// five minutes. Where none of them can be had and none ever was, it ends. Exit codes: 0 stopped by
+    /// SIGTERM or adit down, 1 something only a person can mend, 2 the command line, 130 interrupted.
+    Up(UpArguments),
+
+    /// End the adit up of a file, and wait until it has ended.
+    Down(FileArgument),
+
+    /// Show where the tunnels of an adit up stand: of a file, or of all that this user has running.
+    ///
+    /// A forward is up when bytes made the round trip through it in the last five minutes (probe: in
+    /// the file). Exit codes: 0 every forward is up, 1 something is not or nothing runs, 2 the command
+    /// line.
+    Status(StatusArguments),
+
+    /// Read a file and say what is wrong with it, all at once; nothing is connected.
+    #[command(visible_alias = "validate")]
+    Check(CheckArguments),
 }
 
 impl Command {
@@ -46,6 +67,7 @@ impl Command {
     pub(crate) const fn is_quiet(&self) -> bool {
         match self {
             Self::Forward(arguments) => arguments.habits.quiet,
+            Self::Up(_) | Self::Down(_) | Self::Status(_) | Self::Check(_) => false,
         }
     }
 }
@@ -149,6 +171,49 @@ pub(crate) struct ForwardArguments {
     pub(crate) destination: Destination,
 }
 
+#[derive(Debug, Clone, Args)]
+pub(crate) struct UpArguments {
+    /// The file. Given again, a later one counts before an earlier one, key by key. Without: adit.yml
+    /// or adit.yaml here.
+    #[arg(short, long = "file", value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Go to the background once every forward is up. If a tunnel fails before, so does this.
+    #[arg(short, long)]
+    pub(crate) detach: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct FileArgument {
+    /// The first file that it was started with. Without: adit.yml or adit.yaml here, or else the only one
+    /// that runs.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StatusArguments {
+    /// The first file that it was started with. Without: all that run.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// As JSON, an object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Again after each change, until interrupted or its end.
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CheckArguments {
+    /// The file. Given again, a later one counts before an earlier one, key by key. Without: adit.yml
+    /// or adit.yaml here.
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
 /// What people write for ssh(1) and autossh(1), so that their lines work here.
 #[derive(Debug, Clone, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags that are given or not")]
@@ -247,6 +312,7 @@ impl ForwardArguments {
             },
             without_proxy: self.without_proxy,
             options: self.options.clone(),
+            keep_alive: None,
         }
     }
 }

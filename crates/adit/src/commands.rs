@@ -4,11 +4,19 @@ use std::process::ExitCode;
 
 use crate::cli::Command;
 
+mod check;
+mod down;
 pub(crate) mod forward;
+mod status;
+mod up;
 
 /// Does what was asked.
 pub(crate) fn run(command: Command, verbose: u8) -> anyhow::Result<ExitCode> {
     match command {
         Command::Forward(arguments) => forward::run(&arguments, verbose),
+        Command::Up(arguments) => up::run(&arguments, verbose),
+        Command::Down(arguments) => down::run(arguments.file.as_deref()),
+        Command::Status(arguments) => status::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
     }
 }

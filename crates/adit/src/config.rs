@@ -19,6 +19,7 @@ pub(crate) use self::surroundings::Surroundings;
 
 mod ask;
 pub(crate) mod destination;
+pub(crate) mod file;
 pub(crate) mod option;
 pub(crate) mod spec;
 mod ssh_config;
@@ -56,6 +57,8 @@ pub(crate) struct Written {
     pub(crate) without_proxy: bool,
     /// Options of ssh_config(5), which count before its files.
     pub(crate) options: Vec<SshOption>,
+    /// How a dead connection is noticed, before what the files say of it.
+    pub(crate) keep_alive: Option<KeepAlive>,
 }
 
 /// What a connection is for.
@@ -212,10 +215,10 @@ fn peer_config(
             },
         },
         algorithms,
-        keep_alive: keep_alive(
-            settings.server_alive_interval,
-            settings.server_alive_count_max,
-        ),
+        keep_alive: written.keep_alive.unwrap_or_else(|| {
+            let interval = settings.server_alive_interval;
+            keep_alive(interval, settings.server_alive_count_max)
+        }),
         congestion: None,
         way: Way::direct(),
         host_key_alias: settings.host_key_alias,

@@ -8,9 +8,15 @@ use clap::Parser as _;
 mod cli;
 mod commands;
 mod config;
+mod control;
+mod detach;
 mod log;
 mod memory;
+mod signal;
+mod status;
+mod tell;
 mod terminal;
+mod tunnels;
 
 /// Smallest with many idle connections (docs/decision/0002-dependencies.md).
 #[global_allocator]

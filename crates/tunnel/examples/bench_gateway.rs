@@ -26,6 +26,7 @@ use adit_ssh::kex::HostKey;
 use adit_tunnel::agent::forward::Destination;
 use adit_tunnel::agent::local;
 use adit_tunnel::agent::login::keys;
+use adit_tunnel::agent::meter::Meter;
 use adit_tunnel::copy::copy;
 use adit_tunnel::provider;
 use adit_tunnel::transport::ssh::{
@@ -159,7 +160,8 @@ impl Gateway {
                     {
                         tasks.spawn(async move {
                             let to = Destination::One(target);
-                            drop(local::serve(answer, &to).await);
+                            let visit = Arc::<Meter>::default().visit();
+                            drop(local::serve(answer, &to, &visit).await);
                         });
                     }
                 }

@@ -8,6 +8,7 @@ pub mod forward;
 pub mod listen;
 pub mod local;
 pub mod login;
+pub mod meter;
 pub mod probe;
 pub mod socks;
 pub mod supervise;

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -54,6 +55,22 @@ where
     copy_through(&mut stream, socket).await
 }
 
+/// The same, counted as it goes, too.
+///
+/// # Cancel safety
+///
+/// As [`copy`].
+pub(crate) async fn copy_metered<S>(
+    mut stream: ByteStream,
+    socket: &mut S,
+    meters: Meters<'_>,
+) -> Copied
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    copy_both(&mut stream, socket, meters).await
+}
+
 /// The same, and the stream is left to the caller too.
 ///
 /// # Cancel safety
@@ -63,13 +80,20 @@ pub(crate) async fn copy_through<S>(stream: &mut ByteStream, socket: &mut S) -> 
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    copy_both(stream, socket, Meters::default()).await
+}
+
+async fn copy_both<S>(stream: &mut ByteStream, socket: &mut S, meters: Meters<'_>) -> Copied
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     let mut copier = Copier {
         stream,
         waiting: VecDeque::new(),
         waiting_bytes: 0,
         has_all: false,
-        to_stream: Half::default(),
-        to_socket: Half::default(),
+        to_stream: Half::counting(meters.to_stream),
+        to_socket: Half::counting(meters.to_socket),
     };
     let end = poll_fn(|cx| copier.poll(Pin::new(&mut *socket), cx)).await;
     Copied {
@@ -86,13 +110,22 @@ struct Copier<'a> {
     waiting_bytes: usize,
     /// Whether the stream has given its last byte.
     has_all: bool,
-    to_stream: Half,
-    to_socket: Half,
+    to_stream: Half<'a>,
+    to_socket: Half<'a>,
 }
 
-#[derive(Default)]
-struct Half {
+/// Where bytes are counted as they go, for others to see.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Meters<'a> {
+    /// Bytes that the stream took.
+    pub(crate) to_stream: Option<&'a AtomicU64>,
+    /// Bytes that the socket took.
+    pub(crate) to_socket: Option<&'a AtomicU64>,
+}
+
+struct Half<'a> {
     bytes: u64,
+    meter: Option<&'a AtomicU64>,
     end: Option<Result<(), CopyError>>,
 }
 
@@ -214,11 +247,21 @@ impl Copier<'_> {
     }
 }
 
-impl Half {
+impl<'a> Half<'a> {
+    const fn counting(meter: Option<&'a AtomicU64>) -> Self {
+        Self {
+            bytes: 0,
+            meter,
+            end: None,
+        }
+    }
+
     fn count(&mut self, count: usize) {
-        self.bytes = self
-            .bytes
-            .saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.bytes = self.bytes.saturating_add(count);
+        if let Some(meter) = self.meter {
+            meter.fetch_add(count, Ordering::Relaxed);
+        }
     }
 }
 

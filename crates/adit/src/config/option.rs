@@ -142,6 +142,13 @@ impl FromStr for SshOption {
     }
 }
 
+impl SshOption {
+    /// That file alone, and no other of the user's.
+    pub(crate) fn known_hosts(file: PathBuf) -> Self {
+        Self::UserKnownHostsFile(vec![KnownHostsFile::Path(file)])
+    }
+}
+
 /// Reads what follows `-J`.
 pub(crate) fn jump(text: &str) -> Result<SshOption, OptionError> {
     line("ProxyJump", text)

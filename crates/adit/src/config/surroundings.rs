@@ -46,6 +46,11 @@ impl Surroundings {
         }
     }
 
+    /// The directory for state, if there is one (XDG_STATE_HOME, or below the home directory).
+    pub(crate) fn state(&self) -> Option<&Path> {
+        self.state.as_deref()
+    }
+
     /// A file below the home directory.
     pub(super) fn below_home(&self, file: &Path) -> anyhow::Result<PathBuf> {
         let home = self.home.as_deref();

@@ -28,7 +28,9 @@ fn read(words: &str, home: &Path) -> anyhow::Result<TunnelConfig> {
 
 fn read_all(words: &str, home: &Path) -> anyhow::Result<TunnelConfig> {
     let words = std::iter::once("adit").chain(words.split(' '));
-    let Command::Forward(arguments) = Cli::try_parse_from(words)?.command;
+    let Command::Forward(arguments) = Cli::try_parse_from(words)?.command else {
+        panic!("another command")
+    };
     config(&arguments.written(), &surroundings(home))
 }
 
@@ -96,7 +98,10 @@ fn what_is_missing_is_named_with_its_remedy() {
     let Command::Forward(arguments) =
         Cli::try_parse_from("adit forward -R 1:a:2 -i k -F none host".split(' '))
             .unwrap()
-            .command;
+            .command
+    else {
+        panic!("another command")
+    };
     let nobody = super::config(&arguments.written(), &Surroundings::default()).unwrap_err();
     assert!(nobody.to_string().contains("user@host"), "{nobody}");
 }

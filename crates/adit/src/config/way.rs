@@ -32,6 +32,7 @@ pub(super) fn peer(
             password_file: None,
             options: Vec::new(),
             jump: None,
+            keep_alive: None,
             ..written.clone()
         },
         surroundings,

@@ -20,6 +20,7 @@ pub use self::bind::ListenError;
 pub use self::holder::Holder;
 use self::unix::SocketFile;
 use super::forward::Forward;
+use super::meter::Meter;
 use super::supervise::log_panic;
 use crate::transport::{Bind, Origin, Transport};
 
@@ -35,6 +36,7 @@ struct Link {
     transport: watch::Receiver<Option<Arc<dyn Transport>>>,
     /// Places for visitors whose target the peer has not answered for.
     opens: Arc<Semaphore>,
+    meter: Arc<Meter>,
 }
 
 /// The bound sockets of one local or dynamic forward. Dropped, they are closed, and a Unix socket's
@@ -47,7 +49,7 @@ struct Listener {
 /// All that a tunnel listens on here, with a task for each socket. Dropped, it is closed.
 #[derive(Debug)]
 pub(crate) struct Listeners {
-    forwards: Vec<Forward>,
+    forwards: Vec<(usize, Forward)>,
     link: watch::Sender<Option<Arc<dyn Transport>>>,
     tasks: JoinSet<()>,
 }
@@ -115,32 +117,35 @@ impl Listeners {
     /// # Cancel safety
     ///
     /// Dropping the future closes what was bound.
-    pub(crate) async fn start(forwards: Vec<Forward>) -> Result<Self, ListenError> {
+    pub(crate) async fn start(
+        forwards: Vec<(usize, Forward, Arc<Meter>)>,
+    ) -> Result<Self, ListenError> {
         let mut listeners = Vec::new();
-        for forward in forwards {
-            listeners.push(Listener::bind(forward).await?);
+        for (number, forward, meter) in forwards {
+            listeners.push((number, Listener::bind(forward).await?, meter));
         }
         let mut this = Self {
             forwards: Vec::new(),
             link: watch::Sender::new(None),
             tasks: JoinSet::new(),
         };
-        for Listener { forward, sockets } in listeners {
+        for (number, Listener { forward, sockets }, meter) in listeners {
             for socket in sockets {
                 let link = Link {
                     transport: this.link.subscribe(),
                     opens: Arc::new(Semaphore::new(OPENS)),
+                    meter: Arc::clone(&meter),
                 };
                 let task = serve(socket, forward.clone(), link);
                 this.tasks.spawn(task);
             }
-            this.forwards.push(forward);
+            this.forwards.push((number, forward));
         }
         Ok(this)
     }
 
-    /// The forwards, with the addresses that were bound.
-    pub(crate) fn forwards(&self) -> &[Forward] {
+    /// The forwards and their places in the tunnel, with the addresses that were bound.
+    pub(crate) fn forwards(&self) -> &[(usize, Forward)] {
         &self.forwards
     }
 

@@ -11,7 +11,8 @@ use tracing::debug;
 use super::dial::tcp::{DialError, dial, dial_for_stranger};
 use super::forward::{Destination, Permits};
 use super::socks::{GreetError, Refusal, greet};
-use crate::copy::{Copied, copy};
+use crate::agent::meter::Visit;
+use crate::copy::{Copied, Meters, copy_metered};
 use crate::transport::ssh::unpace_on_loopback;
 use crate::transport::{ByteStream, OpenAnswer, RefusalCode, Target};
 
@@ -53,11 +54,15 @@ const DIAL_DEADLINE: Duration = Duration::from_secs(10);
 /// # Cancel safety
 ///
 /// Dropping the future refuses or resets the stream.
-pub async fn serve(answer: OpenAnswer, to: &Destination) -> Result<Copied, LocalError> {
+pub async fn serve(
+    answer: OpenAnswer,
+    to: &Destination,
+    visit: &Visit,
+) -> Result<Copied, LocalError> {
     match to {
         Destination::One(Target::Tcp { host, port }) => {
             match dial(host, *port, DIAL_DEADLINE).await {
-                Ok(socket) => Ok(copy_tcp(answer.accept(), socket).await),
+                Ok(socket) => Ok(copy_tcp(answer.accept(), socket, visit).await),
                 Err(error) => {
                     answer.refuse(RefusalCode::ConnectFailed, refusal(&error));
                     Err(error.into())
@@ -65,14 +70,14 @@ pub async fn serve(answer: OpenAnswer, to: &Destination) -> Result<Copied, Local
             }
         }
         Destination::One(Target::Unix { path }) => match dial_unix(path).await {
-            Ok(mut socket) => Ok(copy(answer.accept(), &mut socket).await),
+            Ok(mut socket) => Ok(copy_metered(answer.accept(), &mut socket, meters(visit)).await),
             Err(source) => {
                 answer.refuse(RefusalCode::ConnectFailed, words(source.kind()));
                 let path = path.clone();
                 Err(LocalError::Unix { path, source })
             }
         },
-        Destination::Named(permits) => serve_named(answer.accept(), permits).await,
+        Destination::Named(permits) => serve_named(answer.accept(), permits, visit).await,
     }
 }
 
@@ -82,20 +87,24 @@ pub async fn serve(answer: OpenAnswer, to: &Destination) -> Result<Copied, Local
 /// # Cancel safety
 ///
 /// Dropping the future resets the stream.
-pub async fn serve_accepted(stream: ByteStream, to: &Destination) -> Result<Copied, LocalError> {
+pub async fn serve_accepted(
+    stream: ByteStream,
+    to: &Destination,
+    visit: &Visit,
+) -> Result<Copied, LocalError> {
     match to {
         Destination::One(Target::Tcp { host, port }) => {
             let socket = dial(host, *port, DIAL_DEADLINE).await?;
-            Ok(copy_tcp(stream, socket).await)
+            Ok(copy_tcp(stream, socket, visit).await)
         }
         Destination::One(Target::Unix { path }) => {
             let path = path.clone();
             match dial_unix(&path).await {
-                Ok(mut socket) => Ok(copy(stream, &mut socket).await),
+                Ok(mut socket) => Ok(copy_metered(stream, &mut socket, meters(visit)).await),
                 Err(source) => Err(LocalError::Unix { path, source }),
             }
         }
-        Destination::Named(permits) => serve_named(stream, permits).await,
+        Destination::Named(permits) => serve_named(stream, permits, visit).await,
     }
 }
 
@@ -105,7 +114,11 @@ async fn dial_unix(path: &str) -> io::Result<UnixStream> {
 }
 
 /// Serves a visitor that says by SOCKS where it wants to go, within what is permitted.
-async fn serve_named(mut stream: ByteStream, permits: &Permits) -> Result<Copied, LocalError> {
+async fn serve_named(
+    mut stream: ByteStream,
+    permits: &Permits,
+    visit: &Visit,
+) -> Result<Copied, LocalError> {
     let greeted = greet(&mut stream).await?;
     let (host, port) = (greeted.wanted.host.as_str(), greeted.wanted.port);
     if !permits.allow(host, port) {
@@ -120,7 +133,7 @@ async fn serve_named(mut stream: ByteStream, permits: &Permits) -> Result<Copied
                 socket.write_all(&greeted.rest).await
             };
             begun.await.map_err(LocalError::Begin)?;
-            Ok(copy_tcp(stream, socket).await)
+            Ok(copy_tcp(stream, socket, visit).await)
         }
         Err(error) => {
             greeted.refuse(&mut stream, socks_refusal(&error)).await?;
@@ -129,15 +142,22 @@ async fn serve_named(mut stream: ByteStream, permits: &Permits) -> Result<Copied
     }
 }
 
-async fn copy_tcp(stream: ByteStream, mut socket: TcpStream) -> Copied {
+async fn copy_tcp(stream: ByteStream, mut socket: TcpStream, visit: &Visit) -> Copied {
     note(socket.set_nodelay(true));
     unpace_on_loopback(&socket);
-    let copied = copy(stream, &mut socket).await;
+    let copied = copy_metered(stream, &mut socket, meters(visit)).await;
     if copied.end.is_err() {
         // So that the service, too, can tell a reset from an end.
         note(socket.set_zero_linger());
     }
     copied
+}
+
+fn meters(visit: &Visit) -> Meters<'_> {
+    Meters {
+        to_stream: Some(visit.to_visitor()),
+        to_socket: Some(visit.to_target()),
+    }
 }
 
 /// An option that a socket does not take costs speed at most.
@@ -185,7 +205,10 @@ mod tests {
     use tokio::net::{TcpListener, UnixListener};
     use tokio::task::JoinSet;
 
+    use std::sync::Arc;
+
     use super::*;
+    use crate::agent::meter::Meter;
     use crate::transport::{
         Connection, OpenError, Origin, PeerRequest, StreamHead, StreamKind, memory,
     };
@@ -203,7 +226,8 @@ mod tests {
                 mut requests,
             } = far;
             while let Some(PeerRequest::Open(request)) = requests.recv().await {
-                drop(serve(request.answer, &to).await);
+                let visit = Arc::<Meter>::default().visit();
+                drop(serve(request.answer, &to, &visit).await);
             }
             drop(transport);
         });

@@ -11,6 +11,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinError;
@@ -25,7 +26,8 @@ use super::dial::WayError;
 use super::forward::{Forward, Listens};
 use super::listen::{ListenError, Listeners};
 use super::login::known_hosts::{HostAddressError, HostKeyRefusal};
-use super::probe::{Finding, Prober};
+use super::meter::Meter;
+use super::probe::{Finding, Probing};
 use crate::transport::ssh::Held;
 use crate::transport::{Bind, Connection, ConnectionEnd};
 
@@ -122,19 +124,34 @@ impl ConnectError {
 pub enum Event<'a> {
     /// The connection is logged in.
     Connected,
-    /// Visitors of a forward come, and get through: it was granted on this connection, or it is one
-    /// of those that listen here.
+    /// Visitors of a forward come, and get through: it was granted on this connection where nobody
+    /// probes, or it is one of those that listen here.
     ForwardUp {
+        /// Its place among the forwards of the tunnel, from 0.
+        number: usize,
+        /// The forward, with the port that it has.
+        forward: &'a Forward,
+    },
+    /// Bytes have made the round trip of a forward: it is up. Told after each probe.
+    ForwardProved {
+        /// Its place among the forwards of the tunnel, from 0.
+        number: usize,
+        /// How long they took.
+        round_trip: Duration,
         /// The forward, with the port that it has.
         forward: &'a Forward,
     },
     /// A forward was granted; whether bytes get through is not known yet.
     ForwardBound {
+        /// Its place among the forwards of the tunnel, from 0.
+        number: usize,
         /// The forward, with the port that it has.
         forward: &'a Forward,
     },
     /// A forward is bound, but no bytes have made its round trip. Its path is probed again and again.
     ForwardUnproved {
+        /// Its place among the forwards of the tunnel, from 0.
+        number: usize,
         /// The forward.
         forward: &'a Forward,
         /// What was found instead.
@@ -142,6 +159,8 @@ pub enum Event<'a> {
     },
     /// A forward was refused for the first time on this connection; it is asked for again and again.
     ForwardRefused {
+        /// Its place among the forwards of the tunnel, from 0.
+        number: usize,
         /// The forward.
         forward: &'a Forward,
     },
@@ -181,6 +200,16 @@ pub enum RunError {
     Connect(#[from] ConnectError),
 }
 
+/// What a tunnel is watched with, besides its events.
+#[derive(Debug, Default)]
+pub struct Instruments<'a> {
+    /// With it, a remote forward is up only once bytes have made its round trip.
+    pub probing: Option<Probing<'a>>,
+    /// Where visitors and their bytes are counted, for each forward in its place. Forwards beyond are not
+    /// counted.
+    pub meters: Vec<Arc<Meter>>,
+}
+
 /// Keeps the tunnel until `stop`. When this returns, all that it started has ended.
 ///
 /// # Errors
@@ -194,33 +223,20 @@ pub enum RunError {
 pub async fn run(
     connect: &impl Connect,
     forwards: Vec<Forward>,
+    instruments: Instruments<'_>,
     events: &(dyn Fn(Event<'_>) + Send + Sync),
     stop: CancellationToken,
 ) -> Result<(), RunError> {
-    run_probing(connect, forwards, None, events, stop).await
-}
-
-/// The same; and with a prober a remote forward is up only once bytes have made its round trip.
-///
-/// # Errors
-///
-/// As [`run`].
-///
-/// # Cancel safety
-///
-/// As [`run`].
-pub async fn run_probing(
-    connect: &impl Connect,
-    forwards: Vec<Forward>,
-    prober: Option<&Prober>,
-    events: &(dyn Fn(Event<'_>) + Send + Sync),
-    stop: CancellationToken,
-) -> Result<(), RunError> {
-    let (here, there) = forwards
+    let Instruments { probing, meters } = instruments;
+    let meters = meters
         .into_iter()
-        .partition(|forward| forward.listens == Listens::Here);
+        .chain(std::iter::repeat_with(Arc::default));
+    let numbered = forwards.into_iter().zip(meters).enumerate();
+    let (here, there) = numbered
+        .map(|(number, (forward, meter))| (number, forward, meter))
+        .partition(|(_, forward, _)| forward.listens == Listens::Here);
     let listeners = Listeners::start(here).await?;
-    let result = keep(connect, there, &listeners, prober, events, stop).await;
+    let result = keep(connect, there, &listeners, probing, events, stop).await;
     listeners.close().await;
     result
 }
@@ -228,16 +244,16 @@ pub async fn run_probing(
 /// Connects, serves and connects again.
 async fn keep(
     connect: &impl Connect,
-    there: Vec<Forward>,
+    there: Vec<(usize, Forward, Arc<Meter>)>,
     listeners: &Listeners,
-    prober: Option<&Prober>,
+    probing: Option<Probing<'_>>,
     events: &(dyn Fn(Event<'_>) + Send + Sync),
     stop: CancellationToken,
 ) -> Result<(), RunError> {
     let mut backoff = Backoff::new();
     let mut forwards = Forwards::new(there);
     let mut is_first = true;
-    let probing = (prober, connect.public_host());
+    let probing = (probing, connect.public_host());
     // The last connection's socket, if its peer fell silent.
     let mut held: Option<Held> = None;
     loop {

@@ -16,7 +16,8 @@ use anyhow::Context as _;
 use tokio::fs::File;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 
-use super::{not_connected, signalled};
+use super::not_connected;
+use crate::signal::signalled;
 
 /// Standard input and output, taken from the process so that each can be closed by itself.
 ///

@@ -29,7 +29,9 @@ fn way(text: &str, words: &str, variables: &[(&str, &str)]) -> anyhow::Result<Pe
         }),
     };
     let words = format!("adit forward -F {} -R 1:a:2 {words}", file.display());
-    let Command::Forward(arguments) = Cli::try_parse_from(words.split(' '))?.command;
+    let Command::Forward(arguments) = Cli::try_parse_from(words.split(' '))?.command else {
+        panic!("another command")
+    };
     Ok(config(&arguments.written(), &surroundings)?.peer)
 }
 

@@ -1,6 +1,7 @@
 //! One visitor of a local or dynamic forward, from the accept to its end.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -12,7 +13,7 @@ use super::{Link, Visitor};
 use crate::agent::direct::OPEN_DEADLINE;
 use crate::agent::forward::{Destination, Permits};
 use crate::agent::socks::{GreetError, Greeted, Refusal, greet};
-use crate::copy::copy;
+use crate::copy::{Meters, copy_metered};
 use crate::transport::ssh::unpace_on_loopback;
 use crate::transport::{ByteStream, OpenError, Origin, StreamHead, StreamKind, Target};
 
@@ -90,6 +91,7 @@ async fn carry<S>(socket: &mut S, origin: Origin, to: &Destination, link: Link) 
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let visit = Arc::clone(&link.meter).visit();
     let stream = match to {
         Destination::One(target) => open(target.clone(), origin, link).await,
         Destination::Named(permits) => open_named(socket, permits, origin, link).await,
@@ -115,7 +117,11 @@ where
             };
         }
     };
-    let copied = copy(stream, socket).await;
+    let meters = Meters {
+        to_stream: Some(visit.to_target()),
+        to_socket: Some(visit.to_visitor()),
+    };
+    let copied = copy_metered(stream, socket, meters).await;
     let (to_target, to_visitor) = (copied.to_stream, copied.to_socket);
     match copied.end {
         Ok(()) => {

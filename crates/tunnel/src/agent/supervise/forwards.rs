@@ -1,11 +1,13 @@
 //! Where each forward of a tunnel stands: what to ask next, and whose visitors are served.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
 use super::chance;
 use crate::agent::forward::{Destination, Forward, Listens};
+use crate::agent::meter::Meter;
 use crate::transport::{Asking, Bind, ForwardError, StreamKind, Transport};
 
 /// The remote forwards of a tunnel, over all its connections.
@@ -17,6 +19,9 @@ pub(super) struct Forwards {
 
 #[derive(Debug)]
 struct Entry {
+    /// Its place among all forwards of the tunnel.
+    number: usize,
+    meter: Arc<Meter>,
     wanted: Bind,
     to: Destination,
     /// The port that was granted for port 0, kept over connections.
@@ -59,8 +64,10 @@ const ASK_AGAIN: Duration = Duration::from_secs(1);
 const EARLIER_PORT_PATIENCE: Duration = Duration::from_secs(150);
 
 impl Forwards {
-    pub(super) fn new(forwards: Vec<Forward>) -> Self {
-        let entries = forwards.into_iter().map(|forward| Entry {
+    pub(super) fn new(forwards: Vec<(usize, Forward, Arc<Meter>)>) -> Self {
+        let entries = forwards.into_iter().map(|(number, forward, meter)| Entry {
+            number,
+            meter,
             wanted: forward.bind,
             to: forward.to,
             earlier_port: None,
@@ -108,18 +115,25 @@ impl Forwards {
         }
     }
 
-    /// A forward by its number; its bind as granted if it is up.
-    pub(super) fn named(&self, number: usize) -> Option<Forward> {
-        let entry = self.entries.get(number)?;
+    /// Where visitors of a forward are counted.
+    pub(super) fn meter(&self, index: usize) -> Arc<Meter> {
+        let entry = self.entries.get(index);
+        entry.map_or_else(Arc::default, |entry| Arc::clone(&entry.meter))
+    }
+
+    /// A forward and its place in the tunnel; its bind as granted if it is up.
+    pub(super) fn named(&self, index: usize) -> Option<(usize, Forward)> {
+        let entry = self.entries.get(index)?;
         let bind = match &entry.state {
             State::Up(bind) => bind,
             State::Due { .. } => &entry.wanted,
         };
-        Some(Forward {
+        let forward = Forward {
             listens: Listens::There,
             bind: bind.clone(),
             to: entry.to.clone(),
-        })
+        };
+        Some((entry.number, forward))
     }
 
     /// The forward of visitors of that kind, by its number, and where they go: the one that is up with

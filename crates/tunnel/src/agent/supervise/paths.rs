@@ -13,12 +13,12 @@ use tracing::debug;
 use super::log_panic;
 use crate::agent::dial::DialError;
 use crate::agent::dial::tcp::dial;
-use crate::agent::probe::{self, Finding, Probe, Prober};
+use crate::agent::probe::{self, Finding, Probe, Probing};
 use crate::transport::{Bind, Origin, StreamHead, StreamKind, Target, Transport};
 
 /// The paths of one connection's forwards, by the forwards' numbers.
 pub(super) struct Paths<'a> {
-    prober: Option<&'a Prober>,
+    probing: Option<Probing<'a>>,
     /// The peer's name, where it can be dialled from here.
     peer: Option<&'a str>,
     entries: Vec<Entry>,
@@ -62,8 +62,6 @@ pub(super) struct Suspicion {
     pub(super) since: Duration,
 }
 
-/// How often a path that works is probed (`probe:`): a probe costs some 700 bytes.
-const INTERVAL: Duration = Duration::from_secs(300);
 /// What a round trip is taken for at least on a path that never worked. One through a proxy, or to an sshd
 /// with Nagle's algorithm on, takes 40 ms more here and there, and whoever is taken for a visitor then
 /// is the probe.
@@ -72,14 +70,16 @@ const UNKNOWN_ROUND_TRIP: Duration = Duration::from_millis(200);
 const AGAIN: Duration = Duration::from_secs(1);
 /// The same where somebody else answers, who should not be bothered much.
 const FOREIGN: Duration = Duration::from_secs(10);
+/// The longest wait there, unless paths that work are probed more seldom.
+const FOREIGN_AT_MOST: Duration = probe::INTERVAL;
 /// The longest of these waits, but for a stranger's.
 const AGAIN_AT_MOST: Duration = Duration::from_secs(30);
 
 impl<'a> Paths<'a> {
     /// None is known yet. Without a prober none ever is.
-    pub(super) fn new(prober: Option<&'a Prober>, peer: Option<&'a str>) -> Self {
+    pub(super) fn new(probing: Option<Probing<'a>>, peer: Option<&'a str>) -> Self {
         Self {
-            prober,
+            probing,
             peer,
             entries: Vec::new(),
             checks: JoinSet::new(),
@@ -88,12 +88,12 @@ impl<'a> Paths<'a> {
 
     /// Whether paths are probed, so that the grant of a forward does not say that it is up.
     pub(super) const fn are_probed(&self) -> bool {
-        self.prober.is_some()
+        self.probing.is_some()
     }
 
     /// A forward was granted as this bind: its path is probed at once.
     pub(super) fn granted(&mut self, number: usize, bind: &Bind) {
-        if self.prober.is_none() {
+        if self.probing.is_none() {
             return;
         }
         while self.entries.len() <= number {
@@ -176,15 +176,16 @@ impl<'a> Paths<'a> {
     /// Sends a probe, unless visitors have shown that there is no need. What is known without one is
     /// returned.
     fn begin(&mut self, number: usize, transport: &Arc<dyn Transport>) -> Option<Finding> {
+        let interval = self.interval();
         let entry = self.entries.get_mut(number)?;
         entry.due = None;
         let is_outside = entry.inside.is_some();
         let was_used = entry.traffic.0.swap(false, Ordering::Relaxed);
         if was_used && !is_outside && matches!(entry.found, Some(Finding::Up(_))) {
-            entry.due = Instant::now().checked_add(INTERVAL);
+            entry.due = Instant::now().checked_add(interval);
             return None;
         }
-        let probe = self.prober.and_then(|prober| prober.probe().ok());
+        let probe = self.probing.and_then(|probing| probing.prober.probe().ok());
         let (Some(way), Some(probe)) = (entry.way_now().cloned(), probe) else {
             entry.found = Some(Finding::Prohibited);
             return entry.found.clone();
@@ -230,11 +231,20 @@ impl<'a> Paths<'a> {
                 (inside, _) => inside,
             },
         };
-        self.is_news(number, &finding).then_some(finding)
+        let is_news = self.is_news(number, &finding);
+        // How long the round trip takes is news each time.
+        (is_news || matches!(finding, Finding::Up(_))).then_some(finding)
+    }
+
+    /// How often a path that works is probed.
+    fn interval(&self) -> Duration {
+        let probing = self.probing.as_ref();
+        probing.map_or(probe::INTERVAL, |probing| probing.interval)
     }
 
     /// Keeps a finding, and says whether it differs in kind from the last.
     fn is_news(&mut self, number: usize, finding: &Finding) -> bool {
+        let interval = self.interval();
         let Some(entry) = self.entries.get_mut(number) else {
             return false;
         };
@@ -242,11 +252,11 @@ impl<'a> Paths<'a> {
             // Who said that it is not allowed would say so again.
             Finding::Up(_) | Finding::Prohibited => {
                 entry.failures = 0;
-                INTERVAL
+                interval
             }
             Finding::Foreign | Finding::Nobody(_) | Finding::Silent | Finding::LoopbackOnly => {
                 let (first, most) = if *finding == Finding::Foreign {
-                    (FOREIGN, INTERVAL)
+                    (FOREIGN, interval.max(FOREIGN_AT_MOST))
                 } else {
                     (AGAIN, AGAIN_AT_MOST)
                 };

@@ -15,7 +15,8 @@ use super::{Connected, Event, log_panic};
 use crate::agent::forward::Destination;
 use crate::agent::listen::Listeners;
 use crate::agent::local;
-use crate::agent::probe::{Caller, Finding, Prober};
+use crate::agent::meter::Meter;
+use crate::agent::probe::{Caller, Finding, Probing};
 use crate::transport::ssh::Held;
 use crate::transport::{
     CloseReason, Connection, ConnectionEnd, OpenRequest, PeerRequest, RefusalCode,
@@ -32,7 +33,7 @@ pub(super) async fn serve(
     connected: Connected,
     forwards: &mut Forwards,
     listeners: &Listeners,
-    (prober, peer): (Option<&Prober>, Option<&str>),
+    (probing, peer): (Option<Probing<'_>>, Option<&str>),
     events: &(dyn Fn(Event<'_>) + Send + Sync),
     stop: &CancellationToken,
 ) -> (Option<ConnectionEnd>, Option<Held>) {
@@ -46,11 +47,12 @@ pub(super) async fn serve(
     let mut visitors = JoinSet::new();
     let mut early: Vec<OpenRequest> = Vec::new();
     let mut end = transport.end();
-    let mut paths = Paths::new(prober, peer);
+    let mut paths = Paths::new(probing, peer);
     forwards.begin();
     listeners.connect(Some(Arc::clone(&transport)));
-    for forward in listeners.forwards() {
-        events(Event::ForwardUp { forward });
+    for (number, forward) in listeners.forwards() {
+        let number = *number;
+        events(Event::ForwardUp { number, forward });
     }
     let ended = loop {
         tokio::select! {
@@ -63,13 +65,14 @@ pub(super) async fn serve(
                     admit(request, forwards, &paths, &mut early, &mut visitors);
                 }
             }
-            (number, finding) = paths.step(&transport) => {
-                if let Some(forward) = &forwards.named(number) {
-                    events(if matches!(finding, Finding::Up(_)) {
-                        Event::ForwardUp { forward }
+            (index, finding) = paths.step(&transport) => {
+                if let Some((number, forward)) = &forwards.named(index) {
+                    let number = *number;
+                    let finding = &finding;
+                    events(if let Finding::Up(round_trip) = *finding {
+                        Event::ForwardProved { number, forward, round_trip }
                     } else {
-                        let finding = &finding;
-                        Event::ForwardUnproved { forward, finding }
+                        Event::ForwardUnproved { number, forward, finding }
                     });
                 }
             }
@@ -122,19 +125,21 @@ fn tell(
     events: &(dyn Fn(Event<'_>) + Send + Sync),
 ) {
     match change {
-        Step::Granted(number) => {
-            if let Some(forward) = &forwards.named(*number) {
-                paths.granted(*number, &forward.bind);
+        Step::Granted(index) => {
+            if let Some((number, forward)) = &forwards.named(*index) {
+                let number = *number;
+                paths.granted(*index, &forward.bind);
                 events(if paths.are_probed() {
-                    Event::ForwardBound { forward }
+                    Event::ForwardBound { number, forward }
                 } else {
-                    Event::ForwardUp { forward }
+                    Event::ForwardUp { number, forward }
                 });
             }
         }
-        Step::Refused(number) => {
-            if let Some(forward) = &forwards.named(*number) {
-                events(Event::ForwardRefused { forward });
+        Step::Refused(index) => {
+            if let Some((number, forward)) = &forwards.named(*index) {
+                let number = *number;
+                events(Event::ForwardRefused { number, forward });
             }
         }
         Step::Lost(bind) => events(Event::PortLost { bind }),
@@ -154,8 +159,8 @@ fn admit(
     if let Some((number, to)) = forwards.destination(&request.head.kind) {
         let span = debug_span!("visitor", origin = %request.head.origin, %to);
         let suspicion = paths.suspicion(number, &request.head.origin);
-        let traffic = paths.traffic(number);
-        let served = serve_visitor(request, to.clone(), suspicion, traffic);
+        let counted = (forwards.meter(number), paths.traffic(number));
+        let served = serve_visitor(request, to.clone(), suspicion, counted);
         visitors.spawn(served.instrument(span));
     } else if forwards.may_become(&request.head.kind) && early.len() < EARLY_VISITORS {
         early.push(request);
@@ -170,17 +175,17 @@ async fn serve_visitor(
     request: OpenRequest,
     to: Destination,
     suspicion: Option<Suspicion>,
-    traffic: Traffic,
+    (meter, traffic): (Arc<Meter>, Traffic),
 ) {
     let served = match suspicion {
-        None => local::serve(request.answer, &to).await,
+        None => local::serve(request.answer, &to, &meter.visit()).await,
         Some(Suspicion { probe, since }) => {
             let mut stream = request.answer.accept();
             match probe.hold(&mut stream, since).await {
                 Caller::Probe => return,
                 Caller::Visitor(first) => {
                     stream.unread(&first);
-                    local::serve_accepted(stream, &to).await
+                    local::serve_accepted(stream, &to, &meter.visit()).await
                 }
             }
         }

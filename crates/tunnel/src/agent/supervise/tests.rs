@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::agent::forward::{Destination, Permits};
+use crate::agent::probe::Prober;
 use crate::transport::{
     ByteStream, CloseReason, ForwardRequest, OpenError, Origin, PeerRequest, RefusalCode,
     StreamHead, StreamKind, Target, Transport, memory,
@@ -65,7 +66,15 @@ impl Lab {
         let stopped = stop.clone();
         tasks.spawn(async move {
             let note = move |event: Event<'_>| log.send_modify(|log| log.push(word(&event)));
-            run_probing(&network, forwards, prober.as_ref(), &note, stopped).await
+            let probing = prober.as_ref().map(|prober| Probing {
+                prober,
+                interval: Duration::from_secs(300),
+            });
+            let instruments = Instruments {
+                probing,
+                meters: Vec::new(),
+            };
+            run(&network, forwards, instruments, &note, stopped).await
         });
         Self {
             peers,
@@ -103,10 +112,14 @@ impl Lab {
 fn word(event: &Event<'_>) -> String {
     match event {
         Event::Connected => String::from("connected"),
-        Event::ForwardUp { forward } => format!("up {forward}"),
-        Event::ForwardBound { forward } => format!("bound {forward}"),
-        Event::ForwardUnproved { forward, finding } => format!("unproved {forward}: {finding}"),
-        Event::ForwardRefused { forward } => format!("refused {}", forward.bind),
+        Event::ForwardUp { forward, .. } | Event::ForwardProved { forward, .. } => {
+            format!("up {forward}")
+        }
+        Event::ForwardBound { forward, .. } => format!("bound {forward}"),
+        Event::ForwardUnproved {
+            forward, finding, ..
+        } => format!("unproved {forward}: {finding}"),
+        Event::ForwardRefused { forward, .. } => format!("refused {}", forward.bind),
         Event::PortLost { bind } => format!("lost {bind}"),
         Event::Ended { .. } => String::from("ended"),
         Event::Failed { .. } => String::from("failed"),
@@ -373,7 +386,15 @@ async fn a_refusal_after_the_tunnel_was_up_is_waited_out() {
     let mut tasks = JoinSet::new();
     let (running, stopped) = (Arc::clone(&network), stop.clone());
     tasks.spawn(async move {
-        run(&*running, Vec::new(), &|_| (), stopped).await.unwrap();
+        run(
+            &*running,
+            Vec::new(),
+            Instruments::default(),
+            &|_| (),
+            stopped,
+        )
+        .await
+        .unwrap();
     });
     let peer = within(peers.recv()).await.unwrap();
     for _ in 0..3 {
@@ -445,7 +466,9 @@ async fn s110_a_tunnel_outlives_a_panic_of_its_connection() {
     tasks.spawn(async move {
         let note = move |event: Event<'_>| log.send_modify(|log| log.push(word(&event)));
         let forwards = vec![forward("", 7, port)];
-        run(&connect, forwards, &note, stopped).await.unwrap();
+        run(&connect, forwards, Instruments::default(), &note, stopped)
+            .await
+            .unwrap();
     });
     for round in 0..3 {
         let mut peer = within(peers.recv()).await.unwrap();

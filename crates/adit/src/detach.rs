@@ -1,14 +1,12 @@
-//! `-f`: goes to the background once all forwards are up, as ssh does.
+//! `-f` and `-d`: goes to the background once all forwards are up, as ssh does.
 //!
 //! The program starts itself anew and waits for one word of that second one. So nothing is forked
 //! that has threads, a failure before is told with its exit code, and questions are asked while the
 //! terminal is still there.
 
-use std::collections::HashSet;
 use std::io::{self, Read as _, Write as _};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use anyhow::Context as _;
 use rustix::process::setsid;
@@ -19,12 +17,12 @@ const VARIABLE: &str = "ADIT_DETACHING";
 const READY: &[u8] = b"ready\n";
 
 /// Whether this is the one that will stay.
-pub(super) fn is_second() -> bool {
+pub(crate) fn is_second() -> bool {
     std::env::var_os(VARIABLE).is_some()
 }
 
 /// Starts the second one and waits until it is ready, or has ended.
-pub(super) fn run() -> anyhow::Result<ExitCode> {
+pub(crate) fn run() -> anyhow::Result<ExitCode> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let mut child = Command::new(program)
         .args(std::env::args_os().skip(1))
@@ -50,45 +48,34 @@ pub(super) fn run() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(code.unwrap_or(1)))
 }
 
-/// Watches forwards until all are up, and lets go of the terminal then, once.
+/// Lets go of the terminal, once, when all is up.
 #[derive(Debug)]
-pub(super) struct Countdown {
-    wanted: usize,
-    there: Mutex<HashSet<String>>,
+pub(crate) struct LetGo {
     is_done: AtomicBool,
     keeps_stderr: bool,
 }
 
-impl Countdown {
-    /// Of so many forwards; with `keeps_stderr` the log goes on where it went.
-    pub(super) fn new(forwards: usize, keeps_stderr: bool) -> Self {
+impl LetGo {
+    /// With `keeps_stderr` the log goes on where it went.
+    pub(crate) const fn new(keeps_stderr: bool) -> Self {
         Self {
-            wanted: forwards,
-            there: Mutex::new(HashSet::new()),
             is_done: AtomicBool::new(false),
             keeps_stderr,
         }
     }
 
-    /// That forward is up.
-    pub(super) fn is_up(&self, forward: String) {
-        let count = {
-            let mut there = self.there.lock().unwrap_or_else(PoisonError::into_inner);
-            there.insert(forward);
-            there.len()
-        };
-        if count >= self.wanted
-            && !self.is_done.swap(true, Ordering::Relaxed)
+    /// Whether it was let go of.
+    pub(crate) fn is_done(&self) -> bool {
+        self.is_done.load(Ordering::Relaxed)
+    }
+
+    /// All is up.
+    pub(crate) fn ready(&self) {
+        if !self.is_done.swap(true, Ordering::Relaxed)
             && let Err(error) = self.let_go()
         {
             tracing::warn!(%error, "cannot let go of the terminal");
         }
-    }
-
-    /// The connection has ended, and with it what was up.
-    pub(super) fn begin(&self) {
-        let mut there = self.there.lock().unwrap_or_else(PoisonError::into_inner);
-        there.clear();
     }
 
     fn let_go(&self) -> io::Result<()> {
@@ -96,8 +83,10 @@ impl Countdown {
         stdout.write_all(READY)?;
         stdout.flush()?;
         setsid()?;
+        let null = std::fs::File::options().write(true).open("/dev/null")?;
+        // Who waits for the end of what it prints has heard all of it.
+        rustix::stdio::dup2_stdout(&null)?;
         if !self.keeps_stderr {
-            let null = std::fs::File::options().write(true).open("/dev/null")?;
             rustix::stdio::dup2_stderr(&null)?;
         }
         Ok(())

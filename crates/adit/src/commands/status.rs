@@ -1,0 +1,92 @@
+//! `adit status`: where tunnels stand.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+
+use crate::cli::StatusArguments;
+use crate::config::{Surroundings, file};
+use crate::control::client;
+use crate::control::directory::{Directories, Running};
+use crate::status::{Report, table};
+
+/// Clears a terminal and goes to its first line (ECMA-48: CUP, ED).
+const CLEAR: &str = "\u{1b}[H\u{1b}[J";
+
+/// Shows one `up`, or all.
+pub(crate) fn run(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
+    let directories = Directories::of_this_process(&Surroundings::of_this_process());
+    let running = chosen(arguments, &directories)?;
+    if let ([only], true) = (running.as_slice(), arguments.watch) {
+        return watch(only, arguments);
+    }
+    anyhow::ensure!(
+        !arguments.watch,
+        "several are up: name the file of the one to watch with -f"
+    );
+    let mut is_up = true;
+    for (number, running) in running.iter().enumerate() {
+        let report = client::status(running);
+        let report = report.with_context(|| running.holder.config.display().to_string())?;
+        is_up &= report.is_up();
+        let gap = if number > 0 && !arguments.json {
+            "\n"
+        } else {
+            ""
+        };
+        print(&format!("{gap}{}", shown(&report, arguments)?))?;
+    }
+    Ok(code(is_up))
+}
+
+fn chosen(arguments: &StatusArguments, directories: &Directories) -> anyhow::Result<Vec<Running>> {
+    if let Some(file) = &arguments.file {
+        let name = file::identity(std::slice::from_ref(file))?;
+        let running = directories.find(&name);
+        let running = running.with_context(|| format!("{} is not up", file.display()))?;
+        return Ok(vec![running]);
+    }
+    let all = directories.all();
+    anyhow::ensure!(!all.is_empty(), "nothing is up");
+    Ok(all)
+}
+
+fn watch(running: &Running, arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
+    let clear = if io::stdout().is_terminal() && !arguments.json {
+        CLEAR
+    } else {
+        ""
+    };
+    let mut is_up = false;
+    client::watch(running, |report| {
+        is_up = report.is_up();
+        let text = shown(&report, arguments).map_err(io::Error::other)?;
+        print(&format!("{clear}{text}"))
+    })?;
+    Ok(code(is_up))
+}
+
+fn shown(report: &Report, arguments: &StatusArguments) -> anyhow::Result<String> {
+    if arguments.json {
+        let mut line = serde_json::to_string(report).context("cannot write the report")?;
+        line.push('\n');
+        return Ok(line);
+    }
+    Ok(table::show(report, SystemTime::now()))
+}
+
+fn print(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+fn code(is_up: bool) -> ExitCode {
+    if is_up {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

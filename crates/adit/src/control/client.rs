@@ -1,0 +1,105 @@
+//! The end of the control socket that asks.
+
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::getuid;
+
+use super::directory::{Directories, Running};
+use super::{Answer, DEADLINE, LINE, Request};
+use crate::status::Report;
+
+/// Time between two looks at whether an `up` has ended.
+const LOOK: Duration = Duration::from_millis(20);
+/// Most looks: ten seconds. Connections say goodbye in two at most.
+const LOOKS: usize = 500;
+
+/// Where everything of one `up` stands.
+pub(crate) fn status(running: &Running) -> anyhow::Result<Report> {
+    let mut answers = Answers::ask(&running.socket, Request::Status, Some(DEADLINE))?;
+    match answers.next()? {
+        Some(Answer::Report(report)) => Ok(report),
+        answer => Err(unexpected(answer)),
+    }
+}
+
+/// Each report of one `up`, until it ends or `show` fails.
+pub(crate) fn watch(
+    running: &Running,
+    mut show: impl FnMut(Report) -> io::Result<()>,
+) -> anyhow::Result<()> {
+    let mut answers = Answers::ask(&running.socket, Request::Watch, None)?;
+    loop {
+        match answers.next()? {
+            Some(Answer::Report(report)) => show(report)?,
+            None => return Ok(()),
+            answer @ Some(_) => return Err(unexpected(answer)),
+        }
+    }
+}
+
+/// Ends one `up`, and waits until it has ended.
+pub(crate) fn down(directories: &Directories, running: &Running) -> anyhow::Result<()> {
+    let mut answers = Answers::ask(&running.socket, Request::Down, Some(DEADLINE))?;
+    match answers.next()? {
+        Some(Answer::Stopping) => {}
+        answer => return Err(unexpected(answer)),
+    }
+    for _ in 0..LOOKS {
+        if directories.find(&running.holder.config).as_ref() != Some(running) {
+            return Ok(());
+        }
+        std::thread::sleep(LOOK);
+    }
+    anyhow::bail!("process {} has not ended", running.holder.pid)
+}
+
+struct Answers(BufReader<UnixStream>);
+
+impl Answers {
+    fn ask(socket: &Path, request: Request, patience: Option<Duration>) -> anyhow::Result<Self> {
+        let shown = socket.display();
+        let mut stream =
+            UnixStream::connect(socket).with_context(|| format!("cannot connect to {shown}"))?;
+        let peer = socket_peercred(&stream).context("cannot tell whose process answers")?;
+        let uid = peer.uid.as_raw();
+        anyhow::ensure!(
+            uid == getuid().as_raw() || uid == 0,
+            "the process behind {shown} belongs to user {uid}"
+        );
+        let mut line = serde_json::to_vec(&request).context("cannot write the question")?;
+        line.push(b'\n');
+        let asked = stream
+            .set_write_timeout(Some(DEADLINE))
+            .and_then(|()| stream.set_read_timeout(patience))
+            .and_then(|()| stream.write_all(&line));
+        asked.with_context(|| format!("cannot ask at {shown}"))?;
+        Ok(Self(BufReader::new(stream)))
+    }
+
+    /// `None` at the end.
+    fn next(&mut self) -> anyhow::Result<Option<Answer>> {
+        let mut line = Vec::new();
+        let read = io::Read::by_ref(&mut self.0)
+            .take(LINE)
+            .read_until(b'\n', &mut line);
+        if read.context("no answer came")? == 0 {
+            return Ok(None);
+        }
+        let answer = serde_json::from_slice(&line);
+        answer
+            .context("the answer is not understood: is it another version of adit?")
+            .map(Some)
+    }
+}
+
+fn unexpected(answer: Option<Answer>) -> anyhow::Error {
+    match answer {
+        Some(Answer::Refused(reason)) => anyhow::anyhow!("it was refused: {reason}"),
+        Some(_) | None => anyhow::anyhow!("no answer came: it may be about to end"),
+    }
+}

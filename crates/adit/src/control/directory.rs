@@ -1,0 +1,308 @@
+//! Where control sockets lie, and who owns one.
+
+use std::env;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use aws_lc_rs::digest::{SHA256, digest};
+use rustix::fs::{FlockOperation, flock};
+use rustix::process::getuid;
+use serde::{Deserialize, Serialize};
+
+use crate::config::Surroundings;
+
+/// The directories in which a control socket of this user may lie, the one that is used first.
+#[derive(Debug, Clone)]
+pub(crate) struct Directories(Vec<PathBuf>);
+
+/// Says that an `up` of a file runs, for as long as it is held.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    _file: File,
+    path: PathBuf,
+    socket: PathBuf,
+}
+
+/// Who holds a lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Holder {
+    /// The file that it was started with.
+    pub(crate) config: PathBuf,
+    /// Its process.
+    pub(crate) pid: u32,
+}
+
+/// An `up` that runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Running {
+    pub(crate) holder: Holder,
+    /// Its socket.
+    pub(crate) socket: PathBuf,
+}
+
+/// Most bytes of what stands in a lock file.
+const HOLDER: u64 = 8_192;
+
+impl Directories {
+    /// Those of this process: below XDG_RUNTIME_DIR, /run/user/UID and the directory for state.
+    /// Never /tmp, which others can write to.
+    pub(crate) fn of_this_process(surroundings: &Surroundings) -> Self {
+        let variable = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let named = variable.filter(|path| path.is_absolute() && path.is_dir());
+        let usual = PathBuf::from(format!("/run/user/{}", getuid().as_raw()));
+        let usual = Some(usual).filter(|path| path.is_dir());
+        let runtime = named.into_iter().chain(usual);
+        let state = surroundings.state().map(|state| state.join("adit/run"));
+        let mut all: Vec<PathBuf> = runtime.map(|path| path.join("adit")).collect();
+        all.extend(state);
+        all.dedup();
+        Self(all)
+    }
+
+    /// Takes the lock of a file, whose path has no links in it.
+    ///
+    /// # Errors
+    ///
+    /// Another `up` of it runs; a directory cannot be made, or is not ours alone.
+    pub(crate) fn lock(&self, config: &Path) -> anyhow::Result<Lock> {
+        if let Some(Running { holder, .. }) = self.find(config) {
+            anyhow::bail!(
+                "{} is up already, as process {}; adit down ends it",
+                config.display(),
+                holder.pid
+            );
+        }
+        let directory = self.0.first();
+        let directory = directory.context(
+            "there is no directory for the control socket: set XDG_RUNTIME_DIR, XDG_STATE_HOME or HOME",
+        )?;
+        make(directory).with_context(|| format!("cannot use {}", directory.display()))?;
+        let name = name(config);
+        let path = directory.join(format!("{name}.lock"));
+        let socket = directory.join(format!("{name}.sock"));
+        let holder = Holder {
+            config: config.to_owned(),
+            pid: std::process::id(),
+        };
+        let taken = take(&path, &holder).with_context(|| format!("cannot lock {}", path.display()));
+        let file = taken?
+            .with_context(|| format!("{} is being started by another process", config.display()))?;
+        Ok(Lock {
+            _file: file,
+            path,
+            socket,
+        })
+    }
+
+    /// The `up` of a file, if one runs.
+    pub(crate) fn find(&self, config: &Path) -> Option<Running> {
+        let name = name(config);
+        let all = self.0.iter();
+        let mut running = all.filter_map(|directory| running(directory, &name));
+        running.find(|running| running.holder.config == config)
+    }
+
+    /// All that run, by the paths of their files.
+    pub(crate) fn all(&self) -> Vec<Running> {
+        let mut all = Vec::new();
+        for directory in &self.0 {
+            // One that is not there has none in it.
+            for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+                let file = entry.file_name();
+                let name = file.to_str().and_then(|file| file.strip_suffix(".lock"));
+                all.extend(name.and_then(|name| running(directory, name)));
+            }
+        }
+        all.sort_by(|one, other| one.holder.config.cmp(&other.holder.config));
+        all
+    }
+}
+
+impl Lock {
+    /// Where the socket belongs. What lies there is nobody's while this is held.
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // The lock's file last: who takes it next makes its own socket.
+        for path in [&self.socket, &self.path] {
+            if let Err(error) = fs::remove_file(path)
+                && error.kind() != io::ErrorKind::NotFound
+            {
+                tracing::debug!(path = %path.display(), %error, "file is left behind");
+            }
+        }
+    }
+}
+
+/// What the files of a configuration are called: 64 bits, and an accident is found by comparing the
+/// paths.
+fn name(config: &Path) -> String {
+    let hash = digest(&SHA256, config.as_os_str().as_encoded_bytes());
+    let first = hash.as_ref().first_chunk().copied().unwrap_or_default();
+    format!("{:016x}", u64::from_be_bytes(first))
+}
+
+/// Makes a directory for us alone, or looks whether it is one.
+fn make(directory: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o700).create(directory)?;
+    check(directory)
+}
+
+/// Whether a directory is ours, is no link, and lets nobody else in.
+fn check(directory: &Path) -> io::Result<()> {
+    let metadata = fs::symlink_metadata(directory)?;
+    if !metadata.is_dir() {
+        return Err(io::Error::other("it is no directory"));
+    }
+    if metadata.uid() != getuid().as_raw() {
+        return Err(io::Error::other("it belongs to another user"));
+    }
+    if metadata.mode() & 0o077 != 0 {
+        return Err(io::Error::other("others can enter it; run chmod 700 on it"));
+    }
+    Ok(())
+}
+
+/// Takes a lock's file, and writes into it who has it; `None` if somebody else has it.
+fn take(path: &Path, holder: &Holder) -> io::Result<Option<File>> {
+    loop {
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+        // Its last holder may have removed it between the two calls.
+        let is_same = fs::metadata(path).is_ok_and(|there| {
+            let ours = file.metadata();
+            ours.is_ok_and(|ours| (ours.dev(), ours.ino()) == (there.dev(), there.ino()))
+        });
+        if is_same {
+            file.set_len(0)?;
+            file.rewind()?;
+            let text = serde_json::to_string(holder).map_err(io::Error::other)?;
+            file.write_all(text.as_bytes())?;
+            return Ok(Some(file));
+        }
+    }
+}
+
+/// The `up` that holds a lock of that name in a directory of ours.
+fn running(directory: &Path, name: &str) -> Option<Running> {
+    check(directory).ok()?;
+    let mut file = File::open(directory.join(format!("{name}.lock"))).ok()?;
+    // Shared, so that two who look are not in each other's way.
+    if flock(&file, FlockOperation::NonBlockingLockShared).is_ok() {
+        return None;
+    }
+    let mut text = String::new();
+    let read = io::Read::by_ref(&mut file)
+        .take(HOLDER)
+        .read_to_string(&mut text);
+    read.ok()?;
+    let holder = serde_json::from_str(&text).ok()?;
+    Some(Running {
+        holder,
+        socket: directory.join(format!("{name}.sock")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+
+    fn directories(folder: &Path) -> Directories {
+        Directories(vec![folder.join("first"), folder.join("second")])
+    }
+
+    #[test]
+    fn one_up_of_a_file_at_a_time_whatever_lies_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let directories = directories(folder.path());
+        let config = Path::new("/etc/adit.yml");
+        assert_eq!(directories.find(config), None);
+        let lock = directories.lock(config).unwrap();
+        let running = directories.find(config).unwrap();
+        assert_eq!(running.holder.pid, std::process::id());
+        assert_eq!(running.socket, lock.socket());
+        let error = directories.lock(config).unwrap_err().to_string();
+        assert!(error.contains("/etc/adit.yml is up already"), "{error}");
+        let other = directories.lock(Path::new("/etc/other.yml")).unwrap();
+        assert_eq!(directories.all().len(), 2);
+        // What a killed one leaves: both files, and nobody who holds the lock.
+        fs::write(other.socket(), "").unwrap();
+        let (path, socket) = (other.path.clone(), other.socket.clone());
+        drop(other);
+        assert!(!path.exists() && !socket.exists());
+        fs::write(&path, "{}").unwrap();
+        fs::write(&socket, "").unwrap();
+        assert_eq!(directories.all().len(), 1);
+        drop(directories.lock(Path::new("/etc/other.yml")).unwrap());
+        // It is looked for in every directory, wherever the other process put it.
+        let later = Directories(vec![
+            folder.path().join("third"),
+            folder.path().join("first"),
+        ]);
+        assert!(later.lock(config).is_err());
+        drop(lock);
+        assert!(later.lock(config).is_ok());
+    }
+
+    #[test]
+    fn of_many_that_start_at_once_one_wins_each_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let directories = directories(folder.path());
+        for round in 0..100 {
+            let config = PathBuf::from(format!("/{}", round % 3));
+            let barrier = Barrier::new(4);
+            let winners = thread::scope(|scope| {
+                let start = || {
+                    barrier.wait();
+                    let lock = directories.lock(&config);
+                    // Nobody lets go before all have tried.
+                    barrier.wait();
+                    lock.is_ok()
+                };
+                let threads: Vec<_> = (0..4).map(|_| scope.spawn(start)).collect();
+                let wins = threads.into_iter().map(|thread| thread.join().unwrap());
+                wins.filter(|is_winner| *is_winner).count()
+            });
+            assert_eq!(winners, 1);
+        }
+    }
+
+    #[test]
+    fn a_directory_that_others_can_enter_or_that_is_a_link_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Path::new("/etc/adit.yml");
+        let first = folder.path().join("first");
+        fs::create_dir(&first).unwrap();
+        fs::set_permissions(&first, fs::Permissions::from_mode(0o750)).unwrap();
+        let error = directories(folder.path()).lock(config).unwrap_err();
+        assert!(format!("{error:#}").contains("chmod 700"), "{error:#}");
+        fs::remove_dir(&first).unwrap();
+        let elsewhere = folder.path().join("elsewhere");
+        make(&elsewhere).unwrap();
+        symlink(&elsewhere, &first).unwrap();
+        let error = directories(folder.path()).lock(config).unwrap_err();
+        assert!(format!("{error:#}").contains("no directory"), "{error:#}");
+    }
+}

@@ -1,0 +1,272 @@
+//! What `adit status` shows: where each tunnel and each of its forwards stands, and since when.
+//!
+//! Pure: events go in with the time at which they happened, and nothing else changes it. It is what the
+//! control socket's answer is written from, so it has no secret in it.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use adit_tunnel::agent::chain;
+use adit_tunnel::agent::forward::{Destination, Forward, Listens};
+use adit_tunnel::agent::meter::Meter;
+use adit_tunnel::agent::probe::{Finding, public_port};
+use adit_tunnel::agent::supervise::{Event, Peer};
+use adit_tunnel::transport::Bind;
+
+pub(crate) use self::report::{
+    ForwardReport, ForwardState, Kind, Report, Trouble, TunnelReport, TunnelState, When,
+};
+
+mod report;
+pub(crate) mod table;
+
+/// A tunnel as it stands.
+#[derive(Debug)]
+pub(crate) struct Status {
+    peer: Peer,
+    tunnel: TunnelReport,
+    meters: Vec<Arc<Meter>>,
+}
+
+/// What an event changed for a person who looks on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum News {
+    /// Nothing, or a number.
+    None,
+    /// A state.
+    State,
+}
+
+impl Status {
+    /// A tunnel that nothing has happened to yet.
+    pub(crate) fn new(name: &str, peer: &Peer, forwards: &[Forward], now: SystemTime) -> Self {
+        let reports = forwards.iter().map(|forward| ForwardReport {
+            kind: Kind::of(forward),
+            bind: forward.bind.to_string(),
+            address: address(forward, peer),
+            target: forward.to.to_string(),
+            state: ForwardState::Away,
+            since: When(now),
+            reason: None,
+            round_trip_ms: None,
+            visitors: 0,
+            visitors_total: 0,
+            bytes_to_target: 0,
+            bytes_to_visitor: 0,
+            check: None,
+        });
+        Self {
+            tunnel: TunnelReport {
+                name: name.to_owned(),
+                host: peer.host.clone(),
+                port: peer.port,
+                user: peer.user.clone(),
+                state: TunnelState::Connecting,
+                since: When(now),
+                connections: 0,
+                last_error: None,
+                forwards: reports.collect(),
+            },
+            peer: peer.clone(),
+            meters: forwards.iter().map(|_| Arc::default()).collect(),
+        }
+    }
+
+    /// Where its forwards' visitors are counted.
+    pub(crate) fn meters(&self) -> Vec<Arc<Meter>> {
+        self.meters.clone()
+    }
+
+    /// Takes what happened.
+    pub(crate) fn apply(&mut self, event: &Event<'_>, now: SystemTime) -> News {
+        match event {
+            Event::Connected => {
+                self.tunnel.connections = self.tunnel.connections.saturating_add(1);
+                for forward in &mut self.tunnel.forwards {
+                    if forward.kind.is_remote() {
+                        forward.turn(ForwardState::Asking, None, now);
+                    }
+                }
+                self.turn(TunnelState::Connected, now)
+            }
+            Event::ForwardUp { number, forward } => {
+                self.forward(*number, forward, ForwardState::Up, None, now)
+            }
+            Event::ForwardProved {
+                number,
+                forward,
+                round_trip,
+            } => {
+                let news = self.forward(*number, forward, ForwardState::Up, None, now);
+                if let Some(report) = self.tunnel.forwards.get_mut(*number) {
+                    report.round_trip_ms = Some(milliseconds(*round_trip));
+                }
+                news
+            }
+            Event::ForwardBound { number, forward } => {
+                self.forward(*number, forward, ForwardState::Bound, None, now)
+            }
+            Event::ForwardUnproved {
+                number,
+                forward,
+                finding,
+            } => {
+                let state = if matches!(finding, Finding::Prohibited) {
+                    ForwardState::Unchecked
+                } else {
+                    ForwardState::Failing
+                };
+                self.forward(*number, forward, state, Some(finding.to_string()), now)
+            }
+            Event::ForwardRefused { number, forward } => {
+                let reason = refusal(forward).to_owned();
+                self.forward(*number, forward, ForwardState::Refused, Some(reason), now)
+            }
+            Event::Ended { end, .. } => {
+                self.away(now);
+                self.trouble(chain(end), now);
+                self.turn(TunnelState::Waiting, now)
+            }
+            Event::Failed { error } => {
+                self.trouble(chain(error), now);
+                self.turn(TunnelState::Waiting, now)
+            }
+            Event::PortLost { .. } | Event::Waiting { .. } | _ => News::None,
+        }
+    }
+
+    /// Where the tunnel stands.
+    pub(crate) const fn state(&self) -> TunnelState {
+        self.tunnel.state
+    }
+
+    /// Whether it was ever logged in.
+    pub(crate) const fn was_connected(&self) -> bool {
+        self.tunnel.connections > 0
+    }
+
+    /// Whether nothing is known to be wrong with any of its forwards.
+    pub(crate) fn is_up(&self) -> bool {
+        let mut forwards = self.tunnel.forwards.iter();
+        forwards.all(|forward| forward.state.is_up())
+    }
+
+    /// The tunnel has come to nothing, and is begun anew later.
+    pub(crate) fn failed(&mut self, error: String, now: SystemTime) -> News {
+        self.away(now);
+        self.trouble(error, now);
+        self.turn(TunnelState::Failed, now)
+    }
+
+    /// All of it, with the numbers of this moment.
+    pub(crate) fn report(&self) -> TunnelReport {
+        let mut tunnel = self.tunnel.clone();
+        for (report, meter) in tunnel.forwards.iter_mut().zip(&self.meters) {
+            let reading = meter.read();
+            report.visitors = reading.now;
+            report.visitors_total = reading.visitors;
+            report.bytes_to_target = reading.to_target;
+            report.bytes_to_visitor = reading.to_visitor;
+        }
+        tunnel
+    }
+
+    fn turn(&mut self, state: TunnelState, now: SystemTime) -> News {
+        if self.tunnel.state == state {
+            return News::None;
+        }
+        self.tunnel.state = state;
+        self.tunnel.since = When(now);
+        News::State
+    }
+
+    fn forward(
+        &mut self,
+        number: usize,
+        forward: &Forward,
+        state: ForwardState,
+        reason: Option<String>,
+        now: SystemTime,
+    ) -> News {
+        let address = address(forward, &self.peer);
+        let Some(report) = self.tunnel.forwards.get_mut(number) else {
+            return News::None;
+        };
+        report.address = address;
+        report.turn(state, reason, now)
+    }
+
+    fn away(&mut self, now: SystemTime) {
+        for forward in &mut self.tunnel.forwards {
+            forward.turn(ForwardState::Away, None, now);
+        }
+    }
+
+    fn trouble(&mut self, what: String, now: SystemTime) {
+        self.tunnel.last_error = Some(Trouble {
+            what,
+            at: When(now),
+        });
+    }
+}
+
+impl ForwardReport {
+    fn turn(&mut self, state: ForwardState, reason: Option<String>, now: SystemTime) -> News {
+        if state != ForwardState::Up {
+            self.round_trip_ms = None;
+        }
+        let is_same = self.state == state && self.reason == reason;
+        if self.state != state {
+            self.state = state;
+            self.since = When(now);
+        }
+        self.reason = reason;
+        if is_same { News::None } else { News::State }
+    }
+}
+
+impl Kind {
+    fn of(forward: &Forward) -> Self {
+        match (forward.listens, &forward.to) {
+            (Listens::There, Destination::One(_)) => Self::Remote,
+            (Listens::There, Destination::Named(_)) => Self::RemoteDynamic,
+            (Listens::Here, Destination::One(_)) => Self::Local,
+            (Listens::Here, Destination::Named(_)) => Self::Dynamic,
+        }
+    }
+}
+
+/// Why a server says no to a forward, as far as it can be known here: it does not tell.
+pub(crate) const fn refusal(forward: &Forward) -> &'static str {
+    match &forward.bind {
+        Bind::Tcp { .. } => {
+            "server refused the forward: the port is taken, maybe by our own dead connection, or not \
+             allowed (AllowTcpForwarding, PermitListen)"
+        }
+        // A stock sshd leaves the file behind and does not take it back by itself.
+        Bind::Unix { .. } => {
+            "server refused the forward: the socket's file is there already, maybe left by an earlier \
+             connection (remove it, or set StreamLocalBindUnlink yes in sshd_config), or not allowed \
+             (AllowStreamLocalForwarding)"
+        }
+    }
+}
+
+/// Where visitors come to.
+fn address(forward: &Forward, peer: &Peer) -> String {
+    match (forward.listens, public_port(&forward.bind), &forward.bind) {
+        (Listens::There, Some(port), Bind::Tcp { host, .. })
+            if matches!(host.as_str(), "" | "*" | "0.0.0.0" | "::") =>
+        {
+            let host = peer.host.clone();
+            Bind::Tcp { host, port }.to_string()
+        }
+        (Listens::There, None, _) => format!("{} at {}", forward.bind, peer.host),
+        (_, _, bind) => bind.to_string(),
+    }
+}
+
+/// In thousandths of a second, to a hundredth of one.
+fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e5).round() / 1e2
+}

@@ -1,0 +1,202 @@
+//! A status as text: the JSON of `adit status --json`, which is a promise to scripts.
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// One `adit up`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Report {
+    /// Of the program that runs.
+    pub(crate) version: String,
+    /// The file that it was started with.
+    pub(crate) config: PathBuf,
+    /// Its process.
+    pub(crate) pid: u32,
+    /// When it was started.
+    pub(crate) since: When,
+    /// Its tunnels, as the file has them.
+    pub(crate) tunnels: Vec<TunnelReport>,
+}
+
+/// One tunnel.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TunnelReport {
+    /// Its name in the file.
+    pub(crate) name: String,
+    /// The peer's host.
+    pub(crate) host: String,
+    /// The peer's port.
+    pub(crate) port: u16,
+    /// Our name there.
+    pub(crate) user: String,
+    pub(crate) state: TunnelState,
+    /// Since when it has been in that state.
+    pub(crate) since: When,
+    /// Logins so far.
+    pub(crate) connections: u64,
+    /// What went wrong last, even if it was mended since.
+    pub(crate) last_error: Option<Trouble>,
+    /// Its forwards, in order.
+    pub(crate) forwards: Vec<ForwardReport>,
+}
+
+/// What went wrong.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Trouble {
+    pub(crate) what: String,
+    pub(crate) at: When,
+}
+
+/// One forward.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ForwardReport {
+    pub(crate) kind: Kind,
+    /// Where it should listen, as it was written.
+    pub(crate) bind: String,
+    /// Where visitors come to.
+    pub(crate) address: String,
+    /// Where they go.
+    pub(crate) target: String,
+    pub(crate) state: ForwardState,
+    /// Since when it has been in that state.
+    pub(crate) since: When,
+    /// Why it is not up.
+    pub(crate) reason: Option<String>,
+    /// How long bytes took the last time that they made the round trip, in milliseconds.
+    pub(crate) round_trip_ms: Option<f64>,
+    /// Visitors that are here now.
+    pub(crate) visitors: u64,
+    /// Visitors that came so far.
+    pub(crate) visitors_total: u64,
+    /// Bytes from visitors to the target so far.
+    pub(crate) bytes_to_target: u64,
+    /// Bytes from the target to visitors so far.
+    pub(crate) bytes_to_visitor: u64,
+    /// What the last check of the target found, where it is checked.
+    pub(crate) check: Option<String>,
+}
+
+/// The kinds of forwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    /// `-R`, to one target.
+    Remote,
+    /// `-R` without a target.
+    RemoteDynamic,
+    /// `-L`.
+    Local,
+    /// `-D`.
+    Dynamic,
+}
+
+/// Where a tunnel stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum TunnelState {
+    /// The first attempt is under way.
+    Connecting,
+    /// It is logged in.
+    Connected,
+    /// Its connection ended or did not come about; it is tried again in a moment.
+    Waiting,
+    /// What only a person can mend; it is tried again every five minutes.
+    Failed,
+}
+
+/// Where a forward stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ForwardState {
+    /// There is no connection.
+    Away,
+    /// The server was asked for it.
+    Asking,
+    /// The server said no, and is asked again and again.
+    Refused,
+    /// The server said yes; whether bytes get through is being found out.
+    Bound,
+    /// The server said yes, and lets nobody find out whether bytes get through.
+    Unchecked,
+    /// The server said yes, and bytes do not get through.
+    Failing,
+    /// Visitors get through.
+    Up,
+}
+
+/// A moment, in text as RFC 3339 has it, in UTC and to the second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct When(pub(crate) SystemTime);
+
+impl Report {
+    /// Whether visitors of every forward get through, as far as that can be known.
+    pub(crate) fn is_up(&self) -> bool {
+        let forwards = self.tunnels.iter().flat_map(|tunnel| &tunnel.forwards);
+        forwards.into_iter().all(|forward| forward.state.is_up())
+    }
+}
+
+impl Kind {
+    /// Whether the server listens.
+    pub(crate) const fn is_remote(self) -> bool {
+        matches!(self, Self::Remote | Self::RemoteDynamic)
+    }
+
+    /// The word for it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Remote => "remote",
+            Self::RemoteDynamic => "remote socks",
+            Self::Local => "local",
+            Self::Dynamic => "dynamic",
+        }
+    }
+}
+
+impl TunnelState {
+    /// The word for it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Waiting => "waiting",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl ForwardState {
+    /// Whether nothing is known to be wrong with it.
+    pub(crate) const fn is_up(self) -> bool {
+        matches!(self, Self::Up | Self::Unchecked)
+    }
+
+    /// The word for it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Away => "away",
+            Self::Asking => "asking",
+            Self::Refused => "refused",
+            Self::Bound => "bound",
+            Self::Unchecked => "bound, path not checked",
+            Self::Failing => "failing",
+            Self::Up => "up",
+        }
+    }
+}
+
+impl Serialize for When {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_rfc3339_seconds(self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for When {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let time = humantime::parse_rfc3339(&text).map_err(de::Error::custom)?;
+        Ok(Self(time))
+    }
+}

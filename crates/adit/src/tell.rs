@@ -1,0 +1,61 @@
+//! What a person should know of what happens to a tunnel. What is waited for is a line of its own, the
+//! rest is logged.
+
+use adit_tunnel::agent::chain;
+use adit_tunnel::agent::probe::Finding;
+use adit_tunnel::agent::supervise::{Event, Peer};
+use tracing::{info, warn};
+
+use crate::config::spec::kind;
+use crate::log::say;
+use crate::status::{News, refusal};
+
+/// Says what happened to the tunnel of that name, where it has one, and what of it is news.
+pub(crate) fn tell(tunnel: Option<&str>, peer: &Peer, event: &Event<'_>, news: News) {
+    let host = &peer.host;
+    let line = |text: &str| match tunnel {
+        Some(name) => say(&format!("{name}: {text}")),
+        None => say(text),
+    };
+    match event {
+        Event::Connected => info!(tunnel, host, "connected"),
+        Event::ForwardUp { forward, .. } | Event::ForwardProved { forward, .. }
+            if news == News::State =>
+        {
+            line(&format!("{}forward up: {forward}", kind(forward)));
+        }
+        Event::ForwardBound { forward, .. } => info!(tunnel, host, bind = %forward.bind, "bound"),
+        Event::ForwardUnproved {
+            forward,
+            finding: Finding::Prohibited,
+            ..
+        } => line(&format!(
+            "forward bound, path not checked (the server lets nobody go there: PermitOpen, \
+             AllowTcpForwarding): {forward}"
+        )),
+        Event::ForwardUnproved {
+            forward, finding, ..
+        } => line(&format!("forward not up, {finding}: {forward}")),
+        Event::ForwardRefused { forward, .. } => {
+            let refusal = refusal(forward);
+            warn!(
+                tunnel, host, bind = %forward.bind, to = %forward.to,
+                "{refusal}; asking again every second or two"
+            );
+        }
+        Event::PortLost { bind } => {
+            warn!(tunnel, host, %bind, "port is lost; asking for any other");
+        }
+        Event::Ended { end, up } => {
+            let (end, seconds) = (chain(end), up.as_secs());
+            warn!(tunnel, host, end, up_seconds = seconds, "connection ended");
+        }
+        Event::Failed { error } => {
+            warn!(tunnel, host, error = chain(error), "cannot connect");
+        }
+        Event::Waiting { delay } => {
+            info!(tunnel, host, delay_ms = delay.as_millis(), "waiting");
+        }
+        Event::ForwardUp { .. } | Event::ForwardProved { .. } | _ => {}
+    }
+}

@@ -1,0 +1,199 @@
+//! Keeps the tunnels of a file, each in a task of its own, and knows where they stand.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use adit_tunnel::agent::chain;
+use adit_tunnel::agent::connect::SshConnect;
+use adit_tunnel::agent::probe::{Prober, Probing};
+use adit_tunnel::agent::supervise::{self, Event, Instruments, TunnelConfig};
+use adit_tunnel::transport::ssh::Memory;
+use anyhow::Context as _;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use crate::control::server::Subject;
+use crate::status::{News, Report, Status, TunnelState, When};
+use crate::tell::tell;
+
+/// A tunnel with its name.
+pub(crate) struct Tunnel {
+    pub(crate) name: String,
+    pub(crate) config: TunnelConfig,
+    /// How often a path that works is probed.
+    pub(crate) probe: Duration,
+}
+
+/// Where all tunnels of one `up` stand. Clones show the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Board(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: PathBuf,
+    since: SystemTime,
+    statuses: Mutex<Vec<Status>>,
+    changes: watch::Sender<u64>,
+}
+
+/// How long a tunnel that only a person can mend is left alone, as one that was up before is
+/// (`backoff`).
+const REFUSED: Duration = Duration::from_secs(300);
+
+impl Board {
+    /// Of tunnels that nothing has happened to yet, of that file.
+    pub(crate) fn new(config: PathBuf, tunnels: &[Tunnel]) -> Self {
+        let now = SystemTime::now();
+        let statuses = tunnels.iter().map(|tunnel| {
+            let Tunnel { name, config, .. } = tunnel;
+            Status::new(name, &config.peer.peer, &config.forwards, now)
+        });
+        Self(Arc::new(Inner {
+            config,
+            since: now,
+            statuses: Mutex::new(statuses.collect()),
+            changes: watch::Sender::new(0),
+        }))
+    }
+
+    /// Whether nothing is known to be wrong with any forward.
+    pub(crate) fn is_up(&self) -> bool {
+        self.statuses().iter().all(Status::is_up)
+    }
+
+    /// Whether any tunnel was ever logged in.
+    pub(crate) fn was_connected(&self) -> bool {
+        self.statuses().iter().any(Status::was_connected)
+    }
+
+    /// The first tunnel that failed, and why, if `all` did or one is enough.
+    pub(crate) fn failure(&self, all: bool) -> Option<String> {
+        let statuses = self.statuses();
+        let has_failed = |status: &&Status| status.state() == TunnelState::Failed;
+        if all && !statuses.iter().all(|status| has_failed(&status)) {
+            return None;
+        }
+        let report = statuses.iter().find(has_failed)?.report();
+        let why = report.last_error.map(|trouble| trouble.what);
+        Some(format!("{}: {}", report.name, why.unwrap_or_default()))
+    }
+
+    fn statuses(&self) -> MutexGuard<'_, Vec<Status>> {
+        let statuses = self.0.statuses.lock();
+        statuses.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes one tunnel's status.
+    fn change(&self, number: usize, change: impl FnOnce(&mut Status) -> News) -> News {
+        let news = self.statuses().get_mut(number).map_or(News::None, change);
+        if news == News::State {
+            self.0
+                .changes
+                .send_modify(|count| *count = count.wrapping_add(1));
+        }
+        news
+    }
+}
+
+impl Subject for Board {
+    fn report(&self) -> Report {
+        Report {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            config: self.0.config.clone(),
+            pid: std::process::id(),
+            since: When(self.0.since),
+            tunnels: self.statuses().iter().map(Status::report).collect(),
+        }
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+}
+
+/// Keeps all tunnels until `stop`. When this returns, all that it started has ended.
+///
+/// One tunnel's error leaves the others alone: what only a person can mend is told, shown, and tried
+/// again every five minutes.
+///
+/// # Errors
+///
+/// A tunnel's keys cannot be used; the system has no randomness.
+pub(crate) async fn keep(
+    tunnels: Vec<Tunnel>,
+    board: &Board,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let prober = Arc::new(Prober::new().ok().context("the system has no randomness")?);
+    let mut tasks = JoinSet::new();
+    for (number, tunnel) in tunnels.into_iter().enumerate() {
+        let name = tunnel.name.clone();
+        let connect = SshConnect::new(&tunnel.config.peer, Memory::of_this_machine());
+        let connect = connect.with_context(|| format!("tunnel {name}"))?;
+        let (board, stop, prober) = (board.clone(), stop.clone(), Arc::clone(&prober));
+        tasks.spawn(async move {
+            keep_one(number, tunnel, connect, &prober, &board, &stop).await;
+        });
+    }
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            error!(%error, "tunnel's task panicked");
+        }
+    }
+    Ok(())
+}
+
+async fn keep_one(
+    number: usize,
+    tunnel: Tunnel,
+    connect: SshConnect,
+    prober: &Prober,
+    board: &Board,
+    stop: &CancellationToken,
+) {
+    let Tunnel {
+        name,
+        config,
+        probe,
+    } = tunnel;
+    let peer = config.peer.peer.clone();
+    let meters = {
+        let statuses = board.statuses();
+        let status = statuses.get(number);
+        status.map_or_else(Vec::new, Status::meters)
+    };
+    let events = |event: Event<'_>| {
+        let now = SystemTime::now();
+        let news = board.change(number, |status| status.apply(&event, now));
+        tell(Some(&name), &peer, &event, news);
+    };
+    loop {
+        let instruments = Instruments {
+            probing: Some(Probing {
+                prober,
+                interval: probe,
+            }),
+            meters: meters.clone(),
+        };
+        let forwards = config.forwards.clone();
+        let ran = supervise::run(&connect, forwards, instruments, &events, stop.clone());
+        let Err(error) = Box::pin(ran).await else {
+            return;
+        };
+        let error = chain(&error);
+        error!(
+            tunnel = name,
+            error, "tunnel failed; trying again in five minutes"
+        );
+        let now = SystemTime::now();
+        board.change(number, |status| status.failed(error, now));
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = sleep(REFUSED) => {}
+        }
+    }
+}
