@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::node::{Entry, Mapping, Node};
 use crate::printable::quoted;
 use crate::problem::{Place, Problem, Problems, Severity};
+use crate::secret::SecretSource;
 use crate::suggest;
 
 /// The most known keys that a message lists.
@@ -122,6 +123,11 @@ impl<'a, 'p> Fields<'a, 'p> {
     /// A field with a path; see [`Node::path`].
     pub fn path(&mut self, key: &'static str) -> Option<PathBuf> {
         self.optional(key, Node::path)
+    }
+
+    /// A field with the source of a secret; see [`Node::secret`].
+    pub fn secret(&mut self, key: &'static str) -> Option<SecretSource> {
+        self.optional(key, Node::secret)
     }
 
     /// A field with one of some words; see [`Node::choice`].
