@@ -182,7 +182,8 @@ impl<'a, 'p> Fields<'a, 'p> {
         entry.map_or(self.place, |entry| &entry.place)
     }
 
-    /// An error about a field that only its meaning shows. `message` must be safe to print.
+    /// An error about a field that only its meaning shows. Text of a file goes
+    /// into `message` by [`crate::show`].
     pub fn refuse(&mut self, key: &'static str, message: impl Into<String>) {
         let problem = Problem::error(self.place_of(key), message);
         self.problems.about(key, |problems| problems.push(problem));

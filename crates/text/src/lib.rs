@@ -82,7 +82,7 @@ pub use secret::SecretSource;
 pub use suggest::closest;
 
 /// At most [`limits::QUOTED_CHARACTERS`] characters of a file's text, in quotes and with what a
-/// terminal would obey escaped as `\u{..}`. The only way in which such text gets into a message.
+/// terminal would obey escaped as `\u{..}`: the form in which such text stands in messages.
 pub fn show(text: &str) -> String {
     printable::quoted(text)
 }
