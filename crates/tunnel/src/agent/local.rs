@@ -64,7 +64,7 @@ pub async fn serve(answer: OpenAnswer, to: &Destination) -> Result<Copied, Local
                 }
             }
         }
-        Destination::One(Target::Unix { path }) => match dial_unix(path).await {
+        Destination::One(Target::Unix { path }) => match dial_unix(path, DIAL_DEADLINE).await {
             Ok(mut socket) => Ok(copy(answer.accept(), &mut socket).await),
             Err(source) => {
                 answer.refuse(RefusalCode::ConnectFailed, words(source.kind()));
@@ -90,7 +90,7 @@ pub async fn serve_accepted(stream: ByteStream, to: &Destination) -> Result<Copi
         }
         Destination::One(Target::Unix { path }) => {
             let path = path.clone();
-            match dial_unix(&path).await {
+            match dial_unix(&path, DIAL_DEADLINE).await {
                 Ok(mut socket) => Ok(copy(stream, &mut socket).await),
                 Err(source) => Err(LocalError::Unix { path, source }),
             }
@@ -99,8 +99,9 @@ pub async fn serve_accepted(stream: ByteStream, to: &Destination) -> Result<Copi
     }
 }
 
-async fn dial_unix(path: &str) -> io::Result<UnixStream> {
-    let connected = timeout(DIAL_DEADLINE, UnixStream::connect(path)).await;
+/// Connects to a Unix socket within `deadline`.
+pub(super) async fn dial_unix(path: &str, deadline: Duration) -> io::Result<UnixStream> {
+    let connected = timeout(deadline, UnixStream::connect(path)).await;
     connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
