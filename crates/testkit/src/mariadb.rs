@@ -170,6 +170,7 @@ fn install(data: &Path) {
         .arg("--auth-root-authentication-method=normal")
         .arg(format!("--datadir={}", data.display()))
         .args(account_options())
+        .args(OPTIONS)
         .stdin(Stdio::null())
         .output()
         .expect("mariadb-install-db starts");

@@ -217,8 +217,10 @@ where
             heard: quote(&heard),
         },
     };
-    // The verdict stands; a target that does not let us go costs a moment.
-    drop(timeout(GOODBYE, take_leave(kind, &mut stream, heard)).await);
+    // The verdict stands; a target that does not let us go costs a moment. One that hangs would not hear it.
+    if health != Health::Hangs {
+        drop(timeout(GOODBYE, take_leave(kind, &mut stream, heard)).await);
+    }
     health
 }
 
