@@ -38,6 +38,10 @@ pub(crate) const REAL: &[Program] = &[
     OPENSSL,
     UNSHARE,
     TINYPROXY,
+    MARIADBD,
+    MARIADB_INSTALL_DB,
+    MARIADB,
+    POSTGRES,
 ];
 
 /// The programs that `cargo xtask interop` runs.
@@ -118,6 +122,24 @@ const UNSHARE: Program = Program {
 const TINYPROXY: Program = Program {
     command: "tinyproxy",
     package: "tinyproxy-bin",
+};
+/// The server alone: `mariadb-server` would start a service as well.
+const MARIADBD: Program = Program {
+    command: "mariadbd",
+    package: "mariadb-server-core",
+};
+const MARIADB_INSTALL_DB: Program = Program {
+    command: "mariadb-install-db",
+    package: "mariadb-server-core",
+};
+const MARIADB: Program = Program {
+    command: "mariadb",
+    package: "mariadb-client-core",
+};
+/// The server's own programs lie in a folder named by the version; this one is beside every server.
+const POSTGRES: Program = Program {
+    command: "pg_createcluster",
+    package: "postgresql",
 };
 const GO: Program = Program {
     command: "go",

@@ -12,6 +12,7 @@ pub mod meter;
 pub mod probe;
 pub mod socks;
 pub mod supervise;
+pub mod target;
 
 /// An error with its causes, in one line.
 pub fn chain(error: &dyn std::error::Error) -> String {

@@ -69,7 +69,7 @@ pub async fn serve(
                 }
             }
         }
-        Destination::One(Target::Unix { path }) => match dial_unix(path).await {
+        Destination::One(Target::Unix { path }) => match dial_unix(path, DIAL_DEADLINE).await {
             Ok(mut socket) => Ok(copy_metered(answer.accept(), &mut socket, meters(visit)).await),
             Err(source) => {
                 answer.refuse(RefusalCode::ConnectFailed, words(source.kind()));
@@ -99,7 +99,7 @@ pub async fn serve_accepted(
         }
         Destination::One(Target::Unix { path }) => {
             let path = path.clone();
-            match dial_unix(&path).await {
+            match dial_unix(&path, DIAL_DEADLINE).await {
                 Ok(mut socket) => Ok(copy_metered(stream, &mut socket, meters(visit)).await),
                 Err(source) => Err(LocalError::Unix { path, source }),
             }
@@ -108,8 +108,9 @@ pub async fn serve_accepted(
     }
 }
 
-async fn dial_unix(path: &str) -> io::Result<UnixStream> {
-    let connected = timeout(DIAL_DEADLINE, UnixStream::connect(path)).await;
+/// Connects to a Unix socket within `deadline`.
+pub(super) async fn dial_unix(path: &str, deadline: Duration) -> io::Result<UnixStream> {
+    let connected = timeout(deadline, UnixStream::connect(path)).await;
     connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 

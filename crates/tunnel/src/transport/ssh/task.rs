@@ -124,7 +124,7 @@ impl<S: Carrier> Driver<S> {
             tokio::select! {
                 biased;
                 error = poll_fn(|cx| turn.poll(cx)) => {
-                    is_silent = matches!(error, ConnectionError::TimedOut(Wait::Replies));
+                    is_silent = matches!(error, ConnectionError::TimedOut(Wait::Life | Wait::Replies));
                     break ended(&error);
                 }
                 reason = closed(&mut desk.close) => break turn.close(reason).await,
