@@ -14,7 +14,7 @@ use super::paths::{Paths, Suspicion, Traffic};
 use super::{Connected, Event, log_panic};
 use crate::agent::forward::Destination;
 use crate::agent::listen::Listeners;
-use crate::agent::local;
+use crate::agent::local::{self, LocalError};
 use crate::agent::probe::{Caller, Finding, Prober};
 use crate::transport::ssh::Held;
 use crate::transport::{
@@ -196,6 +196,7 @@ async fn serve_visitor(
                 Err(error) => debug!(to_target, to_visitor, %error, "visitor was cut off"),
             }
         }
+        Err(LocalError::Left) => debug!("visitor left before its target answered"),
         // Not only debug: visitors come and find nobody.
         Err(error) => warn!(%error, "visitor was turned away"),
     }
