@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use adit_ssh::Connection as Engine;
 use adit_ssh::certificate::Restrictions;
-use adit_ssh::error::{ConnectionError, Wait};
+use adit_ssh::error::ConnectionError;
 use adit_ssh::forward::RequestId;
 use adit_ssh::limits;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -124,7 +124,8 @@ impl<S: Carrier> Driver<S> {
             tokio::select! {
                 biased;
                 error = poll_fn(|cx| turn.poll(cx)) => {
-                    is_silent = matches!(error, ConnectionError::TimedOut(Wait::Replies));
+                    // Whatever was waited for: it has logged in, and says nothing any more.
+                    is_silent = matches!(error, ConnectionError::TimedOut(_));
                     break ended(&error);
                 }
                 reason = closed(&mut desk.close) => break turn.close(reason).await,
