@@ -9,6 +9,7 @@ use adit_testkit::{require, wait};
 use self::lab::{Lab, Plan, now};
 
 mod lab;
+mod ways;
 
 #[test]
 fn after_a_dark_line_the_port_is_back_at_once_though_its_sshd_never_noticed() {

@@ -128,7 +128,14 @@ impl<S: Carrier> Driver<S> {
                     is_silent = matches!(error, ConnectionError::TimedOut(_));
                     break ended(&error);
                 }
-                reason = closed(&mut desk.close) => break turn.close(reason).await,
+                reason = closed(&mut desk.close) => {
+                    is_silent = reason == CloseReason::Silent;
+                    break if is_silent {
+                        ConnectionEnd::Ours(reason)
+                    } else {
+                        turn.close(reason).await
+                    };
+                }
                 // What waits for a place waits in its visitor's own task.
                 command = desk.commands.recv(), if turn.streams.opening() < limits::OPENS_PENDING => match command {
                     Some(command) => turn.command(command),
