@@ -22,7 +22,7 @@ fn after_a_dark_line_the_port_is_back_at_once_though_its_sshd_never_noticed() {
     let start = now();
     lab.link.restore();
     let took = lab.back("dark line", start);
-    assert!(took < 5.0, "{took} s");
+    assert!(took < 3.0, "{took} s");
     let log = lab.sshd.log();
     let logins = log.matches("Accepted publickey").count();
     assert_eq!(logins, 2, "{log}");

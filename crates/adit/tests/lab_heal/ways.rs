@@ -22,7 +22,7 @@ fn through_a_bastion_the_port_is_back_at_once_after_a_dark_line() {
     let start = now();
     lab.link.restore();
     let took = lab.back("dark line before a bastion", start);
-    assert!(took < 5.0, "{took} s");
+    assert!(took < 3.0, "{took} s");
     assert_eq!(lab.logins(), 2, "{}", lab.sshd.log());
     for sshd in [Some(&lab.sshd), lab.hop.as_ref()].into_iter().flatten() {
         wait::until("the end of the old session", || {

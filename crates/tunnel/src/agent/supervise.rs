@@ -241,6 +241,7 @@ async fn keep(
     // The last connection's socket, if its peer fell silent.
     let mut held: Option<Held> = None;
     loop {
+        let began = Instant::now();
         let attempt = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
@@ -278,7 +279,9 @@ async fn keep(
         let delay = if is_refused {
             backoff.refused(chance())
         } else {
-            backoff.next(up, chance())
+            // From one attempt to the next: one that waited long for an answer was a wait itself.
+            let took = began.elapsed().saturating_sub(up);
+            backoff.next(up, took, chance())
         };
         events(Event::Waiting { delay });
         tokio::select! {
