@@ -168,6 +168,9 @@ fn tell(peer: &Peer, event: &Event<'_>) {
     match event {
         Event::Connected => info!(host, "connected"),
         Event::ForwardUp { forward } => say(&format!("{}forward up: {forward}", kind(forward))),
+        Event::ForwardInPart { forward, finding } => {
+            info!(host, bind = %forward.bind, %finding, "not at both loopback addresses");
+        }
         Event::ForwardBound { forward } => info!(host, bind = %forward.bind, "bound"),
         Event::ForwardUnproved {
             forward,

@@ -18,6 +18,8 @@ pub struct Backoff {
 
 /// The first wait at its longest.
 const FIRST: Duration = Duration::from_millis(500);
+/// The shortest wait after an attempt, however long that took.
+const LEAST: Duration = Duration::from_millis(250);
 /// The longest wait. An agent in a field must be back soon after its gateway.
 const LONGEST: Duration = Duration::from_secs(30);
 /// The wait where a person has to do something first. A server that counts failed logins against an
@@ -47,7 +49,7 @@ impl Backoff {
         let half = u64::try_from(whole.as_nanos()).unwrap_or(u64::MAX) / 2;
         let by_chance = chance.checked_rem(half.saturating_add(1)).unwrap_or(0);
         let wait = Duration::from_nanos(half.saturating_add(by_chance));
-        wait.saturating_sub(took).max(wait.min(FIRST / 2))
+        wait.saturating_sub(took).max(wait.min(LEAST))
     }
 
     /// How long to wait after an attempt that no retry can mend by itself: five minutes, and up to half

@@ -128,6 +128,13 @@ pub enum Event<'a> {
         /// The forward, with the port that it has.
         forward: &'a Forward,
     },
+    /// A forward that is up is so over one version of IP alone; told behind [`ForwardUp`](Self::ForwardUp).
+    ForwardInPart {
+        /// The forward.
+        forward: &'a Forward,
+        /// Which version, and who is not there over the other.
+        finding: &'a Finding,
+    },
     /// A forward was granted; whether bytes get through is not known yet.
     ForwardBound {
         /// The forward, with the port that it has.

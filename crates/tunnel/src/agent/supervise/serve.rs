@@ -65,12 +65,15 @@ pub(super) async fn serve(
             }
             (number, finding) = paths.step(&transport) => {
                 if let Some(forward) = &forwards.named(number) {
-                    events(if matches!(finding, Finding::Up(_)) {
+                    let finding = &finding;
+                    events(if finding.is_up() {
                         Event::ForwardUp { forward }
                     } else {
-                        let finding = &finding;
                         Event::ForwardUnproved { forward, finding }
                     });
+                    if matches!(finding, Finding::UpInPart(..)) {
+                        events(Event::ForwardInPart { forward, finding });
+                    }
                 }
             }
             end = end.wait() => break Some(end),

@@ -91,6 +91,16 @@ impl Lab {
         );
     }
 
+    /// Waits until one of the events begins so; gives all of them.
+    async fn until_any(&self, start: &str) -> Vec<String> {
+        let mut events = self.events.clone();
+        let has_it = |events: &Vec<String>| events.iter().any(|event| event.starts_with(start));
+        let waited = timeout(Duration::from_hours(1), events.wait_for(has_it)).await;
+        assert!(waited.is_ok(), "{start:?} is not in {:?}", self.events());
+        drop(waited);
+        self.events()
+    }
+
     fn events(&self) -> Vec<String> {
         self.events.borrow().clone()
     }
@@ -104,6 +114,7 @@ fn word(event: &Event<'_>) -> String {
     match event {
         Event::Connected => String::from("connected"),
         Event::ForwardUp { forward } => format!("up {forward}"),
+        Event::ForwardInPart { finding, .. } => format!("in part {finding}"),
         Event::ForwardBound { forward } => format!("bound {forward}"),
         Event::ForwardUnproved { forward, finding } => format!("unproved {forward}: {finding}"),
         Event::ForwardRefused { forward } => format!("refused {}", forward.bind),
