@@ -95,11 +95,13 @@ impl Status {
             Event::ForwardProved {
                 number,
                 forward,
-                round_trip,
+                finding,
             } => {
-                let news = self.forward(*number, forward, ForwardState::Up, None, now);
+                let part = finding.part();
+                let part = part.map(|version| format!("over {version} alone"));
+                let news = self.forward(*number, forward, ForwardState::Up, part, now);
                 if let Some(report) = self.tunnel.forwards.get_mut(*number) {
-                    report.round_trip_ms = Some(milliseconds(*round_trip));
+                    report.round_trip_ms = finding.round_trip().map(milliseconds);
                 }
                 news
             }

@@ -19,10 +19,16 @@ pub(crate) fn tell(tunnel: Option<&str>, peer: &Peer, event: &Event<'_>, news: N
     };
     match event {
         Event::Connected => info!(tunnel, host, "connected"),
-        Event::ForwardUp { forward, .. } | Event::ForwardProved { forward, .. }
-            if news == News::State =>
-        {
+        Event::ForwardUp { forward, .. } if news == News::State => {
             line(&format!("{}forward up: {forward}", kind(forward)));
+        }
+        Event::ForwardProved {
+            forward, finding, ..
+        } if news == News::State => {
+            line(&format!("{}forward up: {forward}", kind(forward)));
+            if finding.part().is_some() {
+                info!(tunnel, host, bind = %forward.bind, %finding, "not at both loopback addresses");
+            }
         }
         Event::ForwardBound { forward, .. } => info!(tunnel, host, bind = %forward.bind, "bound"),
         Event::ForwardUnproved {

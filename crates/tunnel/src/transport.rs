@@ -242,6 +242,9 @@ pub enum CloseReason {
     Stopping,
     /// A newer connection of the same tunnel has taken over.
     Superseded,
+    /// What it carries has fallen silent, and so may it. Over SSH nothing is said to the peer, and what
+    /// it goes over can be kept.
+    Silent,
 }
 
 impl fmt::Display for CloseReason {
@@ -249,6 +252,7 @@ impl fmt::Display for CloseReason {
         f.write_str(match self {
             Self::Stopping => "stopping",
             Self::Superseded => "superseded by a newer connection",
+            Self::Silent => "what it carries has fallen silent",
         })
     }
 }

@@ -62,7 +62,7 @@ pub(crate) struct ForwardReport {
     pub(crate) state: ForwardState,
     /// Since when it has been in that state.
     pub(crate) since: When,
-    /// Why it is not up.
+    /// Why it is not up, or not wholly.
     pub(crate) reason: Option<String>,
     /// How long bytes took the last time that they made the round trip, in milliseconds.
     pub(crate) round_trip_ms: Option<f64>,

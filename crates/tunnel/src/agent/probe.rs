@@ -52,6 +52,11 @@ pub struct Probe {
 pub enum Finding {
     /// Bytes made the round trip, in this time.
     Up(Duration),
+    /// The same at one loopback address; at the other nobody listens. A host without the other version has
+    /// it so, and an sshd whose `AddressFamily` is one alone.
+    UpInPart(Duration, IpVersion),
+    /// The same; at the other somebody else listens, whose visitors come by the same name.
+    Shared(IpVersion),
     /// Somebody else answers at the listener.
     Foreign,
     /// Nobody answers at the listener, though the peer granted it.
@@ -63,6 +68,16 @@ pub enum Finding {
     /// Bytes make the round trip from the peer itself, but nobody listens at the address that others
     /// would come to: an sshd with `GatewayPorts no` binds the loopback alone, whatever was asked for.
     LoopbackOnly,
+}
+
+/// A version of the Internet Protocol: which of the listeners of one bind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IpVersion {
+    /// `127.0.0.1` of the peer.
+    V4,
+    /// `::1` of the peer.
+    V6,
 }
 
 /// What became of a channel that may have brought a probe.
@@ -195,7 +210,70 @@ impl Probe {
     }
 }
 
+impl IpVersion {
+    const fn other(self) -> Self {
+        match self {
+            Self::V4 => Self::V6,
+            Self::V6 => Self::V4,
+        }
+    }
+
+    const fn loopback(self) -> &'static str {
+        match self {
+            Self::V4 => "127.0.0.1",
+            Self::V6 => "::1",
+        }
+    }
+}
+
 impl Finding {
+    /// Whether bytes make the round trip, if only over one version of IP.
+    pub const fn is_up(&self) -> bool {
+        matches!(self, Self::Up(_) | Self::UpInPart(..))
+    }
+
+    /// How long the round trip took.
+    pub const fn round_trip(&self) -> Option<Duration> {
+        match self {
+            Self::Up(time) | Self::UpInPart(time, _) => Some(*time),
+            Self::Shared(_)
+            | Self::Foreign
+            | Self::Nobody(_)
+            | Self::Silent
+            | Self::Prohibited
+            | Self::LoopbackOnly => None,
+        }
+    }
+
+    /// The version of IP over which visitors get through, if it is one alone.
+    pub const fn part(&self) -> Option<IpVersion> {
+        match self {
+            Self::UpInPart(_, version) | Self::Shared(version) => Some(*version),
+            Self::Up(_)
+            | Self::Foreign
+            | Self::Nobody(_)
+            | Self::Silent
+            | Self::Prohibited
+            | Self::LoopbackOnly => None,
+        }
+    }
+
+    /// Of a bind that stands for both loopback addresses, once its [`twin`] was probed: this was found over
+    /// IPv4, and that over IPv6.
+    ///
+    /// A stock sshd grants such a forward if it could bind one of the two. Where nobody listens at one the
+    /// host may not have it. Whoever answers there, or takes a connection and says nothing, is somebody
+    /// else.
+    #[must_use]
+    pub fn with_twin(self, twin: Self) -> Self {
+        match (self, twin) {
+            (Self::Up(time), Self::Nobody(_)) => Self::UpInPart(time, IpVersion::V4),
+            (Self::Up(_), Self::Foreign | Self::Silent) => Self::Shared(IpVersion::V4),
+            (Self::Nobody(_), Self::Up(time)) => Self::UpInPart(time, IpVersion::V6),
+            (first, _) => first,
+        }
+    }
+
     /// What it means that the peer did not open the way to its listener.
     pub fn of_refusal(error: &OpenError) -> Self {
         match error {
@@ -218,8 +296,8 @@ pub fn way(bind: &Bind) -> Option<Target> {
     match bind {
         Bind::Tcp { host, port } => {
             let host = match host.as_str() {
-                "" | "*" | "localhost" | "0.0.0.0" => "127.0.0.1",
-                "::" => "::1",
+                "" | "*" | "localhost" | "0.0.0.0" => IpVersion::V4.loopback(),
+                "::" => IpVersion::V6.loopback(),
                 other => other,
             };
             Some(Target::Tcp {
@@ -230,6 +308,19 @@ pub fn way(bind: &Bind) -> Option<Target> {
         Bind::Unix { path } if path.starts_with('/') => Some(Target::Unix { path: path.clone() }),
         Bind::Unix { .. } => None,
     }
+}
+
+/// The IPv6 loopback, for a bind whose [`way`] goes to the IPv4 one and that stands for both; otherwise
+/// there is nothing more to probe.
+pub fn twin(bind: &Bind) -> Option<Target> {
+    let Bind::Tcp { host, port } = bind else {
+        return None;
+    };
+    let is_for_both = matches!(host.as_str(), "" | "*" | "localhost");
+    is_for_both.then(|| Target::Tcp {
+        host: IpVersion::V6.loopback().to_owned(),
+        port: *port,
+    })
 }
 
 /// The port at which visitors from elsewhere would come to a listener of `bind`; `None` if none are
@@ -269,10 +360,30 @@ impl fmt::Debug for Probe {
     }
 }
 
+impl fmt::Display for IpVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Up(time) => write!(f, "up, {:.1} ms", time.as_secs_f64() * 1e3),
+            Self::UpInPart(time, version) => write!(
+                f,
+                "up over {version} alone, {:.1} ms: nobody listens at {} there",
+                time.as_secs_f64() * 1e3,
+                version.other().loopback()
+            ),
+            Self::Shared(version) => write!(
+                f,
+                "up over {version} alone: somebody else listens at {} there",
+                version.other().loopback()
+            ),
             Self::Foreign => f.write_str("listener is owned by someone else"),
             Self::Nobody(reason) => write!(f, "nobody answers at the listener: {reason}"),
             Self::Silent => write!(f, "nothing came back in {} s", DEADLINE.as_secs()),
@@ -402,6 +513,29 @@ mod tests {
         assert_eq!(unix, Some(Target::Unix { path }));
         let path = String::from("x");
         assert_eq!(way(&Bind::Unix { path }), None);
+    }
+
+    #[test]
+    fn a_bind_for_both_loopbacks_is_wholly_up_only_if_both_are_ours() {
+        let (up, time) = (Finding::Up(HOLD), HOLD);
+        let nobody = || Finding::Nobody(String::from("refused"));
+        for (first, twin, both) in [
+            (up.clone(), up.clone(), up.clone()),
+            (up.clone(), nobody(), Finding::UpInPart(time, IpVersion::V4)),
+            (up.clone(), Finding::Foreign, Finding::Shared(IpVersion::V4)),
+            (up.clone(), Finding::Silent, Finding::Shared(IpVersion::V4)),
+            // It cannot be looked at.
+            (up.clone(), Finding::Prohibited, up.clone()),
+            (nobody(), up, Finding::UpInPart(time, IpVersion::V6)),
+            (nobody(), nobody(), nobody()),
+            (nobody(), Finding::Foreign, nobody()),
+        ] {
+            assert_eq!(first.with_twin(twin), both);
+        }
+        for (host, is_both) in [("", true), ("*", true), ("localhost", true), ("::", false)] {
+            let (host, port) = (host.to_owned(), 9);
+            assert_eq!(twin(&Bind::Tcp { host, port }).is_some(), is_both);
+        }
     }
 
     #[test]

@@ -136,10 +136,10 @@ pub enum Event<'a> {
     ForwardProved {
         /// Its place among the forwards of the tunnel, from 0.
         number: usize,
-        /// How long they took.
-        round_trip: Duration,
         /// The forward, with the port that it has.
         forward: &'a Forward,
+        /// How long they took; and where they did not get through.
+        finding: &'a Finding,
     },
     /// A forward was granted; whether bytes get through is not known yet.
     ForwardBound {
@@ -257,6 +257,7 @@ async fn keep(
     // The last connection's socket, if its peer fell silent.
     let mut held: Option<Held> = None;
     loop {
+        let began = Instant::now();
         let attempt = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
@@ -294,7 +295,9 @@ async fn keep(
         let delay = if is_refused {
             backoff.refused(chance())
         } else {
-            backoff.next(up, chance())
+            // From one attempt to the next: one that waited long for an answer was a wait itself.
+            let took = began.elapsed().saturating_sub(up);
+            backoff.next(up, took, chance())
         };
         events(Event::Waiting { delay });
         tokio::select! {

@@ -14,9 +14,9 @@ use super::paths::{Paths, Suspicion, Traffic};
 use super::{Connected, Event, log_panic};
 use crate::agent::forward::Destination;
 use crate::agent::listen::Listeners;
-use crate::agent::local;
+use crate::agent::local::{self, LocalError};
 use crate::agent::meter::Meter;
-use crate::agent::probe::{Caller, Finding, Probing};
+use crate::agent::probe::{Caller, Probing};
 use crate::transport::ssh::Held;
 use crate::transport::{
     CloseReason, Connection, ConnectionEnd, OpenRequest, PeerRequest, RefusalCode,
@@ -69,8 +69,8 @@ pub(super) async fn serve(
                 if let Some((number, forward)) = &forwards.named(index) {
                     let number = *number;
                     let finding = &finding;
-                    events(if let Finding::Up(round_trip) = *finding {
-                        Event::ForwardProved { number, forward, round_trip }
+                    events(if finding.is_up() {
+                        Event::ForwardProved { number, forward, finding }
                     } else {
                         Event::ForwardUnproved { number, forward, finding }
                     });
@@ -201,6 +201,7 @@ async fn serve_visitor(
                 Err(error) => debug!(to_target, to_visitor, %error, "visitor was cut off"),
             }
         }
+        Err(LocalError::Left) => debug!("visitor left before its target answered"),
         // Not only debug: visitors come and find nobody.
         Err(error) => warn!(%error, "visitor was turned away"),
     }

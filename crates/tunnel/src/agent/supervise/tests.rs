@@ -112,9 +112,13 @@ impl Lab {
 fn word(event: &Event<'_>) -> String {
     match event {
         Event::Connected => String::from("connected"),
-        Event::ForwardUp { forward, .. } | Event::ForwardProved { forward, .. } => {
-            format!("up {forward}")
-        }
+        Event::ForwardUp { forward, .. } => format!("up {forward}"),
+        Event::ForwardProved {
+            forward, finding, ..
+        } => match finding.part() {
+            Some(version) => format!("up {forward} over {version} alone"),
+            None => format!("up {forward}"),
+        },
         Event::ForwardBound { forward, .. } => format!("bound {forward}"),
         Event::ForwardUnproved {
             forward, finding, ..
