@@ -27,6 +27,7 @@ use super::streams::Streams;
 use super::tally::Tally;
 use crate::budget::Grant;
 
+mod doubt;
 mod event;
 mod memory;
 
@@ -124,9 +125,13 @@ impl<S: Carrier> Driver<S> {
             tokio::select! {
                 biased;
                 error = poll_fn(|cx| turn.poll(cx)) => {
-                    is_silent = matches!(error, ConnectionError::TimedOut(Wait::Replies));
+                    is_silent = matches!(error, ConnectionError::TimedOut(Wait::Life | Wait::Replies));
                     break ended(&error);
                 }
+                lost = doubt::doubted(&mut desk.doubt) => if let Some(end) = turn.doubt(&lost) {
+                    is_silent = true;
+                    break end;
+                },
                 reason = closed(&mut desk.close) => break turn.close(reason).await,
                 // What waits for a place waits in its visitor's own task.
                 command = desk.commands.recv(), if turn.streams.opening() < limits::OPENS_PENDING => match command {
