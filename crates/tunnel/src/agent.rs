@@ -8,6 +8,7 @@ pub mod forward;
 pub mod listen;
 pub mod local;
 pub mod login;
+pub mod network;
 pub mod probe;
 pub mod socks;
 pub mod supervise;
