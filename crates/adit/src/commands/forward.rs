@@ -13,6 +13,7 @@ use adit_tunnel::agent::forward::{Destination, Forward, Listens, Permits};
 use adit_tunnel::agent::login::algorithms::{AlgorithmLists, Edit};
 use adit_tunnel::agent::login::credentials::{AgentKeys, KeyChoice, LoginConfig};
 use adit_tunnel::agent::login::known_hosts::{HostKeys, NameForm, NewHosts};
+use adit_tunnel::agent::network::Watcher;
 use adit_tunnel::agent::probe::{Finding, Prober};
 use adit_tunnel::agent::supervise::{
     self, ConnectError, Event, KeepAlive, Peer, PeerConfig, RunError, TunnelConfig,
@@ -111,7 +112,9 @@ async fn serve(
     let exits = config.exit_on_forward_failure;
     let events = |event: Event<'_>| {
         tell(&peer, &event);
-        if let (Event::ForwardRefused { forward }, true) = (&event, exits) {
+        if let (Event::ForwardRefused { forward } | Event::ForwardWaiting { forward, .. }, true) =
+            (&event, exits)
+        {
             refused.get_or_init(|| forward.to_string());
             ending.cancel();
         }
@@ -120,7 +123,9 @@ async fn serve(
             | Event::ForwardUnproved {
                 forward,
                 finding: Finding::Prohibited,
-            } = &event
+            }
+            // Until its address comes nothing can be done, and that may be never.
+            | Event::ForwardWaiting { forward, .. } = &event
             {
                 countdown.is_up(forward.to_string());
             } else if matches!(event, Event::Ended { .. }) {
@@ -130,7 +135,12 @@ async fn serve(
     };
     let prober = Prober::new().ok().context("the system has no randomness")?;
     let forwards = config.forwards;
-    let result = supervise::run_probing(&connect, forwards, Some(&prober), &events, stop).await;
+    let (watcher, network) = Watcher::start();
+    let mut watching = JoinSet::new();
+    watching.spawn(watcher.run(stop.clone()));
+    let result =
+        supervise::run_watching(&connect, forwards, Some(&prober), &network, &events, stop).await;
+    watching.shutdown().await;
     match result {
         Ok(()) if let Some(forward) = refused.get() => {
             Err(anyhow::anyhow!("forward was refused: {forward}"))
@@ -193,6 +203,12 @@ fn tell(peer: &Peer, event: &Event<'_>) {
                  not allowed (AllowStreamLocalForwarding); asking again every second or two"
             ),
         },
+        Event::ForwardWaiting { forward, reason } => {
+            say(&format!(
+                "{}forward waiting, {reason}: {forward}",
+                kind(forward)
+            ));
+        }
         Event::PortLost { bind } => warn!(host, %bind, "port is lost; asking for any other"),
         Event::Ended { end, up } => {
             let (end, seconds) = (chain(end), up.as_secs());

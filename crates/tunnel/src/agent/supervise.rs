@@ -14,17 +14,19 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::task::JoinError;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use self::forwards::Forwards;
 use self::serve::serve;
+use self::wait::After;
 use super::backoff::Backoff;
 use super::dial::WayError;
 use super::forward::{Forward, Listens};
-use super::listen::{ListenError, Listeners};
+use super::listen::{ListenError, Listeners, Waiting};
 use super::login::known_hosts::{HostAddressError, HostKeyRefusal};
+use super::network::Network;
 use super::probe::{Finding, Prober};
 use crate::transport::ssh::Held;
 use crate::transport::{Bind, Connection, ConnectionEnd};
@@ -33,6 +35,7 @@ mod config;
 mod forwards;
 mod paths;
 mod serve;
+mod wait;
 
 pub use self::config::{KeepAlive, Peer, PeerConfig, TunnelConfig};
 
@@ -145,6 +148,14 @@ pub enum Event<'a> {
         /// The forward.
         forward: &'a Forward,
     },
+    /// A forward that listens here waits for its address, or for whoever holds its port; it is bound as
+    /// soon as it can be.
+    ForwardWaiting {
+        /// The forward.
+        forward: &'a Forward,
+        /// What it waits for.
+        reason: &'a Waiting,
+    },
     /// The port that a forward had before cannot be had again; any other is asked for.
     PortLost {
         /// The bind with the port that it had.
@@ -216,11 +227,38 @@ pub async fn run_probing(
     events: &(dyn Fn(Event<'_>) + Send + Sync),
     stop: CancellationToken,
 ) -> Result<(), RunError> {
+    let network = Network::unwatched();
+    run_watching(connect, forwards, prober, &network, events, stop).await
+}
+
+/// The same; and when the network changes, a connection is asked at once whether it is still there, a wait
+/// is cut short, and what listens here follows its addresses.
+///
+/// # Errors
+///
+/// As [`run`].
+///
+/// # Cancel safety
+///
+/// As [`run`].
+pub async fn run_watching(
+    connect: &impl Connect,
+    forwards: Vec<Forward>,
+    prober: Option<&Prober>,
+    network: &Network,
+    events: &(dyn Fn(Event<'_>) + Send + Sync),
+    stop: CancellationToken,
+) -> Result<(), RunError> {
     let (here, there) = forwards
         .into_iter()
         .partition(|forward| forward.listens == Listens::Here);
-    let listeners = Listeners::start(here).await?;
-    let result = keep(connect, there, &listeners, prober, events, stop).await;
+    let listeners = Listeners::start(here, network).await?;
+    let network = network.subscribe();
+    let result = tokio::select! {
+        biased;
+        result = keep(connect, there, &listeners, prober, network, events, stop) => result,
+        never = listeners.keep_telling(events) => match never {},
+    };
     listeners.close().await;
     result
 }
@@ -231,6 +269,7 @@ async fn keep(
     there: Vec<Forward>,
     listeners: &Listeners,
     prober: Option<&Prober>,
+    mut network: Network,
     events: &(dyn Fn(Event<'_>) + Send + Sync),
     stop: CancellationToken,
 ) -> Result<(), RunError> {
@@ -241,10 +280,11 @@ async fn keep(
     // The last connection's socket, if its peer fell silent.
     let mut held: Option<Held> = None;
     loop {
+        let began = Instant::now();
         let attempt = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
-            attempt = connect.connect() => attempt,
+            attempt = wait::attempt(connect, &network, is_first) => attempt,
         };
         let mut is_refused = false;
         let up = match attempt {
@@ -262,8 +302,16 @@ async fn keep(
                 }
                 events(Event::Connected);
                 let start = Instant::now();
-                let (ended, left) =
-                    serve(connected, &mut forwards, listeners, probing, events, &stop).await;
+                let (ended, left) = serve(
+                    connected,
+                    &mut forwards,
+                    listeners,
+                    probing,
+                    events,
+                    &stop,
+                    &mut network,
+                )
+                .await;
                 held = left;
                 match ended {
                     None => return Ok(()),
@@ -275,16 +323,16 @@ async fn keep(
                 }
             }
         };
-        let delay = if is_refused {
-            backoff.refused(chance())
+        let (delay, after) = if is_refused {
+            (backoff.refused(chance()), After::Refusal)
         } else {
-            backoff.next(up, chance())
+            (backoff.next(up, chance()), After::Failure)
         };
         events(Event::Waiting { delay });
         tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
-            () = sleep(delay) => {}
+            () = wait::wait(delay, began, after, &mut network) => {}
         }
     }
 }

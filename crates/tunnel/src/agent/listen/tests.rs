@@ -57,9 +57,18 @@ fn forward(to: Destination) -> Forward {
     }
 }
 
+mod following;
+
 async fn start(to: Destination) -> (Listeners, SocketAddr) {
-    let listeners = Listeners::start(vec![forward(to)]).await.unwrap();
-    let addr = listeners.forwards()[0].bind.to_string().parse().unwrap();
+    let listeners = Listeners::start(vec![forward(to)], &Network::unwatched())
+        .await
+        .unwrap();
+    let addr = listeners.standings.now()[0]
+        .forward
+        .bind
+        .to_string()
+        .parse()
+        .unwrap();
     (listeners, addr)
 }
 
@@ -233,7 +242,7 @@ async fn one_bind_that_fails_leaves_none_bound() {
         ..forward(Destination::One(target()))
     };
     let held = holder.local_addr().unwrap().port();
-    let error = Listeners::start(vec![at(free_addr.port()), at(held)]).await;
+    let error = Listeners::start(vec![at(free_addr.port()), at(held)], &Network::unwatched()).await;
     assert!(error.unwrap_err().to_string().contains(&held.to_string()));
     let refused = TcpStream::connect(free_addr).await.unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
@@ -251,7 +260,9 @@ async fn a_unix_socket_is_a_bind_and_a_target() {
         bind: Bind::Unix { path: path.clone() },
         to: Destination::One(there.clone()),
     };
-    let listeners = Listeners::start(vec![forward]).await.unwrap();
+    let listeners = Listeners::start(vec![forward], &Network::unwatched())
+        .await
+        .unwrap();
     let mut up = Up::new();
     listeners.connect(Some(Arc::clone(&up.ours.transport)));
     let mut visitor = UnixStream::connect(&path).await.unwrap();

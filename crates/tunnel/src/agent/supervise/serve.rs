@@ -15,6 +15,7 @@ use super::{Connected, Event, log_panic};
 use crate::agent::forward::Destination;
 use crate::agent::listen::Listeners;
 use crate::agent::local;
+use crate::agent::network::Network;
 use crate::agent::probe::{Caller, Finding, Prober};
 use crate::transport::ssh::Held;
 use crate::transport::{
@@ -35,6 +36,7 @@ pub(super) async fn serve(
     (prober, peer): (Option<&Prober>, Option<&str>),
     events: &(dyn Fn(Event<'_>) + Send + Sync),
     stop: &CancellationToken,
+    network: &mut Network,
 ) -> (Option<ConnectionEnd>, Option<Held>) {
     let Connected { connection, task } = connected;
     let Connection {
@@ -49,9 +51,7 @@ pub(super) async fn serve(
     let mut paths = Paths::new(prober, peer);
     forwards.begin();
     listeners.connect(Some(Arc::clone(&transport)));
-    for forward in listeners.forwards() {
-        events(Event::ForwardUp { forward });
-    }
+    listeners.tell(events);
     let ended = loop {
         tokio::select! {
             // The answer to a forward stands before its first visitor, so it is looked at first.
@@ -74,6 +74,10 @@ pub(super) async fn serve(
                 }
             }
             end = end.wait() => break Some(end),
+            change = network.changed() => {
+                debug!(%change, "asking whether the peer is there");
+                transport.doubt(&change.lost);
+            }
             Some(request) = requests.recv() => match request {
                 PeerRequest::Open(request) => {
                     admit(request, forwards, &paths, &mut early, &mut visitors);

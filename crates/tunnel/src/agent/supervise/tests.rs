@@ -38,6 +38,7 @@ impl Connect for Network {
     }
 }
 
+mod changing;
 mod probing;
 
 /// A tunnel that runs, and what the test needs to play with it.
@@ -107,6 +108,7 @@ fn word(event: &Event<'_>) -> String {
         Event::ForwardBound { forward } => format!("bound {forward}"),
         Event::ForwardUnproved { forward, finding } => format!("unproved {forward}: {finding}"),
         Event::ForwardRefused { forward } => format!("refused {}", forward.bind),
+        Event::ForwardWaiting { forward, reason } => format!("waiting {}: {reason}", forward.bind),
         Event::PortLost { bind } => format!("lost {bind}"),
         Event::Ended { .. } => String::from("ended"),
         Event::Failed { .. } => String::from("failed"),
