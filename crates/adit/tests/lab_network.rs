@@ -2,7 +2,7 @@
 //! printed.
 
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -103,14 +103,15 @@ fn route(inside: &Namespace, verb: &str, cable: Subnet) {
     inside.ip(&["route", verb, "default", "via", &gateway]);
 }
 
-/// Sends a little and gets it back.
+/// Sends a little, finishes, and gets it back.
 #[expect(clippy::unwrap_used, reason = "part of a test")]
-fn speak(visitor: &mut TcpStream) {
+fn speak(mut visitor: TcpStream) {
     visitor.set_read_timeout(Some(wait::DEADLINE)).unwrap();
     visitor.write_all(b"hello").unwrap();
-    let mut got = [0; 5];
-    visitor.read_exact(&mut got).unwrap();
-    assert_eq!(&got, b"hello");
+    visitor.shutdown(Shutdown::Write).unwrap();
+    let mut got = Vec::new();
+    visitor.read_to_end(&mut got).unwrap();
+    assert_eq!(got, b"hello");
 }
 
 #[expect(clippy::print_stdout, reason = "a time is printed")]
@@ -135,29 +136,28 @@ fn a_forward_at_an_interface_follows_its_address() {
         "local forward waiting, wlan0: the interface has no address: %wlan0:8001 -> ",
         1,
     );
-    lab.said("connected", 1);
+    lab.said(" connected ", 1);
     lab.address("add", "192.0.2.24/24", "wlan0");
     let start = now();
-    let mut early = lab.visitor("192.0.2.24:8001");
+    let early = lab.visitor("192.0.2.24:8001");
     report("first lease: a visitor is let in", start);
-    speak(&mut early);
     lab.said("local forward up: %wlan0:8001 -> ", 1);
     lab.address("del", "192.0.2.24/24", "wlan0");
     lab.address("add", "192.0.2.57/24", "wlan0");
     let start = now();
-    let mut late = lab.visitor("192.0.2.57:8001");
+    let late = lab.visitor("192.0.2.57:8001");
     let took = report("new lease: a visitor is let in", start);
     assert!(took < Duration::from_secs(2), "{took:?}");
-    speak(&mut late);
+    speak(late);
     // Who was connected is not cut off: with the address its path is back.
     lab.address("add", "192.0.2.24/24", "wlan0");
-    speak(&mut early);
+    speak(early);
     lab.inside.ip(&["link", "del", "wlan0"]);
     let start = now();
     lab.said("wlan0: there is no such interface: %wlan0:8001 -> ", 1);
     report("interface is removed: said", start);
     assert_eq!(
-        lab.said("connected", 1).len(),
+        lab.said(" connected ", 1).len(),
         1,
         "one connection all along"
     );
@@ -172,19 +172,19 @@ fn an_address_that_is_absent_is_waited_for() {
     let absent = "local forward waiting, this machine does not have the address 192.0.2.1: \
                   192.0.2.1:8001 -> ";
     lab.said(absent, 1);
-    lab.said("connected", 1);
+    lab.said(" connected ", 1);
     lab.address("add", "192.0.2.1/24", "wlan0");
     let start = now();
-    let mut visitor = lab.visitor("192.0.2.1:8001");
+    let visitor = lab.visitor("192.0.2.1:8001");
     let took = report("absent address: a visitor is let in", start);
     assert!(took < Duration::from_secs(2), "{took:?}");
-    speak(&mut visitor);
+    speak(visitor);
     lab.said("local forward up: 192.0.2.1:8001 -> ", 1);
     // It goes, and it comes back.
     lab.address("del", "192.0.2.1/24", "wlan0");
     lab.said(absent, 2);
     lab.address("add", "192.0.2.1/24", "wlan0");
-    speak(&mut lab.visitor("192.0.2.1:8001"));
+    speak(lab.visitor("192.0.2.1:8001"));
     lab.said("local forward up: 192.0.2.1:8001 -> ", 2);
 }
 
@@ -243,6 +243,10 @@ fn a_connection_whose_address_is_gone_ends_at_once_and_another_is_made_from_the_
     // The route went with the address, and nobody tells of that.
     let start = now();
     route(&lab.inside, "add", lab.cable);
+    lab.said(" connected ", 2);
+    let took = report("new address: logged in", start);
+    assert!(took < Duration::from_secs(4), "{took:?}");
+    // The port is free once the sshd has noticed: nothing bears the old address any more.
     lab.said("forward up: ", 2);
     report("new address: forward is up", start);
 }
@@ -275,5 +279,5 @@ fn an_interface_that_is_not_in_the_way_costs_a_question_and_no_more() {
     let (bind, _) = bind.split_once(' ').unwrap_or_default();
     let bind: SocketAddr = bind.parse().unwrap_or_else(|_| panic!("{ups:?}"));
     let visitor = lab.public.enter(|| TcpStream::connect(bind));
-    speak(&mut visitor.unwrap_or_else(|error| panic!("{error}")));
+    speak(visitor.unwrap_or_else(|error| panic!("{error}")));
 }
