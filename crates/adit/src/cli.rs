@@ -82,8 +82,10 @@ pub(crate) struct ForwardArguments {
     pub(crate) remote_forwards: Vec<RemoteForward>,
 
     /// A local forward: visitors of PORT here go to HOST:HOSTPORT from there. Without BIND, loopback
-    /// alone; * is every address; port 0 lets the system choose. Either side may be the path of a
-    /// Unix socket. As often as you like; LocalForward lines of the configuration come after them.
+    /// alone; * is every address; %INTERFACE is every address that the interface has, whatever they
+    /// become (%wlan0:8001:localhost:22); port 0 lets the system choose. An address or interface that
+    /// is not there is waited for. Either side may be the path of a Unix socket. As often as you like;
+    /// LocalForward lines of the configuration come after them.
     #[arg(short = 'L', value_name = "[BIND:]PORT:HOST:HOSTPORT")]
     pub(crate) local_forwards: Vec<LocalForward>,
 

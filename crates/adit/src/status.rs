@@ -124,6 +124,14 @@ impl Status {
                 let reason = refusal(forward).to_owned();
                 self.forward(*number, forward, ForwardState::Refused, Some(reason), now)
             }
+            Event::ForwardWaiting {
+                number,
+                forward,
+                reason,
+            } => {
+                let reason = Some(reason.to_string());
+                self.forward(*number, forward, ForwardState::Waiting, reason, now)
+            }
             Event::Ended { end, .. } => {
                 self.away(now);
                 self.trouble(chain(end), now);
@@ -147,10 +155,11 @@ impl Status {
         self.tunnel.connections > 0
     }
 
-    /// Whether nothing is known to be wrong with any of its forwards.
-    pub(crate) fn is_up(&self) -> bool {
+    /// Whether there is nothing left to do: each forward is up, or waits for an address that this machine
+    /// may never have.
+    pub(crate) fn is_ready(&self) -> bool {
         let mut forwards = self.tunnel.forwards.iter();
-        forwards.all(|forward| forward.state.is_up())
+        forwards.all(|forward| forward.state.is_up() || forward.state == ForwardState::Waiting)
     }
 
     /// The tunnel has come to nothing, and is begun anew later.
@@ -199,7 +208,9 @@ impl Status {
     }
 
     fn away(&mut self, now: SystemTime) {
-        for forward in &mut self.tunnel.forwards {
+        let forwards = self.tunnel.forwards.iter_mut();
+        // What waits here has nothing to do with the connection.
+        for forward in forwards.filter(|forward| forward.state != ForwardState::Waiting) {
             forward.turn(ForwardState::Away, None, now);
         }
     }

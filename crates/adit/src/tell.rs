@@ -49,6 +49,12 @@ pub(crate) fn tell(tunnel: Option<&str>, peer: &Peer, event: &Event<'_>, news: N
                 "{refusal}; asking again every second or two"
             );
         }
+        Event::ForwardWaiting {
+            forward, reason, ..
+        } => {
+            let kind = kind(forward);
+            line(&format!("{kind}forward waiting, {reason}: {forward}"));
+        }
         Event::PortLost { bind } => {
             warn!(tunnel, host, %bind, "port is lost; asking for any other");
         }

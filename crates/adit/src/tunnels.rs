@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use adit_tunnel::agent::chain;
 use adit_tunnel::agent::connect::SshConnect;
+use adit_tunnel::agent::network::{Network, Watcher};
 use adit_tunnel::agent::probe::{Prober, Probing};
 use adit_tunnel::agent::supervise::{self, Event, Instruments, TunnelConfig};
 use adit_tunnel::transport::ssh::Memory;
@@ -60,9 +61,9 @@ impl Board {
         }))
     }
 
-    /// Whether nothing is known to be wrong with any forward.
-    pub(crate) fn is_up(&self) -> bool {
-        self.statuses().iter().all(Status::is_up)
+    /// Whether every forward is up, or waits for an address of this machine.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.statuses().iter().all(Status::is_ready)
     }
 
     /// Whether any tunnel was ever logged in.
@@ -130,15 +131,19 @@ pub(crate) async fn keep(
 ) -> anyhow::Result<()> {
     let prober = Arc::new(Prober::new().ok().context("the system has no randomness")?);
     let mut tasks = JoinSet::new();
+    let (watcher, network) = Watcher::start();
+    let watching = stop.clone();
     for (number, tunnel) in tunnels.into_iter().enumerate() {
         let name = tunnel.name.clone();
         let connect = SshConnect::new(&tunnel.config.peer, Memory::of_this_machine());
         let connect = connect.with_context(|| format!("tunnel {name}"))?;
         let (board, stop, prober) = (board.clone(), stop.clone(), Arc::clone(&prober));
+        let network = network.subscribe();
         tasks.spawn(async move {
-            keep_one(number, tunnel, connect, &prober, &board, &stop).await;
+            keep_one(number, tunnel, connect, (&prober, network), &board, &stop).await;
         });
     }
+    tasks.spawn(watcher.run(watching));
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {
             error!(%error, "tunnel's task panicked");
@@ -151,7 +156,7 @@ async fn keep_one(
     number: usize,
     tunnel: Tunnel,
     connect: SshConnect,
-    prober: &Prober,
+    (prober, network): (&Prober, Network),
     board: &Board,
     stop: &CancellationToken,
 ) {
@@ -178,6 +183,7 @@ async fn keep_one(
                 interval: probe,
             }),
             meters: meters.clone(),
+            network: Some(network.subscribe()),
         };
         let forwards = config.forwards.clone();
         let ran = supervise::run(&connect, forwards, instruments, &events, stop.clone());

@@ -9,6 +9,7 @@ pub mod listen;
 pub mod local;
 pub mod login;
 pub mod meter;
+pub mod network;
 pub mod probe;
 pub mod socks;
 pub mod supervise;

@@ -6,7 +6,7 @@
 //! that can be dropped.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -44,6 +44,11 @@ pub trait Transport: fmt::Debug + Send + Sync {
     /// Closes the connection; every stream of it ends as lost. Returns at once; the first reason
     /// counts.
     fn close(&self, reason: CloseReason);
+
+    /// The network under the connection has changed, and this machine has lost these addresses: the
+    /// peer is asked whether it is there, and unless it answers the connection ends within seconds. One
+    /// that goes from a lost address ends at once. Returns at once.
+    fn doubt(&self, lost: &[IpAddr]);
 
     /// Tells when and why the connection ended.
     fn end(&self) -> EndWatch;

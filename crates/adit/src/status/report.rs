@@ -112,6 +112,8 @@ pub(crate) enum TunnelState {
 pub(crate) enum ForwardState {
     /// There is no connection.
     Away,
+    /// It listens here, and its address or port is not to be had; it is bound as soon as it is.
+    Waiting,
     /// The server was asked for it.
     Asking,
     /// The server said no, and is asked again and again.
@@ -177,6 +179,7 @@ impl ForwardState {
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Away => "away",
+            Self::Waiting => "waiting",
             Self::Asking => "asking",
             Self::Refused => "refused",
             Self::Bound => "bound",

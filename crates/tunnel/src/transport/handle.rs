@@ -1,5 +1,7 @@
 //! The application's side of a connection's task: the [`Transport`] that every carrier shares.
 
+use std::net::IpAddr;
+
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
@@ -12,6 +14,7 @@ use super::{
 pub(crate) struct Handle {
     commands: mpsc::Sender<Command>,
     close: watch::Sender<Option<CloseReason>>,
+    doubt: watch::Sender<Vec<IpAddr>>,
     end: watch::Receiver<Option<ConnectionEnd>>,
 }
 
@@ -22,6 +25,8 @@ pub(crate) struct Desk {
     pub(crate) commands: mpsc::Receiver<Command>,
     /// Whether to close, and why.
     pub(crate) close: watch::Receiver<Option<CloseReason>>,
+    /// Whether the network has changed, and which addresses it has taken with it.
+    pub(crate) doubt: watch::Receiver<Vec<IpAddr>>,
     /// Where to say how it ended.
     pub(crate) end: watch::Sender<Option<ConnectionEnd>>,
 }
@@ -61,15 +66,18 @@ impl Handle {
     pub(crate) fn pair() -> (Self, Desk) {
         let (commands, commands_receiver) = mpsc::channel(COMMANDS);
         let (close, close_receiver) = watch::channel(None);
+        let (doubt, doubt_receiver) = watch::channel(Vec::new());
         let (end_sender, end) = watch::channel(None);
         let handle = Self {
             commands,
             close,
+            doubt,
             end,
         };
         let desk = Desk {
             commands: commands_receiver,
             close: close_receiver,
+            doubt: doubt_receiver,
             end: end_sender,
         };
         (handle, desk)
@@ -116,6 +124,10 @@ impl Transport for Handle {
             first.get_or_insert(reason);
             is_first
         });
+    }
+
+    fn doubt(&self, lost: &[IpAddr]) {
+        self.doubt.send_replace(lost.to_vec());
     }
 
     fn end(&self) -> EndWatch {

@@ -16,6 +16,7 @@ use crate::agent::forward::Destination;
 use crate::agent::listen::Listeners;
 use crate::agent::local::{self, LocalError};
 use crate::agent::meter::Meter;
+use crate::agent::network::Network;
 use crate::agent::probe::{Caller, Probing};
 use crate::transport::ssh::Held;
 use crate::transport::{
@@ -36,6 +37,7 @@ pub(super) async fn serve(
     (probing, peer): (Option<Probing<'_>>, Option<&str>),
     events: &(dyn Fn(Event<'_>) + Send + Sync),
     stop: &CancellationToken,
+    network: &mut Network,
 ) -> (Option<ConnectionEnd>, Option<Held>) {
     let Connected { connection, task } = connected;
     let Connection {
@@ -50,10 +52,7 @@ pub(super) async fn serve(
     let mut paths = Paths::new(probing, peer);
     forwards.begin();
     listeners.connect(Some(Arc::clone(&transport)));
-    for (number, forward) in listeners.forwards() {
-        let number = *number;
-        events(Event::ForwardUp { number, forward });
-    }
+    listeners.tell(events);
     let ended = loop {
         tokio::select! {
             // The answer to a forward stands before its first visitor, so it is looked at first.
@@ -77,6 +76,10 @@ pub(super) async fn serve(
                 }
             }
             end = end.wait() => break Some(end),
+            change = network.changed() => {
+                debug!(%change, "asking whether the peer is there");
+                transport.doubt(&change.lost);
+            }
             Some(request) = requests.recv() => match request {
                 PeerRequest::Open(request) => {
                     admit(request, forwards, &paths, &mut early, &mut visitors);

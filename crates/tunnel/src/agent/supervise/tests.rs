@@ -39,6 +39,7 @@ impl Connect for Network {
     }
 }
 
+mod changing;
 mod probing;
 
 /// A tunnel that runs, and what the test needs to play with it.
@@ -72,7 +73,7 @@ impl Lab {
             });
             let instruments = Instruments {
                 probing,
-                meters: Vec::new(),
+                ..Instruments::default()
             };
             run(&network, forwards, instruments, &note, stopped).await
         });
@@ -124,6 +125,9 @@ fn word(event: &Event<'_>) -> String {
             forward, finding, ..
         } => format!("unproved {forward}: {finding}"),
         Event::ForwardRefused { forward, .. } => format!("refused {}", forward.bind),
+        Event::ForwardWaiting {
+            forward, reason, ..
+        } => format!("waiting {}: {reason}", forward.bind),
         Event::PortLost { bind } => format!("lost {bind}"),
         Event::Ended { .. } => String::from("ended"),
         Event::Failed { .. } => String::from("failed"),

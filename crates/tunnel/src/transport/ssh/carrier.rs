@@ -20,6 +20,11 @@ pub trait Carrier: AsyncRead + AsyncWrite + Unpin + Send {
         None
     }
 
+    /// Our own address, if there is one: a connection does not outlive it.
+    fn local(&self) -> Option<IpAddr> {
+        None
+    }
+
     /// Keeps what can be reset later, of a carrier whose peer has fallen silent.
     fn hold(self: Box<Self>) -> Option<Held> {
         None
@@ -72,6 +77,11 @@ impl Carrier for TcpStream {
         self.peer_addr().ok().map(|addr| addr.ip())
     }
 
+    fn local(&self) -> Option<IpAddr> {
+        let addr = self.local_addr().ok()?;
+        Some(addr.ip().to_canonical())
+    }
+
     fn hold(self: Box<Self>) -> Option<Held> {
         Some(Held(Kept::Socket(*self)))
     }
@@ -84,6 +94,10 @@ impl<T: Carrier + ?Sized> Carrier for Box<T> {
 
     fn source(&self) -> Option<IpAddr> {
         (**self).source()
+    }
+
+    fn local(&self) -> Option<IpAddr> {
+        (**self).local()
     }
 
     fn hold(self: Box<Self>) -> Option<Held> {

@@ -27,6 +27,7 @@ use super::streams::Streams;
 use super::tally::Tally;
 use crate::budget::Grant;
 
+mod doubt;
 mod event;
 mod memory;
 
@@ -128,6 +129,10 @@ impl<S: Carrier> Driver<S> {
                     is_silent = matches!(error, ConnectionError::TimedOut(_));
                     break ended(&error);
                 }
+                lost = doubt::doubted(&mut desk.doubt) => if let Some(end) = turn.doubt(&lost) {
+                    is_silent = true;
+                    break end;
+                },
                 reason = closed(&mut desk.close) => {
                     is_silent = reason == CloseReason::Silent;
                     break if is_silent {
