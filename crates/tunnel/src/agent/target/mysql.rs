@@ -14,8 +14,8 @@
 //! | a request for TLS, then closed | + 1 | the same | the same |
 //! | a login without a name, refused | **+ 0** | one line, `Access denied for user ''@'HOST'` | `Aborted_connects` + 1, `Access_denied_errors` + 1 |
 //!
-//! No way of leaving leaves no line; at `log_warnings=1` none leaves one. Without a name, because then fail2ban's filter for
-//! MySQL (`mysqld-auth`, which asks for one character at least) does not take the line for an attack. The host
+//! No way of leaving leaves no line; at `log_warnings=1` none leaves one. Without a name, because then the filter of fail2ban 1.0.2 for
+//! MySQL (`mysqld-auth`) does not take the line for an attack, as it does with any name. The host
 //! cache knows neither 127.0.0.1 nor Unix sockets, so there only lines and counters differ.
 //!
 //! Packets: three bytes of length, one of number, then so many bytes (MySQL's Client/Server Protocol,
