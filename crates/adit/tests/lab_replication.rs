@@ -1,5 +1,5 @@
-//! Databases that are copied through a tunnel, over a line that goes dark: the primary stands in a private network, and its
-//! replica, on a public host with a stock sshd, reaches it by `adit forward -R` alone.
+//! Databases that are copied through a tunnel, over a line that goes dark: the primary stands in a private
+//! network, and its replica, on a public host with a stock sshd, reaches it by `adit forward -R` alone.
 //!
 //! The sshd never asks whether its peer is there (`ClientAliveInterval 0`), so it goes on holding the port
 //! for a session that is dead. When the line is back nobody gives a command, and the replica has all that
@@ -31,8 +31,8 @@ const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// How soon after the line the replica must have all.
 const SOON: Duration = Duration::from_secs(5);
 
-/// The two hosts, the line between them, and the tunnel that leads a port of the public one to the same port of the private
-/// one.
+/// The two hosts, the line between them, and the tunnel that leads a port of the public one to the same port
+/// of the private one.
 struct Lab {
     inside: Namespace,
     public: Namespace,

@@ -1,7 +1,7 @@
 //! A private MariaDB server for one test, an ordinary process in a folder of its own.
 //!
-//! It is always reached by its Unix socket, and in a network namespace by TCP as well. It writes nothing through to the disk:
-//! nothing of it outlives the test.
+//! It is always reached by its Unix socket, and in a network namespace by TCP as well. It writes nothing
+//! through to the disk: nothing of it outlives the test.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -79,7 +79,8 @@ impl MariaDb {
         value.unwrap_or_else(|| panic!("{variable} is {row:?}"))
     }
 
-    /// What it shows of its work as a replica under one name of `SHOW SLAVE STATUS`, or nothing where it is none.
+    /// What it shows of its work as a replica under one name of `SHOW SLAVE STATUS`, or nothing where it is
+    /// none.
     pub fn replica_status(&self, name: &str) -> Option<String> {
         let rows = self.query("SHOW SLAVE STATUS\\G");
         rows.lines().find_map(|line| {

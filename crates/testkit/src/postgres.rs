@@ -1,7 +1,7 @@
 //! A private PostgreSQL server for one test, an ordinary process in a folder of its own.
 //!
-//! It is always reached by its Unix socket, and in a network namespace by TCP as well. It writes nothing through to the disk:
-//! nothing of it outlives the test.
+//! It is always reached by its Unix socket, and in a network namespace by TCP as well. It writes nothing
+//! through to the disk: nothing of it outlives the test.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -31,7 +31,8 @@ pub struct Builder {
     has_tls: bool,
 }
 
-/// Finds the folder of PostgreSQL's programs: that of `initdb` in `PATH`, or the newest of Debian's, which are not in it.
+/// Finds the folder of PostgreSQL's programs: that of `initdb` in `PATH`, or the newest of Debian's, which
+/// are not in it.
 pub fn find() -> Option<PathBuf> {
     let in_path = real::find("initdb").and_then(|path| path.canonicalize().ok());
     in_path
@@ -153,8 +154,8 @@ impl Builder {
         made.start(&self, &addr.to_string(), Some(namespace))
     }
 
-    /// Copies the server at `primary`, as seen from the namespace, by `pg_basebackup`, and starts the copy there as its streaming
-    /// replica, at its Unix socket alone. Returns when it serves.
+    /// Copies the server at `primary`, as seen from the namespace, by `pg_basebackup`, and starts the copy
+    /// there as its streaming replica, at its Unix socket alone. Returns when it serves.
     ///
     /// # Panics
     ///

@@ -151,7 +151,7 @@ const GOODBYE: Duration = Duration::from_secs(1);
 const HEARD: usize = 4 * 1024;
 /// Most bytes of an answer that are read, and dropped, so that the target can finish it.
 const DRAINED: usize = 64 * 1024;
-/// Most characters of a target's text that are kept.
+/// Most bytes of a text of the target that are kept, before they are escaped.
 const QUOTED: usize = 120;
 
 /// Checks a target. The verdict comes within `deadline`; taking leave may last a second more.

@@ -88,8 +88,8 @@ impl Checks {
         }
     }
 
-    /// Waits for the next finding that is news: the first at a target, or one of another kind than the last. Starts what
-    /// is due. Never ends where nothing is checked.
+    /// Waits for the next finding that is news: the first at a target, or one of another kind than the last.
+    /// Starts what is due. Never ends where nothing is checked.
     ///
     /// # Cancel safety
     ///

@@ -13,8 +13,8 @@ use crate::transport::Target;
 /// The page that a web server is asked for.
 ///
 /// Without a path of its own it is `/`, and any answer but a server's error (5xx) is a good one: a service
-/// behind a login says 401 and is well. A path that somebody named is there to be asked, so only 2xx and 3xx are
-/// good.
+/// behind a login says 401 and is well. A path that somebody named is there to be asked, so only 2xx and 3xx
+/// are good.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     host: Option<String>,

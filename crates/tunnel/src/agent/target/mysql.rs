@@ -1,9 +1,9 @@
 //! MySQL or MariaDB, which greets.
 //!
-//! The greeting is the verdict; all else is for taking leave. Whoever goes without having tried to log in makes an
-//! error of the host that it came from: after `max_connect_errors` (100) of them the server locks that
-//! host out, visitors and all, until somebody flushes hosts. So we log in with no name and no password, are
-//! refused, and go. A server whose accounts admit that is told `COM_QUIT` at once.
+//! The greeting is the verdict; all else is for taking leave. Whoever goes without having tried to log in
+//! makes an error of the host that it came from: after `max_connect_errors` (100) of them the server locks
+//! that host out, visitors and all, until somebody flushes hosts. So we log in with no name and no password,
+//! are refused, and go. A server whose accounts admit that is told `COM_QUIT` at once.
 //!
 //! Measured 2026-11-22 with Debian's MariaDB 10.11.19, a check from another host:
 //!
@@ -14,9 +14,10 @@
 //! | a request for TLS, then closed | + 1 | the same | the same |
 //! | a login without a name, refused | **+ 0** | one line, `Access denied for user ''@'HOST'` | `Aborted_connects` + 1, `Access_denied_errors` + 1 |
 //!
-//! No way of leaving leaves no line; at `log_warnings=1` none leaves one. Without a name, because then fail2ban's filter for
-//! MySQL (`mysqld-auth`, which asks for one character at least) does not take the line for an attack. The host
-//! cache knows neither 127.0.0.1 nor Unix sockets, so there only lines and counters differ.
+//! No way of leaving leaves no line; at `log_warnings=1` none leaves one. Without a name, because then the
+//! filter of fail2ban 1.0.2 for MySQL (`mysqld-auth`) does not take the line for an attack, as it does with
+//! any name. The host cache knows neither 127.0.0.1 nor Unix sockets, so there only lines and counters
+//! differ.
 //!
 //! Packets: three bytes of length, one of number, then so many bytes (MySQL's Client/Server Protocol,
 //! "Protocol Basics", "Connection Phase").

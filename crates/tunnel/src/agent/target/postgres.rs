@@ -1,13 +1,14 @@
 //! PostgreSQL, which answers a question about encryption.
 //!
-//! The question is a GSSENCRequest, the first thing that `psql` says too where it may use GSSAPI. The answer is one byte,
-//! yes or no, and closing then is what the protocol provides for (PostgreSQL's documentation, "Message
-//! Flow", "GSSAPI Session Encryption").
+//! The question is a GSSENCRequest, the first thing that `psql` says too where it may use GSSAPI. The answer
+//! is one byte, yes or no, and closing then is what the protocol provides for (PostgreSQL's documentation,
+//! "Message Flow", "GSSAPI Session Encryption").
 //!
 //! Measured 2026-11-22 with Debian's PostgreSQL 15.18 at its default settings: no line in its log, with TLS
-//! or without. An SSLRequest, which health checks commonly send, leaves `could not accept SSL connection: EOF detected`
-//! where TLS is on, as Debian has it; a login leaves a `FATAL`. With `log_connections` any connection leaves
-//! a line. Versions before 12, which nobody maintains, do not know the question, say so, and log it.
+//! or without. An SSLRequest, which health checks commonly send, leaves `could not accept SSL connection:
+//! EOF detected` where TLS is on, as Debian has it; a login leaves a `FATAL`. With `log_connections` any
+//! connection leaves a line. Versions before 12, which nobody maintains, do not know the question, say so,
+//! and log it.
 
 use super::{Reading, quote};
 

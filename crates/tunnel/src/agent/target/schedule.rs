@@ -1,8 +1,8 @@
 //! When a target is checked next: pure, without a clock.
 //!
-//! A service that fell is looked at again soon, since most come back within seconds, and then less and less often.
-//! One that nobody listens for hears nothing of it, so it is never left alone for longer than one that is
-//! well; one that is there and in trouble is not to be bothered, and some log or count each visit.
+//! A service that fell is looked at again soon, since most come back within seconds, and then less and less
+//! often. One that nobody listens for hears nothing of it, so it is never left alone for longer than one
+//! that is well; one that is there and in trouble is not to be bothered, and some log or count each visit.
 
 use std::time::Duration;
 

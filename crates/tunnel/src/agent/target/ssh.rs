@@ -1,11 +1,13 @@
 //! An SSH server, which says its version.
 //!
-//! We say ours first, and close once its line is there. Measured 2026-11-22 with Debian's OpenSSH 9.2p1 at its
-//! default `LogLevel INFO`: one line a check, `Connection closed by ADDRESS port PORT [preauth]`. One who
-//! closes without a word leaves two, the first of them an error (`kex_exchange_identification: Connection closed
-//! by remote host`); a polite SSH_MSG_DISCONNECT leaves two as well. OpenSSH 9.8 and later hold it
-//! against an address that it did not try to log in, for 1 s each time, and act on 15 s in sum
-//! (sshd_config(5), `PerSourcePenalties`: `noauth`, `min`): far more often than any schedule here asks.
+//! We say ours first, and close once its line is there. Measured 2026-11-22 with Debian's OpenSSH 9.2p1 at
+//! its default `LogLevel INFO`: one line a check, `Connection closed by ADDRESS port PORT [preauth]`. One
+//! who closes without a word leaves two, the first of them an error (`kex_exchange_identification:
+//! Connection closed by remote host`); a polite SSH_MSG_DISCONNECT leaves two as well. fail2ban 1.0.2 passes
+//! the line over, and in its mode `aggressive` counts it: two in its ten minutes, and five are too many.
+//! OpenSSH 9.8 and later hold it against an address that it did not try to log in, for 1 s each time, and
+//! act on 15 s in sum (sshd_config(5), `PerSourcePenalties`: `noauth`, `min`): far more often than any
+//! schedule here asks.
 
 use super::{Reading, quote};
 
