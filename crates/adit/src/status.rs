@@ -14,7 +14,8 @@ use adit_tunnel::agent::supervise::{Event, Peer};
 use adit_tunnel::transport::Bind;
 
 pub(crate) use self::report::{
-    ForwardReport, ForwardState, Kind, Report, Trouble, TunnelReport, TunnelState, When,
+    CheckReport, ForwardReport, ForwardState, Kind, Report, Trouble, TunnelReport, TunnelState,
+    When,
 };
 
 mod report;
@@ -167,6 +168,25 @@ impl Status {
         self.away(now);
         self.trouble(error, now);
         self.turn(TunnelState::Failed, now)
+    }
+
+    /// What a check of a forward's target found that is news.
+    pub(crate) fn checked(
+        &mut self,
+        number: usize,
+        is_well: bool,
+        what: String,
+        now: SystemTime,
+    ) -> News {
+        let Some(report) = self.tunnel.forwards.get_mut(number) else {
+            return News::None;
+        };
+        report.check = Some(CheckReport {
+            is_well,
+            what,
+            since: When(now),
+        });
+        News::State
     }
 
     /// All of it, with the numbers of this moment.

@@ -1,5 +1,6 @@
 //! Keeps the tunnels of a file, each in a task of its own, and knows where they stand.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -9,13 +10,15 @@ use adit_tunnel::agent::connect::SshConnect;
 use adit_tunnel::agent::network::{Network, Watcher};
 use adit_tunnel::agent::probe::{Prober, Probing};
 use adit_tunnel::agent::supervise::{self, Event, Instruments, TunnelConfig};
+use adit_tunnel::agent::target::{Checks, Kind};
+use adit_tunnel::transport::Target;
 use adit_tunnel::transport::ssh::Memory;
 use anyhow::Context as _;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::error;
+use tracing::{error, info, warn};
 
 use crate::control::server::Subject;
 use crate::status::{News, Report, Status, TunnelState, When};
@@ -27,6 +30,18 @@ pub(crate) struct Tunnel {
     pub(crate) config: TunnelConfig,
     /// How often a path that works is probed.
     pub(crate) probe: Duration,
+    /// Whose targets are checked.
+    pub(crate) checks: Vec<Check>,
+}
+
+/// The check of a forward's target.
+pub(crate) struct Check {
+    /// The forward's place in the tunnel.
+    pub(crate) number: usize,
+    pub(crate) kind: Kind,
+    pub(crate) target: Target,
+    /// How often, while it is well.
+    pub(crate) every: Duration,
 }
 
 /// Where all tunnels of one `up` stand. Clones show the same.
@@ -164,7 +179,9 @@ async fn keep_one(
         name,
         config,
         probe,
+        checks,
     } = tunnel;
+    let checking = check(number, &name, checks, board);
     let peer = config.peer.peer.clone();
     let meters = {
         let statuses = board.statuses();
@@ -176,30 +193,63 @@ async fn keep_one(
         let news = board.change(number, |status| status.apply(&event, now));
         tell(Some(&name), &peer, &event, news);
     };
+    let keeping = async {
+        loop {
+            let instruments = Instruments {
+                probing: Some(Probing {
+                    prober,
+                    interval: probe,
+                }),
+                meters: meters.clone(),
+                network: Some(network.subscribe()),
+            };
+            let forwards = config.forwards.clone();
+            let ran = supervise::run(&connect, forwards, instruments, &events, stop.clone());
+            let Err(error) = Box::pin(ran).await else {
+                return;
+            };
+            let error = chain(&error);
+            error!(
+                tunnel = name,
+                error, "tunnel failed; trying again in five minutes"
+            );
+            let now = SystemTime::now();
+            board.change(number, |status| status.failed(error, now));
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(REFUSED) => {}
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = keeping => {}
+        never = checking => match never {},
+    }
+}
+
+/// Checks the targets of a tunnel's forwards, for ever, whether it is connected or not.
+async fn check(number: usize, name: &str, checks: Vec<Check>, board: &Board) -> Infallible {
+    let mut all = Checks::new();
+    for Check {
+        number,
+        kind,
+        target,
+        every,
+    } in checks
+    {
+        all.add(number, kind, target, every);
+    }
     loop {
-        let instruments = Instruments {
-            probing: Some(Probing {
-                prober,
-                interval: probe,
-            }),
-            meters: meters.clone(),
-            network: Some(network.subscribe()),
-        };
-        let forwards = config.forwards.clone();
-        let ran = supervise::run(&connect, forwards, instruments, &events, stop.clone());
-        let Err(error) = Box::pin(ran).await else {
-            return;
-        };
-        let error = chain(&error);
-        error!(
-            tunnel = name,
-            error, "tunnel failed; trying again in five minutes"
-        );
-        let now = SystemTime::now();
-        board.change(number, |status| status.failed(error, now));
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = sleep(REFUSED) => {}
+        let (forward, health) = all.step().await;
+        let is_well = health.is_well();
+        board.change(number, |status| {
+            status.checked(forward, is_well, health.to_string(), SystemTime::now())
+        });
+        if is_well {
+            info!(tunnel = name, forward, "{health}");
+        } else {
+            warn!(tunnel = name, forward, "{health}");
         }
     }
 }

@@ -301,6 +301,33 @@ fn what_a_killed_one_leaves_behind_is_harmless() {
     }
 }
 
+#[test]
+fn a_target_that_is_down_is_told_apart_from_a_path_that_is() {
+    require!("sshd");
+    let home = Home::new();
+    let held = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = held.local_addr().unwrap().port();
+    let forward = format!("{{remote: '0:127.0.0.1:{port}', check: {{kind: tcp, every: 1s}}}}");
+    home.write(&[home.tunnel("one", &forward)]);
+    let mut up = home.up();
+    let is_well = |report: &Value| report["tunnels"][0]["forwards"][0]["check"]["is_well"].clone();
+    home.until("path and target well", |report| {
+        state(report, 0, 0) == "up" && is_well(report) == true
+    });
+    assert_eq!(home.run(&["status"]).status.code(), Some(0));
+    drop(held);
+    let report = home.until("the target down", |report| is_well(report) == false);
+    assert_eq!(state(&report, 0, 0), "up");
+    let output = home.run(&["status"]);
+    assert_eq!(output.status.code(), Some(1));
+    let table = text(&output.stdout);
+    assert!(
+        table.contains("target refuses: nobody listens there"),
+        "{table}"
+    );
+    up.kill();
+}
+
 /// Security rule G103.
 #[test]
 fn status_json_has_no_secret() {

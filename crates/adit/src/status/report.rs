@@ -74,8 +74,19 @@ pub(crate) struct ForwardReport {
     pub(crate) bytes_to_target: u64,
     /// Bytes from the target to visitors so far.
     pub(crate) bytes_to_visitor: u64,
-    /// What the last check of the target found, where it is checked.
-    pub(crate) check: Option<String>,
+    /// What the check of its target found last that was news, where it is checked.
+    pub(crate) check: Option<CheckReport>,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CheckReport {
+    /// Whether visitors are served.
+    pub(crate) is_well: bool,
+    /// What was found, or heard, in words.
+    pub(crate) what: String,
+    /// When it was found first.
+    pub(crate) since: When,
 }
 
 /// The kinds of forwards.
@@ -133,10 +144,13 @@ pub(crate) enum ForwardState {
 pub(crate) struct When(pub(crate) SystemTime);
 
 impl Report {
-    /// Whether visitors of every forward get through, as far as that can be known.
+    /// Whether visitors of every forward get through and are served, as far as that can be known.
     pub(crate) fn is_up(&self) -> bool {
-        let forwards = self.tunnels.iter().flat_map(|tunnel| &tunnel.forwards);
-        forwards.into_iter().all(|forward| forward.state.is_up())
+        let mut forwards = self.tunnels.iter().flat_map(|tunnel| &tunnel.forwards);
+        forwards.all(|forward| {
+            let check = forward.check.as_ref();
+            forward.state.is_up() && check.is_none_or(|check| check.is_well)
+        })
     }
 }
 

@@ -78,7 +78,8 @@ fn show_tunnel(
             lines.push(format!("  {}: {reason}", forward.address));
         }
         if let Some(check) = &forward.check {
-            lines.push(format!("  {}: target {check}", forward.address));
+            let (what, since) = (&check.what, age(check.since, now));
+            lines.push(format!("  {}: {what}, for {since}", forward.address));
         }
     }
 }

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use adit_text::{Entry, Fields, Node, Problem, Problems};
 use adit_tunnel::agent::dial::Family;
+use adit_tunnel::agent::forward::Forward;
 use adit_tunnel::agent::probe;
 use adit_tunnel::agent::supervise::KeepAlive;
 use adit_tunnel::ssh_config::Wanted;
 
-use super::forward::{self, Listed};
+use super::forward::{self, Wish};
 use crate::config::destination::{Destination, UserName};
 use crate::config::option::{SshOption, jump};
 use crate::config::{Purpose, Surroundings, Written, config};
-use crate::tunnels::Tunnel;
+use crate::tunnels::{Check, Tunnel};
 
 /// Shortest time between two probes of a path that works, and between two keep-alives.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -82,7 +83,9 @@ pub(super) fn read(
     if let Some(file) = known_hosts {
         options.insert(0, SshOption::known_hosts(file));
     }
-    let Listed { forwards } = forward::listed(forwards.unwrap_or_default());
+    let listed = forwards.unwrap_or_default().into_iter();
+    let (forwards, wishes): (Vec<Forward>, Vec<Wish>) =
+        listed.map(|one| (one.forward, one.check)).unzip();
     let written = Written {
         wanted: Wanted {
             host,
@@ -106,6 +109,7 @@ pub(super) fn read(
     match config(&written, surroundings) {
         Ok(config) => Some(Tunnel {
             name: entry.key.clone(),
+            checks: checks(wishes, &config.forwards),
             config,
             probe: probe.unwrap_or(probe::INTERVAL),
         }),
@@ -114,6 +118,15 @@ pub(super) fn read(
             None
         }
     }
+}
+
+/// What is checked of a tunnel: those that the file names first, and then those of ssh's own files.
+fn checks(wishes: Vec<Wish>, forwards: &[Forward]) -> Vec<Check> {
+    let wishes = wishes.into_iter().chain(std::iter::repeat(Wish::Usual));
+    let numbered = forwards.iter().zip(wishes).enumerate();
+    numbered
+        .filter_map(|(number, (forward, wish))| wish.check(number, forward))
+        .collect()
 }
 
 /// Where paths are from.
@@ -180,7 +193,7 @@ fn keep_alive(node: &Node, problems: &mut Problems) -> Option<KeepAlive> {
 }
 
 /// A duration of a second at least: what asks more often than that is in the way of what it watches.
-fn duration(node: &Node, problems: &mut Problems) -> Option<Duration> {
+pub(super) fn duration(node: &Node, problems: &mut Problems) -> Option<Duration> {
     let duration = node.duration(problems)?;
     if duration < SHORTEST {
         let problem = Problem::error(node.place(), "wanted a second at least");
