@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use adit_testkit::link::{End, Link};
@@ -23,6 +24,8 @@ pub(crate) struct Lab {
     pub(crate) hop: Option<Sshd>,
     pub(crate) adit: Process,
     pub(crate) inside: Namespace,
+    /// An `ssh` that has asked for the same forward before.
+    pub(crate) rival: Option<Process>,
     hosts: PathBuf,
 }
 
@@ -42,8 +45,12 @@ pub(crate) struct Plan<'a> {
     pub(crate) hosts: &'a str,
     /// The name by which it dials the host, instead of its address.
     pub(crate) host_name: Option<&'a str>,
-    /// Words of the command line.
-    pub(crate) words: &'a [&'a str],
+    /// Addresses of the host where somebody else listens.
+    pub(crate) foreign: &'a [&'a str],
+    /// An `ssh` has the forward when adit asks for it.
+    pub(crate) has_rival: bool,
+    /// What adit is run by.
+    pub(crate) prefix: &'a [&'a str],
 }
 
 /// Where the service of a lab listens.
@@ -59,7 +66,9 @@ impl Default for Plan<'_> {
             has_hop: false,
             hosts: "127.0.0.1 localhost",
             host_name: None,
-            words: &[],
+            foreign: &[],
+            has_rival: false,
+            prefix: &[],
         }
     }
 }
@@ -81,46 +90,60 @@ impl Lab {
         })
     }
 
-    #[expect(clippy::unwrap_used, reason = "part of a test")]
     pub(crate) fn start(plan: &Plan<'_>) -> Self {
         let (inside, near) = (Namespace::new(), Namespace::new());
         let link = Link::new(&inside, &near, 1);
-        let builder = || Sshd::builder().config_line(plan.sshd_lines);
+        // At every address, so that it goes on listening when the host's changes.
+        let any = IpAddr::from([0, 0, 0, 0]);
+        let start_in = |namespace| {
+            let builder = Sshd::builder().config_line(plan.sshd_lines);
+            builder.start_in(namespace, any)
+        };
         let near_addr = link.ip(End::Right);
-        let (public, sshd, hop) = if plan.has_hop {
+        let (public, hop, addr) = if plan.has_hop {
             let public = Namespace::new();
             let addr = near.join(&public).v4(2).into();
-            let sshd = builder().start_in(&public, addr);
-            (public, sshd, Some(builder().start_in(&near, near_addr)))
+            (public, Some(start_in(&near)), addr)
         } else {
-            let sshd = builder().start_in(&near, near_addr);
-            (near, sshd, None)
+            (near, None, near_addr)
         };
+        let sshd = start_in(&public);
         let service = inside.enter(|| TcpListener::bind(SERVICE).unwrap());
         echo::serve(service, Vec::new());
+        for foreign in plan.foreign {
+            banner(public.enter(|| TcpListener::bind(foreign).unwrap()));
+        }
+        let Plan { bind, target, .. } = plan;
+        let rival = plan.has_rival.then(|| {
+            let forward = format!("{bind}:{target}");
+            let ssh = sshd.ssh(&["-o", "ExitOnForwardFailure=yes", "-NR", &forward]);
+            let rival = Process::spawn(&mut public.wrap(&ssh));
+            sshd.wait_for_log("Local forwarding listening on");
+            rival
+        });
 
-        let ip = sshd.addr().ip();
-        let mut text = host("gw", &sshd, plan.host_name);
+        let addr_text = addr.to_string();
+        let name = plan.host_name.unwrap_or(&addr_text);
+        let mut text = host("gw", &sshd, name);
         if hop.is_some() {
             text.push_str(" ProxyJump hop\n");
         }
-        let Plan { bind, target, .. } = plan;
         writeln!(text, " {}\n RemoteForward {bind} {target}", plan.host_lines).unwrap();
         if let Some(hop) = &hop {
-            text.push_str(&host("hop", hop, None));
+            text.push_str(&host("hop", hop, &near_addr.to_string()));
         }
         let config = sshd.folder().join("config");
         std::fs::write(&config, text).unwrap();
         let hosts = sshd.folder().join("hosts");
-        std::fs::write(&hosts, plan.hosts.replace("GATEWAY", &ip.to_string())).unwrap();
+        std::fs::write(&hosts, plan.hosts.replace("GATEWAY", &addr_text)).unwrap();
 
         let mut command = Command::new("unshare");
         command
             .args(["--mount", "sh", "-c", WITH_HOSTS])
             .arg(&hosts)
+            .args(plan.prefix)
             .args([env!("CARGO_BIN_EXE_adit"), "forward", "-F"])
             .arg(&config)
-            .args(plan.words)
             .arg("gw");
         let adit = Process::spawn(&mut inside.wrap(&command));
         Self {
@@ -130,12 +153,12 @@ impl Lab {
             hop,
             adit,
             inside,
+            rival,
             hosts,
         }
     }
 
     /// Changes what adit finds in its `/etc/hosts`.
-    #[expect(clippy::unwrap_used, reason = "part of a test")]
     pub(crate) fn set_hosts(&self, text: &str) {
         // In place: the file itself is what was mounted.
         std::fs::write(&self.hosts, text).unwrap();
@@ -187,18 +210,16 @@ impl Lab {
     }
 
     /// Waits for the forward after a fault; it must be at the address that it had.
-    #[expect(clippy::print_stdout, reason = "a time is printed")]
     pub(crate) fn back(&self, fault: &str, since: Instant) -> f64 {
         let ups = self.ups(2);
         let seconds = since.elapsed().as_secs_f64();
-        println!("{fault}: back after {seconds:.2} s");
+        print_time(&format!("{fault}: back"), seconds);
         assert_eq!(ups.first(), ups.last(), "the same port");
         self.visit(1_000);
         seconds
     }
 
     /// A visitor who sends, finishes and gets it all back.
-    #[expect(clippy::unwrap_used, reason = "part of a test")]
     pub(crate) fn visit(&self, length: u32) {
         let sent: Vec<u8> = (0..length).flat_map(u32::to_be_bytes).collect();
         let mut visitor = self.come();
@@ -210,12 +231,18 @@ impl Lab {
     }
 
     /// A visitor who has come and said nothing yet.
-    #[expect(clippy::unwrap_used, reason = "part of a test")]
     pub(crate) fn come(&self) -> TcpStream {
         let addr = self.ups(1).swap_remove(0);
         let visitor = self.public.enter(|| TcpStream::connect(addr).unwrap());
         visitor.set_read_timeout(Some(wait::DEADLINE)).unwrap();
         visitor
+    }
+
+    /// Adit's lines that say so, without their times.
+    pub(crate) fn lines(&self, text: &str) -> Vec<String> {
+        let stderr = self.adit.stderr();
+        let lines = stderr.lines().filter(|line| line.contains(text));
+        lines.map(str::to_owned).collect()
     }
 
     /// How often somebody has logged in at the host.
@@ -224,17 +251,30 @@ impl Lab {
     }
 }
 
+/// Somebody who listens and speaks first.
+fn banner(listener: TcpListener) {
+    thread::spawn(move || {
+        while let Ok((mut visitor, _)) = listener.accept() {
+            drop(visitor.write_all(b"220 somebody else\r\n"));
+        }
+    });
+}
+
 /// A block of a configuration for that sshd.
-fn host(name: &str, sshd: &Sshd, host_name: Option<&str>) -> String {
-    let ip: IpAddr = sshd.addr().ip();
+fn host(name: &str, sshd: &Sshd, host_name: &str) -> String {
     format!(
-        "Host {name}\n HostName {}\n HostKeyAlias {ip}\n User {}\n IdentityFile {}\n \
+        "Host {name}\n HostName {host_name}\n HostKeyAlias {}\n User {}\n IdentityFile {}\n \
          UserKnownHostsFile {}\n ServerAliveInterval 1\n ServerAliveCountMax 2\n",
-        host_name.map_or_else(|| ip.to_string(), str::to_owned),
+        sshd.addr().ip(),
         sshd.user(),
         sshd.user_key().private_path().display(),
         sshd.known_hosts_path().display(),
     )
+}
+
+#[expect(clippy::print_stdout, reason = "a time is printed")]
+pub(crate) fn print_time(what: &str, seconds: f64) {
+    println!("{what} after {seconds:.2} s");
 }
 
 #[expect(clippy::disallowed_methods, reason = "a time is printed")]

@@ -1,14 +1,19 @@
 //! A tunnel over a line that fails as lines in the field do, at a stock sshd. Nobody helps it; how long each took
 //! is printed.
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::time::Duration;
 
 use adit_testkit::link::{End, Impairment};
+use adit_testkit::namespace::Namespace;
 use adit_testkit::{require, wait};
 
-use self::lab::{Lab, Plan, now};
+use self::lab::{Lab, Plan, now, print_time};
 
+mod faults;
 mod lab;
+mod targets;
+mod truth;
 mod ways;
 
 #[test]
