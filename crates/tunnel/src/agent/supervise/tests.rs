@@ -38,6 +38,7 @@ impl Connect for Network {
     }
 }
 
+mod patience;
 mod probing;
 
 /// A tunnel that runs, and what the test needs to play with it.
