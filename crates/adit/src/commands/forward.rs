@@ -13,7 +13,7 @@ use adit_tunnel::agent::forward::{Destination, Forward, Listens, Permits};
 use adit_tunnel::agent::login::algorithms::{AlgorithmLists, Edit};
 use adit_tunnel::agent::login::credentials::{AgentKeys, KeyChoice, LoginConfig};
 use adit_tunnel::agent::login::known_hosts::{HostKeys, NameForm, NewHosts};
-use adit_tunnel::agent::probe::{Finding, Prober};
+use adit_tunnel::agent::probe::{Finding, Prober, public_port};
 use adit_tunnel::agent::supervise::{
     self, ConnectError, Event, KeepAlive, Peer, PeerConfig, RunError, TunnelConfig,
 };
@@ -261,6 +261,13 @@ fn forwards(
                  --permit-remote-open HOST:PORT"
             );
         }
+        anyhow::ensure!(
+            arguments.public_socks
+                || forward.listens == Listens::Here
+                || public_port(&forward.bind).is_none(),
+            "{forward} would let everybody who reaches that port into this network: name a loopback \
+             address, as in localhost:1080, or say --public-socks if that is meant"
+        );
         *permits = Permits::Only(permitted.clone());
     }
     anyhow::ensure!(
