@@ -101,6 +101,13 @@ pub(crate) struct ForwardArguments {
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) permit_remote_open: Vec<Permit>,
 
+    /// Let a -R without a target listen for everybody (at *, an empty BIND or an address that is no
+    /// loopback) and not for the sshd's own machine alone. Whoever reaches that port may then go where
+    /// --permit-remote-open leads. An sshd with GatewayPorts yes has every forward listen so,
+    /// whatever is asked for.
+    #[arg(long)]
+    pub(crate) public_socks: bool,
+
     /// Standard input and output go to HOST:PORT (or the path of a Unix socket) from there, and
     /// nothing else is forwarded: for a ProxyCommand. It ends with them.
     #[arg(
@@ -111,6 +118,7 @@ pub(crate) struct ForwardArguments {
             "local_forwards",
             "dynamic_forwards",
             "permit_remote_open",
+            "public_socks",
             "background",
         ]
     )]
@@ -297,6 +305,7 @@ impl ForwardArguments {
             },
             forwards: local.chain(dynamic).chain(remote).cloned().collect(),
             permits: self.permit_remote_open.clone(),
+            public_socks: self.public_socks,
             purpose: match self.stdio {
                 Some(_) => Purpose::Stream,
                 None => Purpose::Forwards,

@@ -42,8 +42,11 @@ pub struct Probing<'a> {
 pub struct Probe {
     nonce: [u8; NONCE],
     answer: hmac::Tag,
-    /// Whether the nonce is on its way.
-    sent: watch::Sender<bool>,
+    made: Instant,
+    deadline: Duration,
+    /// How long after it was made the nonce was on its way: a round trip, since the way to the listener was
+    /// opened for it.
+    sent: watch::Sender<Option<Duration>>,
 }
 
 /// What a probe found.
@@ -61,7 +64,7 @@ pub enum Finding {
     Foreign,
     /// Nobody answers at the listener, though the peer granted it.
     Nobody(String),
-    /// Nothing came back in [`DEADLINE`].
+    /// Nothing came back before the deadline.
     Silent,
     /// The peer lets nobody go that way; the path is not checked.
     Prohibited,
@@ -93,8 +96,11 @@ pub enum Caller {
 pub const INTERVAL: Duration = Duration::from_secs(300);
 /// Bytes of a nonce and of its answer.
 const NONCE: usize = 32;
-/// How long a probe is out at most. A round trip over a satellite is 0.6 s.
+/// How long a probe is out at most, on a path that is not known to be slow. It takes three round trips, of
+/// which one over a satellite is 0.6 s.
 pub const DEADLINE: Duration = Duration::from_secs(2);
+/// The same on a path that is: three of the 3 s that a crowded mobile network takes.
+pub const LONGEST_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a channel is held for the bytes of a probe that was sent, besides a round trip. Then it is a visitor whose service speaks first, and is
 /// dialled.
 const HOLD: Duration = Duration::from_millis(50);
@@ -115,24 +121,31 @@ impl Prober {
         })
     }
 
-    /// A new probe.
+    /// A new probe, which is out from now on and for so long at most.
     ///
     /// # Errors
     ///
     /// The system has no randomness.
-    pub fn probe(&self) -> Result<Probe, Unspecified> {
+    pub fn probe(&self, deadline: Duration) -> Result<Probe, Unspecified> {
         let mut nonce = [0; NONCE];
         rand::fill(&mut nonce)?;
         Ok(Probe {
             answer: hmac::sign(&self.key, &nonce),
             nonce,
-            sent: watch::Sender::new(false),
+            made: Instant::now(),
+            deadline,
+            sent: watch::Sender::new(None),
         })
     }
 }
 
 impl Probe {
-    /// Sends the nonce to the listener and waits for its answer, [`DEADLINE`] in all.
+    /// How long it is out at most.
+    pub const fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// Sends the nonce to the listener and waits for its answer, for as long as the probe may be out.
     ///
     /// # Cancel safety
     ///
@@ -142,10 +155,10 @@ impl Probe {
         let mut answer = [0; NONCE];
         let asked = async {
             stream.write_all(&self.nonce).await?;
-            self.sent.send_replace(true);
+            self.sent.send_replace(Some(self.made.elapsed()));
             stream.read_exact(&mut answer).await
         };
-        match timeout(DEADLINE, asked).await {
+        match timeout(self.deadline, asked).await {
             Ok(Ok(_)) if self.is_answer(&answer) => Finding::Up(start.elapsed()),
             Err(_) if answer == [0; NONCE] => Finding::Silent,
             // Other bytes, or an end before there were enough: nobody who knows the key was there.
@@ -155,7 +168,9 @@ impl Probe {
 
     /// Looks at the first bytes of a channel until they are the nonce, cannot be it any more, or a
     /// visitor has waited long enough: 50 ms and a round trip from when the nonce was sent, and 250 ms,
-    /// or as much, where it was not sent yet.
+    /// or as much, where it was not sent yet. A round trip is what is given for it, or what the way of
+    /// the nonce took to open (250 ms at least), if that is less: somebody who comes long after is not held
+    /// for longer.
     ///
     /// # Cancel safety
     ///
@@ -167,8 +182,8 @@ impl Probe {
     ) -> Caller {
         let mut sent = self.sent.subscribe();
         let mut first = Vec::with_capacity(NONCE);
-        let hold = HOLD.saturating_add(round_trip).min(DEADLINE);
-        let mut end = pin!(sleep(hold.max(LONGEST_HOLD)));
+        let hold = |trip: Duration| HOLD.saturating_add(trip).min(self.deadline);
+        let mut end = pin!(sleep(hold(round_trip).max(LONGEST_HOLD)));
         let mut is_on_its_way = false;
         while first.len() < NONCE && self.nonce.starts_with(&first) {
             let mut buffer = [0; NONCE];
@@ -184,9 +199,10 @@ impl Probe {
                     }
                     first.extend_from_slice(room.filled());
                 }
-                _ = sent.wait_for(|is_sent| *is_sent), if !is_on_its_way => {
+                opened = sent_after(&mut sent), if !is_on_its_way => {
                     is_on_its_way = true;
                     let now = Instant::now();
+                    let hold = hold(round_trip.min(opened.max(LONGEST_HOLD)));
                     end.as_mut().reset(now.checked_add(hold).unwrap_or(now));
                 }
                 () = &mut end => return Caller::Visitor(first),
@@ -284,6 +300,15 @@ impl Finding {
             OpenError::Refused { .. } => Self::Prohibited,
             OpenError::Closed | OpenError::Shortage => Self::Silent,
         }
+    }
+}
+
+/// Waits until the nonce is on its way, and says how long that took.
+async fn sent_after(sent: &mut watch::Receiver<Option<Duration>>) -> Duration {
+    let sent = sent.wait_for(Option::is_some).await;
+    match sent.ok().and_then(|after| *after) {
+        Some(after) => after,
+        None => std::future::pending().await,
     }
 }
 
@@ -386,7 +411,7 @@ impl fmt::Display for Finding {
             ),
             Self::Foreign => f.write_str("listener is owned by someone else"),
             Self::Nobody(reason) => write!(f, "nobody answers at the listener: {reason}"),
-            Self::Silent => write!(f, "nothing came back in {} s", DEADLINE.as_secs()),
+            Self::Silent => f.write_str("nothing came back in time"),
             Self::Prohibited => f.write_str("bound, path not checked"),
             Self::LoopbackOnly => f.write_str(
                 "bound to the loopback alone (GatewayPorts in sshd_config of the server)",
@@ -402,7 +427,7 @@ mod tests {
     use super::*;
 
     fn probe() -> Probe {
-        Prober::new().unwrap().probe().unwrap()
+        Prober::new().unwrap().probe(DEADLINE).unwrap()
     }
 
     #[tokio::test]
@@ -452,7 +477,7 @@ mod tests {
             (&b""[..], true, HOLD + trip),
             (half, true, HOLD + trip),
         ] {
-            probe.sent.send_replace(is_sent);
+            probe.sent.send_replace(is_sent.then_some(trip));
             let (mut near, mut far) = duplex(1_000);
             near.write_all(bytes).await.unwrap();
             let start = Instant::now();
@@ -462,6 +487,20 @@ mod tests {
             );
             let waited = start.elapsed();
             assert!(waited >= wait && waited < wait + Duration::from_millis(2));
+        }
+        // One who comes when the probe has been out for long is held for a round trip, not for all that.
+        for (opened, wait) in [
+            (trip, LONGEST_HOLD),
+            (3 * trip, LONGEST_HOLD),
+            (20 * trip, 20 * trip),
+        ] {
+            probe.sent.send_replace(Some(opened));
+            let (_near, mut far) = duplex(1_000);
+            let start = Instant::now();
+            let caller = probe.hold(&mut far, Duration::from_secs(9)).await;
+            assert_eq!(caller, Caller::Visitor(Vec::new()));
+            let waited = start.elapsed();
+            assert!(waited >= HOLD + wait && waited < HOLD + wait + Duration::from_millis(2));
         }
         // A nonce with one wrong byte, and more behind it.
         let (mut near, mut far) = duplex(1_000);
@@ -479,7 +518,10 @@ mod tests {
     #[test]
     fn two_probes_have_nothing_in_common() {
         let prober = Prober::new().unwrap();
-        let (one, other) = (prober.probe().unwrap(), prober.probe().unwrap());
+        let (one, other) = (
+            prober.probe(DEADLINE).unwrap(),
+            prober.probe(DEADLINE).unwrap(),
+        );
         assert_ne!(one.nonce, other.nonce);
         assert!(!one.is_answer(other.answer.as_ref()));
         assert!(!one.is_answer(&one.nonce));

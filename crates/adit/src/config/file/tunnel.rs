@@ -69,6 +69,7 @@ pub(super) fn read(
         ],
     );
     let proxy = fields.boolean("proxy");
+    let public_socks = fields.boolean("public_socks");
     let keep_alive = fields.optional("keepalive", keep_alive);
     let probe = fields.optional("probe", duration);
     let options = fields.optional("options", options);
@@ -94,6 +95,7 @@ pub(super) fn read(
         },
         forwards,
         permits: Vec::new(),
+        public_socks: public_socks == Some(true),
         purpose: Purpose::Forwards,
         exit_on_forward_failure: false,
         keys: keys.unwrap_or_default(),

@@ -42,6 +42,8 @@ struct Entry {
     found: Option<Finding>,
     /// How often in a row it was not good.
     failures: u32,
+    /// How long its next probe is out at most.
+    deadline: Duration,
     traffic: Traffic,
 }
 
@@ -123,6 +125,7 @@ impl<'a> Paths<'a> {
                     port,
                 }),
                 due: Some(Instant::now()),
+                deadline: probe::DEADLINE,
                 ..Entry::default()
             };
         }
@@ -200,7 +203,9 @@ impl<'a> Paths<'a> {
             entry.due = Instant::now().checked_add(interval);
             return None;
         }
-        let probe = self.probing.and_then(|probing| probing.prober.probe().ok());
+        let deadline = entry.deadline;
+        let probing = self.probing.as_ref();
+        let probe = probing.and_then(|probing| probing.prober.probe(deadline).ok());
         let (Some(way), Some(probe)) = (entry.way_now().cloned(), probe) else {
             entry.found = Some(Finding::Prohibited);
             return entry.found.clone();
@@ -230,6 +235,7 @@ impl<'a> Paths<'a> {
             Some(out) if finding == Finding::Silent => out.is_late = true,
             out => *out = None,
         }
+        entry.deadline = next_deadline(entry.deadline, &finding);
         let inside = match std::mem::take(&mut entry.stage) {
             Stage::First
                 if entry.twin.is_some()
@@ -345,6 +351,21 @@ impl fmt::Debug for Paths<'_> {
     }
 }
 
+/// How long the next probe may be out. A path that says nothing may only be slow, so it is given twice as
+/// long; one that works is known, and so is its time, of which another third is for the way to the listener.
+fn next_deadline(deadline: Duration, finding: &Finding) -> Duration {
+    let wanted = match finding {
+        Finding::Silent => deadline.saturating_mul(2),
+        Finding::Up(time) | Finding::UpInPart(time, _) => time.saturating_mul(3),
+        Finding::Shared(_)
+        | Finding::Foreign
+        | Finding::Nobody(_)
+        | Finding::Prohibited
+        | Finding::LoopbackOnly => deadline,
+    };
+    wanted.clamp(probe::DEADLINE, probe::LONGEST_DEADLINE)
+}
+
 /// One probe, there and back.
 async fn check(transport: &dyn Transport, way: Target, probe: &Probe) -> Finding {
     let opening = transport.open(StreamHead {
@@ -361,7 +382,7 @@ async fn check(transport: &dyn Transport, way: Target, probe: &Probe) -> Finding
             Err(error) => Finding::of_refusal(&error),
         }
     };
-    let asked = timeout(probe::DEADLINE, asked).await;
+    let asked = timeout(probe.deadline(), asked).await;
     asked.unwrap_or(Finding::Silent)
 }
 

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::agent::forward::{Destination, Permits};
@@ -40,6 +40,7 @@ impl Connect for Network {
 }
 
 mod changing;
+mod patience;
 mod probing;
 
 /// A tunnel that runs, and what the test needs to play with it.

@@ -2,8 +2,6 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::time::sleep;
-
 use super::*;
 use crate::agent::network::Network as Changes;
 use crate::agent::network::fake::Fake;
