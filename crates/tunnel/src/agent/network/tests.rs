@@ -60,6 +60,19 @@ async fn an_unwatched_network_never_changes() {
     changed.unwrap_err();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_watcher_that_the_system_lets_watch_nothing_ends_and_nobody_minds() {
+    let (states, mut network) = Network::of(State::default());
+    let watcher = Watcher {
+        kernel: None,
+        resume: None,
+        states,
+    };
+    watcher.run(CancellationToken::new()).await;
+    let changed = timeout(Duration::from_hours(1), network.changed()).await;
+    changed.unwrap_err();
+}
+
 /// How long nothing may be told where nothing is a change: more than a burst is gathered.
 const NOTHING: Duration = Duration::from_millis(500);
 
