@@ -1,11 +1,15 @@
 //! What a subscriber is told, and what of the kernel's hints is a change.
 
+use std::time::Duration;
+
 use adit_testkit::namespace::Namespace;
 use adit_testkit::require;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::fake::Fake;
+use super::watcher::LONGEST;
 use super::*;
 
 fn ip(text: &str) -> IpAddr {
