@@ -274,7 +274,9 @@ fn an_interface_that_is_not_in_the_way_costs_a_question_and_no_more() {
     let stderr = lab.adit.stderr();
     assert!(!stderr.contains("connection ended"), "{stderr}");
     let asked = questions() - before;
-    assert!((1..=4).contains(&asked), "{asked} questions");
+    // A bridge that is made, brought up, given an address, and gives itself another: on a busy machine each is a
+    // change by itself. A visitor's first bytes bring questions of their own.
+    assert!((1..=6).contains(&asked), "{asked} questions");
     let (_, bind) = ups[0].split_once("forward up: ").unwrap_or_default();
     let (bind, _) = bind.split_once(' ').unwrap_or_default();
     let bind: SocketAddr = bind.parse().unwrap_or_else(|_| panic!("{ups:?}"));

@@ -81,12 +81,8 @@ async fn serve(
             (status.apply(&event, SystemTime::now()), status.is_ready())
         };
         tell(None, &peer, &event, news);
-        if let (
-            Event::ForwardRefused { forward, .. } | Event::ForwardWaiting { forward, .. },
-            true,
-        ) = (&event, exits)
-        {
-            refused.get_or_init(|| forward.to_string());
+        if exits && let Some(refusal) = refusal(&event) {
+            refused.get_or_init(|| refusal);
             ending.cancel();
         }
         if let (Some(let_go), true) = (&let_go, is_ready) {
@@ -108,9 +104,7 @@ async fn serve(
     let result = supervise::run(&connect, config.forwards, instruments, &events, stop).await;
     watching.shutdown().await;
     match result {
-        Ok(()) if let Some(forward) = refused.get() => {
-            Err(anyhow::anyhow!("forward was refused: {forward}"))
-        }
+        Ok(()) if let Some(refusal) = refused.get() => Err(anyhow::anyhow!("{refusal}")),
         // It ends without an error only by a signal.
         Ok(()) => {
             let code = signals.join_next().await;
@@ -118,6 +112,20 @@ async fn serve(
         }
         Err(RunError::Connect(error)) => Err(not_connected(error, &config.peer.peer)),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// What ends the program where a forward has to be up: how ssh reads ExitOnForwardFailure.
+fn refusal(event: &Event<'_>) -> Option<String> {
+    if let Event::ForwardRefused { forward, .. } = event {
+        Some(format!("forward was refused: {forward}"))
+    } else if let Event::ForwardWaiting {
+        forward, reason, ..
+    } = event
+    {
+        Some(format!("forward cannot listen, {reason}: {forward}"))
+    } else {
+        None
     }
 }
 

@@ -188,6 +188,56 @@ mod tests {
 
     use super::*;
 
+    mod lab {
+        use adit_testkit::namespace::Namespace;
+        use adit_testkit::require;
+
+        use super::*;
+
+        /// Makes many changes that nobody reads.
+        fn flood(namespace: &Namespace, network: u8) {
+            let script = format!(
+                "for i in $(seq 1 60); do ip addr add 10.{network}.0.$i/32 dev lo || exit; done"
+            );
+            let status = namespace.command("sh").args(["-c", &script]).status();
+            assert!(status.unwrap().success());
+        }
+
+        #[test]
+        fn more_hints_than_are_kept_are_one_as_well() {
+            require!(root);
+            require!("ip", "nsenter", "sh");
+            let namespace = Namespace::new();
+            let runtime = namespace.runtime();
+            let watching = runtime.spawn(async {
+                let kernel = Kernel::subscribe().unwrap();
+                // The least that the system gives.
+                rustix::net::sockopt::set_socket_recv_buffer_size(&kernel.socket, 0).unwrap();
+                kernel
+            });
+            let mut kernel = runtime.block_on(watching).unwrap();
+            flood(&namespace, 1);
+            // Until all is read, the kernel does not say again that it lost some.
+            let mut overruns = 0;
+            loop {
+                match receive(kernel.socket.get_ref(), &mut kernel.datagram) {
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(error) => {
+                        assert_eq!(Errno::from_io_error(&error), Some(Errno::NOBUFS));
+                        overruns += 1;
+                    }
+                }
+            }
+            assert_eq!(overruns, 1);
+            flood(&namespace, 2);
+            kernel.routes.insert(1);
+            let hint = runtime.block_on(async { kernel.hint().await.unwrap() });
+            assert_eq!(hint, Hint::Look);
+            assert!(kernel.routes.is_empty());
+        }
+    }
+
     #[test]
     fn the_loopback_is_found() {
         let picture = look().unwrap();

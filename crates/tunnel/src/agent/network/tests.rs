@@ -1,11 +1,15 @@
 //! What a subscriber is told, and what of the kernel's hints is a change.
 
+use std::time::Duration;
+
 use adit_testkit::namespace::Namespace;
 use adit_testkit::require;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::fake::Fake;
+use super::watcher::LONGEST;
 use super::*;
 
 fn ip(text: &str) -> IpAddr {
@@ -56,6 +60,19 @@ async fn an_interface_has_addresses_or_a_reason_why_not() {
 #[tokio::test(start_paused = true)]
 async fn an_unwatched_network_never_changes() {
     let mut network = Network::unwatched();
+    let changed = timeout(Duration::from_hours(1), network.changed()).await;
+    changed.unwrap_err();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watcher_that_the_system_lets_watch_nothing_ends_and_nobody_minds() {
+    let (states, mut network) = Network::of(State::default());
+    let watcher = Watcher {
+        kernel: None,
+        resume: None,
+        states,
+    };
+    watcher.run(CancellationToken::new()).await;
     let changed = timeout(Duration::from_hours(1), network.changed()).await;
     changed.unwrap_err();
 }
