@@ -67,9 +67,10 @@ each (60); with --jobs, N of them at once (1)",
     },
     Command {
         name: "reference",
-        arguments: "[--check]",
+        arguments: "[PAGE...] [--check]",
         about: "\
-write docs/reference/ from the sources; with --check, only say whether it is stale",
+write the pages of docs/reference/ that are made, or the named ones (limits, commands);
+with --check, only say whether they are stale",
         run: reference::command,
     },
 ];

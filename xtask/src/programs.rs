@@ -38,6 +38,9 @@ pub(crate) const REAL: &[Program] = &[
     OPENSSL,
     UNSHARE,
     TINYPROXY,
+    MAN,
+    GROFF,
+    MANDOC,
 ];
 
 /// The programs that `cargo xtask interop` runs.
@@ -62,6 +65,9 @@ pub(crate) const DEMO: &[Program] = &[SSHD, SSH_KEYGEN];
 
 /// The programs the bench runs.
 pub(crate) const BENCH: &[Program] = &[SSH, SSHD, SSH_KEYGEN, IP, IPERF3];
+
+/// The programs that `cargo xtask bench forward` runs.
+pub(crate) const BENCH_FORWARD: &[Program] = &[SSH, SSHD, SSH_KEYGEN, IPERF3, AUTOSSH];
 
 const SSH: Program = Program {
     command: "ssh",
@@ -118,6 +124,22 @@ const UNSHARE: Program = Program {
 const TINYPROXY: Program = Program {
     command: "tinyproxy",
     package: "tinyproxy-bin",
+};
+const MAN: Program = Program {
+    command: "man",
+    package: "man-db",
+};
+const GROFF: Program = Program {
+    command: "groff",
+    package: "groff-base",
+};
+const MANDOC: Program = Program {
+    command: "mandoc",
+    package: "mandoc",
+};
+const AUTOSSH: Program = Program {
+    command: "autossh",
+    package: "autossh",
 };
 const GO: Program = Program {
     command: "go",
