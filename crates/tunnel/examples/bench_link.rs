@@ -56,15 +56,15 @@ fn main() -> Result<(), Failure> {
         right.name(),
         link.ip(End::Right)
     );
-    for line in std::io::stdin().lines() {
-        let line = line?;
-        match line.as_str() {
+    for word in std::io::stdin().lines() {
+        let word = word?;
+        match word.as_str() {
             "dark" => link.blackout_both(),
             "light" => link.restore(),
             "move" => link.change_address(End::Left),
-            _ => return Err(format!("not dark, light or move: {line}").into()),
+            _ => return Err(format!("not dark, light or move: {word}").into()),
         }
-        println!("{line}");
+        println!("{word}");
     }
     drop(link);
     Ok(())

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::super::kit::Talker;
-use super::super::number::float;
+use super::super::number::{float, short};
 use super::super::tunnel::CIPHER;
 use super::Bench;
 use super::host::Host;
@@ -54,11 +54,36 @@ const PROBE_PAYLOAD: Measure = Measure {
     wanted: Wanted::Nothing,
 };
 
+const REKEY: Measure = Measure {
+    name: "a key exchange of a running connection, bytes on the wire",
+    wanted: Wanted::Nothing,
+};
+
 /// What keeps an idle tunnel busy in one measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cause {
     KeepAlives,
     Probes,
+    Rekeys,
+}
+
+impl Cause {
+    /// Time between keep-alives and between probes: a second, or none in any measurement.
+    const fn intervals(self) -> (&'static str, &'static str) {
+        match self {
+            Self::KeepAlives => ("1s", NEVER),
+            Self::Probes => (NEVER, "1s"),
+            Self::Rekeys => (NEVER, NEVER),
+        }
+    }
+
+    /// More lines for sshd.
+    const fn lines(self) -> &'static str {
+        match self {
+            Self::KeepAlives | Self::Probes => "",
+            Self::Rekeys => "RekeyLimit default 1\n",
+        }
+    }
 }
 
 /// What was on the wire, and for how many exchanges.
@@ -69,45 +94,40 @@ struct Cost {
     payload: f64,
 }
 
-/// Both programs with keep-alives alone, then ours with probes alone.
+/// Both programs with keep-alives alone, then ours with probes and with key exchanges alone.
 pub(super) fn wire(bench: &mut Bench) -> anyhow::Result<()> {
     if !bench.can_make_networks("wire") {
         return Ok(());
     }
-    let mut keep_alive = Vec::new();
-    for program in Program::CARRIERS {
-        let cost = over(bench, program, Cause::KeepAlives)?;
-        let results = &mut bench.results;
-        results.add(&KEEP_ALIVE, program, cost.bytes);
-        results.add(&KEEP_ALIVE_PACKETS, program, cost.packets);
-        results.add(&KEEP_ALIVE_PAYLOAD, program, cost.payload);
-        keep_alive.push((program, cost.bytes));
-    }
+    let stock = keep_alive(bench, Program::Ssh)?;
+    let ours = keep_alive(bench, Program::Adit)?;
     let probe = over(bench, Program::Adit, Cause::Probes)?;
+    let rekey = over(bench, Program::Adit, Cause::Rekeys)?;
     let results = &mut bench.results;
     results.add(&PROBE, Program::Adit, probe.bytes);
     results.add(&PROBE_PACKETS, Program::Adit, probe.packets);
     results.add(&PROBE_PAYLOAD, Program::Adit, probe.payload);
-    for (program, keep_alive) in keep_alive {
-        let probe = match program {
-            Program::Adit => probe.bytes,
-            Program::Ssh | Program::Autossh => 0.0,
-        };
-        let day = |every: f64, probe_every: f64| {
-            SECONDS_OF_A_DAY / every * keep_alive + SECONDS_OF_A_DAY / probe_every * probe
-        };
-        results.add(&DAY, program, day(10.0, 300.0) / 1e6);
-        results.add(&THRIFTY_DAY, program, day(60.0, 1_800.0) / 1e3);
-        if probe > 0.0 {
-            results.note(format!(
-                "a day of {program} at its defaults: keep-alives {:.2} MB, probes {:.2} MB; at 60 s and \
-                 30 min: {:.0} KB and {:.0} KB",
-                SECONDS_OF_A_DAY / 10.0 * keep_alive / 1e6,
-                SECONDS_OF_A_DAY / 300.0 * probe / 1e6,
-                SECONDS_OF_A_DAY / 60.0 * keep_alive / 1e3,
-                SECONDS_OF_A_DAY / 1_800.0 * probe / 1e3,
-            ));
-        }
+    results.add(&REKEY, Program::Adit, rekey.bytes);
+
+    // By OpenSSH's defaults a client renews no keys for their age, ours does after an hour.
+    let rekeys = 24.0 * rekey.bytes;
+    for (measure, unit, unit_bytes, keep_alive_every, probe_every) in [
+        (&DAY, "MB", 1e6, 10.0, 300.0),
+        (&THRIFTY_DAY, "KB", 1e3, 60.0, 1_800.0),
+    ] {
+        let stock = DAY_SECONDS / keep_alive_every * stock.bytes;
+        results.add(measure, Program::Ssh, stock / unit_bytes);
+        let keep_alives = DAY_SECONDS / keep_alive_every * ours.bytes;
+        let probes = DAY_SECONDS / probe_every * probe.bytes;
+        let all = keep_alives + probes + rekeys;
+        results.add(measure, Program::Adit, all / unit_bytes);
+        results.note(format!(
+            "a day of adit with keep-alives after {keep_alive_every} s and probes after {probe_every} s, in \
+             {unit}: keep-alives {}, probes {}, key exchanges {}",
+            short(keep_alives / unit_bytes),
+            short(probes / unit_bytes),
+            short(rekeys / unit_bytes),
+        ));
     }
     results.note(String::from(
         "sshd sends nothing of its own as it comes (ClientAliveInterval 0): its part of the wire is \
@@ -116,10 +136,19 @@ pub(super) fn wire(bench: &mut Bench) -> anyhow::Result<()> {
     Ok(())
 }
 
+fn keep_alive(bench: &mut Bench, program: Program) -> anyhow::Result<Cost> {
+    let cost = over(bench, program, Cause::KeepAlives)?;
+    let results = &mut bench.results;
+    results.add(&KEEP_ALIVE, program, cost.bytes);
+    results.add(&KEEP_ALIVE_PACKETS, program, cost.packets);
+    results.add(&KEEP_ALIVE_PAYLOAD, program, cost.payload);
+    Ok(cost)
+}
+
 /// The cost of one exchange, over a line with a round trip of 50 ms.
 fn over(bench: &Bench, program: Program, cause: Cause) -> anyhow::Result<Cost> {
     let lab = Lab::lay(&bench.kit, ONE_WAY)?;
-    let host = Host::start(&bench.kit, &lab.public, lab.addr, "")?;
+    let host = Host::start(&bench.kit, &lab.public, lab.addr, cause.lines())?;
     let tunnel = Tunnel {
         program,
         place: &lab.inside,
@@ -147,6 +176,7 @@ fn over(bench: &Bench, program: Program, cause: Cause) -> anyhow::Result<Cost> {
     let exchanges = match cause {
         Cause::KeepAlives => after.data_segments - before.data_segments,
         Cause::Probes => after.probes - before.probes,
+        Cause::Rekeys => after.rekeys - before.rekeys,
     };
     anyhow::ensure!(exchanges > 0.0, "nothing was exchanged");
     let each = |after: f64, before: f64| (after - before) / exchanges;
@@ -162,10 +192,7 @@ fn over(bench: &Bench, program: Program, cause: Cause) -> anyhow::Result<Cost> {
 fn up(bench: &Bench, lab: &Lab, host: &Host, cause: Cause) -> anyhow::Result<Talker> {
     let folder = bench.kit.folder()?;
     let (sshd, addr) = (host.sshd()?, host.addr()?);
-    let (keep_alive, probe) = match cause {
-        Cause::KeepAlives => ("1s", "24h"),
-        Cause::Probes => ("24h", "1s"),
-    };
+    let (keep_alive, probe) = cause.intervals();
     let text = format!(
         "tunnels:\n  bench:\n    host: {user}@{ip}\n    port: {port}\n    key: {key}\n    \
          known_hosts: {known_hosts}\n    ssh_config: none\n    keepalive: {keep_alive}\n    \
@@ -196,6 +223,7 @@ struct Counted {
     payload: f64,
     data_segments: f64,
     probes: f64,
+    rekeys: f64,
 }
 
 impl Counted {
@@ -213,12 +241,15 @@ impl Counted {
         ]);
         let sockets = bench.kit.output(&mut sockets, START)?;
         let field = |name: &str| socket_count(&sockets, name);
+        let said = running.said()?;
+        let logged = |words: &str| u64::try_from(said.matches(words).count()).map(float);
         Ok(Self {
             bytes,
             packets,
             payload: field("bytes_sent:") + field("bytes_received:"),
             data_segments: field("data_segs_out:"),
-            probes: float(u64::try_from(running.said()?.matches(PROBED).count())?),
+            probes: logged(PROBED)?,
+            rekeys: logged(RENEWED)?,
         })
     }
 }
@@ -243,11 +274,16 @@ fn socket_count(text: &str, name: &str) -> f64 {
     counts.sum()
 }
 
-/// What our client logs for each probe.
+/// What our client logs for each probe, and for each key exchange after the first.
 const PROBED: &str = "path was probed";
-const LOG_FILTER: &str = "info,adit_tunnel::agent::supervise::paths=debug";
+const RENEWED: &str = "keys were renewed";
+const LOG_FILTER: &str =
+    "info,adit_tunnel::agent::supervise::paths=debug,adit_tunnel::transport::ssh::task=debug";
 
-const SECONDS_OF_A_DAY: f64 = 86_400.0;
+const DAY_SECONDS: f64 = 86_400.0;
+
+/// Longer than any measurement.
+const NEVER: &str = "24h";
 
 /// A port of the host's loopback, which is its own.
 const PORT: u16 = 8_080;
