@@ -134,7 +134,7 @@ fn parts(bench: &mut Bench, host: &Host, program: Program) -> anyhow::Result<()>
 
 /// Which share of our start is the seeding of aws-lc's generator: perf samples the program's clock
 /// from exec to the first key exchange packet, and the samples in functions of the jitter entropy
-/// source, whose names begin with `jent`, are counted.
+/// source are counted.
 fn seeding(bench: &mut Bench, host: &Host) -> anyhow::Result<()> {
     if programs::find("perf").is_none() {
         let note = String::from("seeding: not measured, there is no perf");
@@ -181,7 +181,7 @@ fn samples(kit: &Kit, data: &Path) -> anyhow::Result<(u64, u64)> {
     let said = kit.output(&mut report, DEADLINE)?;
     let lines = said.lines().filter_map(|line| {
         let (count, symbol) = line.trim().split_once(' ')?;
-        Some((count.parse::<u64>().ok()?, symbol.contains("jent")))
+        Some((count.parse::<u64>().ok()?, is_jitter(symbol)))
     });
     let (mut seeding, mut all) = (0_u64, 0_u64);
     for (count, is_seeding) in lines {
@@ -194,6 +194,13 @@ fn samples(kit: &Kit, data: &Path) -> anyhow::Result<(u64, u64)> {
         bail!("`{}` has no samples", words(&report));
     }
     Ok((seeding, all))
+}
+
+/// Whether a line about a symbol, `[.] jent_memaccess  -  -`, is about the jitter entropy source. It is
+/// compiled without optimisation, so that its small functions are there by their names.
+fn is_jitter(symbol: &str) -> bool {
+    let name = symbol.split_whitespace().nth(1).unwrap_or_default();
+    name.contains("jent_") || JITTER_FUNCTIONS.contains(&name)
 }
 
 /// A host that greets and then says nothing.
@@ -248,8 +255,29 @@ fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
+/// Functions of the jitter entropy source (jitterentropy-base.c, jitterentropy-sha3.c) that have other names.
+const JITTER_FUNCTIONS: [&str; 2] = ["rol64", "xoshiro128starstar"];
+
 /// Samples a second of the program's own clock.
 const PERF_HERTZ: &str = "10000";
 
 /// Any of these programs starts in a second, or in some on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(20);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_of_the_jitter_entropy_source_are_told_by_their_functions() {
+        for (symbol, expected) in [
+            ("[.] jent_keccakp_chi    -      -", true),
+            ("[.] aws_lc_0_47_0_jent_sha3_update", true),
+            ("[.] rol64", true),
+            ("[k] __handle_mm_fault    -      -", false),
+            ("", false),
+        ] {
+            assert_eq!(is_jitter(symbol), expected, "{symbol}");
+        }
+    }
+}
