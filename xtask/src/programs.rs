@@ -42,6 +42,9 @@ pub(crate) const REAL: &[Program] = &[
     MARIADB_INSTALL_DB,
     MARIADB,
     POSTGRES,
+    MAN,
+    GROFF,
+    MANDOC,
 ];
 
 /// The programs that `cargo xtask interop` runs.
@@ -66,6 +69,9 @@ pub(crate) const DEMO: &[Program] = &[SSHD, SSH_KEYGEN];
 
 /// The programs the bench runs.
 pub(crate) const BENCH: &[Program] = &[SSH, SSHD, SSH_KEYGEN, IP, IPERF3];
+
+/// The programs that `cargo xtask bench forward` runs.
+pub(crate) const BENCH_FORWARD: &[Program] = &[SSH, SSHD, SSH_KEYGEN, IPERF3, AUTOSSH];
 
 const SSH: Program = Program {
     command: "ssh",
@@ -140,6 +146,22 @@ const MARIADB: Program = Program {
 const POSTGRES: Program = Program {
     command: "pg_createcluster",
     package: "postgresql",
+};
+const MAN: Program = Program {
+    command: "man",
+    package: "man-db",
+};
+const GROFF: Program = Program {
+    command: "groff",
+    package: "groff-base",
+};
+const MANDOC: Program = Program {
+    command: "mandoc",
+    package: "mandoc",
+};
+const AUTOSSH: Program = Program {
+    command: "autossh",
+    package: "autossh",
 };
 const GO: Program = Program {
     command: "go",

@@ -6,6 +6,7 @@ use adit_tunnel::agent::dial::Family;
 use adit_tunnel::agent::forward::Permit;
 use adit_tunnel::ssh_config::Wanted;
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::config::destination::{Destination, UserName};
 use crate::config::option::{SshOption, jump};
@@ -48,6 +49,8 @@ pub(crate) enum Command {
     Up(UpArguments),
 
     /// End the adit up of a file, and wait until it has ended.
+    ///
+    /// Exit codes: 0 it has ended, 1 none runs or it does not end, 2 the command line.
     Down(FileArgument),
 
     /// Show where the tunnels of an adit up stand: of a file, or of all that this user has running.
@@ -58,8 +61,21 @@ pub(crate) enum Command {
     Status(StatusArguments),
 
     /// Read a file and say what is wrong with it, all at once; nothing is connected.
+    ///
+    /// Exit codes: 0 nothing is wrong, 1 something is, 2 the command line.
     #[command(visible_alias = "validate")]
     Check(CheckArguments),
+
+    /// Print what makes a shell complete the command line of adit.
+    ///
+    /// For bash: adit completions bash > ~/.local/share/bash-completion/completions/adit. Exit codes: 0
+    /// printed, 1 nobody reads it, 2 the command line.
+    Completions(CompletionsArguments),
+
+    /// Write the manual, a page for each command.
+    ///
+    /// Exit codes: 0 written, 1 the directory cannot be written to, 2 the command line.
+    Man(ManArguments),
 }
 
 impl Command {
@@ -67,7 +83,12 @@ impl Command {
     pub(crate) const fn is_quiet(&self) -> bool {
         match self {
             Self::Forward(arguments) => arguments.habits.quiet,
-            Self::Up(_) | Self::Down(_) | Self::Status(_) | Self::Check(_) => false,
+            Self::Up(_)
+            | Self::Down(_)
+            | Self::Status(_)
+            | Self::Check(_)
+            | Self::Completions(_)
+            | Self::Man(_) => false,
         }
     }
 }
@@ -222,6 +243,24 @@ pub(crate) struct CheckArguments {
     /// or adit.yaml here.
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CompletionsArguments {
+    /// The shell.
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: Shell,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ManArguments {
+    /// Where to: adit.1, adit-forward.1 and so on are written there, for man(1).
+    #[arg(value_name = "DIR", required_unless_present = "markdown")]
+    pub(crate) folder: Option<PathBuf>,
+
+    /// Print them all as one page in Markdown instead.
+    #[arg(long, conflicts_with = "folder")]
+    pub(crate) markdown: bool,
 }
 
 /// What people write for ssh(1) and autossh(1), so that their lines work here.

@@ -5,8 +5,10 @@ use std::process::ExitCode;
 use crate::cli::Command;
 
 mod check;
+mod completions;
 mod down;
 pub(crate) mod forward;
+mod man;
 mod status;
 mod up;
 
@@ -18,5 +20,7 @@ pub(crate) fn run(command: Command, verbose: u8) -> anyhow::Result<ExitCode> {
         Command::Down(arguments) => down::run(arguments.file.as_deref()),
         Command::Status(arguments) => status::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
     }
 }
