@@ -4,8 +4,8 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use adit_tunnel::transport::ConnectionEnd;
 use adit_tunnel::transport::ssh::{Held, Memory};
+use adit_tunnel::transport::{Connection, ConnectionEnd};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -17,12 +17,12 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A connection whose end, and what it leaves, the test waits for.
 struct Lab {
-    near: adit_tunnel::transport::Connection,
+    near: Connection,
     near_task: JoinSet<(ConnectionEnd, Option<Held>)>,
-    far_task: JoinSet<()>,
     /// The socket that the peer's bytes come through, at the peer.
     wire: TcpStream,
-    _far: adit_tunnel::transport::Connection,
+    _far: Connection,
+    _far_task: JoinSet<()>,
 }
 
 impl Lab {
@@ -30,8 +30,8 @@ impl Lab {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (client, wire) = tokio::join!(TcpStream::connect(addr), listener.accept());
-        let (mut wire, inner) = (wire.unwrap().0, tokio::io::duplex(65_536));
-        let (server, mut outer) = inner;
+        let mut wire = wire.unwrap().0;
+        let (server, mut outer) = tokio::io::duplex(65_536);
         let memory = Memory::of_this_machine();
         let login = log_in_with(client.unwrap(), server, memory);
         let ((near, near_driver), (far, far_driver)) = tokio::select! {
@@ -43,26 +43,18 @@ impl Lab {
         far_task.spawn(async move {
             far_driver.run().await;
         });
-        let mut lab = Self {
-            near,
-            near_task,
-            far_task,
-            wire,
-            _far: far,
-        };
-        lab.carry_for(&mut outer, Duration::from_millis(100)).await;
-        lab.far_task.spawn(async move {
-            // Held open, and silent.
+        far_task.spawn(async move {
+            // Held open, and silent from here on.
             let _outer = outer;
             std::future::pending::<()>().await;
         });
-        lab
-    }
-
-    /// Lets bytes pass for a while.
-    async fn carry_for(&mut self, outer: &mut tokio::io::DuplexStream, time: Duration) {
-        let carried = tokio::io::copy_bidirectional(&mut self.wire, outer);
-        timeout(time, carried).await.unwrap_err();
+        Self {
+            near,
+            near_task,
+            wire,
+            _far: far,
+            _far_task: far_task,
+        }
     }
 
     async fn end(&mut self) -> (ConnectionEnd, Option<Held>) {
