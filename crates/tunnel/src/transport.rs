@@ -27,6 +27,16 @@ mod request;
 pub mod ssh;
 mod stream;
 
+/// What has happened to the network under a connection.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Doubt {
+    /// Addresses that this machine has no more. A connection that goes from one of them ends at once.
+    pub lost: Vec<IpAddr>,
+    /// Whether the peer is asked if it is there: unless it answers, the connection ends within seconds,
+    /// or, where it has been silent for longer, within as long again.
+    pub asks: bool,
+}
+
 /// One connection. The last handle to it dropped closes it.
 pub trait Transport: fmt::Debug + Send + Sync {
     /// Opens a byte stream to the peer. Nothing is sent before the future is polled; dropping it
@@ -45,10 +55,8 @@ pub trait Transport: fmt::Debug + Send + Sync {
     /// counts.
     fn close(&self, reason: CloseReason);
 
-    /// The network under the connection has changed, and this machine has lost these addresses: the
-    /// peer is asked whether it is there, and unless it answers the connection ends within seconds. One
-    /// that goes from a lost address ends at once. Returns at once.
-    fn doubt(&self, lost: &[IpAddr]);
+    /// There is reason to think that the connection is not there any more. Returns at once.
+    fn doubt(&self, doubt: Doubt);
 
     /// Tells when and why the connection ended.
     fn end(&self) -> EndWatch;

@@ -52,6 +52,10 @@ impl Timers {
         self.heard = now;
     }
 
+    pub(super) fn silence(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.heard)
+    }
+
     pub(super) const fn keys_changed(&mut self, now: Instant) {
         self.keys = now;
     }

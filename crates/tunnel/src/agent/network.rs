@@ -46,6 +46,9 @@ pub struct Change {
     pub has_moved: bool,
     /// Whether it was asleep.
     pub was_asleep: bool,
+    /// Whether links went down and nothing else happened: it may be for a moment, which connections
+    /// outlive.
+    pub is_outage: bool,
 }
 
 /// Why an interface has no address to listen on.
@@ -131,10 +134,14 @@ impl Network {
         let now = Arc::clone(&self.states.borrow_and_update());
         let before = std::mem::replace(&mut self.seen, now);
         let (had, has) = (before.ips(), self.seen.ips());
+        let has_moved = !has.is_subset(&had);
+        let was_asleep = self.seen.sleeps != before.sleeps;
+        let (ran, runs) = (before.running(), self.seen.running());
         Change {
             lost: had.difference(&has).copied().collect(),
-            has_moved: !has.is_subset(&had),
-            was_asleep: self.seen.sleeps != before.sleeps,
+            has_moved,
+            was_asleep,
+            is_outage: runs.is_subset(&ran) && runs != ran && !has_moved && !was_asleep,
         }
     }
 
@@ -175,6 +182,13 @@ impl Network {
 }
 
 impl State {
+    /// The links that are up.
+    fn running(&self) -> BTreeSet<u32> {
+        let links = self.picture.iter().flat_map(|picture| &picture.links);
+        let running = links.filter(|(_, link)| link.is_running);
+        running.map(|(index, _)| *index).collect()
+    }
+
     /// The addresses, whatever their interface.
     fn ips(&self) -> BTreeSet<IpAddr> {
         let pictures = self.picture.iter();

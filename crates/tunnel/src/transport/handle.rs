@@ -1,11 +1,9 @@
 //! The application's side of a connection's task: the [`Transport`] that every carrier shares.
 
-use std::net::IpAddr;
-
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Asking, Bind, ByteStream, CloseReason, ConnectionEnd, EndWatch, ForwardError, OpenError,
+    Asking, Bind, ByteStream, CloseReason, ConnectionEnd, Doubt, EndWatch, ForwardError, OpenError,
     Opening, StreamHead, Transport,
 };
 
@@ -14,7 +12,7 @@ use super::{
 pub(crate) struct Handle {
     commands: mpsc::Sender<Command>,
     close: watch::Sender<Option<CloseReason>>,
-    doubt: watch::Sender<Vec<IpAddr>>,
+    doubt: watch::Sender<Doubt>,
     end: watch::Receiver<Option<ConnectionEnd>>,
 }
 
@@ -26,7 +24,7 @@ pub(crate) struct Desk {
     /// Whether to close, and why.
     pub(crate) close: watch::Receiver<Option<CloseReason>>,
     /// Whether the network has changed, and which addresses it has taken with it.
-    pub(crate) doubt: watch::Receiver<Vec<IpAddr>>,
+    pub(crate) doubt: watch::Receiver<Doubt>,
     /// Where to say how it ended.
     pub(crate) end: watch::Sender<Option<ConnectionEnd>>,
 }
@@ -66,7 +64,7 @@ impl Handle {
     pub(crate) fn pair() -> (Self, Desk) {
         let (commands, commands_receiver) = mpsc::channel(COMMANDS);
         let (close, close_receiver) = watch::channel(None);
-        let (doubt, doubt_receiver) = watch::channel(Vec::new());
+        let (doubt, doubt_receiver) = watch::channel(Doubt::default());
         let (end_sender, end) = watch::channel(None);
         let handle = Self {
             commands,
@@ -126,8 +124,8 @@ impl Transport for Handle {
         });
     }
 
-    fn doubt(&self, lost: &[IpAddr]) {
-        self.doubt.send_replace(lost.to_vec());
+    fn doubt(&self, doubt: Doubt) {
+        self.doubt.send_replace(doubt);
     }
 
     fn end(&self) -> EndWatch {

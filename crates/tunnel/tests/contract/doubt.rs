@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use adit_tunnel::transport::ssh::{Held, Memory};
-use adit_tunnel::transport::{Connection, ConnectionEnd};
+use adit_tunnel::transport::{Connection, ConnectionEnd, Doubt};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -14,6 +14,13 @@ use tokio::time::{Instant, timeout};
 use crate::ssh::log_in_with;
 
 const PATIENCE: Duration = Duration::from_secs(2);
+
+fn asking(lost: &[IpAddr]) -> Doubt {
+    Doubt {
+        lost: lost.to_vec(),
+        asks: true,
+    }
+}
 
 /// A connection whose end, and what it leaves, the test waits for.
 struct Lab {
@@ -66,7 +73,7 @@ impl Lab {
 async fn a_peer_that_does_not_answer_after_a_change_is_gone_and_its_socket_kept() {
     let mut lab = Lab::new().await;
     let start = Instant::now();
-    lab.near.transport.doubt(&[]);
+    lab.near.transport.doubt(asking(&[]));
     let (end, held) = lab.end().await;
     let took = start.elapsed();
     assert!(matches!(end, ConnectionEnd::Lost(_)), "{end}");
@@ -87,7 +94,7 @@ async fn a_connection_whose_address_is_lost_ends_at_once() {
     let other = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
     lab.near
         .transport
-        .doubt(&[other, Ipv4Addr::LOCALHOST.into()]);
+        .doubt(asking(&[other, Ipv4Addr::LOCALHOST.into()]));
     let (end, held) = lab.end().await;
     let took = start.elapsed();
     assert!(took < Duration::from_secs(1), "{took:?}");
@@ -114,7 +121,7 @@ async fn a_peer_that_answers_after_a_change_is_kept() {
         far_driver.run().await;
     });
     for _ in 0..3 {
-        near.transport.doubt(&[]);
+        near.transport.doubt(asking(&[]));
         let ended = timeout(PATIENCE * 10, tasks.join_next()).await;
         assert!(ended.is_err(), "{ended:?}");
     }

@@ -41,6 +41,19 @@ impl Fake {
         self.change(|state| state.picture = Some(picture));
     }
 
+    /// An interface loses its carrier and keeps its addresses.
+    pub(crate) fn unplug(&self, name: &str) {
+        self.change(|state| {
+            let links = state
+                .picture
+                .iter_mut()
+                .flat_map(|all| all.links.values_mut());
+            for link in links.filter(|link| link.name == name) {
+                link.is_running = false;
+            }
+        });
+    }
+
     /// A route changes.
     pub(crate) fn change_route(&self) {
         self.change(|state| state.routes += 1);

@@ -33,10 +33,20 @@ async fn a_change_says_what_was_lost_and_several_are_one() {
         lost: vec![ip("2001:db8::1")],
         has_moved: false,
         was_asleep: true,
+        is_outage: false,
     };
     assert_eq!(network.changed().await, lost);
     assert_eq!(late.changed().await, lost);
     fake.change_route();
+    assert_eq!(network.changed().await, Change::default());
+    fake.unplug("eth0");
+    let outage = Change {
+        is_outage: true,
+        ..Change::default()
+    };
+    assert_eq!(network.changed().await, outage);
+    // Back again is a change like any other.
+    fake.set(&[("eth0", &["192.0.2.1"])]);
     assert_eq!(network.changed().await, Change::default());
     assert_eq!(network.has(ip("192.0.2.1")), Some(true));
     assert_eq!(network.has(ip("::ffff:192.0.2.1")), Some(true));
@@ -142,11 +152,12 @@ mod lab {
                 lost: vec![ip("192.0.2.1")],
                 has_moved: true,
                 was_asleep: false,
+                is_outage: false,
             };
             assert_eq!(told(&mut network).await, moved);
             // The other end goes, and with it the carrier.
             other.ip(&["link", "set", "eth0", "down"]);
-            told(&mut network).await;
+            assert!(told(&mut network).await.is_outage);
             namespace.ip(&["link", "del", "eth0"]);
             told(&mut network).await;
             assert_eq!(network.addresses_of(&eth0), Err(NoAddress::NoInterface));

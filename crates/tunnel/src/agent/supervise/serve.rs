@@ -20,7 +20,7 @@ use crate::agent::network::Network;
 use crate::agent::probe::{Caller, Probing};
 use crate::transport::ssh::Held;
 use crate::transport::{
-    CloseReason, Connection, ConnectionEnd, OpenRequest, PeerRequest, RefusalCode,
+    CloseReason, Connection, ConnectionEnd, Doubt, OpenRequest, PeerRequest, RefusalCode,
 };
 
 /// How long a connection may take to say goodbye.
@@ -77,8 +77,11 @@ pub(super) async fn serve(
             }
             end = end.wait() => break Some(end),
             change = network.changed() => {
-                debug!(%change, "asking whether the peer is there");
-                transport.doubt(&change.lost);
+                debug!(%change, asks = !change.is_outage, "in doubt about the peer");
+                transport.doubt(Doubt {
+                    asks: !change.is_outage,
+                    lost: change.lost,
+                });
             }
             Some(request) = requests.recv() => match request {
                 PeerRequest::Open(request) => {

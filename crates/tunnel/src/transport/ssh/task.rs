@@ -129,7 +129,7 @@ impl<S: Carrier> Driver<S> {
                     is_silent = matches!(error, ConnectionError::TimedOut(_));
                     break ended(&error);
                 }
-                lost = doubt::doubted(&mut desk.doubt) => if let Some(end) = turn.doubt(&lost) {
+                doubt = doubt::doubted(&mut desk.doubt) => if let Some(end) = turn.doubt(&doubt) {
                     is_silent = true;
                     break end;
                 },
