@@ -34,7 +34,10 @@ pub(crate) fn start(verbose: u8, is_quiet: bool, format: Format) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
         .with_writer(io::stderr)
-        .with_target(false);
+        .with_target(false)
+        // A log that cannot be written, on a full disk or to a reader that has gone, changes nothing else;
+        // telling of it would be written there, too, and panic.
+        .log_internal_errors(false);
     match format {
         Format::Plain => log.with_ansi(io::stderr().is_terminal()).init(),
         Format::Json => log.json().flatten_event(true).init(),

@@ -21,6 +21,9 @@ pub(crate) use self::report::{
 mod report;
 pub(crate) mod table;
 
+/// Most bytes of a text in a report that is not from the file.
+const TEXT: usize = 300;
+
 /// A tunnel as it stands.
 #[derive(Debug)]
 pub(crate) struct Status {
@@ -133,6 +136,9 @@ impl Status {
                 let reason = Some(reason.to_string());
                 self.forward(*number, forward, ForwardState::Waiting, reason, now)
             }
+            Event::ForwardListens { number, forward } => {
+                self.forward(*number, forward, ForwardState::Away, None, now)
+            }
             Event::Ended { end, .. } => {
                 self.away(now);
                 self.trouble(chain(end), now);
@@ -140,7 +146,12 @@ impl Status {
             }
             Event::Failed { error } => {
                 self.trouble(chain(error), now);
-                self.turn(TunnelState::Waiting, now)
+                let state = if error.is_permanent() {
+                    TunnelState::Failed
+                } else {
+                    TunnelState::Waiting
+                };
+                self.turn(state, now)
             }
             Event::PortLost { .. } | Event::Waiting { .. } | _ => News::None,
         }
@@ -156,11 +167,14 @@ impl Status {
         self.tunnel.connections > 0
     }
 
-    /// Whether there is nothing left to do: each forward is up, or waits for an address that this machine
+    /// Whether there is nothing left to do: it is logged in, and each forward is up, or waits for an address that this machine
     /// may never have.
     pub(crate) fn is_ready(&self) -> bool {
         let mut forwards = self.tunnel.forwards.iter();
-        forwards.all(|forward| forward.state.is_up() || forward.state == ForwardState::Waiting)
+        let is_connected = self.tunnel.state == TunnelState::Connected;
+        is_connected
+            && forwards
+                .all(|forward| forward.state.is_up() || forward.state == ForwardState::Waiting)
     }
 
     /// The tunnel has come to nothing, and is begun anew later.
@@ -183,7 +197,7 @@ impl Status {
         };
         report.check = Some(CheckReport {
             is_well,
-            what,
+            what: cut(what),
             since: When(now),
         });
         News::State
@@ -224,7 +238,7 @@ impl Status {
             return News::None;
         };
         report.address = address;
-        report.turn(state, reason, now)
+        report.turn(state, reason.map(cut), now)
     }
 
     fn away(&mut self, now: SystemTime) {
@@ -237,7 +251,7 @@ impl Status {
 
     fn trouble(&mut self, what: String, now: SystemTime) {
         self.tunnel.last_error = Some(Trouble {
-            what,
+            what: cut(what),
             at: When(now),
         });
     }
@@ -283,6 +297,16 @@ pub(crate) const fn refusal(forward: &Forward) -> &'static str {
              (AllowStreamLocalForwarding)"
         }
     }
+}
+
+/// A text of a report: all of them together fit into a line of the control socket.
+fn cut(mut text: String) -> String {
+    if text.len() > TEXT {
+        let end = text.floor_char_boundary(TEXT);
+        text.truncate(end);
+        text.push_str("...");
+    }
+    text
 }
 
 /// Where visitors come to.

@@ -55,6 +55,9 @@ pub(crate) fn tell(tunnel: Option<&str>, peer: &Peer, event: &Event<'_>, news: N
             let kind = kind(forward);
             line(&format!("{kind}forward waiting, {reason}: {forward}"));
         }
+        Event::ForwardListens { forward, .. } => {
+            info!(tunnel, bind = %forward.bind, "listens");
+        }
         Event::PortLost { bind } => {
             warn!(tunnel, host, %bind, "port is lost; asking for any other");
         }

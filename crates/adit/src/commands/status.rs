@@ -11,6 +11,7 @@ use crate::cli::StatusArguments;
 use crate::config::{Surroundings, file};
 use crate::control::client;
 use crate::control::directory::{Directories, Running};
+use crate::log::say;
 use crate::status::{Report, table};
 
 /// Clears a terminal and goes to its first line (ECMA-48: CUP, ED).
@@ -29,8 +30,18 @@ pub(crate) fn run(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
     );
     let mut is_up = true;
     for (number, running) in running.iter().enumerate() {
-        let report = client::status(running);
-        let report = report.with_context(|| running.holder.config.display().to_string())?;
+        let report = match client::status(running) {
+            Ok(report) => report,
+            // One that is about to end, or does not answer, leaves the others to be shown.
+            Err(error) => {
+                is_up = false;
+                say(&format!(
+                    "adit: {}: {error:#}",
+                    running.holder.config.display()
+                ));
+                continue;
+            }
+        };
         is_up &= report.is_up();
         let gap = if number > 0 && !arguments.json {
             "\n"
@@ -60,13 +71,11 @@ fn watch(running: &Running, arguments: &StatusArguments) -> anyhow::Result<ExitC
     } else {
         ""
     };
-    let mut is_up = false;
     client::watch(running, |report| {
-        is_up = report.is_up();
         let text = shown(&report, arguments).map_err(io::Error::other)?;
         print(&format!("{clear}{text}"))
     })?;
-    Ok(code(is_up))
+    anyhow::bail!("{} has ended", running.holder.config.display())
 }
 
 fn shown(report: &Report, arguments: &StatusArguments) -> anyhow::Result<String> {

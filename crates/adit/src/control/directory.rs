@@ -5,6 +5,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -43,6 +44,9 @@ pub(crate) struct Running {
     pub(crate) socket: PathBuf,
 }
 
+/// How often, and how long apart, a lock that is not free is tried again.
+const LOOKS: u32 = 10;
+const LOOK: Duration = Duration::from_millis(20);
 /// Most bytes of what stands in a lock file.
 const HOLDER: u64 = 8_192;
 
@@ -173,6 +177,7 @@ fn check(directory: &Path) -> io::Result<()> {
 
 /// Takes a lock's file, and writes into it who has it; `None` if somebody else has it.
 fn take(path: &Path, holder: &Holder) -> io::Result<Option<File>> {
+    let mut looks = 0;
     loop {
         let mut file = OpenOptions::new()
             .read(true)
@@ -183,6 +188,12 @@ fn take(path: &Path, holder: &Holder) -> io::Result<Option<File>> {
             .open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
+            // Somebody may only be looking, which takes no longer than this.
+            Err(rustix::io::Errno::WOULDBLOCK) if looks < LOOKS => {
+                looks = looks.saturating_add(1);
+                std::thread::sleep(LOOK);
+                continue;
+            }
             Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
             Err(error) => return Err(error.into()),
         }

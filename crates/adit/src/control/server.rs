@@ -28,6 +28,8 @@ pub(crate) trait Subject: Clone + Send + Sync + 'static {
     fn changes(&self) -> watch::Receiver<u64>;
 }
 
+/// Who comes while there are so many clients may not stay and watch, so that `down` finds a place.
+const WATCHERS: usize = CLIENTS - 4;
 /// Least time between two reports to one who watches.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Most of it: numbers change without a state.
@@ -60,11 +62,12 @@ pub(crate) async fn serve(listener: UnixListener, subject: impl Subject, stop: C
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((socket, _)) => {
-                    let is_crowded = clients.len() >= CLIENTS;
-                    if is_crowded {
+                    if clients.len() >= CLIENTS {
                         debug!("client of the control socket is one too many");
                     } else {
-                        clients.spawn(client(socket, subject.clone(), stop.clone()));
+                        let may_watch = clients.len() < WATCHERS;
+                        let client = client(socket, subject.clone(), stop.clone(), may_watch);
+                        clients.spawn(client);
                     }
                 }
                 Err(error) => {
@@ -79,8 +82,13 @@ pub(crate) async fn serve(listener: UnixListener, subject: impl Subject, stop: C
     }
 }
 
-async fn client(socket: UnixStream, subject: impl Subject, stop: CancellationToken) {
-    if let Err(error) = answer(socket, subject, stop).await {
+async fn client(
+    socket: UnixStream,
+    subject: impl Subject,
+    stop: CancellationToken,
+    may_watch: bool,
+) {
+    if let Err(error) = answer(socket, subject, stop, may_watch).await {
         debug!(%error, "client of the control socket has gone");
     }
 }
@@ -89,6 +97,7 @@ async fn answer(
     socket: UnixStream,
     subject: impl Subject,
     stop: CancellationToken,
+    may_watch: bool,
 ) -> io::Result<()> {
     let uid = socket.peer_cred()?.uid();
     if uid != getuid().as_raw() && uid != 0 {
@@ -106,6 +115,10 @@ async fn answer(
             let sent = send(&mut writer, &Answer::Stopping).await;
             stop.cancel();
             sent
+        }
+        Ok(Verb::Watch) if !may_watch => {
+            let refused = Answer::Refused(String::from("too many are watching"));
+            send(&mut writer, &refused).await
         }
         Ok(Verb::Watch) => {
             let mut reader = reader;

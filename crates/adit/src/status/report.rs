@@ -144,12 +144,13 @@ pub(crate) enum ForwardState {
 pub(crate) struct When(pub(crate) SystemTime);
 
 impl Report {
-    /// Whether visitors of every forward get through and are served, as far as that can be known.
+    /// Whether visitors of every forward get through and are served. A path that cannot be looked at is not
+    /// called up.
     pub(crate) fn is_up(&self) -> bool {
         let mut forwards = self.tunnels.iter().flat_map(|tunnel| &tunnel.forwards);
         forwards.all(|forward| {
             let check = forward.check.as_ref();
-            forward.state.is_up() && check.is_none_or(|check| check.is_well)
+            forward.state == ForwardState::Up && check.is_none_or(|check| check.is_well)
         })
     }
 }

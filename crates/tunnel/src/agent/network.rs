@@ -39,6 +39,10 @@ pub struct Network {
 
 /// How the network differs from what was told last.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what happened, in whatever combination"
+)]
 pub struct Change {
     /// Addresses that this machine had and has no more.
     pub lost: Vec<IpAddr>,
@@ -46,6 +50,8 @@ pub struct Change {
     pub has_moved: bool,
     /// Whether it was asleep.
     pub was_asleep: bool,
+    /// Whether its routes are others.
+    pub has_rerouted: bool,
     /// Whether links went down and nothing else happened: it may be for a moment, which connections
     /// outlive.
     pub is_outage: bool,
@@ -134,13 +140,14 @@ impl Network {
         let now = Arc::clone(&self.states.borrow_and_update());
         let before = std::mem::replace(&mut self.seen, now);
         let (had, has) = (before.ips(), self.seen.ips());
-        let has_moved = !has.is_subset(&had);
+        let has_moved = has.difference(&had).any(|ip| !is_of_link(*ip));
         let was_asleep = self.seen.sleeps != before.sleeps;
         let (ran, runs) = (before.running(), self.seen.running());
         Change {
             lost: had.difference(&has).copied().collect(),
             has_moved,
             was_asleep,
+            has_rerouted: self.seen.routes != before.routes,
             is_outage: runs.is_subset(&ran) && runs != ran && !has_moved && !was_asleep,
         }
     }
@@ -201,11 +208,24 @@ impl State {
 
 impl Address {
     fn is_for_listeners(&self) -> bool {
-        let is_of_link = match self.ip {
-            IpAddr::V4(_) => false,
-            IpAddr::V6(ip) => ip.is_unicast_link_local(),
-        };
-        !self.is_temporary && !is_of_link
+        !self.is_temporary && !is_of_link(self.ip)
+    }
+}
+
+/// Whether it is one that IPv6 gives every link by itself, which leads nowhere else.
+const fn is_of_link(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
+}
+
+impl Change {
+    /// Whether it may have taken paths with it that were there. A link more, such as a container's, does
+    /// not, nor does one that went down, which may be back in a moment.
+    pub fn asks(&self) -> bool {
+        let has_changed = !self.lost.is_empty() || self.has_moved || self.has_rerouted;
+        self.was_asleep || (has_changed && !self.is_outage)
     }
 }
 

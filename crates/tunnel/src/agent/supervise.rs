@@ -177,6 +177,13 @@ pub enum Event<'a> {
         /// What it waits for.
         reason: &'a Waiting,
     },
+    /// A forward that listens here waits no more: it is bound, and its visitors wait for a connection.
+    ForwardListens {
+        /// Its place among the forwards of the tunnel, from 0.
+        number: usize,
+        /// The forward, with the port that it has.
+        forward: &'a Forward,
+    },
     /// The port that a forward had before cannot be had again; any other is asked for.
     PortLost {
         /// The bind with the port that it had.

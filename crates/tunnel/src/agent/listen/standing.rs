@@ -129,6 +129,9 @@ impl Standings {
                         reason,
                     }),
                     Told::Up => events(Event::ForwardUp { number, forward }),
+                    Told::Nothing if matches!(before, Told::Waiting(_)) => {
+                        events(Event::ForwardListens { number, forward });
+                    }
                     Told::Nothing => {}
                 }
             }

@@ -126,9 +126,12 @@ pub(super) fn look() -> io::Result<Picture> {
         let links = list(&socket, Listing::Links, &mut picture)?;
         let addresses = list(&socket, Listing::Addresses, &mut picture)?;
         looks = looks.saturating_sub(1);
-        // One that is still torn is followed by a hint.
-        if links && addresses || looks == 0 {
+        if links && addresses {
             return Ok(picture);
+        }
+        // Half a picture would say that addresses are gone that are there. A hint follows a torn one.
+        if looks == 0 {
+            return Err(io::Error::other("they change faster than they are read"));
         }
     }
 }

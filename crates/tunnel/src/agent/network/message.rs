@@ -80,6 +80,8 @@ const LOCAL_TABLE: u8 = 255;
 const NO_WAY: std::ops::RangeInclusive<u8> = 2..=5;
 /// `RTM_F_CLONED`: what was learnt of one destination.
 const IS_CLONED: u32 = 0x200;
+/// `RTA_DST`.
+const DESTINATION: u16 = 1;
 /// What tells a route from others, besides the body: `RTA_DST`, `RTA_OIF`, `RTA_GATEWAY`, `RTA_PRIORITY`,
 /// `RTA_PREFSRC`, `RTA_MULTIPATH`, `RTA_TABLE`, `RTA_VIA`, `RTA_NH_ID`. Lifetimes and statistics do not.
 const OF_ROUTE: [u16; 9] = [1, 4, 5, 6, 7, 9, 15, 18, 30];
@@ -189,12 +191,24 @@ fn route(mut body: &[u8]) -> Option<u64> {
     if table == LOCAL_TABLE || NO_WAY.contains(&kind) || flags & IS_CLONED != 0 {
         return None;
     }
+    let leads_on_link = |(kind, value): (u16, &[u8])| kind == DESTINATION && is_of_link(value);
+    if family == IPV6 && attributes(body).any(leads_on_link) {
+        return None;
+    }
     let mut hasher = DefaultHasher::new();
     [family, to, from, service, table, scope, kind].hash(&mut hasher);
     attributes(body)
         .filter(|(kind, _)| OF_ROUTE.contains(kind))
         .for_each(|attribute| attribute.hash(&mut hasher));
     Some(hasher.finish())
+}
+
+/// Whether a destination is what IPv6 gives every link: `fe80::/10`, `ff00::/8`.
+fn is_of_link(value: &[u8]) -> bool {
+    match *value {
+        [first, second, ..] => first == 0xff || (first == 0xfe && second & 0xc0 == 0x80),
+        _ => false,
+    }
 }
 
 fn ip(family: u8, value: &[u8]) -> Option<IpAddr> {

@@ -33,21 +33,30 @@ async fn a_change_says_what_was_lost_and_several_are_one() {
         lost: vec![ip("2001:db8::1")],
         has_moved: false,
         was_asleep: true,
+        has_rerouted: false,
         is_outage: false,
     };
     assert_eq!(network.changed().await, lost);
     assert_eq!(late.changed().await, lost);
     fake.change_route();
-    assert_eq!(network.changed().await, Change::default());
+    let rerouted = Change {
+        has_rerouted: true,
+        ..Change::default()
+    };
+    assert_eq!(network.changed().await, rerouted);
     fake.unplug("eth0");
     let outage = Change {
         is_outage: true,
         ..Change::default()
     };
     assert_eq!(network.changed().await, outage);
-    // Back again is a change like any other.
+    assert!(!outage.asks());
+    // Back again is a change, and so is another link, but nothing that paths have gone with.
     fake.set(&[("eth0", &["192.0.2.1"])]);
     assert_eq!(network.changed().await, Change::default());
+    fake.set(&[("eth0", &["192.0.2.1"]), ("veth1", &["fe80::1"])]);
+    assert_eq!(network.changed().await, Change::default());
+    assert!(!Change::default().asks() && rerouted.asks() && moved.asks() && lost.asks());
     assert_eq!(network.has(ip("192.0.2.1")), Some(true));
     assert_eq!(network.has(ip("::ffff:192.0.2.1")), Some(true));
     assert_eq!(network.has(ip("2001:db8::1")), Some(false));
@@ -137,12 +146,16 @@ mod lab {
             not_told(&mut network).await;
             // A route is a change when it comes, not when it is made anew, and when it goes.
             let route = ["default", "via", "192.0.2.9"];
+            let rerouted = Change {
+                has_rerouted: true,
+                ..Change::default()
+            };
             namespace.ip(&[&["route", "add"], &route[..]].concat());
-            assert_eq!(told(&mut network).await, Change::default());
+            assert_eq!(told(&mut network).await, rerouted);
             namespace.ip(&[&["route", "replace"], &route[..]].concat());
             not_told(&mut network).await;
             namespace.ip(&["route", "del", "default"]);
-            assert_eq!(told(&mut network).await, Change::default());
+            assert_eq!(told(&mut network).await, rerouted);
             // What comes within a moment is one change.
             namespace.enter(|| {
                 namespace.ip(&["addr", "del", "192.0.2.1/24", "dev", "eth0"]);
@@ -152,6 +165,7 @@ mod lab {
                 lost: vec![ip("192.0.2.1")],
                 has_moved: true,
                 was_asleep: false,
+                has_rerouted: true,
                 is_outage: false,
             };
             assert_eq!(told(&mut network).await, moved);

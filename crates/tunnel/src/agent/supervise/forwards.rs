@@ -43,6 +43,8 @@ enum State {
     },
     /// Granted as this bind.
     Up(Bind),
+    /// The connection has ended.
+    Closed,
 }
 
 /// What an answer changed.
@@ -130,7 +132,7 @@ impl Forwards {
         let entry = self.entries.get(index)?;
         let bind = match &entry.state {
             State::Up(bind) => bind,
-            State::Due { .. } => &entry.wanted,
+            State::Due { .. } | State::Closed => &entry.wanted,
         };
         let forward = Forward {
             listens: Listens::There,
@@ -149,7 +151,7 @@ impl Forwards {
         let mut entries = self.entries.iter().enumerate();
         let (number, entry) = entries.find(|(_, entry)| match &entry.state {
             State::Up(bind) => bind == visited,
-            State::Due { .. } => false,
+            State::Due { .. } | State::Closed => false,
         })?;
         Some((number, &entry.to))
     }
@@ -188,7 +190,7 @@ impl Forwards {
         let due = self.entries.iter().enumerate();
         due.filter_map(|(number, entry)| match entry.state {
             State::Due { at, .. } => Some((number, at)),
-            State::Up(_) => None,
+            State::Up(_) | State::Closed => None,
         })
         .min_by_key(|(_, at)| *at)
     }
@@ -245,8 +247,12 @@ impl Entry {
                 self.state = State::Up(granted);
                 return Change::Granted;
             }
-            // Nobody has said no; the end of the connection is told by itself.
-            Err(ForwardError::Closed) => return Change::Again,
+            // Nobody has said no. The end of the connection is told by itself, and until then nothing is
+            // asked for again and again.
+            Err(ForwardError::Closed) => {
+                self.state = State::Closed;
+                return Change::Again;
+            }
             Err(ForwardError::Refused | ForwardError::Shortage) => {}
         }
         let now = Instant::now();
@@ -255,7 +261,7 @@ impl Entry {
                 refused_since: Some(since),
                 ..
             } => (false, since),
-            State::Due { .. } | State::Up(_) => (true, now),
+            State::Due { .. } | State::Up(_) | State::Closed => (true, now),
         };
         let least = if is_first { ASK_SOON } else { ASK_AGAIN };
         let spread = u64::try_from(least.as_millis()).unwrap_or(u64::MAX);

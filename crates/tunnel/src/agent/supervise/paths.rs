@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -13,6 +12,7 @@ use tracing::debug;
 use super::log_panic;
 use crate::agent::dial::DialError;
 use crate::agent::dial::tcp::dial;
+use crate::agent::meter::{Meter, Reading};
 use crate::agent::probe::{self, Finding, Probe, Probing};
 use crate::transport::{Bind, Origin, StreamHead, StreamKind, Target, Transport};
 
@@ -44,7 +44,9 @@ struct Entry {
     failures: u32,
     /// How long its next probe is out at most.
     deadline: Duration,
-    traffic: Traffic,
+    meter: Arc<Meter>,
+    /// What it showed when the path was looked at last.
+    reading: Reading,
 }
 
 /// Which of its ways is probed next, or now.
@@ -66,10 +68,6 @@ struct Out {
     /// It was given up, and may still come in.
     is_late: bool,
 }
-
-/// Whether a visitor's bytes went both ways since the path was looked at: as good as a probe.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Traffic(Arc<AtomicBool>);
 
 /// A probe for which a channel has to be looked at.
 pub(super) struct Suspicion {
@@ -108,7 +106,7 @@ impl<'a> Paths<'a> {
     }
 
     /// A forward was granted as this bind: its path is probed at once.
-    pub(super) fn granted(&mut self, number: usize, bind: &Bind) {
+    pub(super) fn granted(&mut self, number: usize, bind: &Bind, meter: Arc<Meter>) {
         if self.probing.is_none() {
             return;
         }
@@ -126,6 +124,8 @@ impl<'a> Paths<'a> {
                 }),
                 due: Some(Instant::now()),
                 deadline: probe::DEADLINE,
+                reading: meter.read(),
+                meter,
                 ..Entry::default()
             };
         }
@@ -185,19 +185,13 @@ impl<'a> Paths<'a> {
         })
     }
 
-    /// Where to note that a visitor of a forward was served.
-    pub(super) fn traffic(&self, number: usize) -> Traffic {
-        let entry = self.entries.get(number);
-        entry.map_or_else(Traffic::default, |entry| entry.traffic.clone())
-    }
-
     /// Sends a probe, unless visitors have shown that there is no need. What is known without one is
     /// returned.
     fn begin(&mut self, number: usize, transport: &Arc<dyn Transport>) -> Option<Finding> {
         let interval = self.interval();
         let entry = self.entries.get_mut(number)?;
         entry.due = None;
-        let was_used = entry.traffic.0.swap(false, Ordering::Relaxed);
+        let was_used = entry.was_used();
         let is_first = matches!(entry.stage, Stage::First);
         if was_used && is_first && entry.found.as_ref().is_some_and(Finding::is_up) {
             entry.due = Instant::now().checked_add(interval);
@@ -319,6 +313,13 @@ impl<'a> Paths<'a> {
 }
 
 impl Entry {
+    /// Whether visitors' bytes went both ways since this was asked last: as good as a probe.
+    fn was_used(&mut self) -> bool {
+        let now = self.meter.read();
+        let before = std::mem::replace(&mut self.reading, now);
+        now.to_target > before.to_target && now.to_visitor > before.to_visitor
+    }
+
     /// Where the probe that is out has gone, or the next one goes.
     const fn way_now(&self) -> Option<&Target> {
         match self.stage {
@@ -332,13 +333,6 @@ impl Entry {
     fn goes_on(&mut self, stage: Stage) {
         self.stage = stage;
         self.due = Some(Instant::now());
-    }
-}
-
-impl Traffic {
-    /// Bytes went both ways.
-    pub(super) fn note(&self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 

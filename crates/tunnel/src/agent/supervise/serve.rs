@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, debug_span, warn};
 
 use super::forwards::{Forwards, Step};
-use super::paths::{Paths, Suspicion, Traffic};
+use super::paths::{Paths, Suspicion};
 use super::{Connected, Event, log_panic};
 use crate::agent::forward::Destination;
 use crate::agent::listen::Listeners;
@@ -55,9 +55,11 @@ pub(super) async fn serve(
     listeners.tell(events);
     let ended = loop {
         tokio::select! {
-            // The answer to a forward stands before its first visitor, so it is looked at first.
+            // The end before all that it makes ready: a question that nobody will answer is answered by it.
+            // The answer to a forward stands before its first visitor, so it is looked at before those.
             biased;
             () = stop.cancelled() => break None,
+            end = end.wait() => break Some(end),
             change = forwards.step(&*transport) => {
                 tell(&change, forwards, &mut paths, events);
                 for request in std::mem::take(&mut early) {
@@ -75,11 +77,11 @@ pub(super) async fn serve(
                     });
                 }
             }
-            end = end.wait() => break Some(end),
             change = network.changed() => {
-                debug!(%change, asks = !change.is_outage, "in doubt about the peer");
+                let asks = change.asks();
+                debug!(%change, asks, "in doubt about the peer");
                 transport.doubt(Doubt {
-                    asks: !change.is_outage,
+                    asks,
                     lost: change.lost,
                 });
             }
@@ -134,7 +136,7 @@ fn tell(
         Step::Granted(index) => {
             if let Some((number, forward)) = &forwards.named(*index) {
                 let number = *number;
-                paths.granted(*index, &forward.bind);
+                paths.granted(*index, &forward.bind, forwards.meter(*index));
                 events(if paths.are_probed() {
                     Event::ForwardBound { number, forward }
                 } else {
@@ -172,8 +174,8 @@ fn admit(
     } else if let Some((number, to)) = forwards.destination(&request.head.kind) {
         let span = debug_span!("visitor", origin = %request.head.origin, %to);
         let suspicion = paths.suspicion(number, &request.head.origin);
-        let counted = (forwards.meter(number), paths.traffic(number));
-        let served = serve_visitor(request, to.clone(), suspicion, counted);
+        let meter = forwards.meter(number);
+        let served = serve_visitor(request, to.clone(), suspicion, meter);
         visitors.spawn(served.instrument(span));
     } else if forwards.may_become(&request.head.kind) && early.len() < EARLY_VISITORS {
         early.push(request);
@@ -188,7 +190,7 @@ async fn serve_visitor(
     request: OpenRequest,
     to: Destination,
     suspicion: Option<Suspicion>,
-    (meter, traffic): (Arc<Meter>, Traffic),
+    meter: Arc<Meter>,
 ) {
     let served = match suspicion {
         None => local::serve(request.answer, &to, &meter.visit()).await,
@@ -206,9 +208,6 @@ async fn serve_visitor(
     match served {
         Ok(copied) => {
             let (to_target, to_visitor) = (copied.to_socket, copied.to_stream);
-            if to_target > 0 && to_visitor > 0 {
-                traffic.note();
-            }
             match copied.end {
                 Ok(()) => debug!(to_target, to_visitor, "visitor has gone"),
                 Err(error) => debug!(to_target, to_visitor, %error, "visitor was cut off"),

@@ -129,6 +129,7 @@ fn word(event: &Event<'_>) -> String {
         Event::ForwardWaiting {
             forward, reason, ..
         } => format!("waiting {}: {reason}", forward.bind),
+        Event::ForwardListens { forward, .. } => format!("listens {}", forward.bind),
         Event::PortLost { bind } => format!("lost {bind}"),
         Event::Ended { .. } => String::from("ended"),
         Event::Failed { .. } => String::from("failed"),
@@ -626,5 +627,18 @@ async fn a_proxy_at_the_loopback_serves_nobody_from_elsewhere() {
             Ok(_) => assert!(is_served, "{host} {origin}"),
             Err(error) => assert!(!is_served, "{host} {origin}: {error}"),
         }
+    }
+}
+
+/// A connection that ends while a forward is being asked for makes its answer ready for ever.
+#[tokio::test]
+async fn an_end_is_heard_while_a_question_is_out() {
+    let mut lab = Lab::new(vec![forward("", 7, 9)], Vec::new());
+    for _ in 0..3 {
+        let mut peer = lab.peer().await;
+        let question = asked(&mut peer).await;
+        peer.transport.close(CloseReason::Stopping);
+        lab.until("waiting").await;
+        drop(question);
     }
 }

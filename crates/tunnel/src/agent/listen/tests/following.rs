@@ -64,6 +64,7 @@ fn word(event: &Event<'_>) -> String {
         Event::ForwardWaiting {
             forward, reason, ..
         } => format!("waiting {}: {reason}", forward.bind),
+        Event::ForwardListens { forward, .. } => format!("listens {}", forward.bind),
         other => panic!("{other:?} of a listener"),
     }
 }
@@ -135,7 +136,8 @@ async fn an_interface_that_is_not_there_is_waited_for_before_any_connection() {
     lab.network.set(&[("wlan0", &["127.7.1.1"])]);
     within(async { while !is_open("127.7.1.1", port).await {} }).await;
     // Up is told with the connection.
-    assert_eq!(lab.events().len(), 1);
+    lab.until(&format!("listens {bind}")).await;
+    assert_eq!(lab.events().len(), 2);
     let up = Up::new();
     lab.listeners.connect(Some(Arc::clone(&up.ours.transport)));
     lab.listeners
