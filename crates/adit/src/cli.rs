@@ -363,6 +363,7 @@ impl ForwardArguments {
             without_proxy: self.without_proxy,
             options: self.options.clone(),
             keep_alive: None,
+            takes_password: true,
         }
     }
 }

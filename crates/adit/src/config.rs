@@ -18,7 +18,7 @@ use self::ask::{Sources, Whose};
 use self::option::{HostKeyChecking, SshOption};
 pub(crate) use self::surroundings::Surroundings;
 
-mod ask;
+pub(crate) mod ask;
 pub(crate) mod destination;
 pub(crate) mod file;
 pub(crate) mod option;
@@ -30,6 +30,7 @@ mod way;
 /// What was written about one tunnel. What it does not say stands in the files of ssh(1), or is as ssh
 /// has it.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "said or not")]
 pub(crate) struct Written {
     /// The destination.
     pub(crate) wanted: ssh::Wanted,
@@ -58,6 +59,8 @@ pub(crate) struct Written {
     pub(crate) family: Option<Family>,
     /// Whether a proxy of the environment is passed over.
     pub(crate) without_proxy: bool,
+    /// Whether the password of the environment is its destination's.
+    pub(crate) takes_password: bool,
     /// Options of ssh_config(5), which count before its files.
     pub(crate) options: Vec<SshOption>,
     /// How a dead connection is noticed, before what the files say of it.
@@ -128,13 +131,14 @@ fn forwards(written: &Written, settings: &ssh::Settings) -> anyhow::Result<Vec<F
             warn!(
                 bind = %forward.bind,
                 "visitors of this forward reach nothing: name what they may reach with \
-                 --permit-remote-open HOST:PORT"
+                 --permit-remote-open HOST:PORT (permit: in a file)"
             );
         }
     }
     anyhow::ensure!(
         !forwards.is_empty(),
-        "nothing to forward: name a forward with -R, -L or -D, or write it in the configuration"
+        "nothing to forward: name a forward (-R, -L or -D; forwards: in a file), or write it in the \
+         configuration"
     );
     Ok(forwards)
 }
@@ -266,7 +270,8 @@ fn login_config(
     // Who names keys means those: a server that is offered others learns whose they are.
     let offers_all = choice == KeyChoice::Usual && settings.identities_only != Some(true);
     let (passphrase, password) = (&written.passphrase_file, &written.password_file);
-    let ask = Sources::of_this_process(whose, passphrase.clone(), password.clone());
+    let takes_password = whose == Whose::Destination && written.takes_password;
+    let ask = Sources::of_this_process(whose, passphrase.clone(), password.clone(), takes_password);
     Ok(LoginConfig {
         keys: surroundings.keys(&written.keys, listed)?,
         choice,

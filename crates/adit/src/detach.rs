@@ -9,16 +9,27 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
-use rustix::process::setsid;
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal, setsid};
 
-/// Tells the second one who it is.
+/// Tells the second one who it is, and the first one's number.
 const VARIABLE: &str = "ADIT_DETACHING";
 /// What it says when all is up.
 const READY: &[u8] = b"ready\n";
 
-/// Whether this is the one that will stay.
-pub(crate) fn is_second() -> bool {
-    std::env::var_os(VARIABLE).is_some()
+/// Whether this is the one that will stay. It ends with the one that waits for it, until it is ready:
+/// nobody would be told of what became of it.
+pub(crate) fn is_second() -> anyhow::Result<bool> {
+    let Some(first) = std::env::var_os(VARIABLE) else {
+        return Ok(false);
+    };
+    set_parent_process_death_signal(Some(Signal::TERM))
+        .context("cannot end with the process that waits")?;
+    let parent = getppid().map_or(0, Pid::as_raw_pid);
+    anyhow::ensure!(
+        first.to_str() == Some(&parent.to_string()),
+        "the process that waited has gone"
+    );
+    Ok(true)
 }
 
 /// Starts the second one and waits until it is ready, or has ended.
@@ -26,7 +37,7 @@ pub(crate) fn run() -> anyhow::Result<ExitCode> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
     let mut child = Command::new(program)
         .args(std::env::args_os().skip(1))
-        .env(VARIABLE, "1")
+        .env(VARIABLE, std::process::id().to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()
@@ -80,9 +91,11 @@ impl LetGo {
 
     fn let_go(&self) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
+        // Before the word: the other one ends as soon as it has read it.
+        set_parent_process_death_signal(None)?;
+        setsid()?;
         stdout.write_all(READY)?;
         stdout.flush()?;
-        setsid()?;
         let null = std::fs::File::options().write(true).open("/dev/null")?;
         // Who waits for the end of what it prints has heard all of it.
         rustix::stdio::dup2_stdout(&null)?;

@@ -1,5 +1,6 @@
 //! Keeps the tunnels of a file, each in a task of its own, and knows where they stand.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use adit_tunnel::agent::chain;
 use adit_tunnel::agent::connect::SshConnect;
+use adit_tunnel::agent::meter::Meter;
 use adit_tunnel::agent::network::{Network, Watcher};
 use adit_tunnel::agent::probe::{Prober, Probing};
 use adit_tunnel::agent::supervise::{self, Event, Instruments, TunnelConfig};
@@ -59,6 +61,9 @@ struct Inner {
 /// How long a tunnel that only a person can mend is left alone, as one that was up before is
 /// (`backoff`).
 const REFUSED: Duration = Duration::from_secs(300);
+
+/// How often it is looked whether visitors were served, which is as good as a check.
+const SERVED: Duration = Duration::from_secs(20);
 
 impl Board {
     /// Of tunnels that nothing has happened to yet, of that file.
@@ -138,30 +143,31 @@ impl Subject for Board {
 ///
 /// # Errors
 ///
-/// A tunnel's keys cannot be used; the system has no randomness.
+/// The system has no randomness.
 pub(crate) async fn keep(
     tunnels: Vec<Tunnel>,
     board: &Board,
     stop: &CancellationToken,
 ) -> anyhow::Result<()> {
     let prober = Arc::new(Prober::new().ok().context("the system has no randomness")?);
-    let mut tasks = JoinSet::new();
+    let (mut tasks, mut numbers) = (JoinSet::new(), HashMap::new());
     let (watcher, network) = Watcher::start();
     let watching = stop.clone();
     for (number, tunnel) in tunnels.into_iter().enumerate() {
-        let name = tunnel.name.clone();
-        let connect = SshConnect::new(&tunnel.config.peer, Memory::of_this_machine());
-        let connect = connect.with_context(|| format!("tunnel {name}"))?;
         let (board, stop, prober) = (board.clone(), stop.clone(), Arc::clone(&prober));
         let network = network.subscribe();
-        tasks.spawn(async move {
-            keep_one(number, tunnel, connect, (&prober, network), &board, &stop).await;
+        let task = tasks.spawn(async move {
+            keep_one(number, tunnel, (&prober, network), &board, &stop).await;
         });
+        numbers.insert(task.id(), number);
     }
     tasks.spawn(watcher.run(watching));
-    while let Some(ended) = tasks.join_next().await {
-        if let Err(error) = ended {
-            error!(%error, "tunnel's task panicked");
+    while let Some(ended) = tasks.join_next_with_id().await {
+        let Err(error) = ended else { continue };
+        error!(%error, "tunnel's task panicked");
+        if let Some(number) = numbers.get(&error.id()) {
+            let words = String::from("adit itself is at fault; start it anew");
+            board.change(*number, |status| status.failed(words, SystemTime::now()));
         }
     }
     Ok(())
@@ -170,7 +176,6 @@ pub(crate) async fn keep(
 async fn keep_one(
     number: usize,
     tunnel: Tunnel,
-    connect: SshConnect,
     (prober, network): (&Prober, Network),
     board: &Board,
     stop: &CancellationToken,
@@ -181,13 +186,13 @@ async fn keep_one(
         probe,
         checks,
     } = tunnel;
-    let checking = check(number, &name, checks, board);
     let peer = config.peer.peer.clone();
     let meters = {
         let statuses = board.statuses();
         let status = statuses.get(number);
         status.map_or_else(Vec::new, Status::meters)
     };
+    let checking = check(number, &name, checks, (board, &meters));
     let events = |event: Event<'_>| {
         let now = SystemTime::now();
         let news = board.change(number, |status| status.apply(&event, now));
@@ -195,26 +200,29 @@ async fn keep_one(
     };
     let keeping = async {
         loop {
-            let instruments = Instruments {
-                probing: Some(Probing {
-                    prober,
-                    interval: probe,
-                }),
-                meters: meters.clone(),
-                network: Some(network.subscribe()),
+            let ran = async {
+                let connect = SshConnect::new(&config.peer, Memory::of_this_machine())
+                    .map_err(|error| chain(&error))?;
+                let instruments = Instruments {
+                    probing: Some(Probing {
+                        prober,
+                        interval: probe,
+                    }),
+                    meters: meters.clone(),
+                    network: Some(network.subscribe()),
+                };
+                let forwards = config.forwards.clone();
+                let ran = supervise::run(&connect, forwards, instruments, &events, stop.clone());
+                ran.await.map_err(|error| chain(&error))
             };
-            let forwards = config.forwards.clone();
-            let ran = supervise::run(&connect, forwards, instruments, &events, stop.clone());
             let Err(error) = Box::pin(ran).await else {
                 return;
             };
-            let error = chain(&error);
             error!(
                 tunnel = name,
                 error, "tunnel failed; trying again in five minutes"
             );
-            let now = SystemTime::now();
-            board.change(number, |status| status.failed(error, now));
+            board.change(number, |status| status.failed(error, SystemTime::now()));
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = sleep(REFUSED) => {}
@@ -229,8 +237,14 @@ async fn keep_one(
 }
 
 /// Checks the targets of a tunnel's forwards, for ever, whether it is connected or not.
-async fn check(number: usize, name: &str, checks: Vec<Check>, board: &Board) -> Infallible {
+async fn check(
+    number: usize,
+    name: &str,
+    checks: Vec<Check>,
+    (board, meters): (&Board, &[Arc<Meter>]),
+) -> Infallible {
     let mut all = Checks::new();
+    let mut served = Vec::new();
     for Check {
         number,
         kind,
@@ -239,9 +253,24 @@ async fn check(number: usize, name: &str, checks: Vec<Check>, board: &Board) -> 
     } in checks
     {
         all.add(number, kind, target, every);
+        if let Some(meter) = meters.get(number) {
+            served.push((number, meter, meter.read()));
+        }
     }
     loop {
-        let (forward, health) = all.step().await;
+        let (forward, health) = tokio::select! {
+            news = all.step() => news,
+            () = sleep(SERVED), if !served.is_empty() => {
+                for (number, meter, before) in &mut served {
+                    let now = meter.read();
+                    if now.to_target > before.to_target && now.to_visitor > before.to_visitor {
+                        all.served(*number);
+                    }
+                    *before = now;
+                }
+                continue;
+            }
+        };
         let is_well = health.is_well();
         board.change(number, |status| {
             status.checked(forward, is_well, health.to_string(), SystemTime::now())

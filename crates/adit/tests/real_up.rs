@@ -1,6 +1,7 @@
 //! `adit up` and those that speak with it, against a stock sshd.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
@@ -299,6 +300,98 @@ fn what_a_killed_one_leaves_behind_is_harmless() {
         assert!(children(up.id()).is_empty());
         assert!(text(&home.run(&["status"]).stderr).contains("nothing is up"));
     }
+}
+
+/// What a full disk or a reader that has gone does to a log is no end of a tunnel.
+#[test]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    require!("sshd");
+    let home = Home::new();
+    let port = echo_service();
+    home.write(&[home.tunnel("one", &format!("{{remote: '0:127.0.0.1:{port}'}}"))]);
+    let mut command = home.command(&["up"]);
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let mut up = command.stderr(full).spawn().unwrap();
+    let report = home.until("the forward up", |report| state(report, 0, 0) == "up");
+    home.sshd.kill_connections();
+    home.until("another login", |report| {
+        report["tunnels"][0]["connections"] == 2 && state(report, 0, 0) == "up"
+    });
+    visit(addr(&report, 0, 0));
+    assert_eq!(home.run(&["down"]).status.code(), Some(0));
+    assert_eq!(up.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_key_that_is_not_there_is_its_own_tunnels_trouble() {
+    require!("sshd");
+    let home = Home::new();
+    let port = echo_service();
+    let forward = format!("{{remote: '0:127.0.0.1:{port}'}}");
+    let key = home.sshd.user_key().private_path().display().to_string();
+    let lacking = home.tunnel("lacking", &forward).replace(&key, "nokey");
+    home.write(&[lacking, home.tunnel("good", &forward)]);
+    let checked = home.run(&["check"]);
+    assert_eq!(checked.status.code(), Some(0));
+    assert!(text(&checked.stderr).contains("nokey"), "it is warned of");
+    let mut up = home.up();
+    let report = home.until("one up and one failed", |report| {
+        state(report, 1, 0) == "up" && report["tunnels"][0]["state"] == "failed"
+    });
+    let why = report["tunnels"][0]["last_error"]["what"].as_str().unwrap();
+    assert!(why.contains("nokey"), "{why}");
+    up.kill();
+}
+
+/// Whoever waits for it to be ready is told, or nothing of it stays.
+#[test]
+fn what_is_not_ready_ends_with_who_waits_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    // It says nothing, so that nothing becomes of it.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    std::fs::write(folder.path().join("key"), "").unwrap();
+    let text = format!(
+        "tunnels: {{a: {{host: me@127.0.0.1, port: {port}, key: key, ssh_config: none, \
+         forwards: [{{local: '192.0.2.1:0:a:1'}}]}}}}"
+    );
+    std::fs::write(folder.path().join("adit.yml"), text).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
+    command
+        .args(["up", "-d"])
+        .current_dir(folder.path())
+        .env("HOME", folder.path());
+    let mut first = Process::spawn(&mut command);
+    let second = wait::until("the one that would stay", || {
+        children(first.id()).first().copied().ok_or("none")
+    });
+    first.signal(Signal::TERM);
+    first.wait(wait::DEADLINE);
+    wait::until("it gone", || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", second.as_raw_nonzero()));
+        match stat {
+            Ok(stat) if !stat.contains(") Z ") => Err(stat),
+            _ => Ok(()),
+        }
+    });
+}
+
+/// The last sign-out of a user takes the runtime directory away, and not what runs.
+#[test]
+fn a_control_socket_that_was_taken_away_is_made_anew() {
+    require!("sshd");
+    let home = Home::new();
+    home.write(&[home.tunnel("one", "{dynamic: '127.0.0.1:0'}")]);
+    let mut up = home.up();
+    home.until("the forward up", |report| state(report, 0, 0) == "up");
+    std::fs::remove_dir_all(home.folder.path().join("run")).unwrap();
+    home.until("it found in the directory for state", |report| {
+        state(report, 0, 0) == "up"
+    });
+    assert!(home.folder.path().join(".local/state/adit/run").exists());
+    assert_eq!(home.run(&["up"]).status.code(), Some(1));
+    assert_eq!(home.run(&["down"]).status.code(), Some(0));
+    assert_eq!(up.wait(wait::DEADLINE).code(), Some(0));
 }
 
 /// AT12: what seed 001's script takes for a tunnel that is up, a process and a port that listens.

@@ -30,7 +30,7 @@ mod stdio;
 /// Runs the tunnel until SIGINT or SIGTERM.
 pub(crate) fn run(arguments: &ForwardArguments, verbose: u8) -> anyhow::Result<ExitCode> {
     let is_detached = arguments.habits.background;
-    if is_detached && !detach::is_second() {
+    if is_detached && !detach::is_second()? {
         return detach::run();
     }
     let idle = arguments.habits.without_meaning();

@@ -1,24 +1,32 @@
 //! `adit up`: the tunnels of a file, until a signal or `adit down`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::net::UnixListener;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
 use crate::cli::UpArguments;
 use crate::config::Surroundings;
 use crate::config::file;
-use crate::control::directory::Directories;
+use crate::control::directory::{Directories, Lock};
 use crate::control::server::{self, Subject as _};
 use crate::detach::{self, LetGo};
 use crate::signal::signalled;
 use crate::terminal::Restore;
 use crate::tunnels::{Board, Tunnel, keep};
 
+/// How often it is looked whether the control socket is where others look for it.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// Runs the tunnels until SIGINT, SIGTERM or `adit down`.
 pub(crate) fn run(arguments: &UpArguments, verbose: u8) -> anyhow::Result<ExitCode> {
-    if arguments.detach && !detach::is_second() {
+    if arguments.detach && !detach::is_second()? {
         return detach::run();
     }
     let surroundings = Surroundings::of_this_process();
@@ -26,7 +34,7 @@ pub(crate) fn run(arguments: &UpArguments, verbose: u8) -> anyhow::Result<ExitCo
     let tunnels = file::read(&files, &surroundings)?;
     let name = file::identity(&files)?;
     let lock = Directories::of_this_process(&surroundings).lock(&name)?;
-    let board = Board::new(name, &tunnels);
+    let board = Board::new(name.clone(), &tunnels);
     let restore = Restore::new();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -36,14 +44,65 @@ pub(crate) fn run(arguments: &UpArguments, verbose: u8) -> anyhow::Result<ExitCo
     let result = runtime.block_on(async {
         let listener = server::bind(&lock)?;
         let stop = CancellationToken::new();
-        let mut control = JoinSet::new();
-        control.spawn(server::serve(listener, board.clone(), stop.clone()));
-        Box::pin(serve(tunnels, board, stop, let_go)).await
+        let control = Control {
+            surroundings,
+            name,
+            board: board.clone(),
+            stop: stop.clone(),
+        };
+        let mut controlling = JoinSet::new();
+        controlling.spawn(control.keep(lock, listener));
+        let result = Box::pin(serve(tunnels, board, stop, let_go)).await;
+        // The lock is let go of last, by this.
+        controlling.shutdown().await;
+        result
     });
     // A question that nobody has answered would be waited for.
     runtime.shutdown_background();
-    drop((restore, lock));
+    drop(restore);
     result
+}
+
+/// Who can be asked about the tunnels, wherever that has to be.
+struct Control {
+    surroundings: Surroundings,
+    name: PathBuf,
+    board: Board,
+    stop: CancellationToken,
+}
+
+impl Control {
+    /// Answers, for ever; and where the directory of the socket has gone, in the next.
+    async fn keep(self, mut lock: Lock, mut listener: UnixListener) {
+        loop {
+            {
+                let serving = server::serve(listener, self.board.clone(), self.stop.clone());
+                tokio::select! {
+                    () = serving => return,
+                    () = gone(&lock) => {}
+                }
+            }
+            drop(lock);
+            (lock, listener) = loop {
+                let again = Directories::of_this_process(&self.surroundings).lock(&self.name);
+                match again.and_then(|lock| Ok((server::bind(&lock)?, lock))) {
+                    Ok((listener, lock)) => break (lock, listener),
+                    Err(error) => {
+                        warn!("adit status and adit down do not reach this: {error:#}");
+                        sleep(LOOK).await;
+                    }
+                }
+            };
+            info!(socket = %lock.socket().display(), "control socket is somewhere else now");
+        }
+    }
+}
+
+/// Waits until the files of a lock are not there any more.
+async fn gone(lock: &Lock) {
+    while lock.is_there() {
+        sleep(LOOK).await;
+    }
 }
 
 async fn serve(

@@ -45,7 +45,7 @@ struct Source {
 /// Variable with the passphrase of the keys.
 const PASSPHRASE: &str = "ADIT_PASSPHRASE";
 /// Variable with the password.
-const PASSWORD: &str = "ADIT_PASSWORD";
+pub(crate) const PASSWORD: &str = "ADIT_PASSWORD";
 /// Most bytes of a secret (RFC 4252 sets none; OpenSSH takes 1,024 of a password).
 const SECRET: u64 = 1_024;
 /// How often a person may try (ssh_config(5), NumberOfPasswordPrompts).
@@ -56,11 +56,12 @@ const KEPT: usize = 16;
 impl Sources {
     /// Those files, and this process's environment and terminal.
     ///
-    /// The password that was left is the destination's; keys, and so their passphrase, are for all.
+    /// The password of the environment is for one destination alone, if it is for this one; keys, and so their passphrase, are for all.
     pub(crate) fn of_this_process(
         whose: Whose,
         passphrase: Option<PathBuf>,
         password: Option<PathBuf>,
+        takes_password: bool,
     ) -> Self {
         let variable = |name| std::env::var_os(name).and_then(told);
         let is_destination = whose == Whose::Destination;
@@ -71,7 +72,7 @@ impl Sources {
             },
             password: Source {
                 file: password.filter(|_| is_destination),
-                variable: variable(PASSWORD).filter(|_| is_destination),
+                variable: variable(PASSWORD).filter(|_| takes_password),
             },
             typed: Mutex::new(HashMap::new()),
             has_typed_password: AtomicBool::new(false),

@@ -3,15 +3,19 @@
 //! A path in it is from the file's own folder, and `~/` is the home directory. What a tunnel does not
 //! say stands in the files of ssh(1), as on a command line.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use adit_text::{Document, Problem, Problems, Unset};
+use adit_text::{Document, Place, Problem, Problems, Unset};
+use adit_tunnel::agent::forward::Listens;
+use adit_tunnel::transport::Bind;
 use anyhow::Context as _;
 use tracing::warn;
 
 use super::Surroundings;
+use super::ask::PASSWORD;
 use crate::tunnels::Tunnel;
 
 mod forward;
@@ -57,8 +61,7 @@ pub(crate) fn read(files: &[PathBuf], surroundings: &Surroundings) -> anyhow::Re
     let mut problems = Problems::new();
     for file in files {
         match parse(file)? {
-            Ok(mut document) => {
-                document.resolve_environment(&variable, Unset::Refuse, &mut problems);
+            Ok(document) => {
                 merged = Some(match merged {
                     None => document,
                     Some(earlier) => earlier.merge(document),
@@ -69,6 +72,9 @@ pub(crate) fn read(files: &[PathBuf], surroundings: &Surroundings) -> anyhow::Re
     }
     let folder = files.first().and_then(|file| file.parent());
     let folder = folder.unwrap_or_else(|| Path::new(""));
+    if let Some(document) = &mut merged {
+        document.resolve_environment(&variable, Unset::Refuse, &mut problems);
+    }
     let tunnels = match &merged {
         Some(document) => tunnels(document, folder, surroundings, &mut problems),
         None => Vec::new(),
@@ -106,9 +112,23 @@ fn tunnels(
     };
     let mut is_full = None;
     let tunnels = fields.required("tunnels", |node, problems| {
+        let is_alone = node.as_mapping().is_some_and(|all| all.entries().len() == 1);
+        if !is_alone && std::env::var_os(PASSWORD).is_some() {
+            let message = format!("{PASSWORD} is not used: it does not say whose of several it is");
+            let help = "name a password_file at its tunnel";
+            problems.push(Problem::warning(node.place(), message).with_help(help));
+        }
         let all = node.named(problems, |entry, problems| {
-            tunnel::read(entry, folder, surroundings, problems)
+            let here = Here {
+                folder,
+                surroundings,
+                is_alone,
+            };
+            let tunnel = tunnel::read(entry, &here, problems)?;
+            Some((entry.place.clone(), tunnel))
         })?;
+        twice(&all, problems);
+        let all: Vec<Tunnel> = all.into_iter().map(|(_, tunnel)| tunnel).collect();
         let forwards: usize = all.iter().map(|one| one.config.forwards.len()).sum();
         if all.len() > TUNNELS || forwards > FORWARDS {
             is_full = Some(Problem::error(
@@ -126,6 +146,45 @@ fn tunnels(
         problems.push(problem);
     }
     tunnels.unwrap_or_default()
+}
+
+/// Who listens, the server's host and port or this machine, and where.
+type Listener<'a> = (Option<(&'a str, u16)>, &'a Bind);
+
+/// What stands around a tunnel.
+struct Here<'a> {
+    /// Where paths are from.
+    folder: &'a Path,
+    surroundings: &'a Surroundings,
+    /// Whether it is the only one.
+    is_alone: bool,
+}
+
+/// Finds forwards that listen at the same place, of which only one ever could.
+fn twice(tunnels: &[(Place, Tunnel)], problems: &mut Problems) {
+    let mut seen: HashMap<Listener<'_>, &str> = HashMap::new();
+    for (place, tunnel) in tunnels {
+        let peer = &tunnel.config.peer.peer;
+        for forward in &tunnel.config.forwards {
+            if forward.bind.port() == Some(0) {
+                continue;
+            }
+            let server = match forward.listens {
+                Listens::Here => None,
+                Listens::There => Some((peer.host.as_str(), peer.port)),
+            };
+            if let Some(first) = seen.insert((server, &forward.bind), &tunnel.name) {
+                let (bind, name) = (&forward.bind, &tunnel.name);
+                let at = if server.is_some() { " there" } else { " here" };
+                let message = if first == name {
+                    format!("{name} listens at {bind}{at} twice")
+                } else {
+                    format!("{name} listens at {bind}{at}, as {first} does")
+                };
+                problems.push(Problem::error(place, message));
+            }
+        }
+    }
 }
 
 #[cfg(test)]

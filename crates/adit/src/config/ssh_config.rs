@@ -103,7 +103,7 @@ pub(super) fn check(settings: &Settings) {
     let unused: Vec<&str> = unused.map(|(keyword, _)| *keyword).collect();
     if !unused.is_empty() {
         let keywords = unused.join(", ");
-        warn!(keywords, "configuration has what adit forward does not use");
+        warn!(keywords, "configuration has what adit does not use");
     }
 }
 

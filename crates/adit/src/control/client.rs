@@ -15,8 +15,8 @@ use crate::status::Report;
 
 /// Time between two looks at whether an `up` has ended.
 const LOOK: Duration = Duration::from_millis(20);
-/// Most looks: ten seconds. Connections say goodbye in two at most.
-const LOOKS: usize = 500;
+/// Most looks: forty seconds. Connections say goodbye in two, and so does each host on the way.
+const LOOKS: usize = 2_000;
 
 /// Where everything of one `up` stands.
 pub(crate) fn status(running: &Running) -> anyhow::Result<Report> {

@@ -22,7 +22,7 @@ pub(crate) struct Directories(Vec<PathBuf>);
 /// Says that an `up` of a file runs, for as long as it is held.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
     path: PathBuf,
     socket: PathBuf,
 }
@@ -44,6 +44,8 @@ pub(crate) struct Running {
     pub(crate) socket: PathBuf,
 }
 
+/// Most bytes of a socket's path (unix(7)).
+const SOCKET: usize = 107;
 /// How often, and how long apart, a lock that is not free is tried again.
 const LOOKS: u32 = 10;
 const LOOK: Duration = Duration::from_millis(20);
@@ -55,9 +57,14 @@ impl Directories {
     /// Never /tmp, which others can write to.
     pub(crate) fn of_this_process(surroundings: &Surroundings) -> Self {
         let variable = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-        let named = variable.filter(|path| path.is_absolute() && path.is_dir());
+        // After su(1) the variable may still be another user's.
+        let is_ours = |path: &PathBuf| {
+            let metadata = fs::metadata(path);
+            metadata.is_ok_and(|found| found.is_dir() && found.uid() == getuid().as_raw())
+        };
+        let named = variable.filter(|path| path.is_absolute() && is_ours(path));
         let usual = PathBuf::from(format!("/run/user/{}", getuid().as_raw()));
-        let usual = Some(usual).filter(|path| path.is_dir());
+        let usual = Some(usual).filter(is_ours);
         let runtime = named.into_iter().chain(usual);
         let state = surroundings.state().map(|state| state.join("adit/run"));
         let mut all: Vec<PathBuf> = runtime.map(|path| path.join("adit")).collect();
@@ -79,14 +86,17 @@ impl Directories {
                 holder.pid
             );
         }
-        let directory = self.0.first();
-        let directory = directory.context(
-            "there is no directory for the control socket: set XDG_RUNTIME_DIR, XDG_STATE_HOME or HOME",
+        let name = name(config);
+        let socket = |directory: &Path| directory.join(format!("{name}.sock"));
+        let is_short = |path: &Path| path.as_os_str().len() <= SOCKET;
+        let mut fitting = self.0.iter().filter(|path| is_short(&socket(path)));
+        let directory = fitting.next().context(
+            "there is no directory for the control socket, or its path is longer than 107 bytes: set \
+             XDG_RUNTIME_DIR, XDG_STATE_HOME or HOME",
         )?;
         make(directory).with_context(|| format!("cannot use {}", directory.display()))?;
-        let name = name(config);
         let path = directory.join(format!("{name}.lock"));
-        let socket = directory.join(format!("{name}.sock"));
+        let socket = socket(directory);
         let holder = Holder {
             config: config.to_owned(),
             pid: std::process::id(),
@@ -94,11 +104,7 @@ impl Directories {
         let taken = take(&path, &holder).with_context(|| format!("cannot lock {}", path.display()));
         let file = taken?
             .with_context(|| format!("{} is being started by another process", config.display()))?;
-        Ok(Lock {
-            _file: file,
-            path,
-            socket,
-        })
+        Ok(Lock { file, path, socket })
     }
 
     /// The `up` of a file, if one runs.
@@ -126,6 +132,12 @@ impl Directories {
 }
 
 impl Lock {
+    /// Whether both files are still where others look for them: the last sign-out of a user takes its
+    /// runtime directory away.
+    pub(crate) fn is_there(&self) -> bool {
+        is_at(&self.file, &self.path) && self.socket.exists()
+    }
+
     /// Where the socket belongs. What lies there is nobody's while this is held.
     pub(crate) fn socket(&self) -> &Path {
         &self.socket
@@ -134,6 +146,10 @@ impl Lock {
 
 impl Drop for Lock {
     fn drop(&mut self) {
+        // If another's are there by now, they are not ours to remove.
+        if !is_at(&self.file, &self.path) {
+            return;
+        }
         // The lock's file last: who takes it next makes its own socket.
         for path in [&self.socket, &self.path] {
             if let Err(error) = fs::remove_file(path)
@@ -188,9 +204,12 @@ fn take(path: &Path, holder: &Holder) -> io::Result<Option<File>> {
             .open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            // Somebody may only be looking, which takes no longer than this.
-            Err(rustix::io::Errno::WOULDBLOCK) if looks < LOOKS => {
+            // Somebody may only be looking, who shares it, and takes no longer than this.
+            Err(rustix::io::Errno::WOULDBLOCK)
+                if looks < LOOKS && flock(&file, FlockOperation::NonBlockingLockShared).is_ok() =>
+            {
                 looks = looks.saturating_add(1);
+                flock(&file, FlockOperation::Unlock)?;
                 std::thread::sleep(LOOK);
                 continue;
             }
@@ -198,11 +217,7 @@ fn take(path: &Path, holder: &Holder) -> io::Result<Option<File>> {
             Err(error) => return Err(error.into()),
         }
         // Its last holder may have removed it between the two calls.
-        let is_same = fs::metadata(path).is_ok_and(|there| {
-            let ours = file.metadata();
-            ours.is_ok_and(|ours| (ours.dev(), ours.ino()) == (there.dev(), there.ino()))
-        });
-        if is_same {
+        if is_at(&file, path) {
             file.set_len(0)?;
             file.rewind()?;
             let text = serde_json::to_string(holder).map_err(io::Error::other)?;
@@ -210,6 +225,15 @@ fn take(path: &Path, holder: &Holder) -> io::Result<Option<File>> {
             return Ok(Some(file));
         }
     }
+}
+
+/// Whether that open file is the one that is there.
+fn is_at(file: &File, path: &Path) -> bool {
+    let (ours, there) = (file.metadata(), fs::metadata(path));
+    let Ok((ours, there)) = ours.and_then(|ours| Ok((ours, there?))) else {
+        return false;
+    };
+    (ours.dev(), ours.ino()) == (there.dev(), there.ino())
 }
 
 /// The `up` that holds a lock of that name in a directory of ours.

@@ -188,6 +188,49 @@ tunnels:
 }
 
 #[test]
+fn two_forwards_at_one_place_are_found() {
+    let lab = Lab::new();
+    let tunnel = |name: &str, host: &str, forwards: &str| {
+        format!("  {name}: {{host: {host}, ssh_config: none, forwards: [{forwards}]}}\n")
+    };
+    for (one, other, part) in [
+        (
+            ("a", "{local: '1:x:2'}"),
+            ("b", "{dynamic: '1'}"),
+            "0.yml:3:3: tunnels: b listens at localhost:1 here, as a does",
+        ),
+        (
+            ("c", "{remote: '*:1:x:2'}"),
+            ("c", "{remote: ':1:x:3'}"),
+            "0.yml:3:3: tunnels: b listens at *:1 there, as a does",
+        ),
+        (
+            ("a", "{local: '1:x:2'}, {local: '1:y:2'}"),
+            ("b", "{dynamic: '2'}"),
+            "0.yml:2:3: tunnels: a listens at localhost:1 here twice",
+        ),
+    ] {
+        let text = [
+            String::from("tunnels:\n"),
+            tunnel("a", one.0, one.1),
+            tunnel("b", other.0, other.1),
+        ];
+        assert_eq!(lab.problems(&text.concat()), part);
+    }
+    // Other servers, other listeners; and port 0 is another each time.
+    let text = [
+        String::from("tunnels:\n"),
+        tunnel("a", "a", "{remote: '1:x:2'}, {local: '0:x:2'}"),
+        tunnel(
+            "b",
+            "b",
+            "{remote: '1:x:2'}, {local: '0:x:2'}, {local: '1:x:2'}",
+        ),
+    ];
+    assert_eq!(lab.read(&[&text.concat()]).unwrap().len(), 2);
+}
+
+#[test]
 fn everything_that_is_wrong_is_said_at_once_and_where() {
     let lab = Lab::new();
     let text = "tunnels:

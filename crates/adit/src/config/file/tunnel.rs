@@ -1,6 +1,6 @@
 //! One tunnel of a file.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use adit_text::{Entry, Fields, Node, Problem, Problems};
@@ -10,10 +10,11 @@ use adit_tunnel::agent::probe;
 use adit_tunnel::agent::supervise::KeepAlive;
 use adit_tunnel::ssh_config::Wanted;
 
+use super::Here;
 use super::forward::{self, Wish};
 use crate::config::destination::{Destination, UserName};
 use crate::config::option::{SshOption, jump};
-use crate::config::{Purpose, Surroundings, Written, config};
+use crate::config::{Purpose, Written, config};
 use crate::tunnels::{Check, Tunnel};
 
 /// Shortest time between two probes of a path that works, and between two keep-alives.
@@ -22,20 +23,11 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const MISSES: i64 = 100;
 
 /// Reads a tunnel.
-pub(super) fn read(
-    entry: &Entry,
-    folder: &Path,
-    surroundings: &Surroundings,
-    problems: &mut Problems,
-) -> Option<Tunnel> {
+pub(super) fn read(entry: &Entry, here: &Here<'_>, problems: &mut Problems) -> Option<Tunnel> {
     let before = problems.count();
     check_name(entry, problems);
     let place = entry.node.place();
     let mut fields = entry.node.fields(problems)?;
-    let here = Here {
-        folder,
-        surroundings,
-    };
     let destination = fields.required("host", |node, problems| {
         node.parsed("a host", "me@gateway.example.org", problems, str::parse)
     });
@@ -107,8 +99,9 @@ pub(super) fn read(
         without_proxy: proxy == Some(false),
         options,
         keep_alive,
+        takes_password: here.is_alone,
     };
-    match config(&written, surroundings) {
+    match config(&written, here.surroundings) {
         Ok(config) => Some(Tunnel {
             name: entry.key.clone(),
             checks: checks(wishes, &config.forwards),
@@ -129,12 +122,6 @@ fn checks(wishes: Vec<Wish>, forwards: &[Forward]) -> Vec<Check> {
     numbered
         .filter_map(|(number, (forward, wish))| wish.check(number, forward))
         .collect()
-}
-
-/// Where paths are from.
-struct Here<'a> {
-    folder: &'a Path,
-    surroundings: &'a Surroundings,
 }
 
 impl Here<'_> {

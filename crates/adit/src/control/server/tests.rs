@@ -34,7 +34,7 @@ struct Lab {
     folder: tempfile::TempDir,
     counter: Counter,
     stop: CancellationToken,
-    tasks: JoinSet<()>,
+    _tasks: JoinSet<()>,
 }
 
 impl Lab {
@@ -49,7 +49,7 @@ impl Lab {
             folder,
             counter,
             stop,
-            tasks,
+            _tasks: tasks,
         }
     }
 
@@ -121,18 +121,37 @@ async fn what_is_no_question_is_refused_and_the_next_one_is_answered() {
 }
 
 #[tokio::test]
-async fn one_client_too_many_is_hung_up_on() {
+async fn those_who_watch_leave_room_for_one_who_ends_it_and_one_too_many_is_hung_up_on() {
     let lab = Lab::new();
-    let mut watchers = Vec::new();
-    for _ in 0..CLIENTS {
+    let mut clients = Vec::new();
+    for _ in 0..WATCHERS {
         let (mut lines, writer) = lab.ask(b"{\"verb\":\"watch\"}\n").await;
         assert_eq!(version(answer(&mut lines).await), "0");
-        watchers.push((lines, writer));
+        clients.push((lines, writer));
+    }
+    let (mut lines, _writer) = lab.ask(b"{\"verb\":\"watch\"}\n").await;
+    let refused = answer(&mut lines).await;
+    assert!(matches!(refused, Some(Answer::Refused(_))), "{refused:?}");
+    // Those who have not said anything yet have places, too. Who comes behind them has none.
+    for _ in WATCHERS..CLIENTS {
+        clients.push(lab.ask(b"{").await);
     }
     let (mut lines, _writer) = lab.ask(b"{\"verb\":\"status\"}\n").await;
     assert_eq!(answer(&mut lines).await, None);
-    watchers.clear();
-    assert_eq!(lab.tasks.len(), 1);
+    clients.pop();
+    within(async {
+        loop {
+            let (mut lines, _writer) = lab.ask(b"{\"verb\":\"down\"}\n").await;
+            if answer(&mut lines).await == Some(Answer::Stopping) {
+                return;
+            }
+        }
+    })
+    .await;
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(30), future).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]

@@ -510,7 +510,7 @@ impl fmt::Display for Nothing {
         if self.has_agent {
             f.write_str(", and the ssh-agent has none that may be offered")?;
         }
-        f.write_str("; name a key file with -i")
+        f.write_str("; name a key file (-i; key: in a file)")
     }
 }
 
