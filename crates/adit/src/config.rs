@@ -8,7 +8,7 @@ use adit_tunnel::agent::dial::{Family, Way};
 use adit_tunnel::agent::forward::{Destination, Forward, Permit, Permits};
 use adit_tunnel::agent::login::algorithms::{AlgorithmLists, Edit};
 use adit_tunnel::agent::login::credentials::{AgentKeys, KeyChoice, LoginConfig};
-use adit_tunnel::agent::login::known_hosts::{HostKeys, NameForm, NewHosts};
+use adit_tunnel::agent::login::known_hosts::{HostKeys, NameForm, NewHosts, Pin};
 use adit_tunnel::agent::supervise::{KeepAlive, Peer, PeerConfig, TunnelConfig};
 use adit_tunnel::ssh_config as ssh;
 use tracing::{info, warn};
@@ -59,6 +59,8 @@ pub(crate) struct Written {
     pub(crate) options: Vec<SshOption>,
     /// How a dead connection is noticed, before what the files say of it.
     pub(crate) keep_alive: Option<KeepAlive>,
+    /// Keys of which the destination must have one, whatever files say of it.
+    pub(crate) pins: Vec<Pin>,
 }
 
 /// What a connection is for.
@@ -68,6 +70,8 @@ pub(crate) enum Purpose {
     Forwards,
     /// One stream; those forwards that files name are passed over.
     Stream,
+    /// To look at it; its forwards, if it has any.
+    Look,
 }
 
 /// Files that ssh(1) looks in.
@@ -88,7 +92,7 @@ pub(crate) fn config(
     ssh_config::check(&settings);
     let forwards = match written.purpose {
         Purpose::Stream => Vec::new(),
-        Purpose::Forwards => forwards(written, &settings)?,
+        Purpose::Forwards | Purpose::Look => forwards(written, &settings)?,
     };
     let exits = settings.exit_on_forward_failure == Some(true);
     Ok(TunnelConfig {
@@ -122,7 +126,7 @@ fn forwards(written: &Written, settings: &ssh::Settings) -> anyhow::Result<Vec<F
         }
     }
     anyhow::ensure!(
-        !forwards.is_empty(),
+        !forwards.is_empty() || written.purpose == Purpose::Look,
         "nothing to forward: name a forward with -R, -L or -D, or write it in the configuration"
     );
     Ok(forwards)
@@ -213,6 +217,7 @@ fn peer_config(
             } else {
                 NameForm::Plain
             },
+            pinned: written.pins.clone(),
         },
         algorithms,
         keep_alive: written.keep_alive.unwrap_or_else(|| {

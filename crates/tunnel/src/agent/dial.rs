@@ -258,7 +258,7 @@ impl Keeper {
         reason.map_or(error, ConnectError::Dial)
     }
 
-    async fn end(self) {
+    pub(super) async fn end(self) {
         match self {
             Self::Nobody => {}
             Self::Program(program) => (*program).end().await,

@@ -17,6 +17,8 @@ use crate::tunnels::Tunnel;
 
 /// Shortest time between two probes of a path that works, and between two keep-alives.
 const SHORTEST: Duration = Duration::from_secs(1);
+/// What a host key's fingerprint looks like.
+const FINGERPRINT: &str = "SHA256:p2QAMXNIC1TJYWeIOttrVc98/R1BUFWu3/LiyKgUfQM";
 /// Most keep-alives that may be missed.
 const MISSES: i64 = 100;
 
@@ -71,6 +73,18 @@ pub(super) fn read(
     let keep_alive = fields.optional("keepalive", keep_alive);
     let probe = fields.optional("probe", duration);
     let options = fields.optional("options", options);
+    let pins = fields.one_or_many("host_key", |node, problems| {
+        let wanted = "a fingerprint or a public key of the host";
+        node.parsed(wanted, FINGERPRINT, problems, str::parse)
+    });
+    if pins.as_ref().is_some_and(Vec::is_empty)
+        && let Some(node) = fields.node("host_key")
+    {
+        // Nobody who writes it means "any key".
+        let problem = Problem::error(node.place(), "host_key names no key");
+        let problem = problem.with_help(format!("for example: {FINGERPRINT}"));
+        fields.problems().push(problem);
+    }
     let known_hosts = here.optional("known_hosts", &mut fields);
     let forwards = fields.list("forwards", forward::read);
     fields.finish();
@@ -102,6 +116,7 @@ pub(super) fn read(
         without_proxy: proxy == Some(false),
         options,
         keep_alive,
+        pins: pins.unwrap_or_default(),
     };
     match config(&written, surroundings) {
         Ok(config) => Some(Tunnel {

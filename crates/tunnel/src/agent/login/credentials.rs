@@ -214,6 +214,17 @@ impl Credentials {
         }
     }
 
+    /// Nothing: for who leaves before a login.
+    pub(crate) fn none() -> Self {
+        Self {
+            files: Vec::new(),
+            certificates: Vec::new(),
+            choice: KeyChoice::Named,
+            agent_keys: AgentKeys::Named,
+            ask: Arc::new(Nobody),
+        }
+    }
+
     /// Whether a password may be sent.
     pub(crate) fn may_send_password(&self) -> bool {
         self.ask.passwords() > 0

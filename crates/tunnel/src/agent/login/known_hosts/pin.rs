@@ -1,0 +1,95 @@
+//! Keys that a host must have, whatever known_hosts files say of it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use adit_ssh::algorithm::KeyAlgorithm;
+use adit_ssh::key::{Fingerprint, KeyType, PublicKey};
+
+/// A key that a host must show: its own, or that of the authority that certifies it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pin {
+    fingerprint: Fingerprint,
+    /// Its type, where the whole key was written.
+    kind: Option<KeyType>,
+}
+
+/// Text that names no key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PinError {
+    /// It begins as a fingerprint and is none.
+    #[error("fingerprint is not SHA256: and 43 characters, as ssh-keygen -l prints it")]
+    Fingerprint,
+    /// It is neither a fingerprint nor a public key.
+    #[error(
+        "wanted a fingerprint (SHA256:...) or a public key (ssh-ed25519 AAAA...) of the host, as in its \
+         /etc/ssh/ssh_host_ed25519_key.pub"
+    )]
+    Key,
+    /// Signatures under the key mean nothing.
+    #[error("key is weak and identifies nobody")]
+    Weak,
+}
+
+/// What fingerprints begin with.
+const FINGERPRINT: &str = "SHA256:";
+
+impl Pin {
+    /// Whether this is the key.
+    pub fn is(&self, key: &PublicKey) -> bool {
+        self.fingerprint == key.fingerprint()
+    }
+
+    /// Whether a host that is asked for such a key may show this one.
+    pub(super) fn may_come_by(&self, algorithm: KeyAlgorithm) -> bool {
+        self.kind.is_some_and(|kind| comes_by(kind, algorithm))
+    }
+}
+
+/// Whether a key of that type, or a certificate of one, is shown by that algorithm.
+pub(crate) fn comes_by(kind: KeyType, algorithm: KeyAlgorithm) -> bool {
+    kind.key_algorithms().contains(&algorithm) || kind.certificate_algorithms().contains(&algorithm)
+}
+
+impl From<Fingerprint> for Pin {
+    fn from(fingerprint: Fingerprint) -> Self {
+        Self {
+            fingerprint,
+            kind: None,
+        }
+    }
+}
+
+impl FromStr for Pin {
+    type Err = PinError;
+
+    /// `SHA256:...`, or a line of a public key file, with or without its comment.
+    fn from_str(text: &str) -> Result<Self, PinError> {
+        let text = text.trim();
+        if text.starts_with(FINGERPRINT) {
+            let fingerprint: Fingerprint = text.parse().map_err(|_| PinError::Fingerprint)?;
+            return Ok(fingerprint.into());
+        }
+        let mut words = text.split_ascii_whitespace();
+        let (Some(kind), Some(base64)) = (words.next(), words.next()) else {
+            return Err(PinError::Key);
+        };
+        let key = PublicKey::from_openssh_text(&format!("{kind} {base64}"));
+        let key = key.map_err(|_| PinError::Key)?;
+        key.trust().map_err(|_| PinError::Weak)?;
+        Ok(Self {
+            fingerprint: key.fingerprint(),
+            kind: Some(key.key_type()),
+        })
+    }
+}
+
+impl fmt::Display for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(kind) = self.kind {
+            write!(f, "{kind} ")?;
+        }
+        self.fingerprint.fmt(f)
+    }
+}
