@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use adit_tunnel::agent::login::known_hosts::Pin;
+use adit_tunnel::ssh_config::Wanted;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::peer::{ForwardsArguments, LoginArguments, WayArguments};
-use crate::config::destination::{Destination, UserName};
+use crate::config::destination::{Destination, HostAndPort, UserName};
 use crate::config::spec::StdioTarget;
 use crate::config::{Purpose, Written};
 use crate::log::Format;
@@ -59,6 +61,14 @@ pub(crate) enum Command {
     /// Read a file and say what is wrong with it, all at once; nothing is connected.
     #[command(visible_alias = "validate")]
     Check(CheckArguments),
+
+    /// Write a host's key down in known_hosts, by its fingerprint.
+    ///
+    /// The host is asked for its keys and left before any login. If it has the one of that fingerprint, it
+    /// is known from then on, and a password may be sent there without anybody at the terminal. Exit
+    /// codes: 0 it is known by that key, 1 it has no such key or is known by another (nothing is written),
+    /// 2 the command line.
+    Trust(Box<TrustArguments>),
 }
 
 impl Command {
@@ -66,7 +76,9 @@ impl Command {
     pub(crate) const fn is_quiet(&self) -> bool {
         match self {
             Self::Forward(arguments) => arguments.habits.quiet,
-            Self::Up(_) | Self::Down(_) | Self::Status(_) | Self::Check(_) => false,
+            Self::Up(_) | Self::Down(_) | Self::Status(_) | Self::Check(_) | Self::Trust(_) => {
+                false
+            }
         }
     }
 }
@@ -153,6 +165,22 @@ pub(crate) struct CheckArguments {
     pub(crate) files: Vec<PathBuf>,
 }
 
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TrustArguments {
+    #[command(flatten)]
+    pub(crate) way: WayArguments,
+
+    /// The host, as it is written elsewhere: a name of the configuration will do. An IPv6 address with a
+    /// port stands in brackets.
+    #[arg(value_name = "HOST[:PORT]")]
+    pub(crate) host: HostAndPort,
+
+    /// The fingerprint of its key, as ssh-keygen -l prints it there
+    /// (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub).
+    #[arg(value_name = "SHA256:...")]
+    pub(crate) key: Pin,
+}
+
 /// What people write for ssh(1) and autossh(1), so that their lines work here.
 #[derive(Debug, Clone, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags that are given or not")]
@@ -223,5 +251,15 @@ impl ForwardArguments {
             exit_on_forward_failure: self.exit_on_forward_failure,
             ..self.way.written(wanted, &self.login)
         }
+    }
+}
+
+impl TrustArguments {
+    /// Whose key is meant. A port of the host counts before `-p`.
+    pub(crate) fn written(&self) -> Written {
+        let wanted = self.way.wanted(&self.host.host, None);
+        let port = self.host.port.or(wanted.port);
+        self.way
+            .written(Wanted { port, ..wanted }, &LoginArguments::default())
     }
 }

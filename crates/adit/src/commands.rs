@@ -8,6 +8,7 @@ mod check;
 mod down;
 pub(crate) mod forward;
 mod status;
+mod trust;
 mod up;
 
 /// Does what was asked.
@@ -18,5 +19,6 @@ pub(crate) fn run(command: Command, verbose: u8) -> anyhow::Result<ExitCode> {
         Command::Down(arguments) => down::run(arguments.file.as_deref()),
         Command::Status(arguments) => status::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Trust(arguments) => trust::run(&arguments),
     }
 }

@@ -369,8 +369,8 @@ async fn a_key_is_written_down_by_its_fingerprint_and_no_other_is() {
         panic!("two keys")
     };
     let stranger = KeyPair::generate(sshd.folder(), "stranger", KeyKind::Ed25519);
-    let wanted = |key: &KeyPair| fingerprint(key).parse().unwrap();
-    let error = look.trust(wanted(&stranger)).await.unwrap_err();
+    let wanted = |key: &KeyPair| -> Pin { fingerprint(key).parse().unwrap() };
+    let error = look.trust(&wanted(&stranger)).await.unwrap_err();
     let text = chain(&error);
     for key in [first, second, &stranger] {
         assert!(text.contains(&fingerprint(key)), "{text}");
@@ -383,7 +383,7 @@ async fn a_key_is_written_down_by_its_fingerprint_and_no_other_is() {
     ));
     assert!(!file.exists());
     // The one that it shows last.
-    let Ok(Trusted::Written(place)) = look.trust(wanted(second)).await else {
+    let Ok(Trusted::Written(place)) = look.trust(&wanted(second)).await else {
         panic!("it was not written")
     };
     assert_eq!((place.line, &*place.file), (1, file.as_path()));
@@ -394,11 +394,11 @@ async fn a_key_is_written_down_by_its_fingerprint_and_no_other_is() {
         format!("[127.0.0.1]:{port} {}\n", second.public_key())
     );
     assert_eq!(
-        look.trust(wanted(second)).await.unwrap(),
+        look.trust(&wanted(second)).await.unwrap(),
         Trusted::Already(place)
     );
     // It is known by that one, so another of its keys is a change.
-    let error = look.trust(wanted(first)).await.unwrap_err();
+    let error = look.trust(&wanted(first)).await.unwrap_err();
     assert!(matches!(
         &error,
         TrustError::Refused(HostKeyRefusal::Changed { .. })

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use adit_ssh::algorithm::{CipherAlgorithm, KexAlgorithm, KeyAlgorithm};
@@ -24,7 +24,7 @@ pub use self::look::{HostKeyLook, Look, TrustError, Trusted};
 use super::chain;
 use super::dial::{Dialler, Keeper};
 use super::login::algorithms::AlgorithmListError;
-use super::login::credentials::{CredentialError, Credentials, Holder, Offer};
+use super::login::credentials::{CredentialError, Credentials, Holder, Offer, Validity};
 use super::login::known_hosts::{
     HostAddress, HostAddressError, HostKeyRefusal, HostKeys, NewHosts, comes_by,
 };
@@ -55,6 +55,8 @@ pub struct SshConnect {
     /// Whether it was said that the kernel lacks it: once, not at each connection.
     is_lack_told: AtomicBool,
     memory: Memory,
+    /// What the last login was by.
+    taken: Mutex<Option<String>>,
 }
 
 /// Why a peer's settings cannot be used.
@@ -145,6 +147,7 @@ impl SshConnect {
             congestion: config.congestion.clone(),
             is_lack_told: AtomicBool::new(false),
             memory,
+            taken: Mutex::new(None),
         })
     }
 
@@ -228,6 +231,17 @@ impl Connect for SshConnect {
 }
 
 impl SshConnect {
+    /// What the last login was by, in words for a person: the key, or the password.
+    pub fn taken(&self) -> Option<String> {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.clone()
+    }
+
+    /// The certificate files that there are for the keys, and when they are good.
+    pub fn certificates(&self) -> Vec<(PathBuf, Validity)> {
+        self.credentials.validities()
+    }
+
     /// Whom it connects to.
     pub(super) const fn peer(&self) -> &Peer {
         &self.peer
@@ -400,14 +414,17 @@ impl SshConnect {
             return Err(ConnectError::Handshake(Box::new(TookTooLong(deadline))));
         };
         match login {
-            Ok((connection, driver)) => Ok(Connected {
-                connection,
-                task: Box::pin(async move {
-                    let (end, held) = driver.run_holding().await;
-                    debug!(%end, "connection's task has ended");
-                    held
-                }),
-            }),
+            Ok((connection, driver)) => {
+                *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = answers.taken();
+                Ok(Connected {
+                    connection,
+                    task: Box::pin(async move {
+                        let (end, held) = driver.run_holding().await;
+                        debug!(%end, "connection's task has ended");
+                        held
+                    }),
+                })
+            }
             Err(ssh::ConnectError::Host(refusal)) => {
                 Err(match refusal.downcast::<HostKeyRefusal>() {
                     Ok(refusal) => ConnectError::HostKey(*refusal),

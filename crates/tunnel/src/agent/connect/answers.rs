@@ -33,6 +33,8 @@ pub(super) struct Answers<'a> {
     pub(super) was_withheld: bool,
     /// Whether the host key was trusted, so that the login has begun.
     has_begun: bool,
+    /// The offer that was made good on last. Once the login is done, it is the one that let us in.
+    taken: Option<usize>,
 }
 
 /// A new host's key that may be written down.
@@ -58,7 +60,13 @@ impl<'a> Answers<'a> {
             trust,
             was_withheld: false,
             has_begun: false,
+            taken: None,
         }
+    }
+
+    /// What the login was by, once it is done.
+    pub(super) fn taken(&self) -> Option<String> {
+        self.offers.get(self.taken?).map(Offer::name)
     }
 
     /// Whether the server hung up because it had seen enough: sshd says "Too many authentication
@@ -133,6 +141,7 @@ impl<'a> Answers<'a> {
 
     async fn signature(&mut self, question: &SignQuestion) -> Option<Vec<u8>> {
         let offer = self.offers.get(question.credential)?;
+        self.taken = Some(question.credential);
         match &offer.holder {
             Holder::Signer(signer) => {
                 let algorithm = question.algorithm.signature();
@@ -167,6 +176,7 @@ impl<'a> Answers<'a> {
 
     async fn ask_password(&mut self, credential: usize) -> Option<Secret<String>> {
         let attempt = self.attempt(credential)?;
+        self.taken = Some(credential);
         if !self.may_tell() {
             return None;
         }
@@ -180,6 +190,7 @@ impl<'a> Answers<'a> {
 
     async fn ask_prompts(&mut self, question: &PromptQuestion) -> Option<Vec<Secret<String>>> {
         let attempt = self.attempt(question.credential)?;
+        self.taken = Some(question.credential);
         if !self.may_tell() {
             return None;
         }

@@ -7,17 +7,17 @@ use adit_ssh::algorithm::KeyAlgorithm;
 use adit_ssh::auth::client::{PromptQuestion, SignQuestion};
 use adit_ssh::certificate::Certificate;
 use adit_ssh::kex::HostKeyOffer;
-use adit_ssh::key::{Fingerprint, PublicKey};
+use adit_ssh::key::PublicKey;
 use adit_ssh::printable::Printable;
 use adit_ssh::secret::Secret;
 use tokio::time::timeout;
 
 use super::answers::TookTooLong;
 use super::{LOGIN_DEADLINE, SetUpError, SshConnect, blocking};
-use crate::agent::login::credentials::Credentials;
+use crate::agent::login::credentials::{Credentials, Validity};
 use crate::agent::login::host;
 use crate::agent::login::known_hosts::{
-    HostKeyRefusal, HostKeys, HostVerdict, NewHosts, Place, Proof, ProofKind, comes_by,
+    HostKeyRefusal, HostKeys, HostVerdict, NewHosts, Pin, Place, Proof, ProofKind, comes_by,
 };
 use crate::agent::supervise::{ConnectError, PeerConfig};
 use crate::transport::ssh::{self, Answer, Answerer, HostRefusal, Memory};
@@ -29,9 +29,9 @@ pub struct HostKeyLook(SshConnect);
 #[derive(Debug)]
 pub struct Look {
     /// The key, out of its certificate if it came in one.
-    pub key: PublicKey,
-    /// The certificate that it came in.
-    pub certificate: Option<Certificate>,
+    pub key: Pin,
+    /// When the certificate that it came in is good.
+    pub certificate: Option<Validity>,
     /// Whether it is trusted. A new host's is not.
     pub verdict: HostVerdict,
 }
@@ -57,8 +57,8 @@ pub enum TrustError {
     Other {
         /// The host.
         host: String,
-        /// The fingerprint that was wanted.
-        wanted: Fingerprint,
+        /// The key that was wanted.
+        wanted: Pin,
         /// Types and fingerprints of its keys.
         shown: String,
     },
@@ -95,8 +95,10 @@ impl HostKeyLook {
         let judge = move || host::judge(&host_keys, &host, &key, &blob, verifier.as_ref());
         Ok(Look {
             verdict: blocking(judge).await?,
-            certificate: Certificate::from_blob(offer.blob()).ok(),
-            key: offer.key().clone(),
+            certificate: Certificate::from_blob(offer.blob())
+                .ok()
+                .map(|one| Validity::of(&one)),
+            key: offer.key().into(),
         })
     }
 
@@ -111,7 +113,7 @@ impl HostKeyLook {
     /// # Cancel safety
     ///
     /// Dropping the future gives it up, unless the line is being written.
-    pub async fn trust(&self, wanted: Fingerprint) -> Result<Trusted, TrustError> {
+    pub async fn trust(&self, wanted: &Pin) -> Result<Trusted, TrustError> {
         let mut left = self.0.preferences.host_key.clone();
         left.retain(|algorithm| !algorithm.is_certificate());
         let mut shown = Vec::new();
@@ -123,7 +125,7 @@ impl HostKeyLook {
                 Err(error) => return Err(error.into()),
             };
             let key = offer.key();
-            if key.fingerprint() == wanted {
+            if wanted.is(key) {
                 return self.write(key.clone()).await;
             }
             shown.push(format!("{} {}", key.key_type(), key.fingerprint()));
@@ -131,7 +133,7 @@ impl HostKeyLook {
         }
         Err(TrustError::Other {
             host: self.0.host.written(),
-            wanted,
+            wanted: *wanted,
             shown: shown.join(", "),
         })
     }

@@ -61,6 +61,15 @@ impl From<Fingerprint> for Pin {
     }
 }
 
+impl From<&PublicKey> for Pin {
+    fn from(key: &PublicKey) -> Self {
+        Self {
+            fingerprint: key.fingerprint(),
+            kind: Some(key.key_type()),
+        }
+    }
+}
+
 impl FromStr for Pin {
     type Err = PinError;
 
@@ -78,10 +87,7 @@ impl FromStr for Pin {
         let key = PublicKey::from_openssh_text(&format!("{kind} {base64}"));
         let key = key.map_err(|_| PinError::Key)?;
         key.trust().map_err(|_| PinError::Weak)?;
-        Ok(Self {
-            fingerprint: key.fingerprint(),
-            kind: Some(key.key_type()),
-        })
+        Ok(Self::from(&key))
     }
 }
 
