@@ -62,6 +62,15 @@ pub(crate) enum Command {
     #[command(visible_alias = "validate")]
     Check(CheckArguments),
 
+    /// Find out what is wrong with a tunnel, and say what to change.
+    ///
+    /// Looks at this machine's clock, services and ports; the host's name, addresses and key; the login; and,
+    /// over one connection, whether forwards are granted, where they are bound and whether bytes make the
+    /// round trip. What is granted is given back. No service hears of it but by one connection that says
+    /// nothing, and what an adit up keeps is not touched. A line for each check: ok, warn, or FAIL with
+    /// what to change. Exit codes: 0 no check failed, 1 one did, 2 the command line.
+    Doctor(Box<DoctorArguments>),
+
     /// Write a host's key down in known_hosts, by its fingerprint.
     ///
     /// The host is asked for its keys and left before any login. If it has the one of that fingerprint, it
@@ -76,6 +85,8 @@ impl Command {
     pub(crate) const fn is_quiet(&self) -> bool {
         match self {
             Self::Forward(arguments) => arguments.habits.quiet,
+            // What is worth knowing is among its findings.
+            Self::Doctor(_) => true,
             Self::Up(_) | Self::Down(_) | Self::Status(_) | Self::Check(_) | Self::Trust(_) => {
                 false
             }
@@ -166,6 +177,36 @@ pub(crate) struct CheckArguments {
 }
 
 #[derive(Debug, Clone, Args)]
+pub(crate) struct DoctorArguments {
+    #[command(flatten)]
+    pub(crate) forwards: ForwardsArguments,
+
+    #[command(flatten)]
+    pub(crate) login: LoginArguments,
+
+    #[command(flatten)]
+    pub(crate) way: WayArguments,
+
+    /// The user there, where the destination names none.
+    #[arg(short = 'l', value_name = "USER")]
+    pub(crate) user: Option<UserName>,
+
+    /// The file with the tunnels. Given again, a later one counts before an earlier one, key by key.
+    /// Without: adit.yml or adit.yaml here.
+    #[arg(short, long = "file", value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// As JSON, an object for each check and line.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// A tunnel of the file, by its name; or a host, with the options that adit forward would have. A
+    /// host without a forward is asked for one of port 0. Without: all tunnels of the file.
+    #[arg(value_name = "TUNNEL|[USER@]HOST")]
+    pub(crate) target: Option<Destination>,
+}
+
+#[derive(Debug, Clone, Args)]
 pub(crate) struct TrustArguments {
     #[command(flatten)]
     pub(crate) way: WayArguments,
@@ -249,6 +290,20 @@ impl ForwardArguments {
                 None => Purpose::Forwards,
             },
             exit_on_forward_failure: self.exit_on_forward_failure,
+            ..self.way.written(wanted, &self.login)
+        }
+    }
+}
+
+impl DoctorArguments {
+    /// What they say of a host.
+    pub(crate) fn written(&self, destination: &Destination) -> Written {
+        let named = destination.user.clone();
+        let user = named.or_else(|| self.user.as_ref().map(|user| user.0.clone()));
+        let wanted = self.way.wanted(&destination.host, user);
+        Written {
+            forwards: self.forwards.listed(),
+            permits: self.forwards.permit_remote_open.clone(),
             ..self.way.written(wanted, &self.login)
         }
     }

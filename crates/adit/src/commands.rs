@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use crate::cli::Command;
 
 mod check;
+mod doctor;
 mod down;
 pub(crate) mod forward;
 mod status;
@@ -19,6 +20,7 @@ pub(crate) fn run(command: Command, verbose: u8) -> anyhow::Result<ExitCode> {
         Command::Down(arguments) => down::run(arguments.file.as_deref()),
         Command::Status(arguments) => status::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Trust(arguments) => trust::run(&arguments),
     }
 }

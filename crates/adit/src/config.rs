@@ -102,6 +102,19 @@ pub(crate) fn config(
     })
 }
 
+/// Whether the files of ssh(1) say that a dead connection is not to be looked for. It is all the same.
+///
+/// # Errors
+///
+/// A file cannot be read, or something in it is wrong.
+pub(crate) fn has_keep_alive_off(
+    written: &Written,
+    surroundings: &Surroundings,
+) -> anyhow::Result<bool> {
+    let settings = ssh_config::read(written, &written.wanted, surroundings)?;
+    Ok(settings.server_alive_interval == Some(Duration::ZERO))
+}
+
 /// The forwards that were written, then those of the files that are not among them.
 fn forwards(written: &Written, settings: &ssh::Settings) -> anyhow::Result<Vec<Forward>> {
     let mut forwards = written.forwards.clone();

@@ -41,6 +41,11 @@ impl Pin {
         self.fingerprint == key.fingerprint()
     }
 
+    /// The fingerprint alone, as `ssh-keygen -l` prints it.
+    pub fn fingerprint(&self) -> impl fmt::Display + use<> {
+        self.fingerprint
+    }
+
     /// Whether a host that is asked for such a key may show this one.
     pub(super) fn may_come_by(&self, algorithm: KeyAlgorithm) -> bool {
         self.kind.is_some_and(|kind| comes_by(kind, algorithm))

@@ -1,0 +1,507 @@
+//! `adit doctor`: what is wrong with a tunnel, from this machine's clock to the bytes that come through.
+//!
+//! Each check is a function of what was seen, and stands apart from the looking. A check that another
+//! rests on and that failed is the last: a host without an address is not logged in at.
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use adit_tunnel::agent::connect::{HostKeyLook, SshConnect};
+use adit_tunnel::agent::dial::Through;
+use adit_tunnel::agent::forward::{Destination, Forward, Listens};
+use adit_tunnel::agent::probe::{self, Prober};
+use adit_tunnel::agent::supervise::{Connect as _, KeepAlive, PeerConfig, TunnelConfig};
+use adit_tunnel::transport::ssh::Memory;
+use adit_tunnel::transport::{Bind, Target};
+use anyhow::Context as _;
+use serde::Serialize;
+
+use self::finding::{Check, Finding, State};
+use self::link::Link;
+use self::login::Next;
+use self::path::{Grant, Outside, Seen};
+use self::reach::First;
+use self::running::Own;
+use crate::cli::DoctorArguments;
+use crate::config::{Surroundings, config, file, has_keep_alive_off};
+use crate::status::{ForwardState, refusal};
+use crate::terminal::Restore;
+
+mod clock;
+mod finding;
+mod link;
+mod local;
+mod login;
+mod path;
+mod reach;
+mod running;
+
+/// A tunnel that is looked at.
+struct Patient {
+    /// The tunnel's name, or the host.
+    name: String,
+    config: TunnelConfig,
+    /// Whether ssh(1) would never notice that the connection is dead.
+    keep_alive_off: bool,
+}
+
+/// Tells findings as they come.
+struct Teller<'a> {
+    name: &'a str,
+    is_json: bool,
+    worst: State,
+}
+
+/// A finding as JSON, with whom it is about.
+#[derive(Serialize)]
+struct Line<'a> {
+    target: &'a str,
+    #[serde(flatten)]
+    finding: &'a Finding,
+}
+
+/// A dead connection that is noticed later than this is worth a word: visitors hang so long.
+const LATE: Duration = Duration::from_secs(180);
+/// A port that nobody serves (RFC 863: discard), for a question that leads nowhere.
+const DISCARD: u16 = 9;
+
+/// Looks at each tunnel in turn.
+pub(crate) fn run(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
+    let surroundings = Surroundings::of_this_process();
+    let patients = patients(arguments, &surroundings)?;
+    let prober = Prober::new().ok().context("the system has no randomness")?;
+    let restore = Restore::new();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    let has_many = patients.len() > 1;
+    let worst = runtime.block_on(async {
+        let mut worst = State::Ok;
+        for (number, patient) in patients.iter().enumerate() {
+            let mut teller = Teller {
+                name: &patient.name,
+                is_json: arguments.json,
+                worst: State::Ok,
+            };
+            if !arguments.json && has_many {
+                let gap = if number > 0 { "\n" } else { "" };
+                writeln!(io::stdout().lock(), "{gap}{}", patient.name)?;
+            }
+            Box::pin(patient.examine(&surroundings, &prober, &mut teller)).await?;
+            worst = worst.max(teller.worst);
+        }
+        anyhow::Ok(worst)
+    });
+    // A question that nobody has answered would be waited for.
+    runtime.shutdown_background();
+    drop(restore);
+    Ok(if worst? == State::Fail {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// Those that are named: a tunnel of a file by its name, else a host, or all of the file.
+fn patients(
+    arguments: &DoctorArguments,
+    surroundings: &Surroundings,
+) -> anyhow::Result<Vec<Patient>> {
+    let files = match &arguments.target {
+        None => file::named_or_usual(&arguments.files)?,
+        Some(_) if !arguments.files.is_empty() => arguments.files.clone(),
+        Some(_) => file::usual().into_iter().collect(),
+    };
+    let of_tunnel = |tunnel: crate::tunnels::Tunnel| Patient {
+        name: tunnel.name,
+        config: tunnel.config,
+        keep_alive_off: false,
+    };
+    let Some(target) = &arguments.target else {
+        let tunnels = file::read(&files, surroundings)?;
+        return Ok(tunnels.into_iter().map(of_tunnel).collect());
+    };
+    if target.user.is_none() && !files.is_empty() {
+        // A file that is merely there may be somebody else's; one that is named has to hold.
+        let tunnels = match file::read(&files, surroundings) {
+            Err(error) if !arguments.files.is_empty() => return Err(error),
+            tunnels => tunnels.unwrap_or_default(),
+        };
+        let mut named = tunnels
+            .into_iter()
+            .filter(|tunnel| tunnel.name == target.host);
+        if let Some(tunnel) = named.next() {
+            return Ok(vec![of_tunnel(tunnel)]);
+        }
+    }
+    anyhow::ensure!(
+        arguments.files.is_empty(),
+        "there is no tunnel {} in that file",
+        target.host
+    );
+    let written = arguments.written(target);
+    Ok(vec![Patient {
+        name: target.host.clone(),
+        config: config(&written, surroundings)?,
+        keep_alive_off: has_keep_alive_off(&written, surroundings)?,
+    }])
+}
+
+impl Patient {
+    async fn examine(
+        &self,
+        surroundings: &Surroundings,
+        prober: &Prober,
+        teller: &mut Teller<'_>,
+    ) -> anyhow::Result<()> {
+        let TunnelConfig { peer, forwards, .. } = &self.config;
+        let own = Own::find(surroundings, &peer.peer);
+        let now = SystemTime::now();
+        teller.tell(&clock::clock(now, clock::made()))?;
+        teller.tell_all(&settings(&peer.keep_alive, self.keep_alive_off))?;
+        for forward in forwards {
+            if let Some(finding) = here(forward, &own).await {
+                teller.tell(&finding.about(forward))?;
+            }
+        }
+        if !reach(peer, teller).await? {
+            return Ok(());
+        }
+        let Some(peer) = key(peer, teller).await? else {
+            return Ok(());
+        };
+        let Some(link) = log_in(&peer, now, teller).await? else {
+            return Ok(());
+        };
+        let told = there(&link, &peer, forwards, &own, prober, teller).await;
+        link.close().await;
+        told
+    }
+}
+
+/// What the times that are set lead to.
+fn settings(keep_alive: &KeepAlive, is_off: bool) -> Vec<Finding> {
+    let KeepAlive { interval, misses } = *keep_alive;
+    let seconds = interval.as_secs();
+    let late = interval.saturating_mul(misses);
+    let mut findings = Vec::new();
+    if is_off {
+        findings.push(Finding::warn(
+            Check::Settings,
+            format!(
+                "ServerAliveInterval 0: ssh would never notice that a connection is dead; adit asks every \
+                 {seconds} s all the same"
+            ),
+            "write ServerAliveInterval 10 and ServerAliveCountMax 3 into ~/.ssh/config",
+        ));
+    }
+    findings.push(if late > LATE {
+        Finding::warn(
+            Check::Settings,
+            format!("a dead connection is noticed after {} s only", late.as_secs()),
+            "ServerAliveInterval 10 and ServerAliveCountMax 3 (keepalive: 10s) notice it after 30 s",
+        )
+    } else {
+        Finding::ok(
+            Check::Settings,
+            format!("a dead connection is noticed after {} s", late.as_secs()),
+        )
+    });
+    findings
+}
+
+/// What of a forward is on this side.
+async fn here(forward: &Forward, own: &[Own]) -> Option<Finding> {
+    match (forward.listens, &forward.to) {
+        (Listens::There, Destination::One(target)) => Some(local::target(target).await),
+        (Listens::There, Destination::Named(_)) => None,
+        (Listens::Here, _) => {
+            let bind = forward.bind.to_string();
+            let kept = own
+                .iter()
+                .find_map(|own| Some((own, own.forward(&bind, false)?)));
+            match kept {
+                Some((own, report)) => Some(own.finding(report)),
+                None => local::listen(&forward.bind),
+            }
+        }
+    }
+}
+
+/// Whether the first host of the way is there.
+async fn reach(peer: &PeerConfig, teller: &mut Teller<'_>) -> anyhow::Result<bool> {
+    let Some(first) = First::of(peer) else {
+        teller.tell(&Finding::led_by_a_program())?;
+        return Ok(true);
+    };
+    let (addrs, findings) = first.look_up().await;
+    teller.tell_all(&findings)?;
+    if addrs.is_empty() {
+        return Ok(false);
+    }
+    let finding = first.reach(&addrs).await;
+    teller.tell(&finding)?;
+    Ok(finding.state != State::Fail)
+}
+
+/// How to log in at the host, if its key is one to log in for.
+async fn key(peer: &PeerConfig, teller: &mut Teller<'_>) -> anyhow::Result<Option<PeerConfig>> {
+    let looked = HostKeyLook::new(peer, Memory::of_this_machine());
+    let look = match looked {
+        Ok(look) => look.look().await,
+        Err(error) => {
+            teller.tell(&login::not_set_up(&error))?;
+            return Ok(None);
+        }
+    };
+    let look = match look {
+        Ok(look) => look,
+        Err(error) => {
+            teller.tell(&login::not_connected(&error, &peer.peer))?;
+            return Ok(None);
+        }
+    };
+    if let Some(validity) = look.certificate {
+        let now = SystemTime::now();
+        teller.tell(&clock::certificate("the host's certificate", validity, now))?;
+    }
+    let (finding, next) = login::host_key(&look, &peer.peer, peer.host_keys.new_hosts);
+    teller.tell(&finding)?;
+    let mut peer = peer.clone();
+    match next {
+        Next::Stop => return Ok(None),
+        Next::Go => {}
+        Next::GoTo(pin) => login::by_keys_alone(&mut peer, pin),
+    }
+    Ok(Some(peer))
+}
+
+async fn log_in(
+    peer: &PeerConfig,
+    now: SystemTime,
+    teller: &mut Teller<'_>,
+) -> anyhow::Result<Option<Link>> {
+    let connect = match SshConnect::new(peer, Memory::of_this_machine()) {
+        Ok(connect) => connect,
+        Err(error) => {
+            teller.tell(&login::not_set_up(&error))?;
+            return Ok(None);
+        }
+    };
+    for (file, validity) in connect.certificates() {
+        let what = format!("certificate {}", file.display());
+        teller.tell(&clock::certificate(&what, validity, now))?;
+    }
+    match connect.connect().await {
+        Ok(connected) => {
+            let taken = connect
+                .taken()
+                .unwrap_or_else(|| String::from("nothing at all"));
+            let seen = format!("{} is let in by {taken}", peer.peer.user);
+            teller.tell(&Finding::ok(Check::Login, seen))?;
+            Ok(Some(Link::new(connected)))
+        }
+        Err(error) => {
+            teller.tell(&login::not_connected(&error, &peer.peer))?;
+            Ok(None)
+        }
+    }
+}
+
+/// What of the forwards is on the server's side.
+async fn there(
+    link: &Link,
+    peer: &PeerConfig,
+    forwards: &[Forward],
+    own: &[Own],
+    prober: &Prober,
+    teller: &mut Teller<'_>,
+) -> anyhow::Result<()> {
+    if forwards.is_empty() {
+        let forward = nowhere();
+        let seen = look(link, peer, &forward, prober).await;
+        teller.tell_all(&alive(&seen.grant, &peer.keep_alive))?;
+        return teller.tell_all(&path::judge(&forward, &peer.peer.host, &seen));
+    }
+    let mut is_alive = false;
+    for forward in forwards {
+        let findings = match (forward.listens, &forward.to) {
+            (Listens::Here, Destination::One(target)) => {
+                let listener = link.open(target.clone()).await;
+                vec![path::opened(Some(target), &listener)]
+            }
+            (Listens::Here, Destination::Named(_)) => {
+                let Some(target) = probe::way(&nowhere().bind.with_port(DISCARD)) else {
+                    continue;
+                };
+                vec![path::opened(None, &link.open(target).await)]
+            }
+            (Listens::There, _) => {
+                let (findings, grant) = remote(link, peer, forward, own, prober).await;
+                if let (Some(grant), false) = (grant, is_alive) {
+                    is_alive = true;
+                    teller.tell_all(&alive(&grant, &peer.keep_alive))?;
+                }
+                findings
+            }
+        };
+        for finding in findings {
+            teller.tell(&finding.about(forward))?;
+        }
+    }
+    Ok(())
+}
+
+/// What there is to say of a remote forward, and what was asked for it.
+async fn remote(
+    link: &Link,
+    peer: &PeerConfig,
+    forward: &Forward,
+    own: &[Own],
+    prober: &Prober,
+) -> (Vec<Finding>, Option<Grant>) {
+    let host = &peer.peer.host;
+    let bind = forward.bind.to_string();
+    let kept = own
+        .iter()
+        .find_map(|own| Some((own, own.forward(&bind, true)?)));
+    if let Some((own, report)) = kept {
+        let mut findings = vec![own.finding(report)];
+        if report.state == ForwardState::Refused {
+            // Asked for again, it might be granted to us, and our own `up` would go without.
+            let seen = Seen::of(link.refused(&forward.bind).await);
+            findings.extend(path::judge(forward, host, &seen));
+        }
+        return (findings, None);
+    }
+    if let Bind::Unix { path } = &forward.bind {
+        let finding = Finding::warn(
+            Check::Forwarding,
+            format!(
+                "not asked for: a stock sshd would leave {path} behind, and refuse it next time"
+            ),
+            refusal(forward),
+        );
+        return (vec![finding], None);
+    }
+    let seen = look(link, peer, forward, prober).await;
+    (path::judge(forward, host, &seen), Some(seen.grant))
+}
+
+/// Asks for a remote forward, looks at where it is bound, and gives it back.
+async fn look(link: &Link, peer: &PeerConfig, forward: &Forward, prober: &Prober) -> Seen {
+    let mut seen = Seen::of(link.ask(&forward.bind).await);
+    let Grant::Granted { bind, .. } = &seen.grant else {
+        return seen;
+    };
+    if let Some(way) = probe::way(bind) {
+        seen.inside = Some(link.probe(prober, bind, way).await);
+    }
+    if let Some(way) = path::second_way(bind) {
+        seen.second = Some(link.probe(prober, bind, way).await);
+    }
+    let host = &peer.peer.host;
+    let is_direct = matches!(peer.way.through, Through::Nothing);
+    if is_direct && !is_this_machine(host) {
+        seen.outside = link.probe_outside(prober, bind, host).await;
+    }
+    link.give_back(bind).await;
+    seen
+}
+
+/// Whether a host is this machine, where nothing is outside.
+fn is_this_machine(host: &str) -> bool {
+    let is_loopback = |addr: std::net::IpAddr| addr.to_canonical().is_loopback();
+    host == "localhost" || host.parse().is_ok_and(is_loopback)
+}
+
+/// A keep-alive is a question like any (RFC 4254 section 4): who answers one answers the other.
+fn alive(grant: &Grant, keep_alive: &KeepAlive) -> Vec<Finding> {
+    let Grant::Granted { time, .. } = grant else {
+        return Vec::new();
+    };
+    let (time, every) = (reach::milliseconds(*time), keep_alive.interval.as_secs());
+    let seen =
+        format!("the server answers questions in {time}; one is asked every {every} s of silence");
+    vec![Finding::ok(Check::KeepAlive, seen)]
+}
+
+/// A forward that is asked for where none is written: to see whether there may be one.
+fn nowhere() -> Forward {
+    Forward {
+        listens: Listens::There,
+        bind: Bind::Tcp {
+            host: String::from("localhost"),
+            port: 0,
+        },
+        to: Destination::One(Target::Tcp {
+            host: String::from("localhost"),
+            port: DISCARD,
+        }),
+    }
+}
+
+impl Seen {
+    /// Of a question that was answered, and nothing more.
+    const fn of(grant: Grant) -> Self {
+        Self {
+            grant,
+            inside: None,
+            second: None,
+            outside: Outside::NotLooked,
+        }
+    }
+}
+
+impl Teller<'_> {
+    fn tell(&mut self, finding: &Finding) -> anyhow::Result<()> {
+        self.worst = self.worst.max(finding.state);
+        let text = if self.is_json {
+            let target = self.name;
+            serde_json::to_string(&Line { target, finding }).context("cannot write a finding")?
+        } else {
+            finding.to_string()
+        };
+        writeln!(io::stdout().lock(), "{text}")?;
+        Ok(())
+    }
+
+    fn tell_all(&mut self, findings: &[Finding]) -> anyhow::Result<()> {
+        findings.iter().try_for_each(|finding| self.tell(finding))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_that_notice_a_dead_connection_late_are_told() {
+        for (interval, misses, is_off, states) in [
+            (10, 3, false, &[State::Ok][..]),
+            (60, 3, false, &[State::Ok]),
+            (61, 3, false, &[State::Warn]),
+            (10, 3, true, &[State::Warn, State::Ok]),
+        ] {
+            let interval = Duration::from_secs(interval);
+            let findings = settings(&KeepAlive { interval, misses }, is_off);
+            let found: Vec<State> = findings.iter().map(|finding| finding.state).collect();
+            assert_eq!(found, states, "{findings:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_loopback_is_this_machine() {
+        for (host, expected) in [
+            ("localhost", true),
+            ("127.0.0.1", true),
+            ("::1", true),
+            ("192.0.2.1", false),
+            ("gw.example", false),
+        ] {
+            assert_eq!(is_this_machine(host), expected, "{host}");
+        }
+    }
+}
