@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use adit_tunnel::agent::forward::Forward;
 pub(super) use adit_tunnel::agent::probe::Finding as Sight;
-use adit_tunnel::agent::probe::public_port;
+use adit_tunnel::agent::probe::{self, public_port};
 use adit_tunnel::transport::{Bind, Target};
 
 use super::finding::{Check, Finding};
@@ -128,14 +128,25 @@ fn granted(bind: &Bind, time: Duration, host: &str, seen: &Seen) -> Vec<Finding>
                  127.0.0.1:{port} in sshd_config"
             ),
         ),
-        other @ (Sight::Silent | Sight::LoopbackOnly | _) => {
- Finding::fail(Check::Path, format!("granted, but {other}"), who.clone())
-}
+        Sight::Silent | Sight::LoopbackOnly | _ => Finding::fail(
+            Check::Path,
+            format!(
+                "granted, and nothing came back from {bind} in {} s: somebody else has a part of it and \
+                 says nothing, or the server hangs",
+                probe::DEADLINE.as_secs()
+            ),
+            format!("{taken}: {who}"),
+        ),
     }));
     findings.extend(seen.second.as_ref().and_then(|second| match second {
-        Sight::Up(_) => Some(Finding::ok(
+        Sight::Up(_) if matches!(seen.inside, Some(Sight::Up(_))) => Some(Finding::ok(
             Check::Path,
             "bound in both address families, IPv4 and IPv6",
+        )),
+        Sight::Up(_) => Some(Finding::warn(
+            Check::Path,
+            format!("what is ours is [::1]:{port} alone"),
+            "visitors there write [::1] in the place of localhost, until the other is free",
         )),
         Sight::Foreign => Some(Finding::fail(
             Check::Path,
