@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use adit_tunnel::agent::login::known_hosts::Pin;
+use adit_tunnel::agent::login::known_hosts::PinnedKey;
 use adit_tunnel::ssh_config::Wanted;
 use clap::{Args, Parser, Subcommand};
 
@@ -219,7 +219,7 @@ pub(crate) struct TrustArguments {
     /// The fingerprint of its key, as ssh-keygen -l prints it there
     /// (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub).
     #[arg(value_name = "SHA256:...")]
-    pub(crate) key: Pin,
+    pub(crate) key: PinnedKey,
 }
 
 /// What people write for ssh(1) and autossh(1), so that their lines work here.

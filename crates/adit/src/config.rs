@@ -8,7 +8,7 @@ use adit_tunnel::agent::dial::{Family, Way};
 use adit_tunnel::agent::forward::{Destination, Forward, Permit, Permits};
 use adit_tunnel::agent::login::algorithms::{AlgorithmLists, Edit};
 use adit_tunnel::agent::login::credentials::{AgentKeys, KeyChoice, LoginConfig};
-use adit_tunnel::agent::login::known_hosts::{HostKeys, NameForm, NewHosts, Pin};
+use adit_tunnel::agent::login::known_hosts::{HostKeys, NameForm, NewHosts, PinnedKey};
 use adit_tunnel::agent::supervise::{KeepAlive, Peer, PeerConfig, TunnelConfig};
 use adit_tunnel::ssh_config as ssh;
 use tracing::{info, warn};
@@ -60,7 +60,7 @@ pub(crate) struct Written {
     /// How a dead connection is noticed, before what the files say of it.
     pub(crate) keep_alive: Option<KeepAlive>,
     /// Keys of which the destination must have one, whatever files say of it.
-    pub(crate) pins: Vec<Pin>,
+    pub(crate) pins: Vec<PinnedKey>,
 }
 
 /// What a connection is for.

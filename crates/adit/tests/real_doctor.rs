@@ -1,5 +1,5 @@
 //! `adit doctor` against stock servers that are well, and that have each of the usual complaints.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -213,6 +213,55 @@ fn a_port_that_somebody_has_is_told_from_one_that_is_not_allowed() {
         echo::serve(foreign, Vec::new());
         doctor(&sshd, &["-R", &forward]).fails("path", &["somebody else has a part"]);
     }
+}
+
+/// The trap of every reverse tunnel: the server does not know that its client has gone.
+#[test]
+fn a_port_that_a_dead_connection_holds_is_told_with_what_frees_it() {
+    require!("sshd", "ssh");
+    let sshd = Sshd::builder().start();
+    let port = free_port();
+    let forward = format!("127.0.0.1:{port}:127.0.0.1:{}", echo_service());
+    let mut ssh = Process::spawn(&mut sshd.ssh(&["-v", "-N", "-R", &forward]));
+    ssh.wait_for_text("remote forward success");
+    ssh.signal(Signal::STOP);
+    let said = doctor(&sshd, &["-R", &forward]);
+    said.fails("port", &["is taken"]);
+    let line = said.line("warn  stale");
+    assert!(
+        line.contains("died unseen") && line.contains("ClientAliveInterval"),
+        "{line}"
+    );
+}
+
+/// Each connection that is left before its login is counted against us.
+#[test]
+fn a_look_costs_one_login_and_any_of_the_hosts_keys_may_be_pinned() {
+    require!("sshd", "ssh-keygen");
+    let kinds = [KeyKind::Ed25519, KeyKind::EcdsaP256];
+    let sshd = Sshd::builder().host_keys(&kinds).start();
+    let said = doctor(&sshd, &[]);
+    assert_eq!(said.code, Some(0), "{}{}", said.stdout, said.stderr);
+    let log = sshd.log();
+    assert_eq!(log.matches("Accepted publickey").count(), 1, "{log}");
+    assert_eq!(log.matches("host key is not").count(), 0, "{log}");
+    let mut command = Command::new("ssh-keygen");
+    let output = command
+        .arg("-lf")
+        .arg(sshd.host_keys()[1].public_path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let fingerprint = text.split(' ').nth(1).unwrap();
+    let said = doctor(&sshd, &["--host-key", fingerprint]);
+    assert_eq!(said.code, Some(0), "{}{}", said.stdout, said.stderr);
+    let line = said.line("ok    host key");
+    assert!(
+        line.contains(fingerprint) && line.contains("pinned"),
+        "{line}"
+    );
+    let other = "SHA256:p2QAMXNIC1TJYWeIOttrVc98/R1BUFWu3/LiyKgUfQM";
+    doctor(&sshd, &["--host-key", other]).fails("host key", &[other, fingerprint]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use adit_tunnel::agent::dial::Way;
 use adit_tunnel::agent::login::algorithms::AlgorithmLists;
 use adit_tunnel::agent::login::credentials::{AgentKeys, KeyChoice, LoginConfig};
 use adit_tunnel::agent::login::known_hosts::{
-    HostKeyRefusal, HostKeys, HostVerdict, NameForm, NewHosts, Pin,
+    HostKeyRefusal, HostKeys, HostVerdict, NameForm, NewHosts, PinnedKey,
 };
 use adit_tunnel::agent::login::prompt::{Ask, Question, Told};
 use adit_tunnel::agent::supervise::{Connect as _, ConnectError, KeepAlive, Peer, PeerConfig};
@@ -334,7 +334,7 @@ async fn a_pin_may_be_the_authority_that_certifies_the_host() {
     let certificate = authority.certify(&host_key, &["-h", "-I", "lab", "-n", "127.0.0.1"]);
     sshd.add_config_line(&format!("HostCertificate {}", certificate.display()));
     let mut config = config(&sshd, login(&[sshd.user_key().private_path()], None));
-    let pins: Vec<Pin> = [&authority, &sshd.host_keys()[0]]
+    let pins: Vec<PinnedKey> = [&authority, &sshd.host_keys()[0]]
         .map(|key| fingerprint(key).parse().unwrap())
         .to_vec();
     for pin in pins {
@@ -369,7 +369,7 @@ async fn a_key_is_written_down_by_its_fingerprint_and_no_other_is() {
         panic!("two keys")
     };
     let stranger = KeyPair::generate(sshd.folder(), "stranger", KeyKind::Ed25519);
-    let wanted = |key: &KeyPair| -> Pin { fingerprint(key).parse().unwrap() };
+    let wanted = |key: &KeyPair| -> PinnedKey { fingerprint(key).parse().unwrap() };
     let error = look.trust(&wanted(&stranger)).await.unwrap_err();
     let text = chain(&error);
     for key in [first, second, &stranger] {

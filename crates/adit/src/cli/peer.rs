@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use adit_tunnel::agent::dial::Family;
 use adit_tunnel::agent::forward::{Forward, Permit};
-use adit_tunnel::agent::login::known_hosts::Pin;
+use adit_tunnel::agent::login::known_hosts::PinnedKey;
 use adit_tunnel::ssh_config::Wanted;
 use clap::Args;
 
@@ -62,7 +62,7 @@ pub(crate) struct LoginArguments {
     /// certifies it. Then the host must have that key, and known_hosts is neither looked at (but for what
     /// is revoked) nor written. For the destination alone. As often as you like: one of them will do.
     #[arg(long = "host-key", value_name = "SHA256:...")]
-    pub(crate) pins: Vec<Pin>,
+    pub(crate) pins: Vec<PinnedKey>,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -7,11 +7,14 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use adit_tunnel::agent::connect::{HostKeyLook, SshConnect};
+use adit_tunnel::agent::connect::{HostKeyLook, Met, SshConnect};
 use adit_tunnel::agent::dial::Through;
 use adit_tunnel::agent::forward::{Destination, Forward, Listens};
+use adit_tunnel::agent::login::known_hosts::{HostKeyRefusal, NewHosts, PinnedKey, ProofKind};
 use adit_tunnel::agent::probe::{self, Prober};
-use adit_tunnel::agent::supervise::{Connect as _, KeepAlive, PeerConfig, TunnelConfig};
+use adit_tunnel::agent::supervise::{
+    Connect as _, ConnectError, Connected, KeepAlive, PeerConfig, TunnelConfig,
+};
 use adit_tunnel::transport::ssh::Memory;
 use adit_tunnel::transport::{Bind, Target};
 use anyhow::Context as _;
@@ -19,12 +22,13 @@ use serde::Serialize;
 
 use self::finding::{Check, Finding, State};
 use self::link::Link;
-use self::login::Next;
 use self::path::{Grant, Outside, Seen};
 use self::reach::First;
 use self::running::Own;
 use crate::cli::DoctorArguments;
 use crate::config::{Surroundings, config, file, has_keep_alive_off};
+use crate::log::say;
+use crate::signal::signalled;
 use crate::status::{ForwardState, refusal};
 use crate::terminal::Restore;
 
@@ -45,6 +49,9 @@ struct Patient {
     /// Whether ssh(1) would never notice that the connection is dead.
     keep_alive_off: bool,
 }
+
+/// Hosts that were looked at, and what was found.
+type Reached = Vec<(First, Vec<Finding>)>;
 
 /// Tells findings as they come.
 struct Teller<'a> {
@@ -77,8 +84,8 @@ pub(crate) fn run(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
         .build()
         .context("cannot start the runtime")?;
     let has_many = patients.len() > 1;
-    let worst = runtime.block_on(async {
-        let mut worst = State::Ok;
+    let looked = async {
+        let (mut worst, mut reached) = (State::Ok, Reached::new());
         for (number, patient) in patients.iter().enumerate() {
             let mut teller = Teller {
                 name: &patient.name,
@@ -89,19 +96,27 @@ pub(crate) fn run(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
                 let gap = if number > 0 { "\n" } else { "" };
                 writeln!(io::stdout().lock(), "{gap}{}", patient.name)?;
             }
-            Box::pin(patient.examine(&surroundings, &prober, &mut teller)).await?;
+            Box::pin(patient.examine(&surroundings, &prober, &mut reached, &mut teller)).await?;
             worst = worst.max(teller.worst);
         }
-        anyhow::Ok(worst)
+        anyhow::Ok(if worst == State::Fail {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        })
+    };
+    let code = runtime.block_on(async {
+        let signal = signalled()?;
+        tokio::select! {
+            biased;
+            code = signal => Ok(code),
+            code = looked => code,
+        }
     });
     // A question that nobody has answered would be waited for.
     runtime.shutdown_background();
     drop(restore);
-    Ok(if worst? == State::Fail {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    code
 }
 
 /// Those that are named: a tunnel of a file by its name, else a host, or all of the file.
@@ -124,10 +139,14 @@ fn patients(
         return Ok(tunnels.into_iter().map(of_tunnel).collect());
     };
     if target.user.is_none() && !files.is_empty() {
-        // A file that is merely there may be somebody else's; one that is named has to hold.
         let tunnels = match file::read(&files, surroundings) {
-            Err(error) if !arguments.files.is_empty() => return Err(error),
-            tunnels => tunnels.unwrap_or_default(),
+            Ok(tunnels) => tunnels,
+            // One that is merely there may have nothing to do with this host; one that is named has.
+            Err(error) if arguments.files.is_empty() => {
+                say(&format!("adit.yml here is not used: {error:#}"));
+                Vec::new()
+            }
+            Err(error) => return Err(error),
         };
         let mut named = tunnels
             .into_iter()
@@ -154,6 +173,7 @@ impl Patient {
         &self,
         surroundings: &Surroundings,
         prober: &Prober,
+        reached: &mut Reached,
         teller: &mut Teller<'_>,
     ) -> anyhow::Result<()> {
         let TunnelConfig { peer, forwards, .. } = &self.config;
@@ -166,16 +186,13 @@ impl Patient {
                 teller.tell(&finding.about(forward))?;
             }
         }
-        if !reach(peer, teller).await? {
+        if !reach(peer, reached, teller).await? {
             return Ok(());
         }
-        let Some(peer) = key(peer, teller).await? else {
+        let Some(link) = log_in(peer, now, teller).await? else {
             return Ok(());
         };
-        let Some(link) = log_in(&peer, now, teller).await? else {
-            return Ok(());
-        };
-        let told = there(&link, &peer, forwards, &own, prober, teller).await;
+        let told = there(&link, peer, forwards, &own, prober, teller).await;
         link.close().await;
         told
     }
@@ -230,62 +247,47 @@ async fn here(forward: &Forward, own: &[Own]) -> Option<Finding> {
     }
 }
 
-/// Whether the first host of the way is there.
-async fn reach(peer: &PeerConfig, teller: &mut Teller<'_>) -> anyhow::Result<bool> {
+/// Whether the first host of the way is there. One that was looked at is not looked at again.
+async fn reach(
+    peer: &PeerConfig,
+    reached: &mut Reached,
+    teller: &mut Teller<'_>,
+) -> anyhow::Result<bool> {
     let Some(first) = First::of(peer) else {
         teller.tell(&Finding::led_by_a_program())?;
         return Ok(true);
     };
-    let (addrs, findings) = first.look_up().await;
+    let known = reached.iter().find(|(earlier, _)| *earlier == first);
+    let findings = if let Some((_, findings)) = known {
+        findings.clone()
+    } else {
+        let (addrs, finding) = first.look_up().await;
+        let mut findings = vec![finding];
+        if !addrs.is_empty() {
+            findings.push(first.reach(&addrs).await);
+        }
+        reached.push((first, findings.clone()));
+        findings
+    };
     teller.tell_all(&findings)?;
-    if addrs.is_empty() {
-        return Ok(false);
-    }
-    let finding = first.reach(&addrs).await;
-    teller.tell(&finding)?;
-    Ok(finding.state != State::Fail)
+    Ok(findings.iter().all(|finding| finding.state != State::Fail))
 }
 
-/// How to log in at the host, if its key is one to log in for.
-async fn key(peer: &PeerConfig, teller: &mut Teller<'_>) -> anyhow::Result<Option<PeerConfig>> {
-    let looked = HostKeyLook::new(peer, Memory::of_this_machine());
-    let look = match looked {
-        Ok(look) => look.look().await,
-        Err(error) => {
-            teller.tell(&login::not_set_up(&error))?;
-            return Ok(None);
-        }
-    };
-    let look = match look {
-        Ok(look) => look,
-        Err(error) => {
-            teller.tell(&login::not_connected(&error, &peer.peer))?;
-            return Ok(None);
-        }
-    };
-    if let Some(validity) = look.certificate {
-        let now = SystemTime::now();
-        teller.tell(&clock::certificate("the host's certificate", validity, now))?;
-    }
-    let (finding, next) = login::host_key(&look, &peer.peer, peer.host_keys.new_hosts);
-    teller.tell(&finding)?;
-    let mut peer = peer.clone();
-    match next {
-        Next::Stop => return Ok(None),
-        Next::Go => {}
-        Next::GoTo(pin) => login::by_keys_alone(&mut peer, pin),
-    }
-    Ok(Some(peer))
-}
-
+/// Logs in, and says by what, if the host's key is one to log in for.
+///
+/// The key is looked at on the way to the login: each connection that is left before one is counted
+/// against us (`PerSourcePenalties`). Only a host that is new is looked at by itself.
 async fn log_in(
     peer: &PeerConfig,
     now: SystemTime,
     teller: &mut Teller<'_>,
 ) -> anyhow::Result<Option<Link>> {
-    let connect = match SshConnect::new(peer, Memory::of_this_machine()) {
+    let mut strict = peer.clone();
+    strict.host_keys.new_hosts = NewHosts::Refuse;
+    let connect = match SshConnect::new(&strict, Memory::of_this_machine()) {
         Ok(connect) => connect,
         Err(error) => {
+            meet(peer, teller).await?;
             teller.tell(&login::not_set_up(&error))?;
             return Ok(None);
         }
@@ -294,11 +296,77 @@ async fn log_in(
         let what = format!("certificate {}", file.display());
         teller.tell(&clock::certificate(&what, validity, now))?;
     }
-    match connect.connect().await {
+    let result = connect.connect().await;
+    if !matches!(
+        &result,
+        Err(ConnectError::HostKey(HostKeyRefusal::New { .. }))
+    ) {
+        return logged_in(result, &connect, peer, teller);
+    }
+    let Some(pin) = meet(peer, teller).await? else {
+        return Ok(None);
+    };
+    login::by_keys_alone(&mut strict, pin);
+    match SshConnect::new(&strict, Memory::of_this_machine()) {
+        Ok(connect) => {
+            let result = connect.connect().await;
+            logged_in(result, &connect, peer, teller)
+        }
+        Err(error) => {
+            teller.tell(&login::not_set_up(&error))?;
+            Ok(None)
+        }
+    }
+}
+
+/// Sees which key the host has. Gives that of a new host which may be logged in at for all that.
+async fn meet(peer: &PeerConfig, teller: &mut Teller<'_>) -> anyhow::Result<Option<PinnedKey>> {
+    let look = match HostKeyLook::new(peer, Memory::of_this_machine()) {
+        Ok(look) => look.look().await,
+        Err(error) => {
+            teller.tell(&login::not_set_up(&error))?;
+            return Ok(None);
+        }
+    };
+    match look {
+        Ok(look) => {
+            let (finding, pin) = login::host_key(&look, &peer.peer, peer.host_keys.new_hosts);
+            teller.tell(&finding)?;
+            Ok(pin)
+        }
+        Err(error) => {
+            teller.tell(&login::not_connected(&error, &peer.peer))?;
+            Ok(None)
+        }
+    }
+}
+
+/// What became of a login, with the key that the host had.
+fn logged_in(
+    result: Result<Connected, ConnectError>,
+    connect: &SshConnect,
+    peer: &PeerConfig,
+    teller: &mut Teller<'_>,
+) -> anyhow::Result<Option<Link>> {
+    if let Some(Met {
+        key,
+        certificate,
+        proof,
+    }) = connect.met()
+    {
+        if let Some(validity) = certificate {
+            let now = SystemTime::now();
+            teller.tell(&clock::certificate("the host's certificate", validity, now))?;
+        }
+        // One that is pinned for this alone was told as new.
+        if *proof.kind() != ProofKind::Pinned || !peer.host_keys.pinned.is_empty() {
+            teller.tell(&Finding::ok(Check::HostKey, format!("{key}, {proof}")))?;
+        }
+    }
+    match result {
         Ok(connected) => {
-            let taken = connect
-                .taken()
-                .unwrap_or_else(|| String::from("nothing at all"));
+            let taken = connect.taken();
+            let taken = taken.unwrap_or_else(|| String::from("nothing at all"));
             let seen = format!("{} is let in by {taken}", peer.peer.user);
             teller.tell(&Finding::ok(Check::Login, seen))?;
             Ok(Some(Link::new(connected)))

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 
 use crate::cli::TrustArguments;
 use crate::config::{Surroundings, config};
+use crate::signal::signalled;
 use crate::terminal::Restore;
 
 /// A user name where none is known.
@@ -29,12 +30,23 @@ pub(crate) fn run(arguments: &TrustArguments) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let trusted = runtime.block_on(look.trust(&arguments.key));
+    let trusted = runtime.block_on(async {
+        let signal = signalled()?;
+        tokio::select! {
+            biased;
+            code = signal => Ok(Err(code)),
+            trusted = look.trust(&arguments.key) => anyhow::Ok(Ok(trusted?)),
+        }
+    });
     // A question of a host on the way that nobody has answered would be waited for.
     runtime.shutdown_background();
     drop(restore);
     let (host, key) = (&config.peer.peer.host, arguments.key);
-    let said = match trusted? {
+    let trusted = match trusted? {
+        Ok(trusted) => trusted,
+        Err(code) => return Ok(code),
+    };
+    let said = match trusted {
         Trusted::Written(place) => format!("{host} is trusted by {key}, written to {place}"),
         Trusted::Already(place) => format!("{host} is trusted already by {key}, see {place}"),
     };

@@ -26,7 +26,7 @@ use super::dial::{Dialler, Keeper};
 use super::login::algorithms::AlgorithmListError;
 use super::login::credentials::{CredentialError, Credentials, Holder, Offer, Validity};
 use super::login::known_hosts::{
-    HostAddress, HostAddressError, HostKeyRefusal, HostKeys, NewHosts, comes_by,
+    HostAddress, HostAddressError, HostKeyRefusal, HostKeys, NewHosts, PinnedKey, Proof, comes_by,
 };
 use super::login::prompt::Ask;
 use super::login::ssh_agent::{SshAgent, SshAgentError};
@@ -55,8 +55,21 @@ pub struct SshConnect {
     /// Whether it was said that the kernel lacks it: once, not at each connection.
     is_lack_told: AtomicBool,
     memory: Memory,
+    /// Who the peer was in the last attempt that got so far.
+    met: Mutex<Option<Met>>,
     /// What the last login was by.
     taken: Mutex<Option<String>>,
+}
+
+/// A peer whose key was found to be one to trust.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Met {
+    /// The key, out of its certificate if it came in one.
+    pub key: PinnedKey,
+    /// When the certificate that it came in is good.
+    pub certificate: Option<Validity>,
+    /// Why it is trusted.
+    pub proof: Proof,
 }
 
 /// Why a peer's settings cannot be used.
@@ -147,6 +160,7 @@ impl SshConnect {
             congestion: config.congestion.clone(),
             is_lack_told: AtomicBool::new(false),
             memory,
+            met: Mutex::new(None),
             taken: Mutex::new(None),
         })
     }
@@ -231,6 +245,12 @@ impl Connect for SshConnect {
 }
 
 impl SshConnect {
+    /// Who the peer was, in the last attempt that got as far as a key that is trusted.
+    pub fn met(&self) -> Option<Met> {
+        let met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        met.clone()
+    }
+
     /// What the last login was by, in words for a person: the key, or the password.
     pub fn taken(&self) -> Option<String> {
         let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);

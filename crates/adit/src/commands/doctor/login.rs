@@ -7,35 +7,29 @@ use std::sync::Arc;
 use adit_tunnel::agent::chain;
 use adit_tunnel::agent::connect::{Look, SetUpError};
 use adit_tunnel::agent::dial::WayError;
-use adit_tunnel::agent::login::known_hosts::{HostKeyRefusal, HostVerdict, NewHosts, Pin};
+use adit_tunnel::agent::login::known_hosts::{HostKeyRefusal, HostVerdict, NewHosts, PinnedKey};
 use adit_tunnel::agent::login::prompt::{Ask, Question, Told};
 use adit_tunnel::agent::supervise::{ConnectError, Peer, PeerConfig};
 
 use super::finding::{Check, Finding};
 
-/// What to do once the host's key was seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
-    /// Log in.
-    Go,
-    /// Log in by a key alone, at a host that has this key and is not known: nothing is written down.
-    GoTo(Pin),
-    /// Leave it.
-    Stop,
-}
-
-/// What a look at the host's key says.
-pub(super) fn host_key(look: &Look, peer: &Peer, new_hosts: NewHosts) -> (Finding, Next) {
+/// What a look at the host's key says; and the key, where it is a new host's that may be logged in at
+/// without a password.
+pub(super) fn host_key(
+    look: &Look,
+    peer: &Peer,
+    new_hosts: NewHosts,
+) -> (Finding, Option<PinnedKey>) {
     let key = &look.key;
     let refusal = match &look.verdict {
         HostVerdict::Trusted(proof) => {
             let finding = Finding::ok(Check::HostKey, format!("{key}, {proof}"));
-            return (finding, Next::Go);
+            return (finding, None);
         }
         HostVerdict::Refused(refusal) => refusal,
     };
     if !matches!(refusal, HostKeyRefusal::New { .. }) {
-        return (refused_key(refusal), Next::Stop);
+        return (refused_key(refusal), None);
     }
     let (host, port) = (&peer.host, peer.port);
     let place = match (port, host.contains(':')) {
@@ -43,23 +37,20 @@ pub(super) fn host_key(look: &Look, peer: &Peer, new_hosts: NewHosts) -> (Findin
         (_, true) => format!("[{host}]:{port}"),
         (_, false) => format!("{host}:{port}"),
     };
+    let fingerprint = key.fingerprint();
     let change = format!(
         "compare it with the host's own (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub there), \
-         then: adit trust {place} {}",
-        key.fingerprint()
+         then: adit trust {place} {fingerprint}, or pin it: --host-key, host_key: in the file"
     );
     if new_hosts == NewHosts::Refuse {
         let seen = format!("the host is new, and new ones are refused; it shows {key}");
-        return (Finding::fail(Check::HostKey, seen, change), Next::Stop);
+        return (Finding::fail(Check::HostKey, seen, change), None);
     }
     let seen = format!(
         "the host is new; it shows {key}. The first login by a key writes that down; a password is not \
          sent before"
     );
-    (
-        Finding::warn(Check::HostKey, seen, change),
-        Next::GoTo(*key),
-    )
+    (Finding::warn(Check::HostKey, seen, change), Some(*key))
 }
 
 fn refused_key(refusal: &HostKeyRefusal) -> Finding {
@@ -148,7 +139,7 @@ fn handshake(words: &str) -> &'static str {
 }
 
 /// The same login without its passwords: what is looked at must not be told any.
-pub(super) fn by_keys_alone(peer: &mut PeerConfig, pin: Pin) {
+pub(super) fn by_keys_alone(peer: &mut PeerConfig, pin: PinnedKey) {
     peer.host_keys.pinned = vec![pin];
     peer.login.ask = Arc::new(KeysAlone(Arc::clone(&peer.login.ask)));
 }

@@ -63,7 +63,7 @@ impl First {
     }
 
     /// Looks its name up, as a tunnel does.
-    pub(super) async fn look_up(&self) -> (Vec<SocketAddr>, Vec<Finding>) {
+    pub(super) async fn look_up(&self) -> (Vec<SocketAddr>, Finding) {
         let found = lookup_host((self.host.as_str(), self.port)).await;
         let found = found.map(|addrs| {
             let mut all: Vec<SocketAddr> = addrs.collect();
@@ -71,8 +71,7 @@ impl First {
             all
         });
         let hosts = std::fs::read_to_string(HOSTS).unwrap_or_default();
-        let (addrs, finding) = self.named(found, &hosts);
-        (addrs, vec![finding])
+        self.named(found, &hosts)
     }
 
     /// What a look-up says of it, and which of its addresses a tunnel tries.

@@ -1,10 +1,11 @@
 //! Answers to the engine's questions on the way in.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use adit_ssh::auth::client::{PromptQuestion, SignQuestion};
+use adit_ssh::certificate::Certificate;
 use adit_ssh::error::ConnectionError;
 use adit_ssh::kex::HostKeyOffer;
 use adit_ssh::printable::Printable;
@@ -12,9 +13,9 @@ use adit_ssh::secret::Secret;
 use adit_ssh::ssh_agent::Binding;
 use tracing::{debug, info, warn};
 
-use super::{SshConnect, blocking};
+use super::{Met, SshConnect, blocking};
 use crate::agent::chain;
-use crate::agent::login::credentials::{Holder, Offer, Tried};
+use crate::agent::login::credentials::{Holder, Offer, Tried, Validity};
 use crate::agent::login::host;
 use crate::agent::login::known_hosts::{
     HostKeyRefusal, HostKeys, HostVerdict, NewHosts, ProofKind,
@@ -111,6 +112,16 @@ impl<'a> Answers<'a> {
         } else {
             debug!(%fingerprint, %proof, "host key is trusted");
         }
+        let certificate = Certificate::from_blob(offer.blob()).ok();
+        *self
+            .connect
+            .met
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(Met {
+            key: offer.key().into(),
+            certificate: certificate.as_ref().map(Validity::of),
+            proof,
+        });
         Ok(())
     }
 

@@ -17,7 +17,7 @@ use super::{LOGIN_DEADLINE, SetUpError, SshConnect, blocking};
 use crate::agent::login::credentials::{Credentials, Validity};
 use crate::agent::login::host;
 use crate::agent::login::known_hosts::{
-    HostKeyRefusal, HostKeys, HostVerdict, NewHosts, Pin, Place, Proof, ProofKind, comes_by,
+    HostKeyRefusal, HostKeys, HostVerdict, NewHosts, PinnedKey, Place, Proof, ProofKind, comes_by,
 };
 use crate::agent::supervise::{ConnectError, PeerConfig};
 use crate::transport::ssh::{self, Answer, Answerer, HostRefusal, Memory};
@@ -29,7 +29,7 @@ pub struct HostKeyLook(SshConnect);
 #[derive(Debug)]
 pub struct Look {
     /// The key, out of its certificate if it came in one.
-    pub key: Pin,
+    pub key: PinnedKey,
     /// When the certificate that it came in is good.
     pub certificate: Option<Validity>,
     /// Whether it is trusted. A new host's is not.
@@ -58,7 +58,7 @@ pub enum TrustError {
         /// The host.
         host: String,
         /// The key that was wanted.
-        wanted: Pin,
+        wanted: PinnedKey,
         /// Types and fingerprints of its keys.
         shown: String,
     },
@@ -97,7 +97,8 @@ impl HostKeyLook {
             verdict: blocking(judge).await?,
             certificate: Certificate::from_blob(offer.blob())
                 .ok()
-                .map(|one| Validity::of(&one)),
+                .as_ref()
+                .map(Validity::of),
             key: offer.key().into(),
         })
     }
@@ -113,7 +114,7 @@ impl HostKeyLook {
     /// # Cancel safety
     ///
     /// Dropping the future gives it up, unless the line is being written.
-    pub async fn trust(&self, wanted: &Pin) -> Result<Trusted, TrustError> {
+    pub async fn trust(&self, wanted: &PinnedKey) -> Result<Trusted, TrustError> {
         let mut left = self.0.preferences.host_key.clone();
         left.retain(|algorithm| !algorithm.is_certificate());
         let mut shown = Vec::new();

@@ -25,7 +25,7 @@ mod verdict;
 
 pub use self::look_up::KnownHosts;
 pub(crate) use self::pin::comes_by;
-pub use self::pin::{Pin, PinError};
+pub use self::pin::{PinnedKey, PinnedKeyError};
 pub use self::verdict::{
     HostKeyRefusal, HostVerdict, KnownHostsError, KnownKey, Place, Proof, ProofKind,
 };
@@ -50,7 +50,7 @@ pub struct HostKeys {
     pub names: NameForm,
     /// If there are any, the host must have one of these keys, and is neither looked up nor written
     /// down.
-    pub pinned: Vec<Pin>,
+    pub pinned: Vec<PinnedKey>,
 }
 
 /// What to do about a host that is known by no key (`StrictHostKeyChecking`).

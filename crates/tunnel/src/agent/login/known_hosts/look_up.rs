@@ -9,7 +9,7 @@ use adit_ssh::key::PublicKey;
 
 use super::HostAddress;
 use super::line::{Line, Marker};
-use super::pin::Pin;
+use super::pin::PinnedKey;
 use super::verdict::{KnownHostsError, KnownKey, Place, ProofKind};
 
 /// All lines of some files that say something.
@@ -142,7 +142,7 @@ impl KnownHosts {
         host: &HostAddress,
         key: &PublicKey,
         authority: Option<&PublicKey>,
-        pinned: &[Pin],
+        pinned: &[PinnedKey],
     ) -> LookUp {
         let shown = || authority.into_iter().chain([key]);
         for one in shown() {

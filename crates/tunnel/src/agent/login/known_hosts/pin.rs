@@ -8,7 +8,7 @@ use adit_ssh::key::{Fingerprint, KeyType, PublicKey};
 
 /// A key that a host must show: its own, or that of the authority that certifies it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pin {
+pub struct PinnedKey {
     fingerprint: Fingerprint,
     /// Its type, where the whole key was written.
     kind: Option<KeyType>,
@@ -17,7 +17,7 @@ pub struct Pin {
 /// Text that names no key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum PinError {
+pub enum PinnedKeyError {
     /// It begins as a fingerprint and is none.
     #[error("fingerprint is not SHA256: and 43 characters, as ssh-keygen -l prints it")]
     Fingerprint,
@@ -35,7 +35,7 @@ pub enum PinError {
 /// What fingerprints begin with.
 const FINGERPRINT: &str = "SHA256:";
 
-impl Pin {
+impl PinnedKey {
     /// Whether this is the key.
     pub fn is(&self, key: &PublicKey) -> bool {
         self.fingerprint == key.fingerprint()
@@ -57,7 +57,7 @@ pub(crate) fn comes_by(kind: KeyType, algorithm: KeyAlgorithm) -> bool {
     kind.key_algorithms().contains(&algorithm) || kind.certificate_algorithms().contains(&algorithm)
 }
 
-impl From<Fingerprint> for Pin {
+impl From<Fingerprint> for PinnedKey {
     fn from(fingerprint: Fingerprint) -> Self {
         Self {
             fingerprint,
@@ -66,7 +66,7 @@ impl From<Fingerprint> for Pin {
     }
 }
 
-impl From<&PublicKey> for Pin {
+impl From<&PublicKey> for PinnedKey {
     fn from(key: &PublicKey) -> Self {
         Self {
             fingerprint: key.fingerprint(),
@@ -75,28 +75,28 @@ impl From<&PublicKey> for Pin {
     }
 }
 
-impl FromStr for Pin {
-    type Err = PinError;
+impl FromStr for PinnedKey {
+    type Err = PinnedKeyError;
 
     /// `SHA256:...`, or a line of a public key file, with or without its comment.
-    fn from_str(text: &str) -> Result<Self, PinError> {
+    fn from_str(text: &str) -> Result<Self, PinnedKeyError> {
         let text = text.trim();
         if text.starts_with(FINGERPRINT) {
-            let fingerprint: Fingerprint = text.parse().map_err(|_| PinError::Fingerprint)?;
+            let fingerprint: Fingerprint = text.parse().map_err(|_| PinnedKeyError::Fingerprint)?;
             return Ok(fingerprint.into());
         }
         let mut words = text.split_ascii_whitespace();
         let (Some(kind), Some(base64)) = (words.next(), words.next()) else {
-            return Err(PinError::Key);
+            return Err(PinnedKeyError::Key);
         };
         let key = PublicKey::from_openssh_text(&format!("{kind} {base64}"));
-        let key = key.map_err(|_| PinError::Key)?;
-        key.trust().map_err(|_| PinError::Weak)?;
+        let key = key.map_err(|_| PinnedKeyError::Key)?;
+        key.trust().map_err(|_| PinnedKeyError::Weak)?;
         Ok(Self::from(&key))
     }
 }
 
-impl fmt::Display for Pin {
+impl fmt::Display for PinnedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(kind) = self.kind {
             write!(f, "{kind} ")?;

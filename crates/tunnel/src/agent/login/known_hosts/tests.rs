@@ -299,24 +299,24 @@ fn pins_are_fingerprints_or_keys_and_nothing_else() {
         ONE.to_owned(),
         format!("{ONE} root@host"),
     ] {
-        let pin: Pin = text.parse().unwrap();
+        let pin: PinnedKey = text.parse().unwrap();
         assert!(pin.is(&key(ONE)) && !pin.is(&key(TWO)), "{text}");
     }
     let weak = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     for (text, expected) in [
-        ("", PinError::Key),
-        ("SHA256:", PinError::Fingerprint),
-        ("SHA256:AAAA", PinError::Fingerprint),
-        ("MD5:aa:bb", PinError::Key),
-        ("host.example ssh-ed25519 AAAA", PinError::Key),
-        ("ssh-ed25519", PinError::Key),
+        ("", PinnedKeyError::Key),
+        ("SHA256:", PinnedKeyError::Fingerprint),
+        ("SHA256:AAAA", PinnedKeyError::Fingerprint),
+        ("MD5:aa:bb", PinnedKeyError::Key),
+        ("host.example ssh-ed25519 AAAA", PinnedKeyError::Key),
+        ("ssh-ed25519", PinnedKeyError::Key),
         (
             "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIHQb3hIcUnwIrWKmIBfvGqBTtvmDXhJMGHsKDwlPPRmb",
-            PinError::Key,
+            PinnedKeyError::Key,
         ),
-        (weak, PinError::Weak),
+        (weak, PinnedKeyError::Weak),
     ] {
-        let pin: Result<Pin, PinError> = text.parse();
+        let pin: Result<PinnedKey, PinnedKeyError> = text.parse();
         assert_eq!(pin, Err(expected), "{text}");
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use adit_ssh::key::{Fingerprint, KeyType};
 
 use super::look_up::FILE_BYTES;
-use super::pin::Pin;
+use super::pin::PinnedKey;
 
 /// The last word about a host key. There is no third way, no default and no conversion from errors.
 #[derive(Debug)]
@@ -126,7 +126,7 @@ pub enum HostKeyRefusal {
         /// The type of the last of them.
         kind: KeyType,
         /// The keys that are pinned.
-        pinned: Vec<Pin>,
+        pinned: Vec<PinnedKey>,
     },
     /// Signatures under the key mean nothing, whoever it belongs to.
     #[error("host key of {host} is weak: {shown}")]
@@ -221,7 +221,7 @@ impl fmt::Display for KnownKey {
     }
 }
 
-fn any_of(pinned: &[Pin]) -> String {
+fn any_of(pinned: &[PinnedKey]) -> String {
     let pinned: Vec<String> = pinned.iter().map(ToString::to_string).collect();
     pinned.join(" or ")
 }
