@@ -85,7 +85,7 @@ impl Command {
     pub(crate) const fn is_quiet(&self) -> bool {
         match self {
             Self::Forward(arguments) => arguments.habits.quiet,
-            // What is worth knowing is among its findings.
+            // What is worth knowing is among its diagnoses.
             Self::Doctor(_) => true,
             Self::Up(_) | Self::Down(_) | Self::Status(_) | Self::Check(_) | Self::Trust(_) => {
                 false

@@ -127,11 +127,11 @@ fn a_healthy_server_is_well_and_nothing_is_left_behind() {
     let said = doctor(&sshd, &["--json", "-R", &remote, "-L", &local, "-D", "0"]);
     assert_eq!(said.code, Some(0), "{}{}", said.stdout, said.stderr);
     for line in said.stdout.lines() {
-        let finding: serde_json::Value = serde_json::from_str(line).unwrap();
-        assert_eq!(finding["target"], "127.0.0.1", "{line}");
-        assert_ne!(finding["state"], "fail", "{line}");
+        let diagnosis: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(diagnosis["target"], "127.0.0.1", "{line}");
+        assert_ne!(diagnosis["state"], "fail", "{line}");
         assert!(
-            finding["check"].is_string() && finding["seen"].is_string(),
+            diagnosis["check"].is_string() && diagnosis["seen"].is_string(),
             "{line}"
         );
     }

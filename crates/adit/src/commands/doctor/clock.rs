@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use adit_tunnel::agent::login::credentials::Validity;
 
-use super::finding::{Check, Finding};
+use super::diagnosis::{Check, Diagnosis};
 
 /// How far a file's date may be off: time zones, and packages made in another.
 const SLACK: Duration = Duration::from_secs(24 * 60 * 60);
@@ -19,24 +19,24 @@ pub(super) fn made() -> Option<SystemTime> {
 }
 
 /// A clock that stands before the program was made is wrong: a board without a battery begins there.
-pub(super) fn clock(now: SystemTime, made: Option<SystemTime>) -> Finding {
+pub(super) fn clock(now: SystemTime, made: Option<SystemTime>) -> Diagnosis {
     let says = format!("this machine's clock says {}", moment(now));
     let is_wrong = made.is_some_and(|made| now.checked_add(SLACK).is_some_and(|now| now < made));
     match made {
         Some(made) if is_wrong => {
             let seen = format!("{says}, before this program was made ({})", moment(made));
-            Finding::fail(Check::Clock, seen, SET)
+            Diagnosis::fail(Check::Clock, seen, SET)
         }
-        Some(_) => Finding::ok(
+        Some(_) => Diagnosis::ok(
             Check::Clock,
             format!("{says}, after this program was made; the server's cannot be seen over SSH"),
         ),
-        None => Finding::ok(Check::Clock, says),
+        None => Diagnosis::ok(Check::Clock, says),
     }
 }
 
 /// Whether a certificate is good now, by this machine's clock.
-pub(super) fn certificate(what: &str, validity: Validity, now: SystemTime) -> Finding {
+pub(super) fn certificate(what: &str, validity: Validity, now: SystemTime) -> Diagnosis {
     let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let second = since.as_secs();
     let at = |second: u64| {
@@ -46,18 +46,18 @@ pub(super) fn certificate(what: &str, validity: Validity, now: SystemTime) -> Fi
     let again = "have it signed again (ssh-keygen -s), unless the clock is wrong";
     if second < validity.after {
         let seen = format!("{what} is not good before {}", at(validity.after));
-        Finding::warn(Check::Clock, seen, format!("{SET}, or wait"))
+        Diagnosis::warn(Check::Clock, seen, format!("{SET}, or wait"))
     } else if second >= validity.before {
         let seen = format!("{what} is not good any more since {}", at(validity.before));
-        Finding::warn(Check::Clock, seen, again)
+        Diagnosis::warn(Check::Clock, seen, again)
     } else if validity.before == u64::MAX {
-        Finding::ok(Check::Clock, format!("{what} is good for ever"))
+        Diagnosis::ok(Check::Clock, format!("{what} is good for ever"))
     } else {
         let seen = format!("{what} is good until {}", at(validity.before));
         if second.saturating_add(SOON.as_secs()) >= validity.before {
-            Finding::warn(Check::Clock, seen, again)
+            Diagnosis::warn(Check::Clock, seen, again)
         } else {
-            Finding::ok(Check::Clock, seen)
+            Diagnosis::ok(Check::Clock, seen)
         }
     }
 }
@@ -68,7 +68,7 @@ fn moment(time: SystemTime) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::State;
+    use super::super::diagnosis::State;
     use super::*;
 
     fn at(second: u64) -> SystemTime {
@@ -85,11 +85,14 @@ mod tests {
             (at(12), Some(made), State::Fail),
             (at(12), None, State::Ok),
         ] {
-            let finding = clock(now, made);
-            assert_eq!(finding.state, state, "{finding}");
+            let diagnosis = clock(now, made);
+            assert_eq!(diagnosis.state, state, "{diagnosis}");
         }
-        let finding = clock(at(12), Some(made));
-        assert!(finding.seen.contains("1970-01-01T00:00:12Z"), "{finding}");
+        let diagnosis = clock(at(12), Some(made));
+        assert!(
+            diagnosis.seen.contains("1970-01-01T00:00:12Z"),
+            "{diagnosis}"
+        );
     }
 
     #[test]
@@ -104,9 +107,9 @@ mod tests {
             (2_900_000, State::Warn, "good until"),
             (3_000_000, State::Warn, "not good any more"),
         ] {
-            let finding = certificate("k-cert.pub", validity, at(now));
-            assert_eq!(finding.state, state, "{finding}");
-            assert!(finding.seen.contains(part), "{finding}");
+            let diagnosis = certificate("k-cert.pub", validity, at(now));
+            assert_eq!(diagnosis.state, state, "{diagnosis}");
+            assert!(diagnosis.seen.contains(part), "{diagnosis}");
         }
         let validity = Validity {
             after: 0,

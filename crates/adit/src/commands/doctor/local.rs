@@ -10,14 +10,14 @@ use adit_tunnel::transport::{Bind, Target};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout};
 
-use super::finding::{Check, Finding};
+use super::diagnosis::{Check, Diagnosis};
 use super::reach::{milliseconds, plain};
 
 /// How long a service of ours may take: as a visitor waits.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Whether visitors of a remote forward find somebody: connects once, says nothing and leaves.
-pub(super) async fn target(target: &Target) -> Finding {
+pub(super) async fn target(target: &Target) -> Diagnosis {
     let start = Instant::now();
     let reached = match target {
         Target::Tcp { host, port } => {
@@ -32,11 +32,11 @@ pub(super) async fn target(target: &Target) -> Finding {
     judge(target, reached.map(|()| start.elapsed()))
 }
 
-fn judge(target: &Target, reached: Result<Duration, String>) -> Finding {
+fn judge(target: &Target, reached: Result<Duration, String>) -> Diagnosis {
     match reached {
         Ok(time) => {
             let seen = format!("{target} answers here in {}", milliseconds(time));
-            Finding::ok(Check::Target, seen)
+            Diagnosis::ok(Check::Target, seen)
         }
         Err(reason) => {
             let seen = format!("visitors would find nobody at {target}: {reason}");
@@ -46,13 +46,13 @@ fn judge(target: &Target, reached: Result<Duration, String>) -> Finding {
             };
             let change =
                 format!("start that service, or name where it is: {look} shows who listens");
-            Finding::fail(Check::Target, seen, change)
+            Diagnosis::fail(Check::Target, seen, change)
         }
     }
 }
 
 /// Whether we could listen there. The port is given back at once.
-pub(super) fn listen(bind: &Bind) -> Option<Finding> {
+pub(super) fn listen(bind: &Bind) -> Option<Diagnosis> {
     let Bind::Tcp { host, port } = bind else {
         // Whether a file may be made there is seen by making it.
         return None;
@@ -65,9 +65,9 @@ pub(super) fn listen(bind: &Bind) -> Option<Finding> {
     Some(listened(bind, bound.map(drop)))
 }
 
-fn listened(bind: &Bind, bound: io::Result<()>) -> Finding {
+fn listened(bind: &Bind, bound: io::Result<()>) -> Diagnosis {
     let Err(error) = bound else {
-        return Finding::ok(Check::Listen, format!("{bind} is free here"));
+        return Diagnosis::ok(Check::Listen, format!("{bind} is free here"));
     };
     let port = bind.port().unwrap_or(0);
     let seen = format!("{bind} cannot be listened at here: {}", plain(&error));
@@ -79,12 +79,12 @@ fn listened(bind: &Bind, bound: io::Result<()>) -> Finding {
     } else {
         String::from("name an address that this machine has: ip addr shows them")
     };
-    Finding::fail(Check::Listen, seen, change)
+    Diagnosis::fail(Check::Listen, seen, change)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::State;
+    use super::super::diagnosis::State;
     use super::*;
 
     #[test]
@@ -93,14 +93,14 @@ mod tests {
             host: String::from("localhost"),
             port: 8080,
         };
-        let finding = judge(&target, Err(String::from("refused")));
-        assert_eq!(finding.state, State::Fail);
+        let diagnosis = judge(&target, Err(String::from("refused")));
+        assert_eq!(diagnosis.state, State::Fail);
         assert!(
-            finding.to_string().contains("ss -tln 'sport = :8080'"),
-            "{finding}"
+            diagnosis.to_string().contains("ss -tln 'sport = :8080'"),
+            "{diagnosis}"
         );
-        let finding = judge(&target, Ok(Duration::from_millis(1)));
-        assert_eq!(finding.state, State::Ok);
+        let diagnosis = judge(&target, Ok(Duration::from_millis(1)));
+        assert_eq!(diagnosis.state, State::Ok);
     }
 
     #[test]
@@ -114,9 +114,9 @@ mod tests {
             (io::ErrorKind::PermissionDenied, "1024"),
             (io::ErrorKind::AddrNotAvailable, "ip addr"),
         ] {
-            let finding = listened(&bind, Err(kind.into()));
-            assert_eq!(finding.state, State::Fail);
-            assert!(finding.to_string().contains(part), "{finding}");
+            let diagnosis = listened(&bind, Err(kind.into()));
+            assert_eq!(diagnosis.state, State::Fail);
+            assert!(diagnosis.to_string().contains(part), "{diagnosis}");
         }
         assert_eq!(listened(&bind, Ok(())).state, State::Ok);
     }

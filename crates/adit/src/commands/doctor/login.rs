@@ -11,7 +11,7 @@ use adit_tunnel::agent::login::known_hosts::{HostKeyRefusal, HostVerdict, NewHos
 use adit_tunnel::agent::login::prompt::{Ask, Question, Told};
 use adit_tunnel::agent::supervise::{ConnectError, Peer, PeerConfig};
 
-use super::finding::{Check, Finding};
+use super::diagnosis::{Check, Diagnosis};
 
 /// What a look at the host's key says; and the key, where it is a new host's that may be logged in at
 /// without a password.
@@ -19,12 +19,12 @@ pub(super) fn host_key(
     look: &Look,
     peer: &Peer,
     new_hosts: NewHosts,
-) -> (Finding, Option<PinnedKey>) {
+) -> (Diagnosis, Option<PinnedKey>) {
     let key = &look.key;
     let refusal = match &look.verdict {
         HostVerdict::Trusted(proof) => {
-            let finding = Finding::ok(Check::HostKey, format!("{key}, {proof}"));
-            return (finding, None);
+            let diagnosis = Diagnosis::ok(Check::HostKey, format!("{key}, {proof}"));
+            return (diagnosis, None);
         }
         HostVerdict::Refused(refusal) => refusal,
     };
@@ -44,57 +44,57 @@ pub(super) fn host_key(
     );
     if new_hosts == NewHosts::Refuse {
         let seen = format!("the host is new, and new ones are refused; it shows {key}");
-        return (Finding::fail(Check::HostKey, seen, change), None);
+        return (Diagnosis::fail(Check::HostKey, seen, change), None);
     }
     let seen = format!(
         "the host is new; it shows {key}. The first login by a key writes that down; a password is not \
          sent before"
     );
-    (Finding::warn(Check::HostKey, seen, change), Some(*key))
+    (Diagnosis::warn(Check::HostKey, seen, change), Some(*key))
 }
 
-fn refused_key(refusal: &HostKeyRefusal) -> Finding {
+fn refused_key(refusal: &HostKeyRefusal) -> Diagnosis {
     let change = if let HostKeyRefusal::Changed { .. } | HostKeyRefusal::Unpinned { .. } = refusal {
         "ask whoever runs the host whether it has new keys, and for their fingerprint; nothing is sent \
          there before"
     } else {
         "see the line that is named; nothing is sent there before"
     };
-    Finding::fail(Check::HostKey, chain(refusal), change)
+    Diagnosis::fail(Check::HostKey, chain(refusal), change)
 }
 
 /// Why there is no login, where not even the settings hold.
-pub(super) fn not_set_up(error: &SetUpError) -> Finding {
+pub(super) fn not_set_up(error: &SetUpError) -> Diagnosis {
     let change = "name a private key with -i (or key: in the file), or leave a password with \
                   --password-file; a password is for hosts whose key is known";
-    Finding::fail(Check::Login, chain(error), change)
+    Diagnosis::fail(Check::Login, chain(error), change)
 }
 
 /// Why there is no connection.
-pub(super) fn not_connected(error: &ConnectError, peer: &Peer) -> Finding {
+pub(super) fn not_connected(error: &ConnectError, peer: &Peer) -> Diagnosis {
     let seen = chain(error);
     match error {
         ConnectError::Dial(WayError::Jump(_)) => {
             let change = "look at that host by itself: adit doctor HOP";
-            Finding::fail(Check::Reach, seen, change)
+            Diagnosis::fail(Check::Reach, seen, change)
         }
-        ConnectError::Dial(_) => Finding::fail(
+        ConnectError::Dial(_) => Diagnosis::fail(
             Check::Reach,
             seen,
             "see whether the host is up and on the net",
         ),
         ConnectError::HostKey(refusal) => refused_key(refusal),
         ConnectError::Login { source, .. } => {
-            Finding::fail(Check::Login, seen, let_in(source.as_ref(), peer))
+            Diagnosis::fail(Check::Login, seen, let_in(source.as_ref(), peer))
         }
-        ConnectError::Handshake(_) => Finding::fail(Check::Login, seen.clone(), handshake(&seen)),
+        ConnectError::Handshake(_) => Diagnosis::fail(Check::Login, seen.clone(), handshake(&seen)),
         ConnectError::Keys(_) => {
             let change =
                 "name a key that can be opened, with -i and --passphrase-file or ADIT_PASSPHRASE";
-            Finding::fail(Check::Login, seen, change)
+            Diagnosis::fail(Check::Login, seen, change)
         }
         ConnectError::Host { .. } | _ => {
-            Finding::fail(Check::Login, seen, "write the host as it is")
+            Diagnosis::fail(Check::Login, seen, "write the host as it is")
         }
     }
 }
@@ -189,7 +189,7 @@ mod tests {
     }
 
     /// What a login error leads to.
-    fn login(words: &str) -> Finding {
+    fn login(words: &str) -> Diagnosis {
         let source = Box::new(io::Error::other(words.to_owned()));
         let user = String::from("me");
         not_connected(&ConnectError::Login { user, source }, &peer())
@@ -211,10 +211,13 @@ mod tests {
                 "adit trust",
             ),
         ] {
-            let finding = login(words);
-            assert_eq!(finding.check, Check::Login);
-            assert!(finding.seen.contains(words), "{finding}");
-            assert!(finding.change.as_ref().unwrap().contains(part), "{finding}");
+            let diagnosis = login(words);
+            assert_eq!(diagnosis.check, Check::Login);
+            assert!(diagnosis.seen.contains(words), "{diagnosis}");
+            assert!(
+                diagnosis.change.as_ref().unwrap().contains(part),
+                "{diagnosis}"
+            );
         }
     }
 
@@ -230,9 +233,12 @@ mod tests {
             ),
         ] {
             let error = ConnectError::Handshake(Box::new(io::Error::other(words)));
-            let finding = not_connected(&error, &peer());
-            assert!(finding.seen.contains(words), "{finding}");
-            assert!(finding.change.as_ref().unwrap().contains(part), "{finding}");
+            let diagnosis = not_connected(&error, &peer());
+            assert!(diagnosis.seen.contains(words), "{diagnosis}");
+            assert!(
+                diagnosis.change.as_ref().unwrap().contains(part),
+                "{diagnosis}"
+            );
         }
     }
 }

@@ -8,7 +8,7 @@ pub(super) use adit_tunnel::agent::probe::Finding as Sight;
 use adit_tunnel::agent::probe::{self, public_port};
 use adit_tunnel::transport::{Bind, Target};
 
-use super::finding::{Check, Finding};
+use super::diagnosis::{Check, Diagnosis};
 use super::reach::milliseconds;
 use crate::status::refusal;
 
@@ -84,11 +84,11 @@ pub(super) fn second_way(bind: &Bind) -> Option<Target> {
 }
 
 /// What it means for a forward of that kind.
-pub(super) fn judge(forward: &Forward, host: &str, seen: &Seen) -> Vec<Finding> {
+pub(super) fn judge(forward: &Forward, host: &str, seen: &Seen) -> Vec<Diagnosis> {
     match &seen.grant {
         Grant::Granted { bind, time } => granted(bind, *time, host, seen),
         Grant::Refused { other, listener } => refused(forward, *other, listener),
-        Grant::Lost(reason) => vec![Finding::fail(
+        Grant::Lost(reason) => vec![Diagnosis::fail(
             Check::Forwarding,
             format!("the server gave no answer: {reason}"),
             "look again; journalctl -u ssh there says why it hung up",
@@ -96,31 +96,31 @@ pub(super) fn judge(forward: &Forward, host: &str, seen: &Seen) -> Vec<Finding> 
     }
 }
 
-fn granted(bind: &Bind, time: Duration, host: &str, seen: &Seen) -> Vec<Finding> {
+fn granted(bind: &Bind, time: Duration, host: &str, seen: &Seen) -> Vec<Diagnosis> {
     let port = bind.port().unwrap_or(0);
     let time = milliseconds(time);
-    let mut findings = vec![Finding::ok(
+    let mut diagnoses = vec![Diagnosis::ok(
         Check::Forwarding,
         format!("granted as {bind} in {time}, and given back"),
     )];
     let who = format!("ss -tlnp 'sport = :{port}' there shows who");
     let taken = "ask for another port, or end what listens there";
-    findings.extend(seen.inside.as_ref().map(|inside| match inside {
-        Sight::Up(time) => Finding::ok(
+    diagnoses.extend(seen.inside.as_ref().map(|inside| match inside {
+        Sight::Up(time) => Diagnosis::ok(
             Check::Path,
             format!("bytes make the round trip in {}", milliseconds(*time)),
         ),
-        Sight::Foreign => Finding::fail(
+        Sight::Foreign => Diagnosis::fail(
             Check::Path,
             format!("granted, and somebody else answers at {bind}: only a part of it is ours"),
             format!("{taken}: {who}"),
         ),
-        Sight::Nobody(reason) => Finding::fail(
+        Sight::Nobody(reason) => Diagnosis::fail(
             Check::Path,
             format!("granted, and nobody answers at {bind}: {reason}"),
             who.clone(),
         ),
-        Sight::Prohibited => Finding::warn(
+        Sight::Prohibited => Diagnosis::warn(
             Check::Path,
             "not checked: the server lets nobody connect to its ports through it",
             format!(
@@ -128,7 +128,7 @@ fn granted(bind: &Bind, time: Duration, host: &str, seen: &Seen) -> Vec<Finding>
                  127.0.0.1:{port} in sshd_config"
             ),
         ),
-        Sight::Silent | Sight::LoopbackOnly | _ => Finding::fail(
+        Sight::Silent | Sight::LoopbackOnly | _ => Diagnosis::fail(
             Check::Path,
             format!(
                 "granted, and nothing came back from {bind} in {} s: somebody else has a part of it and \
@@ -138,24 +138,24 @@ fn granted(bind: &Bind, time: Duration, host: &str, seen: &Seen) -> Vec<Finding>
             format!("{taken}: {who}"),
         ),
     }));
-    findings.extend(seen.second.as_ref().and_then(|second| match second {
-        Sight::Up(_) if matches!(seen.inside, Some(Sight::Up(_))) => Some(Finding::ok(
+    diagnoses.extend(seen.second.as_ref().and_then(|second| match second {
+        Sight::Up(_) if matches!(seen.inside, Some(Sight::Up(_))) => Some(Diagnosis::ok(
             Check::Path,
             "bound in both address families, IPv4 and IPv6",
         )),
-        Sight::Up(_) => Some(Finding::warn(
+        Sight::Up(_) => Some(Diagnosis::warn(
             Check::Path,
             format!("what is ours is [::1]:{port} alone"),
             "visitors there write [::1] in the place of localhost, until the other is free",
         )),
-        Sight::Foreign => Some(Finding::fail(
+        Sight::Foreign => Some(Diagnosis::fail(
             Check::Path,
             format!(
                 "granted, and somebody else has [::1]:{port}: a part of the visitors goes there"
             ),
             format!("{taken}: {who}"),
         )),
-        Sight::Nobody(reason) => Some(Finding::warn(
+        Sight::Nobody(reason) => Some(Diagnosis::warn(
             Check::Path,
             format!("not bound at [::1]:{port} ({reason}): one address family alone"),
             "visitors there write 127.0.0.1 in the place of localhost; or switch on IPv6 there",
@@ -163,34 +163,34 @@ fn granted(bind: &Bind, time: Duration, host: &str, seen: &Seen) -> Vec<Finding>
         // It says nothing that the first has not said.
         Sight::Silent | Sight::Prohibited | Sight::LoopbackOnly | _ => None,
     }));
-    findings.extend(public(bind, port, host, &seen.outside));
-    findings
+    diagnoses.extend(public(bind, port, host, &seen.outside));
+    diagnoses
 }
 
 /// Whether visitors from elsewhere come through, as was meant or not.
-fn public(bind: &Bind, port: u16, host: &str, outside: &Outside) -> Option<Finding> {
+fn public(bind: &Bind, port: u16, host: &str, outside: &Outside) -> Option<Diagnosis> {
     let is_meant = public_port(bind).is_some();
     let wants = format!("-R '*:{port}:...'");
     match (outside, is_meant) {
         (Outside::NotLooked, _) => None,
-        (Outside::Answered(Sight::Up(time)), true) => Some(Finding::ok(
+        (Outside::Answered(Sight::Up(time)), true) => Some(Diagnosis::ok(
             Check::Public,
             format!(
                 "visitors reach {host}:{port} from here in {}",
                 milliseconds(*time)
             ),
         )),
-        (Outside::Answered(Sight::Up(_)), false) => Some(Finding::warn(
+        (Outside::Answered(Sight::Up(_)), false) => Some(Diagnosis::warn(
             Check::Public,
             format!("asked for at the loopback, and everybody reaches {host}:{port}"),
             "GatewayPorts yes in sshd_config does that; GatewayPorts clientspecified lets us choose",
         )),
-        (Outside::Answered(_), true) => Some(Finding::fail(
+        (Outside::Answered(_), true) => Some(Diagnosis::fail(
             Check::Public,
             format!("somebody else answers at {host}:{port}"),
             format!("another service or a router has that port; ss -tlnp 'sport = :{port}' there"),
         )),
-        (Outside::Refused, true) => Some(Finding::fail(
+        (Outside::Refused, true) => Some(Diagnosis::fail(
             Check::Public,
             format!(
                 "granted for every address, but nobody listens at {host}:{port}: bound at the loopback alone"
@@ -198,14 +198,14 @@ fn public(bind: &Bind, port: u16, host: &str, outside: &Outside) -> Option<Findi
             "write GatewayPorts clientspecified (or yes) into /etc/ssh/sshd_config there, then \
              systemctl reload ssh",
         )),
-        (Outside::Silent, true) => Some(Finding::warn(
+        (Outside::Silent, true) => Some(Diagnosis::warn(
             Check::Public,
             format!("no answer at {host}:{port} from here"),
             format!(
                 "a firewall is in between: ufw allow {port}/tcp there, and the rules of the cloud"
             ),
         )),
-        (Outside::Answered(_) | Outside::Refused | Outside::Silent, false) => Some(Finding::ok(
+        (Outside::Answered(_) | Outside::Refused | Outside::Silent, false) => Some(Diagnosis::ok(
             Check::Public,
             format!(
                 "for visitors on the server alone, as asked; for others: {wants} and GatewayPorts \
@@ -215,10 +215,10 @@ fn public(bind: &Bind, port: u16, host: &str, outside: &Outside) -> Option<Findi
     }
 }
 
-fn refused(forward: &Forward, other: bool, listener: &Listener) -> Vec<Finding> {
+fn refused(forward: &Forward, other: bool, listener: &Listener) -> Vec<Diagnosis> {
     let Bind::Tcp { host, port } = &forward.bind else {
         let change = "see the reason";
-        return vec![Finding::fail(Check::Forwarding, refusal(forward), change)];
+        return vec![Diagnosis::fail(Check::Forwarding, refusal(forward), change)];
     };
     let permit = if host.is_empty() {
         port.to_string()
@@ -239,7 +239,7 @@ fn refused(forward: &Forward, other: bool, listener: &Listener) -> Vec<Finding> 
                 "; whether it would be allowed cannot be told, since any other port is refused, too"
             };
             vec![
-                Finding::fail(
+                Diagnosis::fail(
                     Check::Port,
                     format!("port {port} is taken there: somebody listens at it{more}"),
                     format!(
@@ -247,7 +247,7 @@ fn refused(forward: &Forward, other: bool, listener: &Listener) -> Vec<Finding> 
                          the process"
                     ),
                 ),
-                Finding::warn(
+                Diagnosis::warn(
                     Check::Stale,
                     "if that is a sshd, it may be an earlier connection of ours that died unseen; sshd \
                      frees it after ClientAliveInterval x (ClientAliveCountMax + 1), twice that in \
@@ -257,12 +257,12 @@ fn refused(forward: &Forward, other: bool, listener: &Listener) -> Vec<Finding> 
                 ),
             ]
         }
-        _ if other && *port < 1024 => vec![Finding::fail(
+        _ if other && *port < 1024 => vec![Diagnosis::fail(
             Check::Port,
             format!("port {port} is refused and others are not: those below 1024 are for root"),
             "ask for a port of 1024 or higher, or log in as root",
         )],
-        Listener::Nobody(_) if other => vec![Finding::fail(
+        Listener::Nobody(_) if other => vec![Diagnosis::fail(
             Check::Port,
             format!("port {port} is refused and others are not, though nobody listens at it there"),
             format!(
@@ -270,7 +270,7 @@ fn refused(forward: &Forward, other: bool, listener: &Listener) -> Vec<Finding> 
                  authorized_keys); if it is allowed, another address holds it: ss -tlnp 'sport = :{port}'"
             ),
         )],
-        _ if other => vec![Finding::fail(
+        _ if other => vec![Diagnosis::fail(
             Check::Port,
             format!(
                 "port {port} is refused and others are not: it is taken, or not among PermitListen"
@@ -279,19 +279,19 @@ fn refused(forward: &Forward, other: bool, listener: &Listener) -> Vec<Finding> 
                 "ss -tlnp 'sport = :{port}' there shows who has it; PermitListen {permit} allows it"
             ),
         )],
-        Listener::Prohibited => vec![Finding::fail(
+        Listener::Prohibited => vec![Diagnosis::fail(
             Check::Forwarding,
             "the server neither listens nor connects for this login: AllowTcpForwarding no, \
              DisableForwarding yes, a key with restrict, or lists that leave nothing",
             allow,
         )],
-        _ if is_any => vec![Finding::fail(
+        _ if is_any => vec![Diagnosis::fail(
             Check::Forwarding,
             "the server does not let this login listen at a port of its choice (AllowTcpForwarding local, or \
              PermitListen without *)",
             allow.replace(&format!("PermitListen {permit}"), "PermitListen *:*"),
         )],
-        Listener::Answers(_) | Listener::Nobody(_) | Listener::Unknown(_) => vec![Finding::fail(
+        Listener::Answers(_) | Listener::Nobody(_) | Listener::Unknown(_) => vec![Diagnosis::fail(
             Check::Forwarding,
             format!(
                 "the server does not let this login listen at port {port}, where nobody is, nor at any \
@@ -303,20 +303,20 @@ fn refused(forward: &Forward, other: bool, listener: &Listener) -> Vec<Finding> 
 }
 
 /// What it means how the server fared that was to connect to the target of a local forward.
-pub(super) fn opened(target: Option<&Target>, listener: &Listener) -> Finding {
+pub(super) fn opened(target: Option<&Target>, listener: &Listener) -> Diagnosis {
     let shown = target.map_or_else(|| String::from("any address"), ToString::to_string);
     match (listener, target) {
-        (Listener::Answers(time), _) => Finding::ok(
+        (Listener::Answers(time), _) => Diagnosis::ok(
             Check::Open,
             format!("the server reaches {shown} in {}", milliseconds(*time)),
         ),
-        (Listener::Nobody(_), None) => Finding::ok(Check::Open, "the server connects for us"),
-        (Listener::Nobody(reason), Some(_)) => Finding::fail(
+        (Listener::Nobody(_), None) => Diagnosis::ok(Check::Open, "the server connects for us"),
+        (Listener::Nobody(reason), Some(_)) => Diagnosis::fail(
             Check::Open,
             format!("the server does not reach {shown}: {reason}"),
             "start that service, or name it as the server knows it: ss -tln there shows who listens",
         ),
-        (Listener::Prohibited, _) => Finding::fail(
+        (Listener::Prohibited, _) => Diagnosis::fail(
             Check::Open,
             format!("the server does not let this login connect to {shown}"),
             format!(
@@ -324,7 +324,7 @@ pub(super) fn opened(target: Option<&Target>, listener: &Listener) -> Finding {
                  has any (permitopen in authorized_keys); then systemctl reload ssh"
             ),
         ),
-        (Listener::Unknown(reason), _) => Finding::fail(
+        (Listener::Unknown(reason), _) => Diagnosis::fail(
             Check::Open,
             format!("whether the server reaches {shown} was not found out: {reason}"),
             "look again",

@@ -10,7 +10,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
-use super::finding::{Check, Finding};
+use super::diagnosis::{Check, Diagnosis};
 
 /// What is dialled from here on the way to a peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl First {
     }
 
     /// Looks its name up, as a tunnel does.
-    pub(super) async fn look_up(&self) -> (Vec<SocketAddr>, Finding) {
+    pub(super) async fn look_up(&self) -> (Vec<SocketAddr>, Diagnosis) {
         let found = lookup_host((self.host.as_str(), self.port)).await;
         let found = found.map(|addrs| {
             let mut all: Vec<SocketAddr> = addrs.collect();
@@ -75,7 +75,11 @@ impl First {
     }
 
     /// What a look-up says of it, and which of its addresses a tunnel tries.
-    fn named(&self, found: io::Result<Vec<SocketAddr>>, hosts: &str) -> (Vec<SocketAddr>, Finding) {
+    fn named(
+        &self,
+        found: io::Result<Vec<SocketAddr>>,
+        hosts: &str,
+    ) -> (Vec<SocketAddr>, Diagnosis) {
         let Self { what, host, .. } = self;
         let addrs = match found {
             Ok(addrs) => addrs,
@@ -85,7 +89,7 @@ impl First {
                     "check the spelling, and what this machine asks: getent hosts {host}; \
                      cat /etc/resolv.conf"
                 );
-                return (Vec::new(), Finding::fail(Check::Name, seen, change));
+                return (Vec::new(), Diagnosis::fail(Check::Name, seen, change));
             }
         };
         let all = shown(addrs.iter().map(SocketAddr::ip));
@@ -99,28 +103,28 @@ impl First {
         if usable.is_empty() {
             let seen = format!("{what} {host} has no {}address, but {all}", self.family);
             let change = "take AddressFamily (or -4, -6) out of the configuration";
-            return (usable, Finding::fail(Check::Name, seen, change));
+            return (usable, Diagnosis::fail(Check::Name, seen, change));
         }
         if host.parse::<IpAddr>().is_ok() {
-            let finding = Finding::ok(Check::Name, format!("{what} {host} is an address"));
-            return (usable, finding);
+            let diagnosis = Diagnosis::ok(Check::Name, format!("{what} {host} is an address"));
+            return (usable, diagnosis);
         }
         let written = in_hosts(hosts, host);
-        let finding = if written.is_empty() {
-            Finding::ok(Check::Name, format!("{what} {host} is {all}"))
+        let diagnosis = if written.is_empty() {
+            Diagnosis::ok(Check::Name, format!("{what} {host} is {all}"))
         } else if written.iter().all(IpAddr::is_loopback) && !host.ends_with("localhost") {
             let seen = format!("{what} {host} is {all}, this machine itself, by {HOSTS}");
             let change = format!("take the line about {host} out of {HOSTS}, unless this is meant");
-            Finding::warn(Check::Name, seen, change)
+            Diagnosis::warn(Check::Name, seen, change)
         } else {
             let seen = format!("{what} {host} is {all}, by {HOSTS}: DNS is not asked");
-            Finding::ok(Check::Name, seen)
+            Diagnosis::ok(Check::Name, seen)
         };
-        (usable, finding)
+        (usable, diagnosis)
     }
 
     /// Connects to each address at once, and leaves before the server has said more than its name.
-    pub(super) async fn reach(&self, addrs: &[SocketAddr]) -> Finding {
+    pub(super) async fn reach(&self, addrs: &[SocketAddr]) -> Diagnosis {
         let mut tasks = JoinSet::new();
         for addr in addrs.iter().copied() {
             tasks.spawn(async move {
@@ -138,14 +142,14 @@ impl First {
     }
 
     /// What these attempts say.
-    fn reached(&self, attempts: &[Attempt]) -> Finding {
+    fn reached(&self, attempts: &[Attempt]) -> Diagnosis {
         let all: Vec<String> = attempts.iter().map(Attempt::show).collect();
         let all = all.join(", ");
         let port = self.port;
         let is_good = |attempt: &&Attempt| matches!(attempt.outcome, Some(Ok(_)));
         let good = attempts.iter().filter(is_good).count();
         if good == attempts.len() {
-            return Finding::ok(Check::Reach, all);
+            return Diagnosis::ok(Check::Reach, all);
         }
         if good > 0 {
             let bad = attempts.iter().filter(|attempt| !is_good(attempt));
@@ -157,7 +161,7 @@ impl First {
                 "nothing is lost by it here, each attempt tries all; the name may have addresses of a \
                  machine that is gone"
             };
-            return Finding::warn(Check::Reach, all, change);
+            return Diagnosis::warn(Check::Reach, all, change);
         }
         let is_refused = |attempt: &Attempt| matches!(&attempt.outcome, Some(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused);
         let change = if attempts.iter().any(is_refused) {
@@ -171,7 +175,7 @@ impl First {
                  {port}/tcp, or the rules of the cloud), and out from here"
             )
         };
-        Finding::fail(Check::Reach, all, change)
+        Diagnosis::fail(Check::Reach, all, change)
     }
 }
 
@@ -186,7 +190,7 @@ impl Attempt {
     }
 }
 
-impl Finding {
+impl Diagnosis {
     /// That a program leads there.
     pub(super) fn led_by_a_program() -> Self {
         let seen = "a ProxyCommand leads there; names and addresses are for that program to find";
@@ -236,7 +240,7 @@ fn in_hosts(text: &str, name: &str) -> Vec<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::finding::State;
+    use super::super::diagnosis::State;
     use super::*;
 
     fn first(host: &str, family: Family) -> First {
@@ -324,14 +328,18 @@ mod tests {
                 "192.0.2.1, ::2",
             ),
         ] {
-            let (usable, finding) = first(host, family).named(Ok(addrs(found)), hosts);
-            assert_eq!((usable.len(), finding.state), (count, state), "{finding}");
-            assert!(finding.seen.contains(seen), "{finding}");
+            let (usable, diagnosis) = first(host, family).named(Ok(addrs(found)), hosts);
+            assert_eq!(
+                (usable.len(), diagnosis.state),
+                (count, state),
+                "{diagnosis}"
+            );
+            assert!(diagnosis.seen.contains(seen), "{diagnosis}");
         }
         let error = io::Error::other("Name or service not known");
-        let (_, finding) = first("x.example", Family::Any).named(Err(error), hosts);
-        assert_eq!(finding.state, State::Fail);
-        assert!(finding.seen.contains("not known"), "{finding}");
+        let (_, diagnosis) = first("x.example", Family::Any).named(Err(error), hosts);
+        assert_eq!(diagnosis.state, State::Fail);
+        assert!(diagnosis.seen.contains("not known"), "{diagnosis}");
     }
 
     #[test]
@@ -364,16 +372,16 @@ mod tests {
                 Some("firewall"),
             ),
         ] {
-            let finding = first("h", Family::Any).reached(&attempts);
-            assert_eq!(finding.state, state, "{finding}");
+            let diagnosis = first("h", Family::Any).reached(&attempts);
+            assert_eq!(diagnosis.state, state, "{diagnosis}");
             for attempt in &attempts {
                 let addr = attempt.addr.to_string();
-                assert!(finding.seen.contains(&addr), "{finding}");
+                assert!(diagnosis.seen.contains(&addr), "{diagnosis}");
             }
-            let said = finding.change.as_deref();
+            let said = diagnosis.change.as_deref();
             assert!(
                 change.is_none_or(|part| said.unwrap().contains(part)),
-                "{finding}"
+                "{diagnosis}"
             );
         }
     }

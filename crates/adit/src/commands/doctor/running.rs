@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use adit_tunnel::agent::supervise::Peer;
 
-use super::finding::{Check, Finding};
+use super::diagnosis::{Check, Diagnosis};
 use super::reach::milliseconds;
 use crate::config::Surroundings;
 use crate::control::client;
@@ -51,7 +51,7 @@ impl Own {
     }
 
     /// What its keeper says of a forward.
-    pub(super) fn finding(&self, forward: &ForwardReport) -> Finding {
+    pub(super) fn diagnosis(&self, forward: &ForwardReport) -> Diagnosis {
         let state = forward.state.word();
         let trip = forward.round_trip_ms.map_or_else(String::new, |time| {
             let time = std::time::Duration::try_from_secs_f64(time / 1e3).unwrap_or_default();
@@ -68,11 +68,11 @@ impl Own {
         );
         let seen = format!("kept by {keeper}: {state}{trip}{reason}; it is not asked for again");
         match forward.state {
-            ForwardState::Up | ForwardState::Unchecked => Finding::ok(Check::Path, seen),
+            ForwardState::Up | ForwardState::Unchecked => Diagnosis::ok(Check::Path, seen),
             ForwardState::Away | ForwardState::Asking | ForwardState::Bound => {
-                Finding::warn(Check::Path, seen, "look again in a moment: adit status")
+                Diagnosis::warn(Check::Path, seen, "look again in a moment: adit status")
             }
-            ForwardState::Refused | ForwardState::Failing => Finding::fail(
+            ForwardState::Refused | ForwardState::Failing => Diagnosis::fail(
                 Check::Path,
                 seen,
                 "adit status --watch shows when it is mended",
@@ -85,7 +85,7 @@ impl Own {
 mod tests {
     use std::time::SystemTime;
 
-    use super::super::finding::State;
+    use super::super::diagnosis::State;
     use super::*;
     use crate::status::{Kind, TunnelState, When};
 
@@ -137,10 +137,10 @@ mod tests {
         ] {
             let own = own(state, reason);
             let forward = own.forward("localhost:9000", true).unwrap();
-            let finding = own.finding(forward);
-            assert_eq!(finding.state, expected, "{finding}");
-            assert!(finding.seen.contains(part), "{finding}");
-            assert!(finding.seen.contains("process 42"), "{finding}");
+            let diagnosis = own.diagnosis(forward);
+            assert_eq!(diagnosis.state, expected, "{diagnosis}");
+            assert!(diagnosis.seen.contains(part), "{diagnosis}");
+            assert!(diagnosis.seen.contains("process 42"), "{diagnosis}");
         }
         let own = own(ForwardState::Up, None);
         assert!(own.forward("localhost:9000", false).is_none());

@@ -2,7 +2,7 @@
 
 use adit_tunnel::agent::forward::{Destination, Listens};
 
-use super::super::finding::State;
+use super::super::diagnosis::State;
 use super::*;
 
 const TIME: Duration = Duration::from_millis(3);
@@ -25,7 +25,7 @@ fn forward(host: &str, port: u16) -> Forward {
     }
 }
 
-fn granted(host: &str, inside: Sight, second: Option<Sight>, outside: Outside) -> Vec<Finding> {
+fn granted(host: &str, inside: Sight, second: Option<Sight>, outside: Outside) -> Vec<Diagnosis> {
     let grant = Grant::Granted {
         bind: bind(host, 9000),
         time: TIME,
@@ -39,13 +39,13 @@ fn granted(host: &str, inside: Sight, second: Option<Sight>, outside: Outside) -
     judge(&forward(host, 9000), "gw", &seen)
 }
 
-fn worst(findings: &[Finding]) -> State {
-    let states = findings.iter().map(|finding| finding.state);
+fn worst(diagnoses: &[Diagnosis]) -> State {
+    let states = diagnoses.iter().map(|diagnosis| diagnosis.state);
     states.max().unwrap()
 }
 
-fn text(findings: &[Finding]) -> String {
-    let lines: Vec<String> = findings.iter().map(ToString::to_string).collect();
+fn text(diagnoses: &[Diagnosis]) -> String {
+    let lines: Vec<String> = diagnoses.iter().map(ToString::to_string).collect();
     lines.join("\n")
 }
 
@@ -135,13 +135,13 @@ fn a_refused_forward_is_told_by_what_else_was_answered() {
             second: None,
             outside: Outside::NotLooked,
         };
-        let findings = judge(&forward(host, port), "gw", &seen);
-        assert_eq!(findings[0].check, check, "{}", text(&findings));
-        assert_eq!(findings[0].state, State::Fail);
+        let diagnoses = judge(&forward(host, port), "gw", &seen);
+        assert_eq!(diagnoses[0].check, check, "{}", text(&diagnoses));
+        assert_eq!(diagnoses[0].state, State::Fail);
         assert!(
-            text(&findings).contains(part),
+            text(&diagnoses).contains(part),
             "{part}: {}",
-            text(&findings)
+            text(&diagnoses)
         );
     }
 }
@@ -274,12 +274,12 @@ fn a_granted_forward_is_told_by_where_it_is_bound() {
             "nothing came back",
         ),
     ] {
-        let findings = granted(host, inside, second, outside);
-        assert_eq!(worst(&findings), state, "{}", text(&findings));
+        let diagnoses = granted(host, inside, second, outside);
+        assert_eq!(worst(&diagnoses), state, "{}", text(&diagnoses));
         assert!(
-            text(&findings).contains(part),
+            text(&diagnoses).contains(part),
             "{part}: {}",
-            text(&findings)
+            text(&diagnoses)
         );
     }
 }
@@ -313,9 +313,9 @@ fn a_local_forward_is_told_by_what_the_server_reaches() {
             "AllowTcpForwarding yes",
         ),
     ] {
-        let finding = opened(target, &listener);
-        assert_eq!(finding.state, state, "{finding}");
-        assert!(finding.to_string().contains(part), "{finding}");
+        let diagnosis = opened(target, &listener);
+        assert_eq!(diagnosis.state, state, "{diagnosis}");
+        assert!(diagnosis.to_string().contains(part), "{diagnosis}");
     }
 }
 

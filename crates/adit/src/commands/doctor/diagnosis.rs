@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// What one check found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(super) struct Finding {
+pub(super) struct Diagnosis {
     /// Which check.
     pub(super) check: Check,
     /// How it stands.
@@ -101,7 +101,7 @@ impl State {
     }
 }
 
-impl Finding {
+impl Diagnosis {
     /// Nothing is wrong.
     pub(super) fn ok(check: Check, seen: impl Into<String>) -> Self {
         Self::new(check, State::Ok, seen.into(), None)
@@ -136,7 +136,7 @@ impl Finding {
     }
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for Diagnosis {
     /// A line, and one more for what to change.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<4}  {:<10}  ", self.state.word(), self.check.word())?;
@@ -157,14 +157,15 @@ mod tests {
 
     #[test]
     fn a_finding_is_a_line_and_what_to_change_another() {
-        let finding = Finding::ok(Check::Name, "192.0.2.1");
-        assert_eq!(finding.to_string(), "ok    name        192.0.2.1");
-        let finding = Finding::fail(Check::Port, "it is taken", "ask for another");
+        let diagnosis = Diagnosis::ok(Check::Name, "192.0.2.1");
+        assert_eq!(diagnosis.to_string(), "ok    name        192.0.2.1");
+        let diagnosis = Diagnosis::fail(Check::Port, "it is taken", "ask for another");
         assert_eq!(
-            finding.about(&"a -> b").to_string(),
+            diagnosis.about(&"a -> b").to_string(),
             "FAIL  port        a -> b: it is taken\n                  -> ask for another"
         );
-        let json = serde_json::to_value(Finding::warn(Check::HostKey, "new", "trust it")).unwrap();
+        let json =
+            serde_json::to_value(Diagnosis::warn(Check::HostKey, "new", "trust it")).unwrap();
         assert_eq!(
             json,
             serde_json::json!({
