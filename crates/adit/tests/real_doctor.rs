@@ -435,6 +435,22 @@ fn a_service_that_is_down_is_a_failure_though_the_server_is_well() {
     said.fails("target", &[&format!("sport = :{down}"), "refused"]);
     said.line("ok    path");
     doctor(&sshd, &["-L", &format!("0:127.0.0.1:{down}")]).fails("open", &["refused"]);
+    let socket = sshd.folder().join("socket");
+    let said = doctor(
+        &sshd,
+        &[
+            "-R",
+            &format!("{}:127.0.0.1:{}", socket.display(), echo_service()),
+        ],
+    );
+    assert_eq!(said.code, Some(0), "{}", said.stdout);
+    assert!(
+        said.line("warn  forwarding")
+            .contains("StreamLocalBindUnlink"),
+        "{}",
+        said.stdout
+    );
+    assert!(!socket.exists());
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let words = ["-L", &format!("{port}:127.0.0.1:{}", echo_service())];

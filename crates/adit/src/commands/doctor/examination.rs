@@ -23,7 +23,7 @@ use super::reach::First;
 use super::running::Own;
 use super::{Patient, Teller, clock, local, login, path, reach};
 use crate::config::Surroundings;
-use crate::status::{ForwardState, refusal};
+use crate::status::ForwardState;
 
 /// Hosts that were looked at, and what was found.
 pub(super) type Reached = Vec<(First, Vec<Diagnosis>)>;
@@ -312,15 +312,12 @@ async fn remote(
         }
         return (diagnoses, None);
     }
-    if let Bind::Unix { path } = &forward.bind {
-        let diagnosis = Diagnosis::warn(
-            Check::Forwarding,
-            format!(
-                "not asked for: a stock sshd would leave {path} behind, and refuse it next time"
-            ),
-            refusal(forward),
-        );
-        return (vec![diagnosis], None);
+    if let Bind::Unix { .. } = &forward.bind {
+        let listener = match probe::way(&forward.bind) {
+            Some(way) => Some(link.open(way).await),
+            None => None,
+        };
+        return (vec![path::unix(&forward.bind, listener.as_ref())], None);
     }
     let seen = look(link, peer, forward, prober).await;
     (path::judge(forward, host, &seen), Some(seen.grant))

@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout};
 
 use super::diagnosis::{Check, Diagnosis};
-use super::reach::{milliseconds, plain};
+use super::reach::{milliseconds, plain, without_number};
 
 /// How long a service of ours may take: as a visitor waits.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -22,7 +22,9 @@ pub(super) async fn target(target: &Target) -> Diagnosis {
     let reached = match target {
         Target::Tcp { host, port } => {
             let dialled = dial(host, *port, DEADLINE).await;
-            dialled.map(drop).map_err(|error| chain(&error))
+            dialled
+                .map(drop)
+                .map_err(|error| without_number(&chain(&error)).to_owned())
         }
         Target::Unix { path } => match timeout(DEADLINE, UnixStream::connect(path)).await {
             Ok(connected) => connected.map(drop).map_err(|error| plain(&error)),

@@ -302,6 +302,21 @@ fn refused(forward: &Forward, other: bool, listener: &Listener) -> Vec<Diagnosis
     }
 }
 
+/// What there is to say of a forward from a Unix socket of the server's, which is not asked for: a stock
+/// sshd leaves the file behind and refuses the next who asks.
+pub(super) fn unix(bind: &Bind, listener: Option<&Listener>) -> Diagnosis {
+    if let Some(Listener::Answers(_)) = listener {
+        let seen = format!("somebody listens at {bind} there");
+        let change = "end who has it, or name another path: ss -xlp there shows the process";
+        return Diagnosis::fail(Check::Port, seen, change);
+    }
+    Diagnosis::warn(
+        Check::Forwarding,
+        format!("not asked for: a stock sshd would leave {bind} behind, and refuse it next time"),
+        "write StreamLocalBindUnlink yes into /etc/ssh/sshd_config there, so that it comes back after a cut",
+    )
+}
+
 /// What it means how the server fared that was to connect to the target of a local forward.
 pub(super) fn opened(target: Option<&Target>, listener: &Listener) -> Diagnosis {
     let shown = target.map_or_else(|| String::from("any address"), ToString::to_string);

@@ -205,11 +205,14 @@ pub(super) fn milliseconds(time: Duration) -> String {
 
 /// An error of the system without its number.
 pub(super) fn plain(error: &io::Error) -> String {
-    let text = error.to_string();
-    match text.split_once(" (os error") {
-        Some((words, _)) => words.to_lowercase(),
-        None => text,
-    }
+    without_number(&error.to_string()).to_lowercase()
+}
+
+/// Words that end with an error of the system, without its number: `... (os error 111)`.
+pub(super) fn without_number(words: &str) -> &str {
+    words
+        .split_once(" (os error")
+        .map_or(words, |(words, _)| words)
 }
 
 fn shown(addrs: impl Iterator<Item = IpAddr>) -> String {

@@ -333,3 +333,24 @@ fn both_families_are_looked_at_where_both_are_meant() {
         assert_eq!(second_way(&bind(host, 1)).is_some(), is_second, "{host}");
     }
 }
+
+#[test]
+fn a_unix_socket_of_the_servers_is_not_asked_for() {
+    let bind = Bind::Unix {
+        path: String::from("/run/x"),
+    };
+    let answers = Listener::Answers(TIME);
+    for (listener, state, part) in [
+        (Some(&answers), State::Fail, "somebody listens at /run/x"),
+        (
+            Some(&Listener::Prohibited),
+            State::Warn,
+            "StreamLocalBindUnlink yes",
+        ),
+        (None, State::Warn, "StreamLocalBindUnlink yes"),
+    ] {
+        let diagnosis = unix(&bind, listener);
+        assert_eq!(diagnosis.state, state, "{diagnosis}");
+        assert!(diagnosis.to_string().contains(part), "{diagnosis}");
+    }
+}
