@@ -1,11 +1,12 @@
-//! `cargo xtask bench ssh`: the product measured beside OpenSSH, in one run.
+//! `cargo xtask bench`: the product measured beside OpenSSH, in one run.
 //!
-//! Every case takes the four pairs of ends in turns, round after round, so that what else the
+//! `bench forward` is about the program that people run ([`forward`]), `bench ssh` about the engine. There every case takes the four pairs of ends in turns, round after round, so that what else the
 //! machine does hits all of them; what is shown are medians and ratios. docs/reference/bench.md says
 //! what is measured how.
 
 mod case;
 mod delay;
+mod forward;
 mod iperf;
 mod kit;
 mod number;
@@ -53,7 +54,7 @@ impl Plan {
             .split_first()
             .map(|(first, options)| (first.as_str(), options))
         else {
-            bail!("say what to measure: `cargo xtask bench ssh`");
+            bail!("say what to measure: `cargo xtask bench ssh` or `cargo xtask bench forward`");
         };
         let mut scale = Scale::USUAL;
         let mut rounds = None;
@@ -95,18 +96,35 @@ impl Plan {
 
 /// `cargo xtask bench`.
 pub(crate) fn command(words: &[String]) -> anyhow::Result<ExitCode> {
+    if let Some(("forward", options)) = words
+        .split_first()
+        .map(|(first, options)| (first.as_str(), options))
+    {
+        return forward::command(options);
+    }
     let plan = Plan::parse(words)?;
     if let Found::Without(packages) = programs::ensure(programs::BENCH)? {
         bail!("the bench needs {}", packages.join(" and "));
     }
     let workspace = Workspace::find()?;
     let mut bench = Bench {
-        kit: Kit::build(&workspace)?,
+        kit: Kit::build(&workspace, EXAMPLES)?,
         scale: plan.scale,
         services: Services::start()?,
         results: Results::default(),
     };
-    let head = head(&workspace, &plan)?;
+    let Scale { rounds, time, .. } = plan.scale;
+    let head = head(
+        &workspace,
+        &Title {
+            name: "ssh",
+            words: &plan.words,
+            scale: format!(
+                "{rounds} rounds, {} s for each measurement of bulk and pings",
+                time.as_secs()
+            ),
+        },
+    )?;
     let started = clock::now();
     for case in &plan.cases {
         bench.run(case)?;
@@ -119,15 +137,35 @@ pub(crate) fn command(words: &[String]) -> anyhow::Result<ExitCode> {
         bench.results.markdown(),
         target::markdown(&bench.results)
     );
+    publish(&workspace, "ssh", &text, &plan.record)
+}
+
+/// Prints the text, and writes it to docs/measured/ if that is wanted.
+fn publish(
+    workspace: &Workspace,
+    name: &str,
+    text: &str,
+    record: &Record,
+) -> anyhow::Result<ExitCode> {
     println!("{text}");
-    if plan.record == Record::Written {
+    if *record == Record::Written {
         let folder = workspace.root().join("docs").join("measured");
         fs::create_dir_all(&folder).context("cannot make docs/measured")?;
-        let file = folder.join(format!("{}-bench-ssh.md", clock::today()?));
+        let file = folder.join(format!("{}-bench-{name}.md", clock::today()?));
         fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
         eprintln!("written to {}", file.display());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The examples of `adit-tunnel` that `bench ssh` runs.
+const EXAMPLES: &[&str] = &["bench_gateway", "bench_logins", "bench_link"];
+
+/// What a page is called and how it came to be.
+struct Title<'a> {
+    name: &'a str,
+    words: &'a str,
+    scale: String,
 }
 
 /// The cases in one line.
@@ -139,7 +177,7 @@ fn list() -> String {
 }
 
 /// Says what ran on what: without that a number means nothing.
-fn head(workspace: &Workspace, plan: &Plan) -> anyhow::Result<String> {
+fn head(workspace: &Workspace, title: &Title<'_>) -> anyhow::Result<String> {
     let said = |program: &str, args: &[&str]| -> anyhow::Result<String> {
         let output = Command::new(program)
             .args(args)
@@ -163,17 +201,17 @@ fn head(workspace: &Workspace, plan: &Plan) -> anyhow::Result<String> {
             model.trim_start_matches([' ', '\t', ':'])
         });
     let control = fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control");
-    let Scale { rounds, time, .. } = plan.scale;
     Ok(format!(
-        "# bench ssh, {}\n\n\
-         - `cargo xtask bench {}`: {rounds} rounds, {} s for each measurement of bulk and pings\n\
+        "# bench {}, {}\n\n\
+         - `cargo xtask bench {}`: {}\n\
          - Commit {} ({tree}), {}\n\
          - {}, {} cores, {cpu}\n\
          - {}; {}; cipher {}; TCP congestion control {}\n\
          - Load average at the start: {}\n",
+        title.name,
         clock::today()?,
-        plan.words,
-        time.as_secs(),
+        title.words,
+        title.scale,
         said("git", &["rev-parse", "--short=12", "HEAD"])?,
         said("rustc", &["--version"])?,
         said("uname", &["-srm"])?,
@@ -220,11 +258,14 @@ mod tests {
         for (line, word) in [
             ("", "ssh"),
             ("edge", "ssh"),
+            ("forward --only nothing", "recover"),
+            ("forward --slow", "--slow"),
             ("ssh --only nothing", "stall"),
             ("ssh --rounds 0", "1 or more"),
             ("ssh --slow", "--slow"),
         ] {
-            let error = plan(line).unwrap_err().to_string();
+            let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            let error = command(&words).unwrap_err().to_string();
             assert!(error.contains(word), "{line}: {error}");
         }
     }

@@ -43,10 +43,10 @@ printed to docs/measured/",
     },
     Command {
         name: "bench",
-        arguments: "ssh [--quick|--full] [--rounds N] [--only CASE]... [--write]",
+        arguments: "ssh|forward [--quick|--full] [--rounds N] [--only CASE]... [--write]",
         about: "\
-measure tunnels beside OpenSSH in one run and print the table in Markdown; with
---write, to docs/measured/ too",
+measure the engine (ssh) or the program (forward) beside OpenSSH and autossh in one
+run and print the table in Markdown; with --write, to docs/measured/ too",
         run: bench::command,
     },
     Command {
@@ -67,9 +67,10 @@ each (60); with --jobs, N of them at once (1)",
     },
     Command {
         name: "reference",
-        arguments: "[--check]",
+        arguments: "[PAGE...] [--check]",
         about: "\
-write docs/reference/ from the sources; with --check, only say whether it is stale",
+write the pages of docs/reference/ that are made, or the named ones (limits, commands);
+with --check, only say whether they are stale",
         run: reference::command,
     },
 ];

@@ -38,6 +38,13 @@ pub(crate) const REAL: &[Program] = &[
     OPENSSL,
     UNSHARE,
     TINYPROXY,
+    MARIADBD,
+    MARIADB_INSTALL_DB,
+    MARIADB,
+    POSTGRES,
+    MAN,
+    GROFF,
+    MANDOC,
 ];
 
 /// The programs that `cargo xtask interop` runs.
@@ -62,6 +69,9 @@ pub(crate) const DEMO: &[Program] = &[SSHD, SSH_KEYGEN];
 
 /// The programs the bench runs.
 pub(crate) const BENCH: &[Program] = &[SSH, SSHD, SSH_KEYGEN, IP, IPERF3];
+
+/// The programs that `cargo xtask bench forward` runs.
+pub(crate) const BENCH_FORWARD: &[Program] = &[SSH, SSHD, SSH_KEYGEN, IPERF3, AUTOSSH];
 
 const SSH: Program = Program {
     command: "ssh",
@@ -118,6 +128,40 @@ const UNSHARE: Program = Program {
 const TINYPROXY: Program = Program {
     command: "tinyproxy",
     package: "tinyproxy-bin",
+};
+/// The server alone: `mariadb-server` would start a service as well.
+const MARIADBD: Program = Program {
+    command: "mariadbd",
+    package: "mariadb-server-core",
+};
+const MARIADB_INSTALL_DB: Program = Program {
+    command: "mariadb-install-db",
+    package: "mariadb-server-core",
+};
+const MARIADB: Program = Program {
+    command: "mariadb",
+    package: "mariadb-client-core",
+};
+/// The server's own programs lie in a folder named by the version; this one is beside every server.
+const POSTGRES: Program = Program {
+    command: "pg_createcluster",
+    package: "postgresql",
+};
+const MAN: Program = Program {
+    command: "man",
+    package: "man-db",
+};
+const GROFF: Program = Program {
+    command: "groff",
+    package: "groff-base",
+};
+const MANDOC: Program = Program {
+    command: "mandoc",
+    package: "mandoc",
+};
+const AUTOSSH: Program = Program {
+    command: "autossh",
+    package: "autossh",
 };
 const GO: Program = Program {
     command: "go",

@@ -1,11 +1,11 @@
 //! `cargo xtask reference`: the reference pages that are made from the sources.
 //!
-//! Today that is one: every limit of the SSH engine, from `crates/ssh/src/limits.rs`. That file is
-//! read as text, `pub const NAME: TYPE = VALUE;` under doc comments, so that xtask needs no crate
+//! `limits` has every limit of the SSH engine, from `crates/ssh/src/limits.rs`. That file is read as text, `pub const NAME: TYPE = VALUE;` under doc comments, so that xtask needs no crate
 //! of ours; anything else in it that looks like a constant is an error, not a gap in the page.
+//! `commands` has every command of the program, which prints it itself.
 
 use std::fs;
-use std::process::ExitCode;
+use std::process::{ExitCode, Stdio};
 
 use anyhow::{Context as _, bail};
 
@@ -13,12 +13,23 @@ use crate::workspace::Workspace;
 
 /// `cargo xtask reference`.
 pub(crate) fn command(words: &[String]) -> anyhow::Result<ExitCode> {
-    let mode = match words {
-        [] => Mode::Write,
-        [word] if word == "--check" => Mode::Check,
-        [.., word] => bail!("unknown argument: {word}"),
-    };
-    run(&Workspace::find()?, mode)?;
+    let mut mode = Mode::Write;
+    let mut pages: Vec<&Page> = Vec::new();
+    for word in words {
+        if word == "--check" {
+            mode = Mode::Check;
+            continue;
+        }
+        let page = PAGES.iter().find(|page| page.name == word);
+        pages.push(page.with_context(|| format!("unknown argument: {word}"))?);
+    }
+    if pages.is_empty() {
+        pages = PAGES.iter().collect();
+    }
+    let workspace = Workspace::find()?;
+    for page in pages {
+        settle(&workspace, page, mode)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -31,35 +42,75 @@ enum Mode {
     Check,
 }
 
-/// Makes the pages of `docs/reference/`.
-fn run(workspace: &Workspace, mode: Mode) -> anyhow::Result<()> {
-    let source = workspace.root().join(LIMITS_SOURCE);
-    let text =
-        fs::read_to_string(&source).with_context(|| format!("cannot read {}", source.display()))?;
-    let limits = parse(&text).with_context(|| format!("cannot understand {LIMITS_SOURCE}"))?;
-    let page = page(&limits);
-    let target = workspace.root().join(LIMITS_PAGE);
+/// A page that is made.
+#[derive(Debug)]
+struct Page {
+    name: &'static str,
+    file: &'static str,
+    make: fn(&Workspace) -> anyhow::Result<String>,
+}
+
+/// All of them, below the root.
+const PAGES: &[Page] = &[
+    Page {
+        name: "limits",
+        file: "docs/reference/limits.md",
+        make: limits,
+    },
+    Page {
+        name: "commands",
+        file: "docs/reference/commands.md",
+        make: commands,
+    },
+];
+
+/// Writes a page, or compares it.
+fn settle(workspace: &Workspace, page: &Page, mode: Mode) -> anyhow::Result<()> {
+    let text = (page.make)(workspace)?;
+    let (file, target) = (page.file, workspace.root().join(page.file));
     match mode {
         Mode::Write => {
             if let Some(folder) = target.parent() {
                 fs::create_dir_all(folder).context("cannot make docs/reference")?;
             }
-            fs::write(&target, page).with_context(|| format!("cannot write {LIMITS_PAGE}"))?;
-            println!("{LIMITS_PAGE}: {} limits", limits.len());
+            fs::write(&target, text).with_context(|| format!("cannot write {file}"))?;
+            println!("{file}: written");
         }
         Mode::Check => {
-            let now = fs::read_to_string(&target).unwrap_or_default();
-            if now != page {
-                bail!("{LIMITS_PAGE} is stale: run `cargo xtask reference`");
+            if fs::read_to_string(&target).unwrap_or_default() != text {
+                bail!("{file} is stale: run `cargo xtask reference`");
             }
-            println!("{LIMITS_PAGE}: {} limits, as in the source", limits.len());
+            println!("{file}: as it would be written");
         }
     }
     Ok(())
 }
 
+/// Every limit of the SSH engine.
+fn limits(workspace: &Workspace) -> anyhow::Result<String> {
+    let source = workspace.root().join(LIMITS_SOURCE);
+    let text =
+        fs::read_to_string(&source).with_context(|| format!("cannot read {}", source.display()))?;
+    let limits = parse(&text).with_context(|| format!("cannot understand {LIMITS_SOURCE}"))?;
+    Ok(page(&limits))
+}
+
+/// Every command of the program, as the program prints them.
+fn commands(workspace: &Workspace) -> anyhow::Result<String> {
+    let mut cargo = workspace.cargo();
+    let cargo = cargo.args(["run", "--quiet", "--package=adit", "--bin=adit"]);
+    let output = cargo
+        .args(["--", "man", "--markdown"])
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot run cargo")?;
+    if !output.status.success() {
+        bail!("`adit man --markdown` failed");
+    }
+    String::from_utf8(output.stdout).context("`adit man --markdown` printed no text")
+}
+
 const LIMITS_SOURCE: &str = "crates/ssh/src/limits.rs";
-const LIMITS_PAGE: &str = "docs/reference/limits.md";
 
 #[derive(Debug, PartialEq, Eq)]
 struct Limit {

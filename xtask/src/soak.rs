@@ -71,6 +71,20 @@ const JOBS: &[Job] = &[
         env: &[],
     },
     Job {
+        name: "dark",
+        about: "a line that is dark for a minute, direct and through a jump host: back within 3 s",
+        limit: Duration::from_mins(10),
+        args: &[
+            "nextest",
+            "run",
+            "--package=adit",
+            "--test=lab_heal",
+            "--run-ignored=only",
+            "--no-capture",
+        ],
+        env: &[("ADIT_REAL", "1")],
+    },
+    Job {
         name: "fuzz",
         about: "every fuzz target for ten minutes",
         limit: Duration::from_hours(3),

@@ -125,6 +125,29 @@ impl Sshd {
         Ok(())
     }
 
+    /// Ends sshd and every connection, and starts it again at the same port, in the same folder.
+    pub(crate) fn restart(
+        self,
+        folder: &Path,
+        setup: &Setup<'_>,
+        stop: &Stop,
+    ) -> anyhow::Result<Self> {
+        let Self {
+            group,
+            port,
+            user,
+            key,
+        } = self;
+        drop(group);
+        let group = start_at(folder, &folder.join("sshd_config"), port, setup, stop)?;
+        Ok(Self {
+            group: group.context("sshd does not start again")?,
+            port,
+            user,
+            key,
+        })
+    }
+
     /// Ends sshd and every connection, and makes sure that none of its processes is left.
     pub(crate) fn stop(self) -> anyhow::Result<()> {
         let below = self.group.descendants();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use adit_tunnel::agent::login::known_hosts::PinnedKey;
 use adit_tunnel::ssh_config::Wanted;
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 pub(crate) use self::peer::{ForwardsArguments, LoginArguments, WayArguments};
 use crate::config::destination::{Destination, HostAndPort, UserName};
@@ -49,6 +50,8 @@ pub(crate) enum Command {
     Up(UpArguments),
 
     /// End the adit up of a file, and wait until it has ended.
+    ///
+    /// Exit codes: 0 it has ended, 1 none runs or it does not end, 2 the command line.
     Down(FileArgument),
 
     /// Show where the tunnels of an adit up stand: of a file, or of all that this user has running.
@@ -59,6 +62,8 @@ pub(crate) enum Command {
     Status(StatusArguments),
 
     /// Read a file and say what is wrong with it, all at once; nothing is connected.
+    ///
+    /// Exit codes: 0 nothing is wrong, 1 something is, 2 the command line.
     #[command(visible_alias = "validate")]
     Check(CheckArguments),
 
@@ -78,6 +83,17 @@ pub(crate) enum Command {
     /// codes: 0 it is known by that key, 1 it has no such key or is known by another (nothing is written),
     /// 2 the command line.
     Trust(Box<TrustArguments>),
+
+    /// Print what makes a shell complete the command line of adit.
+    ///
+    /// For bash: adit completions bash > ~/.local/share/bash-completion/completions/adit. Exit codes: 0
+    /// printed, 1 nobody reads it, 2 the command line.
+    Completions(CompletionsArguments),
+
+    /// Write the manual, a page for each command.
+    ///
+    /// Exit codes: 0 written, 1 the directory cannot be written to, 2 the command line.
+    Man(ManArguments),
 }
 
 impl Command {
@@ -87,9 +103,13 @@ impl Command {
             Self::Forward(arguments) => arguments.habits.quiet,
             // What is worth knowing is among its diagnoses.
             Self::Doctor(_) => true,
-            Self::Up(_) | Self::Down(_) | Self::Status(_) | Self::Check(_) | Self::Trust(_) => {
-                false
-            }
+            Self::Up(_)
+            | Self::Down(_)
+            | Self::Status(_)
+            | Self::Check(_)
+            | Self::Trust(_)
+            | Self::Completions(_)
+            | Self::Man(_) => false,
         }
     }
 }
@@ -109,6 +129,7 @@ pub(crate) struct ForwardArguments {
             "local_forwards",
             "dynamic_forwards",
             "permit_remote_open",
+            "public_socks",
             "background",
         ]
     )]
@@ -222,6 +243,24 @@ pub(crate) struct TrustArguments {
     pub(crate) key: PinnedKey,
 }
 
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CompletionsArguments {
+    /// The shell.
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: Shell,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ManArguments {
+    /// Where to: adit.1, adit-forward.1 and so on are written there, for man(1).
+    #[arg(value_name = "DIR", required_unless_present = "markdown")]
+    pub(crate) folder: Option<PathBuf>,
+
+    /// Print them all as one page in Markdown instead.
+    #[arg(long, conflicts_with = "folder")]
+    pub(crate) markdown: bool,
+}
+
 /// What people write for ssh(1) and autossh(1), so that their lines work here.
 #[derive(Debug, Clone, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags that are given or not")]
@@ -285,6 +324,7 @@ impl ForwardArguments {
         Written {
             forwards: self.forwards.listed(),
             permits: self.forwards.permit_remote_open.clone(),
+            public_socks: self.forwards.public_socks,
             purpose: match self.stdio {
                 Some(_) => Purpose::Stream,
                 None => Purpose::Forwards,
@@ -304,6 +344,7 @@ impl DoctorArguments {
         Written {
             forwards: self.forwards.listed(),
             permits: self.forwards.permit_remote_open.clone(),
+            public_socks: self.forwards.public_socks,
             ..self.way.written(wanted, &self.login)
         }
     }

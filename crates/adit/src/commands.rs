@@ -5,9 +5,11 @@ use std::process::ExitCode;
 use crate::cli::Command;
 
 mod check;
+mod completions;
 mod doctor;
 mod down;
 pub(crate) mod forward;
+mod man;
 mod status;
 mod trust;
 mod up;
@@ -22,5 +24,7 @@ pub(crate) fn run(command: Command, verbose: u8) -> anyhow::Result<ExitCode> {
         Command::Check(arguments) => check::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Trust(arguments) => trust::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Man(arguments) => man::run(&arguments),
     }
 }

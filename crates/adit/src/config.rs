@@ -9,6 +9,7 @@ use adit_tunnel::agent::forward::{Destination, Forward, Permit, Permits};
 use adit_tunnel::agent::login::algorithms::{AlgorithmLists, Edit};
 use adit_tunnel::agent::login::credentials::{AgentKeys, KeyChoice, LoginConfig};
 use adit_tunnel::agent::login::known_hosts::{HostKeys, NameForm, NewHosts, PinnedKey};
+use adit_tunnel::agent::probe::public_port;
 use adit_tunnel::agent::supervise::{KeepAlive, Peer, PeerConfig, TunnelConfig};
 use adit_tunnel::ssh_config as ssh;
 use tracing::{info, warn};
@@ -37,6 +38,8 @@ pub(crate) struct Written {
     /// Where visitors of remote forwards without a target may go, of those that do not say it
     /// themselves.
     pub(crate) permits: Vec<Permit>,
+    /// Whether remote forwards without a target may listen for everybody.
+    pub(crate) public_socks: bool,
     /// Whether there must be a forward.
     pub(crate) purpose: Purpose,
     /// Whether a refused forward ends the tunnel.
@@ -124,9 +127,17 @@ fn forwards(written: &Written, settings: &ssh::Settings) -> anyhow::Result<Vec<F
         }
     }
     for forward in &mut forwards {
+        let is_public = public_port(&forward.bind).is_some();
+        let shown = forward.to_string();
         let Destination::Named(Permits::Only(permits)) = &mut forward.to else {
             continue;
         };
+        anyhow::ensure!(
+            written.public_socks || !is_public,
+            "{shown} would let everybody who reaches that port into this network: name a loopback \
+             address, as in localhost:1080, or say --public-socks (public_socks: true in a file) if \
+             that is meant"
+        );
         if permits.is_empty() {
             permits.clone_from(&written.permits);
         }

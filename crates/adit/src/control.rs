@@ -16,10 +16,17 @@ pub(crate) mod client;
 pub(crate) mod directory;
 pub(crate) mod server;
 
-/// What a client asks. A word that is not known is refused.
+/// What a client asks: `{"verb":"status"}`. What is not known is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum Request {
+#[serde(deny_unknown_fields)]
+pub(crate) struct Request {
+    pub(crate) verb: Verb,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Verb {
     /// One report.
     Status,
     /// A report now, and one after each change, until the client has gone.

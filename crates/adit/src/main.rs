@@ -11,6 +11,7 @@ mod config;
 mod control;
 mod detach;
 mod log;
+mod manual;
 mod memory;
 mod signal;
 mod status;

@@ -14,7 +14,8 @@ use adit_tunnel::agent::supervise::{Event, Peer};
 use adit_tunnel::transport::Bind;
 
 pub(crate) use self::report::{
-    ForwardReport, ForwardState, Kind, Report, Trouble, TunnelReport, TunnelState, When,
+    CheckReport, ForwardReport, ForwardState, Kind, Report, Trouble, TunnelReport, TunnelState,
+    When,
 };
 
 mod report;
@@ -95,11 +96,13 @@ impl Status {
             Event::ForwardProved {
                 number,
                 forward,
-                round_trip,
+                finding,
             } => {
-                let news = self.forward(*number, forward, ForwardState::Up, None, now);
+                let part = finding.part();
+                let part = part.map(|version| format!("over {version} alone"));
+                let news = self.forward(*number, forward, ForwardState::Up, part, now);
                 if let Some(report) = self.tunnel.forwards.get_mut(*number) {
-                    report.round_trip_ms = Some(milliseconds(*round_trip));
+                    report.round_trip_ms = finding.round_trip().map(milliseconds);
                 }
                 news
             }
@@ -121,6 +124,14 @@ impl Status {
             Event::ForwardRefused { number, forward } => {
                 let reason = refusal(forward).to_owned();
                 self.forward(*number, forward, ForwardState::Refused, Some(reason), now)
+            }
+            Event::ForwardWaiting {
+                number,
+                forward,
+                reason,
+            } => {
+                let reason = Some(reason.to_string());
+                self.forward(*number, forward, ForwardState::Waiting, reason, now)
             }
             Event::Ended { end, .. } => {
                 self.away(now);
@@ -145,10 +156,11 @@ impl Status {
         self.tunnel.connections > 0
     }
 
-    /// Whether nothing is known to be wrong with any of its forwards.
-    pub(crate) fn is_up(&self) -> bool {
+    /// Whether there is nothing left to do: each forward is up, or waits for an address that this machine
+    /// may never have.
+    pub(crate) fn is_ready(&self) -> bool {
         let mut forwards = self.tunnel.forwards.iter();
-        forwards.all(|forward| forward.state.is_up())
+        forwards.all(|forward| forward.state.is_up() || forward.state == ForwardState::Waiting)
     }
 
     /// The tunnel has come to nothing, and is begun anew later.
@@ -156,6 +168,25 @@ impl Status {
         self.away(now);
         self.trouble(error, now);
         self.turn(TunnelState::Failed, now)
+    }
+
+    /// What a check of a forward's target found that is news.
+    pub(crate) fn checked(
+        &mut self,
+        number: usize,
+        is_well: bool,
+        what: String,
+        now: SystemTime,
+    ) -> News {
+        let Some(report) = self.tunnel.forwards.get_mut(number) else {
+            return News::None;
+        };
+        report.check = Some(CheckReport {
+            is_well,
+            what,
+            since: When(now),
+        });
+        News::State
     }
 
     /// All of it, with the numbers of this moment.
@@ -197,7 +228,9 @@ impl Status {
     }
 
     fn away(&mut self, now: SystemTime) {
-        for forward in &mut self.tunnel.forwards {
+        let forwards = self.tunnel.forwards.iter_mut();
+        // What waits here has nothing to do with the connection.
+        for forward in forwards.filter(|forward| forward.state != ForwardState::Waiting) {
             forward.turn(ForwardState::Away, None, now);
         }
     }

@@ -19,10 +19,16 @@ pub(crate) fn tell(tunnel: Option<&str>, peer: &Peer, event: &Event<'_>, news: N
     };
     match event {
         Event::Connected => info!(tunnel, host, "connected"),
-        Event::ForwardUp { forward, .. } | Event::ForwardProved { forward, .. }
-            if news == News::State =>
-        {
+        Event::ForwardUp { forward, .. } if news == News::State => {
             line(&format!("{}forward up: {forward}", kind(forward)));
+        }
+        Event::ForwardProved {
+            forward, finding, ..
+        } if news == News::State => {
+            line(&format!("{}forward up: {forward}", kind(forward)));
+            if finding.part().is_some() {
+                info!(tunnel, host, bind = %forward.bind, %finding, "not at both loopback addresses");
+            }
         }
         Event::ForwardBound { forward, .. } => info!(tunnel, host, bind = %forward.bind, "bound"),
         Event::ForwardUnproved {
@@ -42,6 +48,12 @@ pub(crate) fn tell(tunnel: Option<&str>, peer: &Peer, event: &Event<'_>, news: N
                 tunnel, host, bind = %forward.bind, to = %forward.to,
                 "{refusal}; asking again every second or two"
             );
+        }
+        Event::ForwardWaiting {
+            forward, reason, ..
+        } => {
+            let kind = kind(forward);
+            line(&format!("{kind}forward waiting, {reason}: {forward}"));
         }
         Event::PortLost { bind } => {
             warn!(tunnel, host, %bind, "port is lost; asking for any other");

@@ -1,20 +1,24 @@
 //! Keeps the tunnels of a file, each in a task of its own, and knows where they stand.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use adit_tunnel::agent::chain;
 use adit_tunnel::agent::connect::SshConnect;
+use adit_tunnel::agent::network::{Network, Watcher};
 use adit_tunnel::agent::probe::{Prober, Probing};
 use adit_tunnel::agent::supervise::{self, Event, Instruments, TunnelConfig};
+use adit_tunnel::agent::target::{Checks, Kind};
+use adit_tunnel::transport::Target;
 use adit_tunnel::transport::ssh::Memory;
 use anyhow::Context as _;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::error;
+use tracing::{error, info, warn};
 
 use crate::control::server::Subject;
 use crate::status::{News, Report, Status, TunnelState, When};
@@ -26,6 +30,18 @@ pub(crate) struct Tunnel {
     pub(crate) config: TunnelConfig,
     /// How often a path that works is probed.
     pub(crate) probe: Duration,
+    /// Whose targets are checked.
+    pub(crate) checks: Vec<Check>,
+}
+
+/// The check of a forward's target.
+pub(crate) struct Check {
+    /// The forward's place in the tunnel.
+    pub(crate) number: usize,
+    pub(crate) kind: Kind,
+    pub(crate) target: Target,
+    /// How often, while it is well.
+    pub(crate) every: Duration,
 }
 
 /// Where all tunnels of one `up` stand. Clones show the same.
@@ -60,9 +76,9 @@ impl Board {
         }))
     }
 
-    /// Whether nothing is known to be wrong with any forward.
-    pub(crate) fn is_up(&self) -> bool {
-        self.statuses().iter().all(Status::is_up)
+    /// Whether every forward is up, or waits for an address of this machine.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.statuses().iter().all(Status::is_ready)
     }
 
     /// Whether any tunnel was ever logged in.
@@ -130,15 +146,19 @@ pub(crate) async fn keep(
 ) -> anyhow::Result<()> {
     let prober = Arc::new(Prober::new().ok().context("the system has no randomness")?);
     let mut tasks = JoinSet::new();
+    let (watcher, network) = Watcher::start();
+    let watching = stop.clone();
     for (number, tunnel) in tunnels.into_iter().enumerate() {
         let name = tunnel.name.clone();
         let connect = SshConnect::new(&tunnel.config.peer, Memory::of_this_machine());
         let connect = connect.with_context(|| format!("tunnel {name}"))?;
         let (board, stop, prober) = (board.clone(), stop.clone(), Arc::clone(&prober));
+        let network = network.subscribe();
         tasks.spawn(async move {
-            keep_one(number, tunnel, connect, &prober, &board, &stop).await;
+            keep_one(number, tunnel, connect, (&prober, network), &board, &stop).await;
         });
     }
+    tasks.spawn(watcher.run(watching));
     while let Some(ended) = tasks.join_next().await {
         if let Err(error) = ended {
             error!(%error, "tunnel's task panicked");
@@ -151,7 +171,7 @@ async fn keep_one(
     number: usize,
     tunnel: Tunnel,
     connect: SshConnect,
-    prober: &Prober,
+    (prober, network): (&Prober, Network),
     board: &Board,
     stop: &CancellationToken,
 ) {
@@ -159,7 +179,9 @@ async fn keep_one(
         name,
         config,
         probe,
+        checks,
     } = tunnel;
+    let checking = check(number, &name, checks, board);
     let peer = config.peer.peer.clone();
     let meters = {
         let statuses = board.statuses();
@@ -171,29 +193,63 @@ async fn keep_one(
         let news = board.change(number, |status| status.apply(&event, now));
         tell(Some(&name), &peer, &event, news);
     };
+    let keeping = async {
+        loop {
+            let instruments = Instruments {
+                probing: Some(Probing {
+                    prober,
+                    interval: probe,
+                }),
+                meters: meters.clone(),
+                network: Some(network.subscribe()),
+            };
+            let forwards = config.forwards.clone();
+            let ran = supervise::run(&connect, forwards, instruments, &events, stop.clone());
+            let Err(error) = Box::pin(ran).await else {
+                return;
+            };
+            let error = chain(&error);
+            error!(
+                tunnel = name,
+                error, "tunnel failed; trying again in five minutes"
+            );
+            let now = SystemTime::now();
+            board.change(number, |status| status.failed(error, now));
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep(REFUSED) => {}
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = keeping => {}
+        never = checking => match never {},
+    }
+}
+
+/// Checks the targets of a tunnel's forwards, for ever, whether it is connected or not.
+async fn check(number: usize, name: &str, checks: Vec<Check>, board: &Board) -> Infallible {
+    let mut all = Checks::new();
+    for Check {
+        number,
+        kind,
+        target,
+        every,
+    } in checks
+    {
+        all.add(number, kind, target, every);
+    }
     loop {
-        let instruments = Instruments {
-            probing: Some(Probing {
-                prober,
-                interval: probe,
-            }),
-            meters: meters.clone(),
-        };
-        let forwards = config.forwards.clone();
-        let ran = supervise::run(&connect, forwards, instruments, &events, stop.clone());
-        let Err(error) = Box::pin(ran).await else {
-            return;
-        };
-        let error = chain(&error);
-        error!(
-            tunnel = name,
-            error, "tunnel failed; trying again in five minutes"
-        );
-        let now = SystemTime::now();
-        board.change(number, |status| status.failed(error, now));
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = sleep(REFUSED) => {}
+        let (forward, health) = all.step().await;
+        let is_well = health.is_well();
+        board.change(number, |status| {
+            status.checked(forward, is_well, health.to_string(), SystemTime::now())
+        });
+        if is_well {
+            info!(tunnel = name, forward, "{health}");
+        } else {
+            warn!(tunnel = name, forward, "{health}");
         }
     }
 }

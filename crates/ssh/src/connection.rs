@@ -355,6 +355,11 @@ impl Connection {
         self.round_trip
     }
 
+    /// How long nothing has come from the peer.
+    pub fn silence(&self, now: Instant) -> Duration {
+        self.timers.silence(now)
+    }
+
     /// Windows promised to the peer and bytes that applications have not taken, together.
     pub fn promised(&self) -> u64 {
         self.running()

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use adit_ssh::Event;
 use adit_ssh::channel::{ChannelKind, ChannelRequest, Endpoint};
 use adit_ssh::error::{ConnectionError, Wait};
@@ -384,4 +386,56 @@ fn a_server_may_tell_how_a_session_ended_and_ask_nothing_there() {
         hostile.hear(),
         Some(numbers(message::CHANNEL_FAILURE, &[THEIRS]))
     );
+}
+
+#[test]
+fn a_peer_in_doubt_is_gone_when_it_stays_silent_and_not_when_it_answers() {
+    let patience = Duration::from_secs(2);
+    let almost = patience - Duration::from_millis(1);
+    let mut hostile = Hostile::server().logged_in();
+    let doubt = |hostile: &mut Hostile| {
+        let now = hostile.now;
+        hostile.victim.connection.ask_alive_within(now, patience);
+        hostile.goes_on();
+    };
+    // Without keep-alives there is nothing to wait for.
+    hostile.answer_keep_alives();
+    doubt(&mut hostile);
+    hostile.wait(almost);
+    hostile.answer_keep_alives();
+    hostile.wait(Duration::from_secs(60));
+    hostile.goes_on();
+    // What it says before its answer is a sign of life, but no end of the doubt.
+    doubt(&mut hostile);
+    for _ in 0..3 {
+        hostile.wait(almost);
+        hostile.say(&[message::IGNORE, 0, 0, 0, 0]);
+        hostile.goes_on();
+    }
+    // Nor does asking again give it more time.
+    hostile.wait(almost);
+    doubt(&mut hostile);
+    hostile.hear_all();
+    assert_eq!(hostile.keep_alives, 1, "it was asked once");
+    hostile.wait(Duration::from_millis(1));
+    let error = hostile.victim.error.clone();
+    assert_eq!(error, Some(ConnectionError::TimedOut(Wait::Life)));
+}
+
+#[test]
+fn an_answer_to_an_earlier_keep_alive_does_not_end_a_doubt() {
+    let patience = Duration::from_secs(2);
+    let mut hostile = Hostile::server().logged_in();
+    hostile.answer_keep_alives();
+    let now = hostile.now;
+    hostile.victim.connection.ask_alive(now);
+    hostile.wait(Duration::from_millis(1));
+    let now = hostile.now;
+    hostile.victim.connection.ask_alive_within(now, patience);
+    hostile.hear_all();
+    hostile.say(&[message::REQUEST_FAILURE]);
+    hostile.goes_on();
+    hostile.wait(patience);
+    let error = hostile.victim.error.clone();
+    assert_eq!(error, Some(ConnectionError::TimedOut(Wait::Life)));
 }

@@ -2,7 +2,7 @@
 //!
 //! Real programs are found ([`real`]), run and ended with the test ([`process`]); a private sshd serves
 //! one test with keys of its own ([`sshd`]), an ssh-agent plays any key ([`ssh_agent`]); a test waits for a level with a deadline ([`wait`]) and reads what a process
-//! costs ([`measure`]). Streams misbehave on demand ([`fault`]) and randomness repeats itself ([`seeded`]).
+//! costs ([`measure`]). Private databases are the services that tunnels carry ([`mariadb`], [`postgres`]). Streams misbehave on demand ([`fault`]) and randomness repeats itself ([`seeded`]).
 //!
 //! Hosts are network namespaces ([`namespace`]), and lines between them are as bad as a test wants ([`link`]).
 //!
@@ -20,12 +20,15 @@
     reason = "a test whose set-up fails stops there and says why; real programs live in real time"
 )]
 
+mod account;
 pub mod echo;
 pub mod fault;
 pub mod key_pair;
 pub mod link;
+pub mod mariadb;
 pub mod measure;
 pub mod namespace;
+pub mod postgres;
 pub mod process;
 pub mod real;
 pub mod seeded;

@@ -15,8 +15,11 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 
 use crate::namespace::{Namespace, Subnet};
 
+mod middlebox;
 mod path;
 mod tun;
+
+use middlebox::Middlebox;
 
 pub use path::{Counts, Impairment, Rate};
 use path::{Path, Verdict};
@@ -29,6 +32,7 @@ pub struct Link {
     hosts: [u8; 2],
     next_host: u8,
     paths: [Arc<Mutex<Path>>; 2],
+    middlebox: Arc<Mutex<Middlebox>>,
     stop: Arc<OwnedFd>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -76,10 +80,11 @@ impl Link {
             .map(|seed| Arc::new(Mutex::new(Path::new(Instant::now(), seed))));
         let stop = rustix::event::eventfd(0, EventfdFlags::CLOEXEC).expect("an eventfd");
         let stop = Arc::new(stop);
+        let middlebox = Arc::<Mutex<Middlebox>>::default();
         let [onward, back] = paths.clone();
         let lines = [
-            Line::new(&left_device, &right_device, onward, &stop),
-            Line::new(&right_device, &left_device, back, &stop),
+            Line::new(&left_device, &right_device, onward, &middlebox, &stop),
+            Line::new(&right_device, &left_device, back, &middlebox, &stop),
         ];
         let threads = lines
             .map(|line| std::thread::spawn(move || line.run()))
@@ -90,6 +95,7 @@ impl Link {
             hosts,
             next_host: 3,
             paths,
+            middlebox,
             stop,
             threads,
         }
@@ -136,6 +142,12 @@ impl Link {
     pub fn restore(&self) {
         self.path(Direction::LeftToRight).lighten();
         self.path(Direction::RightToLeft).lighten();
+    }
+
+    /// From now on every TCP connection (over IPv4) that is open is reset as soon as either end says something, as
+    /// by a firewall that was started anew. The other end is told when it says something itself.
+    pub fn forget_connections(&self) {
+        lock(&self.middlebox).forget();
     }
 
     /// What became of the packets of this direction so far.
@@ -199,6 +211,7 @@ struct Line {
     from: Arc<OwnedFd>,
     to: Arc<OwnedFd>,
     path: Arc<Mutex<Path>>,
+    middlebox: Arc<Mutex<Middlebox>>,
     stop: Arc<OwnedFd>,
     underway: VecDeque<(Instant, Vec<u8>)>,
     underway_bytes: usize,
@@ -209,6 +222,7 @@ impl Line {
         from: &Arc<OwnedFd>,
         to: &Arc<OwnedFd>,
         path: Arc<Mutex<Path>>,
+        middlebox: &Arc<Mutex<Middlebox>>,
         stop: &Arc<OwnedFd>,
     ) -> Self {
         let (from, to, stop) = (Arc::clone(from), Arc::clone(to), Arc::clone(stop));
@@ -216,6 +230,7 @@ impl Line {
             from,
             to,
             path,
+            middlebox: Arc::clone(middlebox),
             stop,
             underway: VecDeque::new(),
             underway_bytes: 0,
@@ -253,6 +268,11 @@ impl Line {
                 return;
             };
             let (packet, _) = buffer.split_at(bytes);
+            let answer = lock(&self.middlebox).answer(packet);
+            if let Some(answer) = answer {
+                rustix::io::write(&*self.from, &answer).ok();
+                continue;
+            }
             let mut path = lock(&self.path);
             if self.underway_bytes + bytes > UNDERWAY_BYTES_MAX {
                 path.drop_packet();
@@ -275,8 +295,8 @@ impl Line {
     }
 }
 
-fn lock(path: &Mutex<Path>) -> MutexGuard<'_, Path> {
-    path.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(guarded: &Mutex<T>) -> MutexGuard<'_, T> {
+    guarded.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The device's name in each namespace.

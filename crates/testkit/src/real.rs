@@ -71,12 +71,18 @@ pub fn skip(reason: &str) {
 /// Finds programs, and returns from the test with a printed skip when one is missing.
 ///
 /// `let sshd = require!("sshd");` gives the path; with several names it only checks that they are there.
-/// `require!(python "asyncssh")` gives a python3 that imports the module, `require!(root)` checks for root.
+/// `require!(python "asyncssh")` gives a python3 that imports the module, `require!(root)` checks for root,
+/// `require!(postgres)` for PostgreSQL, whose programs are not in `PATH`.
 /// Where `ADIT_REAL` is `1`, what is missing is a panic.
 #[macro_export]
 macro_rules! require {
     (root) => {
         if !$crate::real::is_root_or_skip() {
+            return;
+        }
+    };
+    (postgres) => {
+        if $crate::postgres::find_or_skip().is_none() {
             return;
         }
     };

@@ -5,6 +5,7 @@
 //! Where the listening sshd itself matters (`MaxStartups`, port 22), [`Builder::start_in`] runs a `sshd -D` in a
 //! network namespace.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 use crate::key_pair::KeyPair;
+use crate::namespace::Namespace;
 use crate::process::{self, Process};
 use crate::{real, wait};
 
@@ -37,14 +39,52 @@ pub struct Sshd {
     folder: TempDir,
 }
 
+/// How an `sshd -D` is started.
+#[derive(Debug)]
+struct Launch {
+    namespace: Namespace,
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    log: PathBuf,
+}
+
 /// Who listens.
 #[derive(Debug)]
 enum Server {
     /// This process; one `sshd -i` for each connection.
     PerConnection(PerConnection),
     /// `sshd -D`.
-    Listening(Process),
+    Listening(Process, Launch),
 }
+
+impl Launch {
+    /// Returns when it listens.
+    #[track_caller]
+    fn start(&self) -> Process {
+        let log =
+            || String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned();
+        let before = log().matches(LISTENS).count();
+        let mut command = self.namespace.command(&self.program);
+        let mut process = Process::spawn(command.args(&self.arguments));
+        wait::until("sshd listens", || {
+            let log = log();
+            if log.matches(LISTENS).count() > before {
+                return Ok(());
+            }
+            let ended = process.exit_status();
+            assert!(
+                ended.is_none(),
+                "sshd ended: {ended:?} {} {log}",
+                process.stderr()
+            );
+            Err(log)
+        });
+        process
+    }
+}
+
+/// What sshd logs for each address once it listens.
+const LISTENS: &str = "Server listening on";
 
 impl Sshd {
     /// An sshd with an Ed25519 host key that lets the user who runs the test in by a key made for this test.
@@ -243,6 +283,20 @@ impl Sshd {
         self.per_connection().open_port();
     }
 
+    /// Ends an sshd that listens itself, with all its connections, and starts it again at the same port.
+    ///
+    /// # Panics
+    ///
+    /// For one that does not listen itself, and as [`Builder::start_in`].
+    #[track_caller]
+    pub fn restart(&mut self) {
+        let Server::Listening(process, launch) = &mut self.server else {
+            panic!("this sshd does not listen itself");
+        };
+        process.kill();
+        *process = launch.start();
+    }
+
     fn append(&self, name: &str, line: &str) {
         let path = self.folder.path().join(name);
         let file = std::fs::OpenOptions::new().append(true).open(path);
@@ -254,12 +308,12 @@ impl Sshd {
     fn per_connection(&mut self) -> &mut PerConnection {
         match &mut self.server {
             Server::PerConnection(server) => server,
-            Server::Listening(_) => panic!("this sshd listens by itself"),
+            Server::Listening(..) => panic!("this sshd listens by itself"),
         }
     }
 
     fn signal(&self, signal: Signal) {
-        if let Server::Listening(process) = &self.server {
+        if let Server::Listening(process, _) = &self.server {
             process.signal(signal);
         }
         for session in self.sessions() {
@@ -271,7 +325,7 @@ impl Sshd {
     fn sessions(&self) -> Vec<Pid> {
         match &self.server {
             Server::PerConnection(server) => server.sessions(),
-            Server::Listening(process) => process::children(process.id()),
+            Server::Listening(process, _) => process::children(process.id()),
         }
     }
 }

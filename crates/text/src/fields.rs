@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::node::{Entry, Mapping, Node};
 use crate::printable::quoted;
 use crate::problem::{Place, Problem, Problems, Severity};
+use crate::secret::SecretSource;
 use crate::suggest;
 
 /// The most known keys that a message lists.
@@ -124,6 +125,11 @@ impl<'a, 'p> Fields<'a, 'p> {
         self.optional(key, Node::path)
     }
 
+    /// A field with the source of a secret; see [`Node::secret`].
+    pub fn secret(&mut self, key: &'static str) -> Option<SecretSource> {
+        self.optional(key, Node::secret)
+    }
+
     /// A field with one of some words; see [`Node::choice`].
     pub fn choice<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> Option<T> {
         self.optional(key, |node, problems| node.choice(words, problems))
@@ -176,7 +182,8 @@ impl<'a, 'p> Fields<'a, 'p> {
         entry.map_or(self.place, |entry| &entry.place)
     }
 
-    /// An error about a field that only its meaning shows. `message` must be safe to print.
+    /// An error about a field that only its meaning shows. Text of a file goes
+    /// into `message` by [`crate::show`].
     pub fn refuse(&mut self, key: &'static str, message: impl Into<String>) {
         let problem = Problem::error(self.place_of(key), message);
         self.problems.about(key, |problems| problems.push(problem));

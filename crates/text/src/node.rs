@@ -103,16 +103,24 @@ impl Scalar {
         }
     }
 
-    /// `a value from ${env.A} and ${env.B}`.
+    /// `a value from ${env.A} and ${env.B}`; the first names are enough to find the rest.
     fn origin(&self) -> String {
-        let names: Vec<String> = self
+        let mut names: Vec<String> = self
             .variables
             .iter()
+            .take(NAMED)
             .map(|name| format!("${{env.{}}}", printable(name)))
             .collect();
+        let more = self.variables.len().saturating_sub(NAMED);
+        if more > 0 {
+            names.push(format!("{more} more"));
+        }
         format!("a value from {}", names.join(" and "))
     }
 }
+
+/// The most variables that a message names.
+const NAMED: usize = 3;
 
 impl fmt::Debug for Scalar {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

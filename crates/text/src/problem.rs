@@ -47,18 +47,19 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// An error at `place`. Text of a file in `message` must have gone through [`crate::show`].
+    /// An error at `place`. Text of a file goes into `message` by [`crate::show`], which cuts it;
+    /// what a terminal would obey is escaped here in any case.
     pub fn error(place: &Place, message: impl Into<String>) -> Self {
         Self {
             place: place.clone(),
             severity: Severity::Error,
             subject: None,
-            message: message.into(),
+            message: escaped(&message.into()),
             help: None,
         }
     }
 
-    /// A warning at `place`. Text of a file in `message` must have gone through [`crate::show`].
+    /// A warning at `place`; as [`error`](Self::error) otherwise.
     pub fn warning(place: &Place, message: impl Into<String>) -> Self {
         Self {
             severity: Severity::Warning,
@@ -70,7 +71,7 @@ impl Problem {
     #[must_use]
     pub fn with_help(self, help: impl Into<String>) -> Self {
         Self {
-            help: Some(help.into()),
+            help: Some(escaped(&help.into())),
             ..self
         }
     }
@@ -285,6 +286,13 @@ mod tests {
         });
         let shown = "a.yml:1:1: outer: one\na.yml:2:1: inner\\u{1b}: two";
         assert_eq!(problems.to_string(), shown);
+    }
+
+    #[test]
+    fn no_message_and_no_help_moves_a_cursor() {
+        let problem = Problem::error(&place(1, 1), "a\x1b[2J").with_help("b\nc");
+        let shown = "a.yml:1:1: a\\u{1b}[2J\nhelp: b\\u{a}c";
+        assert_eq!(problem.to_string(), shown);
     }
 
     #[test]

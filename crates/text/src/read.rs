@@ -37,7 +37,7 @@ impl Node {
 
     /// What `parse` makes of the text. `wanted` and `example` say what that is, with an article:
     /// `"a forward"`, `"8080:localhost:80"`. The error's words follow in the message, unless the
-    /// text is from the environment; they must be safe to print.
+    /// text is from the environment.
     pub fn parsed<T, E: Display>(
         &self,
         wanted: &str,

@@ -1,7 +1,10 @@
-//! The network of `cargo xtask bench ssh`: two hosts with a long or a bad line between them.
+//! The network of `cargo xtask bench`: two hosts with a long or a bad line between them.
 //!
 //! Makes two network namespaces and a link, prints `LEFT-NAME LEFT-ADDR RIGHT-NAME RIGHT-ADDR` on
 //! stdout, and takes all down when its stdin ends. Root alone can do that.
+//!
+//! Lines on stdin do something to the link: `dark` lets nothing arrive any more, `light` ends that, and
+//! `move` gives the left host another address. Each is repeated on stdout when it is done.
 //!
 //! `--delay-ms N --loss-per-million N --bytes-per-second N --queue-bytes N [--tcp-wmem BYTES]`
 #![forbid(unsafe_code)]
@@ -10,7 +13,6 @@
     reason = "the names are what the one who starts it waits for"
 )]
 
-use std::io::Read as _;
 use std::time::Duration;
 
 use adit_testkit::link::{End, Impairment, Link, Rate};
@@ -37,7 +39,7 @@ fn main() -> Result<(), Failure> {
             set_send_buffer(namespace, bytes)?;
         }
     }
-    let link = Link::new(&left, &right, SEED);
+    let mut link = Link::new(&left, &right, SEED);
     link.set_both(Impairment {
         delay: Duration::from_millis(arguments.need("delay-ms")?),
         loss_per_million: arguments.need("loss-per-million")?,
@@ -54,7 +56,16 @@ fn main() -> Result<(), Failure> {
         right.name(),
         link.ip(End::Right)
     );
-    std::io::stdin().read_to_end(&mut Vec::new())?;
+    for word in std::io::stdin().lines() {
+        let word = word?;
+        match word.as_str() {
+            "dark" => link.blackout_both(),
+            "light" => link.restore(),
+            "move" => link.change_address(End::Left),
+            _ => return Err(format!("not dark, light or move: {word}").into()),
+        }
+        println!("{word}");
+    }
     drop(link);
     Ok(())
 }

@@ -9,9 +9,11 @@ pub mod listen;
 pub mod local;
 pub mod login;
 pub mod meter;
+pub mod network;
 pub mod probe;
 pub mod socks;
 pub mod supervise;
+pub mod target;
 
 /// An error with its causes, in one line.
 pub fn chain(error: &dyn std::error::Error) -> String {

@@ -6,7 +6,7 @@
 //! that can be dropped.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -27,6 +27,16 @@ mod request;
 pub mod ssh;
 mod stream;
 
+/// What has happened to the network under a connection.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Doubt {
+    /// Addresses that this machine has no more. A connection that goes from one of them ends at once.
+    pub lost: Vec<IpAddr>,
+    /// Whether the peer is asked if it is there: unless it answers, the connection ends within seconds,
+    /// or, where it has been silent for longer, within as long again.
+    pub asks: bool,
+}
+
 /// One connection. The last handle to it dropped closes it.
 pub trait Transport: fmt::Debug + Send + Sync {
     /// Opens a byte stream to the peer. Nothing is sent before the future is polled; dropping it
@@ -44,6 +54,9 @@ pub trait Transport: fmt::Debug + Send + Sync {
     /// Closes the connection; every stream of it ends as lost. Returns at once; the first reason
     /// counts.
     fn close(&self, reason: CloseReason);
+
+    /// There is reason to think that the connection is not there any more. Returns at once.
+    fn doubt(&self, doubt: Doubt);
 
     /// Tells when and why the connection ended.
     fn end(&self) -> EndWatch;
@@ -242,6 +255,9 @@ pub enum CloseReason {
     Stopping,
     /// A newer connection of the same tunnel has taken over.
     Superseded,
+    /// What it carries has fallen silent, and so may it. Over SSH nothing is said to the peer, and what
+    /// it goes over can be kept.
+    Silent,
 }
 
 impl fmt::Display for CloseReason {
@@ -249,6 +265,7 @@ impl fmt::Display for CloseReason {
         f.write_str(match self {
             Self::Stopping => "stopping",
             Self::Superseded => "superseded by a newer connection",
+            Self::Silent => "what it carries has fallen silent",
         })
     }
 }

@@ -2,6 +2,7 @@
 //! deadline.
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -29,16 +30,15 @@ pub(super) struct Kit {
 }
 
 impl Kit {
-    /// Builds the programs and makes a folder for files.
-    pub(super) fn build(workspace: &Workspace) -> anyhow::Result<Self> {
-        run_quietly(workspace.cargo().args([
-            "build",
-            "--release",
-            "--package=adit",
-            "--bin=adit",
-            "--package=adit-tunnel",
-            "--examples",
-        ]))?;
+    /// Builds the program and these examples of `adit-tunnel`, and makes a folder for files.
+    pub(super) fn build(workspace: &Workspace, examples: &[&str]) -> anyhow::Result<Self> {
+        let mut cargo = workspace.cargo();
+        cargo.args(["build", "--release", "--package=adit", "--bin=adit"]);
+        cargo.arg("--package=adit-tunnel");
+        for example in examples {
+            cargo.args(["--example", example]);
+        }
+        run_quietly(&mut cargo)?;
         let release = workspace.target().join("release");
         let example = |name| release.join("examples").join(name);
         Ok(Self {
@@ -127,6 +127,14 @@ impl Talker {
                 None => Ok(None),
             }
         })
+    }
+
+    /// Writes a line to its stdin.
+    pub(super) fn tell(&mut self, line: &str) -> anyhow::Result<()> {
+        let stdin = self.group.child().stdin.as_mut();
+        let stdin = stdin.context("its stdin has ended")?;
+        writeln!(stdin, "{line}").context("it does not listen")?;
+        stdin.flush().context("it does not listen")
     }
 
     /// All that it has said.

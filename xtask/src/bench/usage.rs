@@ -22,6 +22,8 @@ fn ticks(pid: Pid) -> Option<u32> {
 /// Memory of processes, in KiB.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Memory {
+    /// Every page that is in memory, shared ones in full.
+    pub(super) resident: f64,
     /// Each page divided by how many share it.
     pub(super) proportional: f64,
     /// Pages that nobody shares and that were written to.
@@ -31,11 +33,13 @@ pub(super) struct Memory {
 /// The memory of these processes together.
 pub(super) fn memory(processes: &[Pid]) -> Memory {
     let mut memory = Memory {
+        resident: 0.0,
         proportional: 0.0,
         private_dirty: 0.0,
     };
     for pid in processes {
         let text = fs::read_to_string(proc(*pid, "smaps_rollup")).unwrap_or_default();
+        memory.resident += kibibytes(&text, "Rss:");
         memory.proportional += kibibytes(&text, "Pss:");
         memory.private_dirty += kibibytes(&text, "Private_Dirty:");
     }

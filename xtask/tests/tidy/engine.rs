@@ -75,7 +75,7 @@ fn the_library_of_key_encodings_is_named_in_one_file() {
 fn the_reference_of_limits_is_that_of_the_source() {
     let source = tree::file("crates/ssh/src/limits.rs");
     let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
-        .args(["reference", "--check"])
+        .args(["reference", "limits", "--check"])
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);

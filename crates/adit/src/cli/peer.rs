@@ -22,8 +22,10 @@ pub(crate) struct ForwardsArguments {
     pub(crate) remote_forwards: Vec<RemoteForward>,
 
     /// A local forward: visitors of PORT here go to HOST:HOSTPORT from there. Without BIND, loopback
-    /// alone; * is every address; port 0 lets the system choose. Either side may be the path of a
-    /// Unix socket. As often as you like; LocalForward lines of the configuration come after them.
+    /// alone; * is every address; %INTERFACE is every address that the interface has, whatever they
+    /// become (%wlan0:8001:localhost:22); port 0 lets the system choose. An address or interface that
+    /// is not there is waited for. Either side may be the path of a Unix socket. As often as you like;
+    /// LocalForward lines of the configuration come after them.
     #[arg(short = 'L', value_name = "[BIND:]PORT:HOST:HOSTPORT")]
     pub(crate) local_forwards: Vec<LocalForward>,
 
@@ -38,6 +40,13 @@ pub(crate) struct ForwardsArguments {
     /// machine's own or its link's addresses: permit the address for that. As often as you like.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) permit_remote_open: Vec<Permit>,
+
+    /// Let a -R without a target listen for everybody (at *, an empty BIND or an address that is no
+    /// loopback) and not for the sshd's own machine alone. Whoever reaches that port may then go where
+    /// --permit-remote-open leads. An sshd with GatewayPorts yes has every forward listen so,
+    /// whatever is asked for.
+    #[arg(long)]
+    pub(crate) public_socks: bool,
 }
 
 #[derive(Debug, Clone, Default, Args)]
@@ -133,6 +142,7 @@ impl WayArguments {
             wanted,
             forwards: Vec::new(),
             permits: Vec::new(),
+            public_socks: false,
             purpose: Purpose::Look,
             exit_on_forward_failure: false,
             keys: login.keys.clone(),

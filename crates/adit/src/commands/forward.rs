@@ -5,6 +5,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use adit_tunnel::agent::connect::SshConnect;
+use adit_tunnel::agent::network::Watcher;
 use adit_tunnel::agent::probe::{self, Prober, Probing};
 use adit_tunnel::agent::supervise::{
     self, ConnectError, Event, Instruments, Peer, RunError, TunnelConfig,
@@ -75,32 +76,35 @@ async fn serve(
     let meters = status.meters();
     let status = Mutex::new(status);
     let events = |event: Event<'_>| {
-        let (news, is_up) = {
+        let (news, is_ready) = {
             let mut status = status.lock().unwrap_or_else(PoisonError::into_inner);
-            (status.apply(&event, SystemTime::now()), status.is_up())
+            (status.apply(&event, SystemTime::now()), status.is_ready())
         };
         tell(None, &peer, &event, news);
-        if let (Event::ForwardRefused { forward, .. }, true) = (&event, exits) {
-            refused.get_or_init(|| forward.to_string());
+        if exits && let Some(refusal) = refusal(&event) {
+            refused.get_or_init(|| refusal);
             ending.cancel();
         }
-        if let (Some(let_go), true) = (&let_go, is_up) {
+        if let (Some(let_go), true) = (&let_go, is_ready) {
             let_go.ready();
         }
     };
     let prober = Prober::new().ok().context("the system has no randomness")?;
+    let (watcher, network) = Watcher::start();
+    let mut watching = JoinSet::new();
+    watching.spawn(watcher.run(stop.clone()));
     let instruments = Instruments {
         probing: Some(Probing {
             prober: &prober,
             interval: probe::INTERVAL,
         }),
         meters,
+        network: Some(network),
     };
     let result = supervise::run(&connect, config.forwards, instruments, &events, stop).await;
+    watching.shutdown().await;
     match result {
-        Ok(()) if let Some(forward) = refused.get() => {
-            Err(anyhow::anyhow!("forward was refused: {forward}"))
-        }
+        Ok(()) if let Some(refusal) = refused.get() => Err(anyhow::anyhow!("{refusal}")),
         // It ends without an error only by a signal.
         Ok(()) => {
             let code = signals.join_next().await;
@@ -108,6 +112,20 @@ async fn serve(
         }
         Err(RunError::Connect(error)) => Err(not_connected(error, &config.peer.peer)),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// What ends the program where a forward has to be up: how ssh reads ExitOnForwardFailure.
+fn refusal(event: &Event<'_>) -> Option<String> {
+    if let Event::ForwardRefused { forward, .. } = event {
+        Some(format!("forward was refused: {forward}"))
+    } else if let Event::ForwardWaiting {
+        forward, reason, ..
+    } = event
+    {
+        Some(format!("forward cannot listen, {reason}: {forward}"))
+    } else {
+        None
     }
 }
 

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use anyhow::Context as _;
+use rustix::termios::tcgetwinsize;
 
 use crate::cli::StatusArguments;
 use crate::config::{Surroundings, file};
@@ -74,7 +75,13 @@ fn shown(report: &Report, arguments: &StatusArguments) -> anyhow::Result<String>
         line.push('\n');
         return Ok(line);
     }
-    Ok(table::show(report, SystemTime::now()))
+    Ok(table::show(report, SystemTime::now(), width()))
+}
+
+/// Columns of the terminal, if it is one.
+fn width() -> Option<usize> {
+    let size = tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|width| *width > 0)
 }
 
 fn print(text: &str) -> io::Result<()> {

@@ -73,7 +73,7 @@ async fn serve(
             }
             // The board outlives this.
             _ = changes.changed(), if !stop.is_cancelled() => {
-                if let Some(let_go) = &let_go && board.is_up() {
+                if let Some(let_go) = &let_go && board.is_ready() {
                     let_go.ready();
                 }
                 is_begun = is_begun || board.was_connected();

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use adit_tunnel::agent::forward::{Destination, Forward, Listens, Permits};
 use adit_tunnel::agent::login::known_hosts::HostAddress;
+use adit_tunnel::agent::network::{InterfaceName, InterfaceNameError};
 use adit_tunnel::ssh_config::{
     ForwardBind, ForwardError, ForwardForm, ForwardTarget, SshForward, parse_forward,
 };
@@ -43,13 +44,18 @@ pub(crate) enum SpecError {
     Usage(&'static str),
     /// A field is not what it should be.
     Field(ForwardError),
+    /// It names an interface by what none can be called.
+    Interface(InterfaceNameError),
+    /// It names an interface, and the sshd listens.
+    RemoteInterface(InterfaceName),
 }
 
 const REMOTE: &str = "write [BIND:]PORT:HOST:HOSTPORT, for example 8080:localhost:80, and an IPv6 \
                       address in brackets; either side may be a path; [BIND:]PORT alone is SOCKS";
 const LOCAL: &str = "write [BIND:]PORT:HOST:HOSTPORT, for example 5432:db.lan:5432, and an IPv6 \
-                     address in brackets; either side may be a path";
-const DYNAMIC: &str = "write [BIND:]PORT, for example 1080, and an IPv6 address in brackets";
+                     address in brackets; either side may be a path; BIND may be %INTERFACE";
+const DYNAMIC: &str = "write [BIND:]PORT, for example 1080, and an IPv6 address in brackets; BIND \
+                       may be %INTERFACE";
 const STDIO: &str = "write HOST:PORT, for example db.lan:5432, and an IPv6 address in brackets; or \
                      a path";
 
@@ -58,6 +64,12 @@ impl fmt::Display for SpecError {
         match self {
             Self::Usage(usage) => f.write_str(usage),
             Self::Field(error) => error.fmt(f),
+            Self::Interface(error) => error.fmt(f),
+            Self::RemoteInterface(name) => write!(
+                f,
+                "%{name} is an interface of this machine, and the sshd listens: write an address \
+                 that it has"
+            ),
         }
     }
 }
@@ -157,7 +169,14 @@ pub(super) fn forward(
                 // Both mean every address; the wire's word for it is an empty text.
                 (None, DefaultBind::Everywhere) | (Some("" | "*"), _) => String::new(),
                 (Some(host), _) => {
-                    check_host(host)?;
+                    match (InterfaceName::of_host(host), listens) {
+                        (None, _) => check_host(host)?,
+                        (Some(name), Listens::Here) => drop(name.map_err(SpecError::Interface)?),
+                        (Some(name), Listens::There) => {
+                            let name = name.map_err(SpecError::Interface)?;
+                            return Err(SpecError::RemoteInterface(name));
+                        }
+                    }
                     host.to_owned()
                 }
             };

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use adit_tunnel::agent::dial::ProxyEnvironment;
 use adit_tunnel::ssh_config as ssh;
 use anyhow::Context as _;
+use rustix::process::getuid;
 use tracing::warn;
 
 use super::option::KnownHostsFile;
@@ -25,6 +26,8 @@ pub(crate) struct Surroundings {
 const DEFAULT_KEYS: [&str; 3] = [".ssh/id_ed25519", ".ssh/id_ecdsa", ".ssh/id_rsa"];
 /// Where hosts are remembered for who asked to forget them, below the directory for state.
 const OWN_KNOWN_HOSTS: &str = "adit/known_hosts";
+/// The accounts of this machine.
+const ACCOUNTS: &str = "/etc/passwd";
 
 impl Surroundings {
     /// Those of this process.
@@ -34,13 +37,18 @@ impl Surroundings {
             let path = PathBuf::from(value);
             path.is_absolute().then_some(path)
         };
-        let home = path("HOME");
+        let account = Account::of_this_process();
+        let account = account.as_ref();
+        // A service at boot often has neither variable.
+        let home = path("HOME").or_else(|| Some(account?.home.clone()));
         let below_home = home.as_deref().map(|home| home.join(".local/state"));
         let text = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
         Self {
             state: path("XDG_STATE_HOME").or(below_home),
             home,
-            user: text("USER").or_else(|| text("LOGNAME")),
+            user: text("USER")
+                .or_else(|| text("LOGNAME"))
+                .or_else(|| Some(account?.name.clone())),
             ssh_agent: path("SSH_AUTH_SOCK"),
             proxies: ProxyEnvironment::of_this_process(),
         }
@@ -126,5 +134,52 @@ impl Surroundings {
             }
         }
         Ok(keys)
+    }
+}
+
+/// What the file of accounts says of one (passwd(5)).
+#[derive(Debug, PartialEq, Eq)]
+struct Account {
+    name: String,
+    home: PathBuf,
+}
+
+impl Account {
+    /// That of this process's user, if it stands in the file. Accounts of a directory service do not;
+    /// their sign-in sets the variables.
+    fn of_this_process() -> Option<Self> {
+        let text = std::fs::read_to_string(ACCOUNTS).ok()?;
+        Self::find(&text, getuid().as_raw())
+    }
+
+    fn find(text: &str, uid: u32) -> Option<Self> {
+        text.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let name = fields.next()?;
+            let is_it = fields.nth(1)?.parse() == Ok(uid);
+            let home = fields.nth(2)?;
+            let is_whole = !name.is_empty() && home.starts_with('/');
+            (is_it && is_whole).then(|| Self {
+                name: name.to_owned(),
+                home: PathBuf::from(home),
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_found_by_its_number() {
+        let text = "root:x:0:0:root:/root:/bin/sh\n:x:7:7::/nameless:\nbroken\n\
+                    me:x:1000:100:Me,,,:/home/me:/bin/sh\nhomeless:x:8:8:::\n";
+        let account = |uid| Account::find(text, uid).map(|it| (it.name, it.home));
+        let me = (String::from("me"), PathBuf::from("/home/me"));
+        assert_eq!(account(1_000), Some(me));
+        for nobody in [100, 7, 8] {
+            assert_eq!(account(nobody), None);
+        }
     }
 }

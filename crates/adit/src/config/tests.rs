@@ -215,6 +215,42 @@ fn forwards_of_every_kind_come_from_the_command_line_and_the_files() {
     assert_eq!(config.forwards, [], "nothing but the standard streams");
 }
 
+/// G58: nobody opens a way into their network by leaving out half a line.
+#[test]
+fn a_proxy_for_everybody_has_to_be_asked_for_by_its_name() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("config");
+    for (arguments, text, is_public) in [
+        ("-R 1080", "", false),
+        ("-R localhost:1080", "", false),
+        ("-R 127.0.0.1:1080", "", false),
+        ("-R [::1]:1080", "", false),
+        ("-R *:1080", "", true),
+        ("-R :1080", "", true),
+        ("-R 0.0.0.0:1080", "", true),
+        ("-R [::]:1080", "", true),
+        ("-R 192.0.2.7:1080", "", true),
+        ("-R gw.example:1080", "", true),
+        ("-q", "RemoteForward *:1080\n", true),
+        // What has a target is no proxy, and what listens here is no stranger's.
+        ("-R *:80:localhost:80", "", false),
+        ("-D *:1080", "", false),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let file = file.display();
+        let words = format!("forward -F {file} -i k {arguments} --permit-remote-open a:1 me@h");
+        match read_all(&words, home.path()) {
+            Ok(_) => assert!(!is_public, "{words}"),
+            Err(error) => {
+                assert!(is_public, "{words}: {error}");
+                assert!(error.to_string().contains("--public-socks"), "{error}");
+            }
+        }
+        let meant = words.replace(" me@h", " --public-socks me@h");
+        assert!(read_all(&meant, home.path()).is_ok(), "{meant}");
+    }
+}
+
 #[test]
 fn a_command_line_that_is_wrong_says_where() {
     for (words, part) in [

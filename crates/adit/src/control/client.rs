@@ -10,7 +10,7 @@ use rustix::net::sockopt::socket_peercred;
 use rustix::process::getuid;
 
 use super::directory::{Directories, Running};
-use super::{Answer, DEADLINE, LINE, Request};
+use super::{Answer, DEADLINE, LINE, Request, Verb};
 use crate::status::Report;
 
 /// Time between two looks at whether an `up` has ended.
@@ -20,7 +20,7 @@ const LOOKS: usize = 500;
 
 /// Where everything of one `up` stands.
 pub(crate) fn status(running: &Running) -> anyhow::Result<Report> {
-    let mut answers = Answers::ask(&running.socket, Request::Status, Some(DEADLINE))?;
+    let mut answers = Answers::ask(&running.socket, Verb::Status, Some(DEADLINE))?;
     match answers.next()? {
         Some(Answer::Report(report)) => Ok(report),
         answer => Err(unexpected(answer)),
@@ -32,7 +32,7 @@ pub(crate) fn watch(
     running: &Running,
     mut show: impl FnMut(Report) -> io::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut answers = Answers::ask(&running.socket, Request::Watch, None)?;
+    let mut answers = Answers::ask(&running.socket, Verb::Watch, None)?;
     loop {
         match answers.next()? {
             Some(Answer::Report(report)) => show(report)?,
@@ -44,7 +44,7 @@ pub(crate) fn watch(
 
 /// Ends one `up`, and waits until it has ended.
 pub(crate) fn down(directories: &Directories, running: &Running) -> anyhow::Result<()> {
-    let mut answers = Answers::ask(&running.socket, Request::Down, Some(DEADLINE))?;
+    let mut answers = Answers::ask(&running.socket, Verb::Down, Some(DEADLINE))?;
     match answers.next()? {
         Some(Answer::Stopping) => {}
         answer => return Err(unexpected(answer)),
@@ -61,7 +61,7 @@ pub(crate) fn down(directories: &Directories, running: &Running) -> anyhow::Resu
 struct Answers(BufReader<UnixStream>);
 
 impl Answers {
-    fn ask(socket: &Path, request: Request, patience: Option<Duration>) -> anyhow::Result<Self> {
+    fn ask(socket: &Path, verb: Verb, patience: Option<Duration>) -> anyhow::Result<Self> {
         let shown = socket.display();
         let mut stream =
             UnixStream::connect(socket).with_context(|| format!("cannot connect to {shown}"))?;
@@ -71,7 +71,8 @@ impl Answers {
             uid == getuid().as_raw() || uid == 0,
             "the process behind {shown} belongs to user {uid}"
         );
-        let mut line = serde_json::to_vec(&request).context("cannot write the question")?;
+        let mut line =
+            serde_json::to_vec(&Request { verb }).context("cannot write the question")?;
         line.push(b'\n');
         let asked = stream
             .set_write_timeout(Some(DEADLINE))

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::directory::Lock;
-use super::{Answer, CLIENTS, DEADLINE, LINE, Request};
+use super::{Answer, CLIENTS, DEADLINE, LINE, Request, Verb};
 use crate::status::Report;
 
 /// What is asked about.
@@ -98,15 +98,16 @@ async fn answer(
     let mut line = Vec::new();
     let mut reader = BufReader::new(reader.take(LINE));
     timeout(DEADLINE, reader.read_until(b'\n', &mut line)).await??;
-    match serde_json::from_slice(&line) {
+    let request: Result<Request, _> = serde_json::from_slice(&line);
+    match request.map(|Request { verb }| verb) {
         Err(error) => send(&mut writer, &Answer::Refused(error.to_string())).await,
-        Ok(Request::Status) => send(&mut writer, &Answer::Report(subject.report())).await,
-        Ok(Request::Down) => {
+        Ok(Verb::Status) => send(&mut writer, &Answer::Report(subject.report())).await,
+        Ok(Verb::Down) => {
             let sent = send(&mut writer, &Answer::Stopping).await;
             stop.cancel();
             sent
         }
-        Ok(Request::Watch) => {
+        Ok(Verb::Watch) => {
             let mut reader = reader;
             let mut rest = [0; 1];
             tokio::select! {
@@ -135,3 +136,6 @@ async fn send(writer: &mut OwnedWriteHalf, answer: &Answer) -> io::Result<()> {
     timeout(DEADLINE, writer.write_all(&line)).await??;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,7 +62,7 @@ pub(crate) struct ForwardReport {
     pub(crate) state: ForwardState,
     /// Since when it has been in that state.
     pub(crate) since: When,
-    /// Why it is not up.
+    /// Why it is not up, or not wholly.
     pub(crate) reason: Option<String>,
     /// How long bytes took the last time that they made the round trip, in milliseconds.
     pub(crate) round_trip_ms: Option<f64>,
@@ -74,8 +74,19 @@ pub(crate) struct ForwardReport {
     pub(crate) bytes_to_target: u64,
     /// Bytes from the target to visitors so far.
     pub(crate) bytes_to_visitor: u64,
-    /// What the last check of the target found, where it is checked.
-    pub(crate) check: Option<String>,
+    /// What the check of its target found last that was news, where it is checked.
+    pub(crate) check: Option<CheckReport>,
+}
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CheckReport {
+    /// Whether visitors are served.
+    pub(crate) is_well: bool,
+    /// What was found, or heard, in words.
+    pub(crate) what: String,
+    /// When it was found first.
+    pub(crate) since: When,
 }
 
 /// The kinds of forwards.
@@ -112,6 +123,8 @@ pub(crate) enum TunnelState {
 pub(crate) enum ForwardState {
     /// There is no connection.
     Away,
+    /// It listens here, and its address or port is not to be had; it is bound as soon as it is.
+    Waiting,
     /// The server was asked for it.
     Asking,
     /// The server said no, and is asked again and again.
@@ -131,10 +144,13 @@ pub(crate) enum ForwardState {
 pub(crate) struct When(pub(crate) SystemTime);
 
 impl Report {
-    /// Whether visitors of every forward get through, as far as that can be known.
+    /// Whether visitors of every forward get through and are served, as far as that can be known.
     pub(crate) fn is_up(&self) -> bool {
-        let forwards = self.tunnels.iter().flat_map(|tunnel| &tunnel.forwards);
-        forwards.into_iter().all(|forward| forward.state.is_up())
+        let mut forwards = self.tunnels.iter().flat_map(|tunnel| &tunnel.forwards);
+        forwards.all(|forward| {
+            let check = forward.check.as_ref();
+            forward.state.is_up() && check.is_none_or(|check| check.is_well)
+        })
     }
 }
 
@@ -177,6 +193,7 @@ impl ForwardState {
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Away => "away",
+            Self::Waiting => "waiting",
             Self::Asking => "asking",
             Self::Refused => "refused",
             Self::Bound => "bound",

@@ -6,8 +6,36 @@ use comfy_table::{CellAlignment, Table, presets};
 
 use super::{ForwardReport, Report, TunnelReport, When};
 
-/// All of it as lines. `now` is what ages are counted to.
-pub(crate) fn show(report: &Report, now: SystemTime) -> String {
+/// A column of the table.
+#[derive(Clone, Copy)]
+struct Column {
+    heading: &'static str,
+    alignment: CellAlignment,
+    text: fn(&ForwardReport, SystemTime) -> String,
+}
+
+const COLUMNS: [Column; 9] = [
+    Column::left("FORWARD", |forward, _| forward.kind.word().to_owned()),
+    Column::left("ADDRESS", |forward, _| forward.address.clone()),
+    Column::left("TARGET", |forward, _| forward.target.clone()),
+    Column::left("STATE", |forward, _| forward.state.word().to_owned()),
+    Column::left("SINCE", |forward, now| age(forward.since, now)),
+    Column::right("ROUND TRIP", |forward, _| {
+        let time = forward.round_trip_ms;
+        time.map_or_else(String::new, |time| format!("{time:.1} ms"))
+    }),
+    Column::right("VISITORS", |forward, _| {
+        format!("{} of {}", forward.visitors, forward.visitors_total)
+    }),
+    Column::right("TO TARGET", |forward, _| size(forward.bytes_to_target)),
+    Column::right("TO VISITORS", |forward, _| size(forward.bytes_to_visitor)),
+];
+/// What a narrow terminal goes without, the first first.
+const DISPENSABLE: [&str; 5] = ["TO VISITORS", "TO TARGET", "VISITORS", "FORWARD", "TARGET"];
+
+/// All of it as lines. `now` is what ages are counted to; a table that is wider than `width` is shown
+/// without some columns.
+pub(crate) fn show(report: &Report, now: SystemTime, width: Option<usize>) -> String {
     let mut lines = vec![format!(
         "{} (process {}, {})",
         report.config.display(),
@@ -16,13 +44,18 @@ pub(crate) fn show(report: &Report, now: SystemTime) -> String {
     )];
     for tunnel in &report.tunnels {
         lines.push(String::new());
-        show_tunnel(&mut lines, tunnel, now);
+        show_tunnel(&mut lines, tunnel, now, width);
     }
     lines.push(String::new());
     lines.join("\n")
 }
 
-fn show_tunnel(lines: &mut Vec<String>, tunnel: &TunnelReport, now: SystemTime) {
+fn show_tunnel(
+    lines: &mut Vec<String>,
+    tunnel: &TunnelReport,
+    now: SystemTime,
+    width: Option<usize>,
+) {
     let TunnelReport {
         name,
         host,
@@ -39,52 +72,46 @@ fn show_tunnel(lines: &mut Vec<String>, tunnel: &TunnelReport, now: SystemTime) 
         let (what, ago) = (&trouble.what, age(trouble.at, now));
         lines.push(format!("  last error {ago} ago: {what}"));
     }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header([
-        "FORWARD",
-        "ADDRESS",
-        "TARGET",
-        "STATE",
-        "SINCE",
-        "ROUND TRIP",
-        "VISITORS",
-        "TO TARGET",
-        "TO VISITORS",
-    ]);
-    for forward in &tunnel.forwards {
-        table.add_row(row(forward, now));
-    }
-    for number in 5..=8 {
-        if let Some(column) = table.column_mut(number) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    for line in table.lines() {
-        lines.push(format!(" {}", line.trim_end()));
-    }
+    lines.extend(forwards(tunnel, now, width));
     for forward in &tunnel.forwards {
         if let Some(reason) = &forward.reason {
             lines.push(format!("  {}: {reason}", forward.address));
         }
         if let Some(check) = &forward.check {
-            lines.push(format!("  {}: target {check}", forward.address));
+            let (what, since) = (&check.what, age(check.since, now));
+            lines.push(format!("  {}: {what}, for {since}", forward.address));
         }
     }
 }
 
-fn row(forward: &ForwardReport, now: SystemTime) -> [String; 9] {
-    let round_trip = forward.round_trip_ms;
-    [
-        forward.kind.word().to_owned(),
-        forward.address.clone(),
-        forward.target.clone(),
-        forward.state.word().to_owned(),
-        age(forward.since, now),
-        round_trip.map_or_else(String::new, |time| format!("{time:.1} ms")),
-        format!("{} of {}", forward.visitors, forward.visitors_total),
-        size(forward.bytes_to_target),
-        size(forward.bytes_to_visitor),
-    ]
+/// The table of a tunnel's forwards, with as many columns as there is room for.
+fn forwards(tunnel: &TunnelReport, now: SystemTime, width: Option<usize>) -> Vec<String> {
+    let mut columns = COLUMNS.to_vec();
+    for dispensable in DISPENSABLE {
+        let lines = table(tunnel, now, &columns);
+        let widest = lines.iter().map(|line| line.chars().count()).max();
+        if width.is_none_or(|width| widest.is_none_or(|widest| widest <= width)) {
+            return lines;
+        }
+        columns.retain(|column| column.heading != dispensable);
+    }
+    table(tunnel, now, &columns)
+}
+
+fn table(tunnel: &TunnelReport, now: SystemTime, columns: &[Column]) -> Vec<String> {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(columns.iter().map(|column| column.heading));
+    for forward in &tunnel.forwards {
+        table.add_row(columns.iter().map(|column| (column.text)(forward, now)));
+    }
+    for (number, column) in columns.iter().enumerate() {
+        if let Some(drawn) = table.column_mut(number) {
+            drawn.set_cell_alignment(column.alignment);
+        }
+    }
+    let lines = table.lines();
+    lines.map(|line| format!(" {}", line.trim_end())).collect()
 }
 
 /// How long ago, in its two largest units.
@@ -116,9 +143,94 @@ fn size(bytes: u64) -> String {
     format!("{}.{} TiB", tenths / 10, tenths % 10)
 }
 
+impl Column {
+    const fn left(heading: &'static str, text: fn(&ForwardReport, SystemTime) -> String) -> Self {
+        Self {
+            heading,
+            alignment: CellAlignment::Left,
+            text,
+        }
+    }
+
+    const fn right(heading: &'static str, text: fn(&ForwardReport, SystemTime) -> String) -> Self {
+        Self {
+            alignment: CellAlignment::Right,
+            ..Self::left(heading, text)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::{ForwardState, Kind, TunnelState};
     use super::*;
+
+    fn report() -> Report {
+        let since = When(SystemTime::UNIX_EPOCH);
+        let forward = ForwardReport {
+            kind: Kind::Remote,
+            bind: String::from("*:8080"),
+            address: String::from("gw.example.org:8080"),
+            target: String::from("localhost:80"),
+            state: ForwardState::Up,
+            since,
+            reason: None,
+            round_trip_ms: Some(21.43),
+            visitors: 1,
+            visitors_total: 20,
+            bytes_to_target: 7_900,
+            bytes_to_visitor: 73_600,
+            check: None,
+        };
+        let failing = ForwardReport {
+            state: ForwardState::Failing,
+            reason: Some(String::from("listener is owned by someone else")),
+            round_trip_ms: None,
+            address: String::from("localhost:81 at gw.example.org"),
+            ..forward.clone()
+        };
+        Report {
+            version: String::from("0.1.0"),
+            config: "/etc/adit.yml".into(),
+            pid: 7,
+            since,
+            tunnels: vec![TunnelReport {
+                name: String::from("web"),
+                host: String::from("gw.example.org"),
+                port: 22,
+                user: String::from("me"),
+                state: TunnelState::Connected,
+                since,
+                connections: 3,
+                last_error: None,
+                forwards: vec![forward, failing],
+            }],
+        }
+    }
+
+    #[test]
+    fn a_report_is_a_table_as_wide_as_the_terminal() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(60);
+        let wide = "\
+/etc/adit.yml (process 7, 1m)
+
+web: connected for 1m, me@gw.example.org port 22, logins 3
+  FORWARD  ADDRESS                         TARGET        STATE    SINCE  ROUND TRIP  VISITORS  TO TARGET  TO VISITORS
+  remote   gw.example.org:8080             localhost:80  up       1m        21.4 ms   1 of 20    7.7 KiB     71.8 KiB
+  remote   localhost:81 at gw.example.org  localhost:80  failing  1m                  1 of 20    7.7 KiB     71.8 KiB
+  localhost:81 at gw.example.org: listener is owned by someone else
+";
+        assert_eq!(show(&report(), now, None), wide);
+        assert_eq!(show(&report(), now, Some(120)), wide);
+        let narrow = show(&report(), now, Some(80));
+        assert!(narrow.contains(
+            "  ADDRESS                         TARGET        STATE    SINCE  ROUND TRIP\n"
+        ));
+        let narrower = show(&report(), now, Some(1));
+        assert!(
+            narrower.contains("  ADDRESS                         STATE    SINCE  ROUND TRIP\n")
+        );
+    }
 
     #[test]
     fn sizes_and_ages_are_short() {

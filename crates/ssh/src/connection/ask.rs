@@ -1,6 +1,6 @@
 //! What the owner asks for and answers.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Auth, Connection, Running, Stage};
 use crate::auth::server::{KeyVerdict, LoginVerdict, ServerPrompts};
@@ -335,13 +335,32 @@ impl Connection {
 
     /// Asks the peer for a sign of life: [`Event::Alive`] tells of its answer.
     pub fn ask_alive(&mut self, now: Instant) {
+        self.asks_alive(now);
+    }
+
+    /// Asks the peer for a sign of life since there is reason to think that it is gone, and has it count
+    /// as gone once it has been silent for `patience` from here on. Its answer ends that, and
+    /// [`Event::Alive`] tells of it. While one such question has no answer, another changes nothing.
+    ///
+    /// It holds whether or not there are keep-alives; and as with those, what cannot be said or heard
+    /// (in a key exchange, for example) is not held against the peer. Before the login, and while
+    /// [`GLOBAL_REQUESTS_PENDING`](crate::limits::GLOBAL_REQUESTS_PENDING) requests of ours have no
+    /// answer, it does nothing.
+    pub fn ask_alive_within(&mut self, now: Instant, patience: Duration) {
+        if !self.timers.is_in_doubt() && self.asks_alive(now) {
+            self.timers.doubted(now, patience);
+        }
+    }
+
+    /// Says whether it could be asked.
+    fn asks_alive(&mut self, now: Instant) -> bool {
         let message = self
             .running_mut()
             .and_then(|running| running.requests.ask_alive(now));
-        if let Some(message) = message {
-            self.timers.alive_asked(now);
-            self.push_control(message);
-        }
+        let Some(message) = message else { return false };
+        self.timers.alive_asked(now);
+        self.push_control(message);
+        true
     }
 
     /// Client: asks for an echo of [`PING_BYTES`](crate::limits::PING_BYTES) at most, which is cut

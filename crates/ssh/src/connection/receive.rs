@@ -392,7 +392,7 @@ impl Connection {
                             .map_or(round_trip, |least| least.min(round_trip));
                         self.round_trip = Some(least);
                         channels.round_trip(least, round_trip);
-                        self.timers.alive_answered();
+                        self.timers.alive_answered(since);
                         self.events.push(Event::Alive { round_trip });
                     }
                     Effect::Proved(blobs) => self.proofs_came(blobs, payload)?,

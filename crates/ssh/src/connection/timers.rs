@@ -17,10 +17,20 @@ pub(super) struct Timers {
     asked_alive: Option<Instant>,
     /// Keep-alives that wait for an answer.
     unanswered: u32,
+    /// There is reason to think that the peer is gone, and it has not answered since.
+    doubt: Option<Doubt>,
     early_round_trips: u32,
     pub(super) keys: Instant,
     /// Since when the control queue is full and does not move.
     control_full: Option<Instant>,
+}
+
+/// A peer that was asked out of turn.
+#[derive(Debug, Clone, Copy)]
+struct Doubt {
+    asked: Instant,
+    /// How long it may be silent from there on.
+    patience: Duration,
 }
 
 impl Timers {
@@ -31,6 +41,7 @@ impl Timers {
             heard: now,
             asked_alive: None,
             unanswered: 0,
+            doubt: None,
             early_round_trips: 0,
             keys: now,
             control_full: None,
@@ -39,6 +50,10 @@ impl Timers {
 
     pub(super) const fn heard(&mut self, now: Instant) {
         self.heard = now;
+    }
+
+    pub(super) fn silence(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.heard)
     }
 
     pub(super) const fn keys_changed(&mut self, now: Instant) {
@@ -50,8 +65,27 @@ impl Timers {
         self.unanswered = self.unanswered.saturating_add(1);
     }
 
-    pub(super) const fn alive_answered(&mut self) {
+    /// A keep-alive of `asked` was answered.
+    pub(super) fn alive_answered(&mut self, asked: Instant) {
         self.unanswered = self.unanswered.saturating_sub(1);
+        if self.doubt.is_some_and(|doubt| asked >= doubt.asked) {
+            self.doubt = None;
+        }
+    }
+
+    pub(super) const fn is_in_doubt(&self) -> bool {
+        self.doubt.is_some()
+    }
+
+    pub(super) const fn doubted(&mut self, asked: Instant, patience: Duration) {
+        self.doubt = Some(Doubt { asked, patience });
+    }
+
+    /// When a peer in doubt counts as gone. What comes from it moves that: its answer may stand behind
+    /// much that it had to say before.
+    fn doubt_is_over(&self) -> Option<Instant> {
+        let Doubt { asked, patience } = self.doubt?;
+        asked.max(self.heard).checked_add(patience)
     }
 
     /// Whether the round trip shall be measured with a new channel, before that carries anything.
@@ -92,16 +126,15 @@ impl Timers {
 
     /// When the next keep-alive is due, and when the peer counts as gone.
     fn keep_alive(&self) -> (Option<Instant>, Option<Instant>) {
+        let doubt = self.doubt_is_over();
         let Some(KeepAlive { interval, misses }) = self.keep_alive else {
-            return (None, None);
+            return (None, doubt);
         };
         let last = self
             .asked_alive
             .map_or(self.heard, |asked| asked.max(self.heard));
-        (
-            last.checked_add(interval),
-            self.heard.checked_add(interval.saturating_mul(misses)),
-        )
+        let missed = self.heard.checked_add(interval.saturating_mul(misses));
+        (last.checked_add(interval), min(missed, doubt))
     }
 }
 

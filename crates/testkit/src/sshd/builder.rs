@@ -1,5 +1,6 @@
 //! How a private sshd is set up: its files, its configuration, its start.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,11 +10,10 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 use super::per_connection::PerConnection;
-use super::{Server, Sshd};
+use super::{Launch, Server, Sshd};
 use crate::key_pair::{KeyKind, KeyPair};
 use crate::namespace::Namespace;
-use crate::process::Process;
-use crate::{real, wait};
+use crate::real;
 
 /// How a private sshd will be.
 #[derive(Debug, Clone)]
@@ -113,26 +113,15 @@ impl Builder {
         let prepared = self
             .config_line(&format!("ListenAddress {addr}\nPort 22"))
             .prepare();
-        let mut command = namespace.wrap(&prepared.command("-D"));
-        let addr = SocketAddr::new(addr, 22);
-        let process = Process::spawn(&mut command);
-        let mut sshd = prepared.finish(Server::Listening(process), addr);
-        wait::until("sshd listens", || {
-            let log = sshd.log();
-            if log.contains("Server listening on") {
-                return Ok(());
-            }
-            if let Server::Listening(process) = &mut sshd.server {
-                let ended = process.exit_status();
-                assert!(
-                    ended.is_none(),
-                    "sshd ended: {ended:?} {} {log}",
-                    process.stderr()
-                );
-            }
-            Err(log)
-        });
-        sshd
+        let command = prepared.command("-D");
+        let launch = Launch {
+            namespace: namespace.clone(),
+            program: command.get_program().into(),
+            arguments: command.get_args().map(OsStr::to_owned).collect(),
+            log: prepared.folder.path().join(LOG),
+        };
+        let server = Server::Listening(launch.start(), launch);
+        prepared.finish(server, SocketAddr::new(addr, 22))
     }
 
     #[track_caller]

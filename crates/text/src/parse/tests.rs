@@ -1,4 +1,5 @@
 use super::*;
+use crate::node::{Content, Node, Value};
 use proptest::prelude::*;
 use std::fmt::Write as _;
 
@@ -285,6 +286,67 @@ fn a_billion_laughs_are_not_laughed() {
     let long = "x".repeat(500_000);
     let text = format!("a: &a {long}\nb: [*a, *a, *a, *a, *a, *a, *a, *a]");
     assert!(refused(text).contains("4194304 bytes of text"));
+}
+
+#[test]
+fn long_files_of_every_pattern_are_read_in_linear_time() {
+    // Quadratic would be minutes.
+    const LENGTH: usize = 100_000;
+    let patterns = [
+        "[",
+        "{",
+        "- ",
+        "? ",
+        "a: ",
+        "a:\n",
+        "\"",
+        "'",
+        "&a ",
+        "&a",
+        "*a ",
+        "!!",
+        "!a ",
+        "%TAG ! a\n",
+        "#",
+        "#\n",
+        "\n",
+        " ",
+        "\t",
+        " \n",
+        "|\n",
+        "|\n \n",
+        ">\n a\n",
+        "a",
+        "a ",
+        "a\n",
+        "a b\n  ",
+        ",",
+        ":",
+        ": ",
+        "[a,",
+        "{a: ",
+        "{a,",
+        "[]",
+        "- a\n",
+        "- &a b\n",
+        "- *a\n",
+        "<<: {}\n",
+        "---\n",
+        "...\n",
+        "${env.A | b",
+        "ä",
+        "\\",
+        "\"\\\n",
+        "a: b\n",
+        "[a]: b,",
+        "? a\n: b\n",
+    ];
+    for pattern in patterns {
+        for start in ["", "["] {
+            let text = start.to_owned() + &pattern.repeat(LENGTH / pattern.len());
+            parse("f", text.as_bytes()).ok();
+        }
+    }
 }
 
 /// A tree to write down and read back.

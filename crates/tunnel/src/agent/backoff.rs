@@ -2,7 +2,9 @@
 //!
 //! The first wait is short, since most cuts are; each further one is twice as long, up to a cap. A
 //! connection that was up for a minute makes all that forgotten; one that was not does not, so that
-//! a peer that accepts and hangs up at once is not hammered. Half of each wait is by chance: a
+//! a peer that accepts and hangs up at once is not hammered. Waits are from the beginning of one attempt to
+//! that of the next, so that on a dark line, where each attempt waits for an answer itself, nearly all the
+//! time somebody listens for the line to be back. Half of each wait is by chance: a
 //! thousand agents of one gateway must not come back in the same instant (sshd drops at random from
 //! the tenth connection that has not logged in, `MaxStartups 10:30:100`).
 
@@ -16,6 +18,8 @@ pub struct Backoff {
 
 /// The first wait at its longest.
 const FIRST: Duration = Duration::from_millis(500);
+/// The shortest wait after an attempt, however long that took.
+const LEAST: Duration = Duration::from_millis(250);
 /// The longest wait. An agent in a field must be back soon after its gateway.
 const LONGEST: Duration = Duration::from_secs(30);
 /// The wait where a person has to do something first. A server that counts failed logins against an
@@ -33,9 +37,9 @@ impl Backoff {
 
     /// How long to wait after another end or failure: between half and all of the present wait.
     ///
-    /// `up` is how long the connection had lasted, zero if there was none. `chance` is any random
-    /// number.
-    pub fn next(&mut self, up: Duration, chance: u64) -> Duration {
+    /// `up` is how long the connection had lasted, zero if there was none; `took` how long the attempt, which
+    /// counts as a part of the wait, but for the shortest. `chance` is any random number.
+    pub fn next(&mut self, up: Duration, took: Duration, chance: u64) -> Duration {
         if up >= FORGOTTEN_AFTER {
             self.failures = 0;
         }
@@ -44,7 +48,8 @@ impl Backoff {
         self.failures = self.failures.saturating_add(1);
         let half = u64::try_from(whole.as_nanos()).unwrap_or(u64::MAX) / 2;
         let by_chance = chance.checked_rem(half.saturating_add(1)).unwrap_or(0);
-        Duration::from_nanos(half.saturating_add(by_chance))
+        let wait = Duration::from_nanos(half.saturating_add(by_chance));
+        wait.saturating_sub(took).max(wait.min(LEAST))
     }
 
     /// How long to wait after an attempt that no retry can mend by itself: five minutes, and up to half
@@ -64,7 +69,7 @@ mod tests {
 
     /// The longest waits after failures in a row.
     fn longest(backoff: &mut Backoff, count: usize) -> Vec<u128> {
-        let next = || backoff.next(Duration::ZERO, 0).as_millis() * 2;
+        let next = || backoff.next(Duration::ZERO, Duration::ZERO, 0).as_millis() * 2;
         std::iter::repeat_with(next).take(count).collect()
     }
 
@@ -91,10 +96,22 @@ mod tests {
     fn a_minute_up_is_forgotten_and_less_is_not() {
         let mut backoff = Backoff::new();
         longest(&mut backoff, 5);
-        let short = backoff.next(FORGOTTEN_AFTER - Duration::from_nanos(1), 0);
+        let short = backoff.next(FORGOTTEN_AFTER - Duration::from_nanos(1), Duration::ZERO, 0);
         assert_eq!(short, Duration::from_secs(8));
-        assert_eq!(backoff.next(FORGOTTEN_AFTER, 0), FIRST / 2);
-        assert_eq!(backoff.next(Duration::ZERO, 0), FIRST);
+        assert_eq!(backoff.next(FORGOTTEN_AFTER, Duration::ZERO, 0), FIRST / 2);
+        assert_eq!(backoff.next(Duration::ZERO, Duration::ZERO, 0), FIRST);
+    }
+
+    #[test]
+    fn a_long_attempt_was_a_wait_itself() {
+        let mut backoff = Backoff::new();
+        longest(&mut backoff, 6);
+        // Half of the longest is 15 s, and by chance no more.
+        for (took, wait) in [(0, 15_000), (4, 11_000), (15, 250), (60, 250)] {
+            let took = Duration::from_secs(took);
+            let wait = Duration::from_millis(wait);
+            assert_eq!(backoff.next(Duration::ZERO, took, 0), wait);
+        }
     }
 
     proptest! {
@@ -102,8 +119,8 @@ mod tests {
         fn half_of_a_wait_is_by_chance(failures in 0_usize..100, chance: u64) {
             let mut backoff = Backoff::new();
             longest(&mut backoff, failures);
-            let least = backoff.clone().next(Duration::ZERO, 0);
-            let wait = backoff.next(Duration::ZERO, chance);
+            let least = backoff.clone().next(Duration::ZERO, Duration::ZERO, 0);
+            let wait = backoff.next(Duration::ZERO, Duration::ZERO, chance);
             prop_assert!(least <= wait && wait <= least * 2 && wait <= LONGEST);
         }
     }

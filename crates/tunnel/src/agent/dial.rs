@@ -20,7 +20,7 @@ pub use self::proxy::{
 pub use self::tcp::{DialError, Family};
 use super::connect::{SetUpError, SshConnect};
 use super::supervise::{ConnectError, ConnectionTask, Peer, PeerConfig};
-use crate::transport::ssh::{Carrier, Memory};
+use crate::transport::ssh::{Carrier, Held, Memory};
 
 mod command;
 mod jump;
@@ -232,15 +232,17 @@ impl Keeper {
         }
     }
 
-    /// A connection's task, with what has to go on beside it, and its end behind it.
+    /// A connection's task, with what has to go on beside it, and its end behind it; or what is left to
+    /// hold, if either has fallen silent.
     pub(super) fn keep(mut self, task: ConnectionTask) -> ConnectionTask {
         if matches!(self, Self::Nobody) {
             return task;
         }
         Box::pin(async move {
-            let held = self.beside(task).await;
-            self.end().await;
-            held
+            match self.beside(task).await {
+                Some(held) => self.hold(held).await,
+                None => self.end().await,
+            }
         })
     }
 
@@ -254,15 +256,28 @@ impl Keeper {
             (Self::Hop(hop), ConnectError::Handshake(_)) => hop.reason().map(WayError::from),
             _ => None,
         };
-        self.end().await;
+        drop(self.end().await);
         reason.map_or(error, ConnectError::Dial)
     }
 
-    pub(super) async fn end(self) {
+    /// What is kept says goodbye, and leaves what there is to hold if it had fallen silent itself.
+    pub(super) async fn end(self) -> Option<Held> {
         match self {
-            Self::Nobody => {}
-            Self::Program(program) => (*program).end().await,
+            Self::Nobody => None,
+            Self::Program(program) => {
+                (*program).end().await;
+                None
+            }
             Self::Hop(hop) => hop.end().await,
+        }
+    }
+
+    /// What it carried has fallen silent and is held as `carried`: whichever part of the way is dark,
+    /// the nearest socket is what can be reset when it is not dark any more.
+    async fn hold(self, carried: Held) -> Option<Held> {
+        match self {
+            Self::Hop(hop) => hop.hold(carried).await,
+            Self::Nobody | Self::Program(_) => self.end().await,
         }
     }
 }

@@ -3,7 +3,11 @@
 //! A listener belongs to its tunnel and not to a connection: it stays bound while the connection is
 //! away, and who comes meanwhile waits for the next one, for a while. Each visitor is a byte stream
 //! that the peer is asked to open; what the peer refuses closes that visitor and nothing else.
+//!
+//! A bind that is an address, or names an interface, is followed: what this machine does not have is
+//! waited for, and bound as soon as it is there.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,18 +18,25 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, debug_span, warn};
 
 pub use self::bind::ListenError;
+use self::follow::{Follower, Place};
 pub use self::holder::Holder;
+pub use self::standing::Waiting;
+use self::standing::{Standing, Standings};
 use self::unix::SocketFile;
 use super::forward::Forward;
 use super::meter::Meter;
-use super::supervise::log_panic;
+use super::network::Network;
+use super::supervise::{Event, log_panic};
 use crate::transport::{Bind, Origin, Transport};
 
 mod bind;
+mod follow;
 mod holder;
+mod standing;
 mod unix;
 mod visitor;
 
@@ -49,7 +60,7 @@ struct Listener {
 /// All that a tunnel listens on here, with a task for each socket. Dropped, it is closed.
 #[derive(Debug)]
 pub(crate) struct Listeners {
-    forwards: Vec<(usize, Forward)>,
+    standings: Standings,
     link: watch::Sender<Option<Arc<dyn Transport>>>,
     tasks: JoinSet<()>,
 }
@@ -112,45 +123,81 @@ impl Listener {
 }
 
 impl Listeners {
-    /// Binds all forwards, or none, and lets visitors in. They wait for a connection.
+    /// Binds all forwards, or none, and lets visitors in. They wait for a connection. A forward whose
+    /// address this machine does not have is waited for.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future closes what was bound.
     pub(crate) async fn start(
         forwards: Vec<(usize, Forward, Arc<Meter>)>,
+        network: &Network,
     ) -> Result<Self, ListenError> {
-        let mut listeners = Vec::new();
+        let link = watch::Sender::new(None);
+        let (mut fixed, mut following) = (Vec::new(), Vec::new());
+        let (mut numbers, mut standings) = (Vec::new(), Vec::new());
         for (number, forward, meter) in forwards {
-            listeners.push((number, Listener::bind(forward).await?, meter));
+            numbers.push(number);
+            let link = Link {
+                transport: link.subscribe(),
+                opens: Arc::new(Semaphore::new(OPENS)),
+                meter,
+            };
+            if let Some(place) = Place::of(&forward.bind)? {
+                let (follower, standing) = Follower::start(place, forward, link, network)?;
+                following.push((standings.len(), follower));
+                standings.push(standing);
+            } else {
+                let listener = Listener::bind(forward).await?;
+                standings.push(Standing::bound(listener.forward.clone()));
+                fixed.push((listener, link));
+            }
         }
         let mut this = Self {
-            forwards: Vec::new(),
-            link: watch::Sender::new(None),
+            standings: Standings::new(numbers, standings),
+            link,
             tasks: JoinSet::new(),
         };
-        for (number, Listener { forward, sockets }, meter) in listeners {
+        for (Listener { forward, sockets }, link) in fixed {
             for socket in sockets {
-                let link = Link {
-                    transport: this.link.subscribe(),
-                    opens: Arc::new(Semaphore::new(OPENS)),
-                    meter: Arc::clone(&meter),
-                };
-                let task = serve(socket, forward.clone(), link);
+                let never = CancellationToken::new();
+                let task = serve(socket, forward.clone(), link.clone(), never);
                 this.tasks.spawn(task);
             }
-            this.forwards.push((number, forward));
+        }
+        for (number, follower) in following {
+            let place = this.standings.place(number);
+            this.tasks.spawn(follower.run(network.subscribe(), place));
         }
         Ok(this)
     }
 
-    /// The forwards and their places in the tunnel, with the addresses that were bound.
-    pub(crate) fn forwards(&self) -> &[(usize, Forward)] {
-        &self.forwards
+    /// Tells what has changed: which forwards are up, and which wait for what.
+    pub(crate) fn tell(&self, events: &(dyn Fn(Event<'_>) + Send + Sync)) {
+        self.standings.tell(self.link.borrow().is_some(), events);
+    }
+
+    /// Tells at once of every change, for ever.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub(crate) async fn keep_telling(
+        &self,
+        events: &(dyn Fn(Event<'_>) + Send + Sync),
+    ) -> Infallible {
+        let mut changes = self.standings.changes();
+        loop {
+            self.tell(events);
+            changes.next().await;
+        }
     }
 
     /// Visitors go over this connection from now on; over none until the next where there is none.
     pub(crate) fn connect(&self, transport: Option<Arc<dyn Transport>>) {
+        if transport.is_none() {
+            self.standings.are_away();
+        }
         self.link.send_replace(transport);
     }
 
@@ -163,11 +210,12 @@ impl Listeners {
     }
 }
 
-/// Serves one socket's visitors, for ever.
-async fn serve(socket: Socket, forward: Forward, link: Link) {
+/// Serves one socket's visitors until it is to be `closed`, and then those that are still there.
+async fn serve(socket: Socket, forward: Forward, link: Link, closed: CancellationToken) {
     let mut visitors = JoinSet::new();
     loop {
         tokio::select! {
+            () = closed.cancelled() => break,
             accepted = socket.accept(), if visitors.len() < VISITORS => match accepted {
                 Ok(visitor) => {
                     let span = debug_span!("visitor", origin = %visitor.origin(), %forward);
@@ -184,6 +232,10 @@ async fn serve(socket: Socket, forward: Forward, link: Link) {
             },
             Some(result) = visitors.join_next() => log_panic("visitor", result),
         }
+    }
+    drop(socket);
+    while let Some(result) = visitors.join_next().await {
+        log_panic("visitor", result);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The agent's side of a visitor: dials the local service of a forward and copies.
 
+use std::future::poll_fn;
 use std::io;
 use std::time::Duration;
 
@@ -29,6 +30,9 @@ pub enum LocalError {
     /// The visitor wants to go where it may not.
     #[error("{0} is not permitted to visitors")]
     NotPermitted(Target),
+    /// The visitor left while its target was dialled.
+    #[error("visitor left before its target answered")]
+    Left,
     /// The visitor or the service left before the first byte.
     #[error("visitor and service did not come together")]
     Begin(#[source] io::Error),
@@ -69,7 +73,7 @@ pub async fn serve(
                 }
             }
         }
-        Destination::One(Target::Unix { path }) => match dial_unix(path).await {
+        Destination::One(Target::Unix { path }) => match dial_unix(path, DIAL_DEADLINE).await {
             Ok(mut socket) => Ok(copy_metered(answer.accept(), &mut socket, meters(visit)).await),
             Err(source) => {
                 answer.refuse(RefusalCode::ConnectFailed, words(source.kind()));
@@ -82,7 +86,7 @@ pub async fn serve(
 }
 
 /// The same for a visitor whose stream was accepted before it was known where it leads. What cannot be
-/// reached resets it.
+/// reached resets it; a visitor who leaves ends the dial.
 ///
 /// # Cancel safety
 ///
@@ -94,12 +98,12 @@ pub async fn serve_accepted(
 ) -> Result<Copied, LocalError> {
     match to {
         Destination::One(Target::Tcp { host, port }) => {
-            let socket = dial(host, *port, DIAL_DEADLINE).await?;
+            let socket = while_there(&stream, dial(host, *port, DIAL_DEADLINE)).await??;
             Ok(copy_tcp(stream, socket, visit).await)
         }
         Destination::One(Target::Unix { path }) => {
             let path = path.clone();
-            match dial_unix(&path).await {
+            match while_there(&stream, dial_unix(&path, DIAL_DEADLINE)).await? {
                 Ok(mut socket) => Ok(copy_metered(stream, &mut socket, meters(visit)).await),
                 Err(source) => Err(LocalError::Unix { path, source }),
             }
@@ -108,8 +112,23 @@ pub async fn serve_accepted(
     }
 }
 
-async fn dial_unix(path: &str) -> io::Result<UnixStream> {
-    let connected = timeout(DIAL_DEADLINE, UnixStream::connect(path)).await;
+/// Waits for a dial for as long as the visitor does. Before its stream is accepted a visitor of SSH
+/// cannot say that it has left (RFC 4254 section 5.3: a channel is closed by the number that its
+/// confirmation gives), so this is for streams that are.
+async fn while_there<T>(
+    stream: &ByteStream,
+    dialled: impl Future<Output = T>,
+) -> Result<T, LocalError> {
+    tokio::select! {
+        biased;
+        () = poll_fn(|cx| stream.poll_left(cx)) => Err(LocalError::Left),
+        dialled = dialled => Ok(dialled),
+    }
+}
+
+/// Connects to a Unix socket within `deadline`.
+pub(super) async fn dial_unix(path: &str, deadline: Duration) -> io::Result<UnixStream> {
+    let connected = timeout(deadline, UnixStream::connect(path)).await;
     connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
@@ -126,7 +145,8 @@ async fn serve_named(
         greeted.refuse(&mut stream, Refusal::NotAllowed).await?;
         return Err(LocalError::NotPermitted(Target::Tcp { host, port }));
     }
-    match dial_for_stranger(host, port, DIAL_DEADLINE).await {
+    let dialled = dial_for_stranger(host, port, DIAL_DEADLINE);
+    match while_there(&stream, dialled).await? {
         Ok(mut socket) => {
             let begun = async {
                 greeted.grant(&mut stream).await?;
@@ -306,6 +326,52 @@ mod tests {
                     reason: expected.to_owned(),
                 }
             );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_visitor_who_leaves_ends_the_dial_and_one_who_has_sent_does_not() {
+        let mut tasks = JoinSet::new();
+        let (near, mut far, driver) = memory::pair();
+        tasks.spawn(driver.run());
+        let head = || StreamHead {
+            kind: StreamKind::Direct(Target::Unix {
+                path: String::from("/x"),
+            }),
+            origin: Origin {
+                host: String::new(),
+                port: 0,
+            },
+        };
+        for (bytes, is_cut) in [
+            (&b""[..], true),
+            (b"abc", true),
+            (b"", false),
+            (b"abc", false),
+        ] {
+            let opening = near.transport.open(head());
+            let accepted = async {
+                match far.requests.recv().await {
+                    Some(PeerRequest::Open(request)) => request.answer.accept(),
+                    other => panic!("{other:?}"),
+                }
+            };
+            let (visitor, stream) = tokio::join!(opening, accepted);
+            let mut visitor = visitor.unwrap();
+            visitor.write_all(bytes).await.unwrap();
+            let mut dial = Box::pin(while_there(&stream, std::future::pending::<()>()));
+            tokio::select! {
+                biased;
+                result = &mut dial => panic!("{result:?}"),
+                () = tokio::task::yield_now() => {}
+            }
+            if !is_cut {
+                visitor.shutdown().await.unwrap();
+            }
+            drop(visitor);
+            let ended = timeout(DIAL_DEADLINE, dial).await;
+            let is_left = matches!(ended, Ok(Err(LocalError::Left)));
+            assert_eq!(is_left, is_cut || bytes.is_empty(), "{bytes:?} {is_cut}");
         }
     }
 }

@@ -42,8 +42,11 @@ pub struct Probing<'a> {
 pub struct Probe {
     nonce: [u8; NONCE],
     answer: hmac::Tag,
-    /// Whether the nonce is on its way.
-    sent: watch::Sender<bool>,
+    made: Instant,
+    deadline: Duration,
+    /// How long after it was made the nonce was on its way: a round trip, since the way to the listener was
+    /// opened for it.
+    sent: watch::Sender<Option<Duration>>,
 }
 
 /// What a probe found.
@@ -52,17 +55,32 @@ pub struct Probe {
 pub enum Finding {
     /// Bytes made the round trip, in this time.
     Up(Duration),
+    /// The same at one loopback address; at the other nobody listens. A host without the other version has
+    /// it so, and an sshd whose `AddressFamily` is one alone.
+    UpInPart(Duration, IpVersion),
+    /// The same; at the other somebody else listens, whose visitors come by the same name.
+    Shared(IpVersion),
     /// Somebody else answers at the listener.
     Foreign,
     /// Nobody answers at the listener, though the peer granted it.
     Nobody(String),
-    /// Nothing came back in [`DEADLINE`].
+    /// Nothing came back before the deadline.
     Silent,
     /// The peer lets nobody go that way; the path is not checked.
     Prohibited,
     /// Bytes make the round trip from the peer itself, but nobody listens at the address that others
     /// would come to: an sshd with `GatewayPorts no` binds the loopback alone, whatever was asked for.
     LoopbackOnly,
+}
+
+/// A version of the Internet Protocol: which of the listeners of one bind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum IpVersion {
+    /// `127.0.0.1` of the peer.
+    V4,
+    /// `::1` of the peer.
+    V6,
 }
 
 /// What became of a channel that may have brought a probe.
@@ -78,8 +96,11 @@ pub enum Caller {
 pub const INTERVAL: Duration = Duration::from_secs(300);
 /// Bytes of a nonce and of its answer.
 const NONCE: usize = 32;
-/// How long a probe is out at most. A round trip over a satellite is 0.6 s.
+/// How long a probe is out at most, on a path that is not known to be slow. It takes three round trips, of
+/// which one over a satellite is 0.6 s.
 pub const DEADLINE: Duration = Duration::from_secs(2);
+/// The same on a path that is: three of the 3 s that a crowded mobile network takes.
+pub const LONGEST_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a channel is held for the bytes of a probe that was sent, besides a round trip. Then it is a visitor whose service speaks first, and is
 /// dialled.
 const HOLD: Duration = Duration::from_millis(50);
@@ -100,24 +121,31 @@ impl Prober {
         })
     }
 
-    /// A new probe.
+    /// A new probe, which is out from now on and for so long at most.
     ///
     /// # Errors
     ///
     /// The system has no randomness.
-    pub fn probe(&self) -> Result<Probe, Unspecified> {
+    pub fn probe(&self, deadline: Duration) -> Result<Probe, Unspecified> {
         let mut nonce = [0; NONCE];
         rand::fill(&mut nonce)?;
         Ok(Probe {
             answer: hmac::sign(&self.key, &nonce),
             nonce,
-            sent: watch::Sender::new(false),
+            made: Instant::now(),
+            deadline,
+            sent: watch::Sender::new(None),
         })
     }
 }
 
 impl Probe {
-    /// Sends the nonce to the listener and waits for its answer, [`DEADLINE`] in all.
+    /// How long it is out at most.
+    pub const fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    /// Sends the nonce to the listener and waits for its answer, for as long as the probe may be out.
     ///
     /// # Cancel safety
     ///
@@ -127,10 +155,10 @@ impl Probe {
         let mut answer = [0; NONCE];
         let asked = async {
             stream.write_all(&self.nonce).await?;
-            self.sent.send_replace(true);
+            self.sent.send_replace(Some(self.made.elapsed()));
             stream.read_exact(&mut answer).await
         };
-        match timeout(DEADLINE, asked).await {
+        match timeout(self.deadline, asked).await {
             Ok(Ok(_)) if self.is_answer(&answer) => Finding::Up(start.elapsed()),
             Err(_) if answer == [0; NONCE] => Finding::Silent,
             // Other bytes, or an end before there were enough: nobody who knows the key was there.
@@ -140,7 +168,9 @@ impl Probe {
 
     /// Looks at the first bytes of a channel until they are the nonce, cannot be it any more, or a
     /// visitor has waited long enough: 50 ms and a round trip from when the nonce was sent, and 250 ms,
-    /// or as much, where it was not sent yet.
+    /// or as much, where it was not sent yet. A round trip is what is given for it, or what the way of
+    /// the nonce took to open (250 ms at least), if that is less: somebody who comes long after is not held
+    /// for longer.
     ///
     /// # Cancel safety
     ///
@@ -152,8 +182,8 @@ impl Probe {
     ) -> Caller {
         let mut sent = self.sent.subscribe();
         let mut first = Vec::with_capacity(NONCE);
-        let hold = HOLD.saturating_add(round_trip).min(DEADLINE);
-        let mut end = pin!(sleep(hold.max(LONGEST_HOLD)));
+        let hold = |trip: Duration| HOLD.saturating_add(trip).min(self.deadline);
+        let mut end = pin!(sleep(hold(round_trip).max(LONGEST_HOLD)));
         let mut is_on_its_way = false;
         while first.len() < NONCE && self.nonce.starts_with(&first) {
             let mut buffer = [0; NONCE];
@@ -169,9 +199,10 @@ impl Probe {
                     }
                     first.extend_from_slice(room.filled());
                 }
-                _ = sent.wait_for(|is_sent| *is_sent), if !is_on_its_way => {
+                opened = sent_after(&mut sent), if !is_on_its_way => {
                     is_on_its_way = true;
                     let now = Instant::now();
+                    let hold = hold(round_trip.min(opened.max(LONGEST_HOLD)));
                     end.as_mut().reset(now.checked_add(hold).unwrap_or(now));
                 }
                 () = &mut end => return Caller::Visitor(first),
@@ -195,7 +226,70 @@ impl Probe {
     }
 }
 
+impl IpVersion {
+    const fn other(self) -> Self {
+        match self {
+            Self::V4 => Self::V6,
+            Self::V6 => Self::V4,
+        }
+    }
+
+    const fn loopback(self) -> &'static str {
+        match self {
+            Self::V4 => "127.0.0.1",
+            Self::V6 => "::1",
+        }
+    }
+}
+
 impl Finding {
+    /// Whether bytes make the round trip, if only over one version of IP.
+    pub const fn is_up(&self) -> bool {
+        matches!(self, Self::Up(_) | Self::UpInPart(..))
+    }
+
+    /// How long the round trip took.
+    pub const fn round_trip(&self) -> Option<Duration> {
+        match self {
+            Self::Up(time) | Self::UpInPart(time, _) => Some(*time),
+            Self::Shared(_)
+            | Self::Foreign
+            | Self::Nobody(_)
+            | Self::Silent
+            | Self::Prohibited
+            | Self::LoopbackOnly => None,
+        }
+    }
+
+    /// The version of IP over which visitors get through, if it is one alone.
+    pub const fn part(&self) -> Option<IpVersion> {
+        match self {
+            Self::UpInPart(_, version) | Self::Shared(version) => Some(*version),
+            Self::Up(_)
+            | Self::Foreign
+            | Self::Nobody(_)
+            | Self::Silent
+            | Self::Prohibited
+            | Self::LoopbackOnly => None,
+        }
+    }
+
+    /// Of a bind that stands for both loopback addresses, once its [`twin`] was probed: this was found over
+    /// IPv4, and that over IPv6.
+    ///
+    /// A stock sshd grants such a forward if it could bind one of the two. Where nobody listens at one the
+    /// host may not have it. Whoever answers there, or takes a connection and says nothing, is somebody
+    /// else.
+    #[must_use]
+    pub fn with_twin(self, twin: Self) -> Self {
+        match (self, twin) {
+            (Self::Up(time), Self::Nobody(_)) => Self::UpInPart(time, IpVersion::V4),
+            (Self::Up(_), Self::Foreign | Self::Silent) => Self::Shared(IpVersion::V4),
+            (Self::Nobody(_), Self::Up(time)) => Self::UpInPart(time, IpVersion::V6),
+            (first, _) => first,
+        }
+    }
+
     /// What it means that the peer did not open the way to its listener.
     pub fn of_refusal(error: &OpenError) -> Self {
         match error {
@@ -209,6 +303,15 @@ impl Finding {
     }
 }
 
+/// Waits until the nonce is on its way, and says how long that took.
+async fn sent_after(sent: &mut watch::Receiver<Option<Duration>>) -> Duration {
+    let sent = sent.wait_for(Option::is_some).await;
+    match sent.ok().and_then(|after| *after) {
+        Some(after) => after,
+        None => std::future::pending().await,
+    }
+}
+
 /// Where a listener of `bind` is reached from the peer itself; `None` for a Unix socket with a relative
 /// path, which is somewhere below a folder that only the peer knows.
 ///
@@ -218,8 +321,8 @@ pub fn way(bind: &Bind) -> Option<Target> {
     match bind {
         Bind::Tcp { host, port } => {
             let host = match host.as_str() {
-                "" | "*" | "localhost" | "0.0.0.0" => "127.0.0.1",
-                "::" => "::1",
+                "" | "*" | "localhost" | "0.0.0.0" => IpVersion::V4.loopback(),
+                "::" => IpVersion::V6.loopback(),
                 other => other,
             };
             Some(Target::Tcp {
@@ -230,6 +333,19 @@ pub fn way(bind: &Bind) -> Option<Target> {
         Bind::Unix { path } if path.starts_with('/') => Some(Target::Unix { path: path.clone() }),
         Bind::Unix { .. } => None,
     }
+}
+
+/// The IPv6 loopback, for a bind whose [`way`] goes to the IPv4 one and that stands for both; otherwise
+/// there is nothing more to probe.
+pub fn twin(bind: &Bind) -> Option<Target> {
+    let Bind::Tcp { host, port } = bind else {
+        return None;
+    };
+    let is_for_both = matches!(host.as_str(), "" | "*" | "localhost");
+    is_for_both.then(|| Target::Tcp {
+        host: IpVersion::V6.loopback().to_owned(),
+        port: *port,
+    })
 }
 
 /// The port at which visitors from elsewhere would come to a listener of `bind`; `None` if none are
@@ -269,13 +385,33 @@ impl fmt::Debug for Probe {
     }
 }
 
+impl fmt::Display for IpVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        })
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Up(time) => write!(f, "up, {:.1} ms", time.as_secs_f64() * 1e3),
+            Self::UpInPart(time, version) => write!(
+                f,
+                "up over {version} alone, {:.1} ms: nobody listens at {} there",
+                time.as_secs_f64() * 1e3,
+                version.other().loopback()
+            ),
+            Self::Shared(version) => write!(
+                f,
+                "up over {version} alone: somebody else listens at {} there",
+                version.other().loopback()
+            ),
             Self::Foreign => f.write_str("listener is owned by someone else"),
             Self::Nobody(reason) => write!(f, "nobody answers at the listener: {reason}"),
-            Self::Silent => write!(f, "nothing came back in {} s", DEADLINE.as_secs()),
+            Self::Silent => f.write_str("nothing came back in time"),
             Self::Prohibited => f.write_str("bound, path not checked"),
             Self::LoopbackOnly => f.write_str(
                 "bound to the loopback alone (GatewayPorts in sshd_config of the server)",
@@ -291,7 +427,7 @@ mod tests {
     use super::*;
 
     fn probe() -> Probe {
-        Prober::new().unwrap().probe().unwrap()
+        Prober::new().unwrap().probe(DEADLINE).unwrap()
     }
 
     #[tokio::test]
@@ -341,7 +477,7 @@ mod tests {
             (&b""[..], true, HOLD + trip),
             (half, true, HOLD + trip),
         ] {
-            probe.sent.send_replace(is_sent);
+            probe.sent.send_replace(is_sent.then_some(trip));
             let (mut near, mut far) = duplex(1_000);
             near.write_all(bytes).await.unwrap();
             let start = Instant::now();
@@ -351,6 +487,20 @@ mod tests {
             );
             let waited = start.elapsed();
             assert!(waited >= wait && waited < wait + Duration::from_millis(2));
+        }
+        // One who comes when the probe has been out for long is held for a round trip, not for all that.
+        for (opened, wait) in [
+            (trip, LONGEST_HOLD),
+            (3 * trip, LONGEST_HOLD),
+            (20 * trip, 20 * trip),
+        ] {
+            probe.sent.send_replace(Some(opened));
+            let (_near, mut far) = duplex(1_000);
+            let start = Instant::now();
+            let caller = probe.hold(&mut far, Duration::from_secs(9)).await;
+            assert_eq!(caller, Caller::Visitor(Vec::new()));
+            let waited = start.elapsed();
+            assert!(waited >= HOLD + wait && waited < HOLD + wait + Duration::from_millis(2));
         }
         // A nonce with one wrong byte, and more behind it.
         let (mut near, mut far) = duplex(1_000);
@@ -368,7 +518,10 @@ mod tests {
     #[test]
     fn two_probes_have_nothing_in_common() {
         let prober = Prober::new().unwrap();
-        let (one, other) = (prober.probe().unwrap(), prober.probe().unwrap());
+        let (one, other) = (
+            prober.probe(DEADLINE).unwrap(),
+            prober.probe(DEADLINE).unwrap(),
+        );
         assert_ne!(one.nonce, other.nonce);
         assert!(!one.is_answer(other.answer.as_ref()));
         assert!(!one.is_answer(&one.nonce));
@@ -402,6 +555,29 @@ mod tests {
         assert_eq!(unix, Some(Target::Unix { path }));
         let path = String::from("x");
         assert_eq!(way(&Bind::Unix { path }), None);
+    }
+
+    #[test]
+    fn a_bind_for_both_loopbacks_is_wholly_up_only_if_both_are_ours() {
+        let (up, time) = (Finding::Up(HOLD), HOLD);
+        let nobody = || Finding::Nobody(String::from("refused"));
+        for (first, twin, both) in [
+            (up.clone(), up.clone(), up.clone()),
+            (up.clone(), nobody(), Finding::UpInPart(time, IpVersion::V4)),
+            (up.clone(), Finding::Foreign, Finding::Shared(IpVersion::V4)),
+            (up.clone(), Finding::Silent, Finding::Shared(IpVersion::V4)),
+            // It cannot be looked at.
+            (up.clone(), Finding::Prohibited, up.clone()),
+            (nobody(), up, Finding::UpInPart(time, IpVersion::V6)),
+            (nobody(), nobody(), nobody()),
+            (nobody(), Finding::Foreign, nobody()),
+        ] {
+            assert_eq!(first.with_twin(twin), both);
+        }
+        for (host, is_both) in [("", true), ("*", true), ("localhost", true), ("::", false)] {
+            let (host, port) = (host.to_owned(), 9);
+            assert_eq!(twin(&Bind::Tcp { host, port }).is_some(), is_both);
+        }
     }
 
     #[test]

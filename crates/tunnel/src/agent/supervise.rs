@@ -15,18 +15,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinError;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use self::forwards::Forwards;
 use self::serve::serve;
+use self::wait::After;
 use super::backoff::Backoff;
 use super::dial::WayError;
 use super::forward::{Forward, Listens};
-use super::listen::{ListenError, Listeners};
+use super::listen::{ListenError, Listeners, Waiting};
 use super::login::known_hosts::{HostAddressError, HostKeyRefusal};
 use super::meter::Meter;
+use super::network::Network;
 use super::probe::{Finding, Probing};
 use crate::transport::ssh::Held;
 use crate::transport::{Bind, Connection, ConnectionEnd};
@@ -35,6 +37,7 @@ mod config;
 mod forwards;
 mod paths;
 mod serve;
+mod wait;
 
 pub use self::config::{KeepAlive, Peer, PeerConfig, TunnelConfig};
 
@@ -136,10 +139,10 @@ pub enum Event<'a> {
     ForwardProved {
         /// Its place among the forwards of the tunnel, from 0.
         number: usize,
-        /// How long they took.
-        round_trip: Duration,
         /// The forward, with the port that it has.
         forward: &'a Forward,
+        /// How long they took; and where they did not get through.
+        finding: &'a Finding,
     },
     /// A forward was granted; whether bytes get through is not known yet.
     ForwardBound {
@@ -163,6 +166,16 @@ pub enum Event<'a> {
         number: usize,
         /// The forward.
         forward: &'a Forward,
+    },
+    /// A forward that listens here waits for its address, or for whoever holds its port; it is bound as
+    /// soon as it can be.
+    ForwardWaiting {
+        /// Its place among the forwards of the tunnel, from 0.
+        number: usize,
+        /// The forward.
+        forward: &'a Forward,
+        /// What it waits for.
+        reason: &'a Waiting,
     },
     /// The port that a forward had before cannot be had again; any other is asked for.
     PortLost {
@@ -208,6 +221,9 @@ pub struct Instruments<'a> {
     /// Where visitors and their bytes are counted, for each forward in its place. Forwards beyond are not
     /// counted.
     pub meters: Vec<Arc<Meter>>,
+    /// With it, a connection is asked at once whether it is still there when the network changes, a wait is
+    /// cut short, and what listens here follows its addresses.
+    pub network: Option<Network>,
 }
 
 /// Keeps the tunnel until `stop`. When this returns, all that it started has ended.
@@ -227,7 +243,12 @@ pub async fn run(
     events: &(dyn Fn(Event<'_>) + Send + Sync),
     stop: CancellationToken,
 ) -> Result<(), RunError> {
-    let Instruments { probing, meters } = instruments;
+    let Instruments {
+        probing,
+        meters,
+        network,
+    } = instruments;
+    let network = network.unwrap_or_else(Network::unwatched);
     let meters = meters
         .into_iter()
         .chain(std::iter::repeat_with(Arc::default));
@@ -235,8 +256,13 @@ pub async fn run(
     let (here, there) = numbered
         .map(|(number, (forward, meter))| (number, forward, meter))
         .partition(|(_, forward, _)| forward.listens == Listens::Here);
-    let listeners = Listeners::start(here).await?;
-    let result = keep(connect, there, &listeners, probing, events, stop).await;
+    let listeners = Listeners::start(here, &network).await?;
+    let network = network.subscribe();
+    let result = tokio::select! {
+        biased;
+        result = keep(connect, there, &listeners, probing, network, events, stop) => result,
+        never = listeners.keep_telling(events) => match never {},
+    };
     listeners.close().await;
     result
 }
@@ -247,6 +273,7 @@ async fn keep(
     there: Vec<(usize, Forward, Arc<Meter>)>,
     listeners: &Listeners,
     probing: Option<Probing<'_>>,
+    mut network: Network,
     events: &(dyn Fn(Event<'_>) + Send + Sync),
     stop: CancellationToken,
 ) -> Result<(), RunError> {
@@ -257,10 +284,11 @@ async fn keep(
     // The last connection's socket, if its peer fell silent.
     let mut held: Option<Held> = None;
     loop {
+        let began = Instant::now();
         let attempt = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
-            attempt = connect.connect() => attempt,
+            attempt = wait::attempt(connect, &network, is_first) => attempt,
         };
         let mut is_refused = false;
         let up = match attempt {
@@ -278,8 +306,16 @@ async fn keep(
                 }
                 events(Event::Connected);
                 let start = Instant::now();
-                let (ended, left) =
-                    serve(connected, &mut forwards, listeners, probing, events, &stop).await;
+                let (ended, left) = serve(
+                    connected,
+                    &mut forwards,
+                    listeners,
+                    probing,
+                    events,
+                    &stop,
+                    &mut network,
+                )
+                .await;
                 held = left;
                 match ended {
                     None => return Ok(()),
@@ -291,16 +327,18 @@ async fn keep(
                 }
             }
         };
-        let delay = if is_refused {
-            backoff.refused(chance())
+        let (delay, after) = if is_refused {
+            (backoff.refused(chance()), After::Refusal)
         } else {
-            backoff.next(up, chance())
+            // From one attempt to the next: one that waited long for an answer was a wait itself.
+            let took = began.elapsed().saturating_sub(up);
+            (backoff.next(up, took, chance()), After::Failure)
         };
         events(Event::Waiting { delay });
         tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
-            () = sleep(delay) => {}
+            () = wait::wait(delay, began, after, &mut network) => {}
         }
     }
 }

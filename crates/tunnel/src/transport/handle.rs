@@ -3,7 +3,7 @@
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Asking, Bind, ByteStream, CloseReason, ConnectionEnd, EndWatch, ForwardError, OpenError,
+    Asking, Bind, ByteStream, CloseReason, ConnectionEnd, Doubt, EndWatch, ForwardError, OpenError,
     Opening, StreamHead, Transport,
 };
 
@@ -12,6 +12,7 @@ use super::{
 pub(crate) struct Handle {
     commands: mpsc::Sender<Command>,
     close: watch::Sender<Option<CloseReason>>,
+    doubt: watch::Sender<Doubt>,
     end: watch::Receiver<Option<ConnectionEnd>>,
 }
 
@@ -22,6 +23,8 @@ pub(crate) struct Desk {
     pub(crate) commands: mpsc::Receiver<Command>,
     /// Whether to close, and why.
     pub(crate) close: watch::Receiver<Option<CloseReason>>,
+    /// Whether the network has changed, and which addresses it has taken with it.
+    pub(crate) doubt: watch::Receiver<Doubt>,
     /// Where to say how it ended.
     pub(crate) end: watch::Sender<Option<ConnectionEnd>>,
 }
@@ -61,15 +64,18 @@ impl Handle {
     pub(crate) fn pair() -> (Self, Desk) {
         let (commands, commands_receiver) = mpsc::channel(COMMANDS);
         let (close, close_receiver) = watch::channel(None);
+        let (doubt, doubt_receiver) = watch::channel(Doubt::default());
         let (end_sender, end) = watch::channel(None);
         let handle = Self {
             commands,
             close,
+            doubt,
             end,
         };
         let desk = Desk {
             commands: commands_receiver,
             close: close_receiver,
+            doubt: doubt_receiver,
             end: end_sender,
         };
         (handle, desk)
@@ -116,6 +122,10 @@ impl Transport for Handle {
             first.get_or_insert(reason);
             is_first
         });
+    }
+
+    fn doubt(&self, doubt: Doubt) {
+        self.doubt.send_replace(doubt);
     }
 
     fn end(&self) -> EndWatch {

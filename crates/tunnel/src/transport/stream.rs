@@ -164,6 +164,20 @@ impl ByteStream {
         Poll::Pending
     }
 
+    /// Waits until the peer has left for good: it has reset the stream, or closed it with nothing left to
+    /// read, or the stream is lost. Who has sent something and closed in good order still wants it
+    /// delivered.
+    pub(crate) fn poll_left(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.shared.state();
+        let is_cut = matches!(state.inbound_end, Some(InboundEnd::Error(_)));
+        let is_read = state.inbound.is_empty() && self.begun.is_empty();
+        if state.outbound_end.is_some() && (is_cut || is_read) {
+            return Poll::Ready(());
+        }
+        register(&mut state.writer, cx);
+        Poll::Pending
+    }
+
     /// A stream and its task's side.
     ///
     /// `channel` is what the dirty list knows it by, `packet` the most bytes of one packet to the

@@ -9,6 +9,7 @@
 
 mod acceptor;
 mod certificate;
+mod doubt;
 mod gateway;
 mod login;
 mod memory;

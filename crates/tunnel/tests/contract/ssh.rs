@@ -147,11 +147,11 @@ async fn bulk_is_copied_once_at_most_and_wakes_once_a_turn() {
     let (client, server) = tcp().await;
     tune(&client).unwrap();
     tune(&server).unwrap();
-    bulk_keeps_the_promises_of_costs(client, server).await;
+    Box::pin(bulk_keeps_the_promises_of_costs(client, server)).await;
     // A packet comes in one piece, in two, in a few, and in very many.
     for pipe_bytes in [100_000, 33_000, 20_000, 10_000, 300] {
         let (client, server) = tokio::io::duplex(pipe_bytes);
-        bulk_keeps_the_promises_of_costs(client, server).await;
+        Box::pin(bulk_keeps_the_promises_of_costs(client, server)).await;
     }
 }
 

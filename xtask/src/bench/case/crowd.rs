@@ -119,10 +119,12 @@ fn hold(bench: &Bench, pair: Pair, count: u32) -> anyhow::Result<Held> {
     let each = |after: f64, before: f64| (after - before) / f64::from(count);
     Ok(Held {
         server: usage::Memory {
+            resident: each(after.resident, before.resident),
             proportional: each(after.proportional, before.proportional),
             private_dirty: each(after.private_dirty, before.private_dirty),
         },
         client: usage::Memory {
+            resident: each(client.resident, 0.0),
             proportional: each(client.proportional, 0.0),
             private_dirty: each(client.private_dirty, 0.0),
         },

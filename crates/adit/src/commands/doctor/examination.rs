@@ -55,10 +55,10 @@ impl Patient {
         if !reach(peer, reached, teller).await? {
             return Ok(());
         }
-        let Some(link) = log_in(peer, now, teller).await? else {
+        let Some(mut link) = log_in(peer, now, teller).await? else {
             return Ok(());
         };
-        let told = there(&link, peer, forwards, &own, prober, teller).await;
+        let told = there(&mut link, peer, forwards, &own, prober, teller).await;
         link.close().await;
         told
     }
@@ -248,7 +248,7 @@ fn logged_in(
 
 /// What of the forwards is on the server's side.
 async fn there(
-    link: &Link,
+    link: &mut Link,
     peer: &PeerConfig,
     forwards: &[Forward],
     own: &[Own],
@@ -292,7 +292,7 @@ async fn there(
 
 /// What there is to say of a remote forward, and what was asked for it.
 async fn remote(
-    link: &Link,
+    link: &mut Link,
     peer: &PeerConfig,
     forward: &Forward,
     own: &[Own],
@@ -324,7 +324,7 @@ async fn remote(
 }
 
 /// Asks for a remote forward, looks at where it is bound, and gives it back.
-async fn look(link: &Link, peer: &PeerConfig, forward: &Forward, prober: &Prober) -> Seen {
+async fn look(link: &mut Link, peer: &PeerConfig, forward: &Forward, prober: &Prober) -> Seen {
     let mut seen = Seen::of(link.ask(&forward.bind).await);
     let Grant::Granted { bind, .. } = &seen.grant else {
         return seen;

@@ -32,6 +32,8 @@ pub(super) struct Link {
     out: Out,
     /// What drives it, and what receives the server's questions.
     tasks: JoinSet<()>,
+    /// How long a probe may be out.
+    deadline: Duration,
 }
 
 /// The probe that is out, and the forward that it comes back by.
@@ -52,13 +54,18 @@ impl Link {
             transport,
             out,
             tasks,
+            deadline: probe::DEADLINE,
         }
     }
 
     /// Asks for a forward, and where it is refused for what there is to know of the reason: SSH tells none.
-    pub(super) async fn ask(&self, bind: &Bind) -> Grant {
+    pub(super) async fn ask(&mut self, bind: &Bind) -> Grant {
         let start = Instant::now();
-        match self.asked(bind.clone()).await {
+        let answer = self.asked(bind.clone()).await;
+        // It takes three round trips, and a slow line varies.
+        let slow = start.elapsed().saturating_mul(6);
+        self.deadline = slow.clamp(probe::DEADLINE, probe::LONGEST_DEADLINE);
+        match answer {
             Ok(port) => Grant::Granted {
                 bind: if bind.port() == Some(0) {
                     bind.with_port(port)
@@ -119,7 +126,7 @@ impl Link {
 
     /// Sends a probe to a target of the server's side, for it to come back by a forward that was granted.
     pub(super) async fn probe(&self, prober: &Prober, granted: &Bind, target: Target) -> Sight {
-        let Ok(probe) = prober.probe() else {
+        let Ok(probe) = prober.probe(self.deadline) else {
             return Sight::Prohibited;
         };
         self.expect(granted, &probe);
@@ -149,11 +156,11 @@ impl Link {
         granted: &Bind,
         host: &str,
     ) -> Outside {
-        let (Some(port), Ok(probe)) = (granted.port(), prober.probe()) else {
+        let (Some(port), Ok(probe)) = (granted.port(), prober.probe(self.deadline)) else {
             return Outside::NotLooked;
         };
         self.expect(granted, &probe);
-        let outside = match dial(host, port, probe::DEADLINE).await {
+        let outside = match dial(host, port, self.deadline).await {
             Ok(mut socket) => Outside::Answered(probe.ask(&mut socket).await),
             Err(DialError::Unreachable { attempts, .. })
                 if attempts
@@ -224,7 +231,7 @@ async fn receive(mut requests: mpsc::Receiver<PeerRequest>, out: Out) {
                     if request.head.kind == StreamKind::Forwarded(bind) {
                         let mut stream = request.answer.accept();
                         held.spawn(async move {
-                            probe.hold(&mut stream, probe::DEADLINE).await;
+                            probe.hold(&mut stream, probe.deadline()).await;
                         });
                     }
                 }

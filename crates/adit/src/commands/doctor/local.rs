@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::path::Path;
 use std::time::Duration;
 
 use adit_tunnel::agent::chain;
@@ -13,6 +14,8 @@ use tokio::time::{Instant, timeout};
 use super::diagnosis::{Check, Diagnosis};
 use super::reach::{milliseconds, plain, without_number};
 
+/// Where the system lists its interfaces (sysfs(5)).
+const INTERFACES: &str = "/sys/class/net";
 /// How long a service of ours may take: as a visitor waits.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -59,6 +62,10 @@ pub(super) fn listen(bind: &Bind) -> Option<Diagnosis> {
         // Whether a file may be made there is seen by making it.
         return None;
     };
+    if let Some(interface) = host.strip_prefix('%') {
+        let is_there = Path::new(INTERFACES).join(interface).exists();
+        return Some(followed(bind, interface, is_there));
+    }
     let host = match host.as_str() {
         "" | "*" => "0.0.0.0",
         other => other,
@@ -74,14 +81,32 @@ fn listened(bind: &Bind, bound: io::Result<()>) -> Diagnosis {
     let port = bind.port().unwrap_or(0);
     let seen = format!("{bind} cannot be listened at here: {}", plain(&error));
     let kind = error.kind();
+    if kind == io::ErrorKind::AddrNotAvailable {
+        let seen = format!("{bind} is no address of this machine now; it is waited for");
+        return Diagnosis::warn(
+            Check::Listen,
+            seen,
+            "ip addr shows the addresses that there are",
+        );
+    }
     let change = if kind == io::ErrorKind::AddrInUse {
         format!("end who has it, or choose another: ss -tlnp 'sport = :{port}' shows it")
     } else if kind == io::ErrorKind::PermissionDenied {
         String::from("choose a port of 1024 or higher: those below are for root")
     } else {
-        String::from("name an address that this machine has: ip addr shows them")
+        String::from("name an address that this machine may have: ip addr shows them")
     };
     Diagnosis::fail(Check::Listen, seen, change)
+}
+
+/// A bind that goes with an interface's addresses.
+fn followed(bind: &Bind, interface: &str, is_there: bool) -> Diagnosis {
+    if is_there {
+        let seen = format!("{bind} goes with the addresses of {interface}, which is there");
+        return Diagnosis::ok(Check::Listen, seen);
+    }
+    let seen = format!("there is no interface {interface} now; it is waited for");
+    Diagnosis::warn(Check::Listen, seen, "ip link shows those that there are")
 }
 
 #[cfg(test)]
@@ -114,12 +139,16 @@ mod tests {
         for (kind, part) in [
             (io::ErrorKind::AddrInUse, "ss -tlnp 'sport = :80'"),
             (io::ErrorKind::PermissionDenied, "1024"),
-            (io::ErrorKind::AddrNotAvailable, "ip addr"),
+            (io::ErrorKind::InvalidInput, "ip addr"),
         ] {
             let diagnosis = listened(&bind, Err(kind.into()));
             assert_eq!(diagnosis.state, State::Fail);
             assert!(diagnosis.to_string().contains(part), "{diagnosis}");
         }
         assert_eq!(listened(&bind, Ok(())).state, State::Ok);
+        let absent = listened(&bind, Err(io::ErrorKind::AddrNotAvailable.into()));
+        assert_eq!(absent.state, State::Warn, "{absent}");
+        assert_eq!(followed(&bind, "wlan0", true).state, State::Ok);
+        assert_eq!(followed(&bind, "wlan0", false).state, State::Warn);
     }
 }

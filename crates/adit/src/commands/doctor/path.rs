@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use adit_tunnel::agent::forward::Forward;
 pub(super) use adit_tunnel::agent::probe::Finding as Sight;
-use adit_tunnel::agent::probe::{self, public_port};
+use adit_tunnel::agent::probe::public_port;
 use adit_tunnel::transport::{Bind, Target};
 
 use super::diagnosis::{Check, Diagnosis};
@@ -131,10 +131,8 @@ fn granted(bind: &Bind, time: Duration, host: &str, seen: &Seen) -> Vec<Diagnosi
         Sight::Silent | Sight::LoopbackOnly | _ => Diagnosis::fail(
             Check::Path,
             format!(
-                "granted, and nothing came back from {bind} in {} s: somebody else has a part of it and \
-                 says nothing, or the server hangs",
-                probe::DEADLINE.as_secs()
-            ),
+                "granted, and nothing came back from {bind}: somebody else has a part of it and says \
+                 nothing, or the server hangs"            ),
             format!("{taken}: {who}"),
         ),
     }));

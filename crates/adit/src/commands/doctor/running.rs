@@ -69,7 +69,10 @@ impl Own {
         let seen = format!("kept by {keeper}: {state}{trip}{reason}; it is not asked for again");
         match forward.state {
             ForwardState::Up | ForwardState::Unchecked => Diagnosis::ok(Check::Path, seen),
-            ForwardState::Away | ForwardState::Asking | ForwardState::Bound => {
+            ForwardState::Away
+            | ForwardState::Waiting
+            | ForwardState::Asking
+            | ForwardState::Bound => {
                 Diagnosis::warn(Check::Path, seen, "look again in a moment: adit status")
             }
             ForwardState::Refused | ForwardState::Failing => Diagnosis::fail(

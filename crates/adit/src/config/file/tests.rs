@@ -136,6 +136,58 @@ fn a_later_file_counts_before_an_earlier_one_and_a_variable_is_a_value() {
 }
 
 #[test]
+fn targets_are_checked_by_their_ports_or_as_the_file_says() {
+    let lab = Lab::new();
+    let text = "
+tunnels:
+  a:
+    host: gw
+    ssh_config: none
+    forwards:
+      - remote: 0:a:80
+      - remote: 0:a:81
+      - remote: 0:a:22
+        check: none
+      - remote: 0:a:8080
+        check: http:/health
+      - local: 0:a:80
+      - remote: 0:a:5433
+        check: {kind: postgres, every: 10s}
+      - remote: \"1080\"
+        permit: a:80
+";
+    let tunnels = lab.read(&[text]).unwrap();
+    let checks = tunnels[0].checks.iter();
+    let shown: Vec<String> = checks
+        .map(|one| format!("{} {} {} {:?}", one.number, one.kind, one.target, one.every))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "0 http a:80 60s",
+            "3 http:/health a:8080 60s",
+            "5 postgres a:5433 10s",
+        ]
+    );
+    for wrong in [
+        "check: htpp",
+        "check: {every: 10s}",
+        "check: {kind: tcp, every: 1}",
+    ] {
+        let text = format!(
+            "tunnels: {{a: {{host: gw, ssh_config: none, forwards: [{{remote: 0:a:1, {wrong}}}]}}}}"
+        );
+        assert!(lab.problems(&text).starts_with("0.yml:1:"), "{wrong}");
+    }
+    let text = "tunnels: {a: {host: gw, ssh_config: none, forwards: [{dynamic: 1, check: tcp}]}}";
+    let problems = lab.problems(text);
+    assert!(
+        problems.contains("for remote forwards with a target"),
+        "{problems}"
+    );
+}
+
+#[test]
 fn everything_that_is_wrong_is_said_at_once_and_where() {
     let lab = Lab::new();
     let text = "tunnels:

@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use adit_text::{Entry, Fields, Node, Problem, Problems};
 use adit_tunnel::agent::dial::Family;
+use adit_tunnel::agent::forward::Forward;
+use adit_tunnel::agent::login::known_hosts::PinnedKey;
 use adit_tunnel::agent::probe;
 use adit_tunnel::agent::supervise::KeepAlive;
 use adit_tunnel::ssh_config::Wanted;
 
-use super::forward::{self, Listed};
+use super::forward::{self, Wish};
 use crate::config::destination::{Destination, UserName};
 use crate::config::option::{SshOption, jump};
 use crate::config::{Purpose, Surroundings, Written, config};
-use crate::tunnels::Tunnel;
+use crate::tunnels::{Check, Tunnel};
 
 /// Shortest time between two probes of a path that works, and between two keep-alives.
 const SHORTEST: Duration = Duration::from_secs(1);
@@ -70,21 +72,11 @@ pub(super) fn read(
         ],
     );
     let proxy = fields.boolean("proxy");
+    let public_socks = fields.boolean("public_socks");
     let keep_alive = fields.optional("keepalive", keep_alive);
     let probe = fields.optional("probe", duration);
     let options = fields.optional("options", options);
-    let pins = fields.one_or_many("host_key", |node, problems| {
-        let wanted = "a fingerprint or a public key of the host";
-        node.parsed(wanted, FINGERPRINT, problems, str::parse)
-    });
-    if pins.as_ref().is_some_and(Vec::is_empty)
-        && let Some(node) = fields.node("host_key")
-    {
-        // Nobody who writes it means "any key".
-        let problem = Problem::error(node.place(), "host_key names no key");
-        let problem = problem.with_help(format!("for example: {FINGERPRINT}"));
-        fields.problems().push(problem);
-    }
+    let pins = pins(&mut fields);
     let known_hosts = here.optional("known_hosts", &mut fields);
     let forwards = fields.list("forwards", forward::read);
     fields.finish();
@@ -96,7 +88,9 @@ pub(super) fn read(
     if let Some(file) = known_hosts {
         options.insert(0, SshOption::known_hosts(file));
     }
-    let Listed { forwards } = forward::listed(forwards.unwrap_or_default());
+    let listed = forwards.unwrap_or_default().into_iter();
+    let (forwards, wishes): (Vec<Forward>, Vec<Wish>) =
+        listed.map(|one| (one.forward, one.check)).unzip();
     let written = Written {
         wanted: Wanted {
             host,
@@ -105,6 +99,7 @@ pub(super) fn read(
         },
         forwards,
         permits: Vec::new(),
+        public_socks: public_socks == Some(true),
         purpose: Purpose::Forwards,
         exit_on_forward_failure: false,
         keys: keys.unwrap_or_default(),
@@ -121,6 +116,7 @@ pub(super) fn read(
     match config(&written, surroundings) {
         Ok(config) => Some(Tunnel {
             name: entry.key.clone(),
+            checks: checks(wishes, &config.forwards),
             config,
             probe: probe.unwrap_or(probe::INTERVAL),
         }),
@@ -129,6 +125,15 @@ pub(super) fn read(
             None
         }
     }
+}
+
+/// What is checked of a tunnel: those that the file names first, and then those of ssh's own files.
+fn checks(wishes: Vec<Wish>, forwards: &[Forward]) -> Vec<Check> {
+    let wishes = wishes.into_iter().chain(std::iter::repeat(Wish::Usual));
+    let numbered = forwards.iter().zip(wishes).enumerate();
+    numbered
+        .filter_map(|(number, (forward, wish))| wish.check(number, forward))
+        .collect()
 }
 
 /// Where paths are from.
@@ -156,6 +161,23 @@ impl Here<'_> {
     fn optional(&self, key: &'static str, fields: &mut Fields<'_, '_>) -> Option<PathBuf> {
         fields.optional(key, |node, problems| self.path(node, problems))
     }
+}
+
+/// Keys of which the host must have one.
+fn pins(fields: &mut Fields<'_, '_>) -> Option<Vec<PinnedKey>> {
+    let pins = fields.one_or_many("host_key", |node, problems| {
+        let wanted = "a fingerprint or a public key of the host";
+        node.parsed(wanted, FINGERPRINT, problems, str::parse)
+    });
+    if pins.as_ref().is_some_and(Vec::is_empty)
+        && let Some(node) = fields.node("host_key")
+    {
+        // Nobody who writes it means "any key".
+        let problem = Problem::error(node.place(), "host_key names no key");
+        let problem = problem.with_help(format!("for example: {FINGERPRINT}"));
+        fields.problems().push(problem);
+    }
+    pins
 }
 
 /// A name goes into logs and before lines.
@@ -195,7 +217,7 @@ fn keep_alive(node: &Node, problems: &mut Problems) -> Option<KeepAlive> {
 }
 
 /// A duration of a second at least: what asks more often than that is in the way of what it watches.
-fn duration(node: &Node, problems: &mut Problems) -> Option<Duration> {
+pub(super) fn duration(node: &Node, problems: &mut Problems) -> Option<Duration> {
     let duration = node.duration(problems)?;
     if duration < SHORTEST {
         let problem = Problem::error(node.place(), "wanted a second at least");

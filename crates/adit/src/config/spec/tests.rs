@@ -176,3 +176,28 @@ fn what_is_no_forward_is_told_from_what_is_no_port_and_no_host() {
     let dynamic = "1:a:2".parse::<DynamicForward>();
     assert_eq!(dynamic, Err(SpecError::Usage(DYNAMIC)));
 }
+
+#[test]
+fn what_listens_here_may_name_an_interface() {
+    for text in ["%wlan0:8001:localhost:22", "[%wlan0]:8001:localhost:22"] {
+        let LocalForward(local) = text.parse().unwrap();
+        assert_eq!(local.bind, bind("%wlan0", 8001), "{text}");
+        assert_eq!(local.to_string(), "%wlan0:8001 -> localhost:22");
+        let error = text.parse::<RemoteForward>().unwrap_err().to_string();
+        assert!(
+            error.starts_with("%wlan0 is an interface of this machine"),
+            "{error}"
+        );
+    }
+    let DynamicForward(dynamic) = "%br-lan:1080".parse().unwrap();
+    assert_eq!(dynamic.bind, bind("%br-lan", 1080));
+    for text in [
+        "%:8001:localhost:22",
+        "%sixteen-bytes-xx:1:a:2",
+        "%a b:1:a:2",
+    ] {
+        let error = text.parse::<LocalForward>().unwrap_err().to_string();
+        assert!(error.starts_with("no interface is called"), "{error}");
+        text.parse::<RemoteForward>().unwrap_err();
+    }
+}

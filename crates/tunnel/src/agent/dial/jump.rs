@@ -4,7 +4,8 @@
 //! so the hop sees nothing of what is said beyond it. Its task runs in the task of the connection
 //! that it carries: the far one ends first and the near one after it. Only the nearest hop hears a
 //! goodbye for sure: a stock sshd that hears one drops what it has not passed on, so that who is
-//! behind it sees the end of the socket.
+//! behind it sees the end of the socket. If what is beyond falls silent, no goodbye is said at all: the
+//! socket to the nearest hop is held, and reset once the way is back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use crate::agent::supervise::{ConnectError, Connected, ConnectionTask, Peer};
+use crate::transport::ssh::Held;
 use crate::transport::{
     ByteStream, CloseReason, Connection, ConnectionEnd, OpenError, Origin, PeerRequest,
     RefusalCode, StreamHead, StreamKind, Target, Transport,
@@ -101,6 +103,8 @@ pub(in crate::agent) struct Hop {
     requests: mpsc::Receiver<PeerRequest>,
     /// Its task, with all that is before it; none once it has ended.
     task: Option<ConnectionTask>,
+    /// What its task has left.
+    held: Option<Held>,
 }
 
 impl Hop {
@@ -115,6 +119,7 @@ impl Hop {
             transport,
             requests,
             task: Some(task),
+            held: None,
         }
     }
 
@@ -165,7 +170,7 @@ impl Hop {
                 deadline,
             },
         };
-        self.end().await;
+        drop(self.end().await);
         Err(error)
     }
 
@@ -179,8 +184,7 @@ impl Hop {
             tokio::select! {
                 biased;
                 held = task => {
-                    // Nothing of ours is bound at a hop.
-                    drop(held);
+                    self.held = held;
                     self.task = None;
                 }
                 Some(request) = self.requests.recv() => {
@@ -199,12 +203,27 @@ impl Hop {
         Some(JumpError::Ended { hop, end })
     }
 
-    /// Says goodbye, once what went through it has done so.
-    pub(super) async fn end(mut self) {
-        self.transport.close(CloseReason::Stopping);
+    /// Says goodbye, once what went through it has done so. Gives what is to be held if it had fallen
+    /// silent.
+    pub(super) async fn end(self) -> Option<Held> {
+        self.close(CloseReason::Stopping).await
+    }
+
+    /// Says nothing, since `carried`, which went through it, has fallen silent, and gives what is to be
+    /// held.
+    pub(super) async fn hold(self, carried: Held) -> Option<Held> {
+        let held = self.close(CloseReason::Silent).await;
+        // Not before: its channel would be closed, and by the hop the way beyond.
+        drop(carried);
+        held
+    }
+
+    async fn close(mut self, reason: CloseReason) -> Option<Held> {
+        self.transport.close(reason);
         if timeout(CLOSE_DEADLINE, self.go_on()).await.is_err() {
             debug!(hop = self.name, "hop's connection did not end in time");
         }
+        self.held
     }
 }
 
@@ -271,7 +290,7 @@ mod tests {
             () = hop.go_on() => panic!("the hop's connection has ended"),
         }
         assert_eq!(&got, b"there");
-        hop.end().await;
+        drop(hop.end().await);
         let end = far.transport.end().now();
         assert!(matches!(end, Some(ConnectionEnd::Theirs { .. })), "{end:?}");
     }

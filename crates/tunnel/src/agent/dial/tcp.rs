@@ -84,6 +84,10 @@ impl fmt::Display for Family {
 
 /// Head start of an address before the next is tried too (RFC 8305 section 8).
 const HEAD_START: Duration = Duration::from_millis(250);
+/// How long a peer's address may say nothing before it is tried once more beside. The system repeats what
+/// was lost after 1, 3, 7 and 15 s (Linux before 6.5), and who waits for a line that is back after a
+/// minute should not wait for the last of these.
+const ANEW: Duration = Duration::from_secs(3);
 /// Most addresses that are tried. A name with more is somebody's mistake.
 const ADDRESSES: usize = 16;
 
@@ -93,7 +97,8 @@ const ADDRESSES: usize = 16;
 ///
 /// Dropping the future gives every attempt up.
 pub async fn dial(host: &str, port: u16, deadline: Duration) -> Result<TcpStream, DialError> {
-    dial_in(Family::Any, host, port, deadline).await
+    let any = |_: &SocketAddr| true;
+    dial_to(Family::Any, any, None, host, port, deadline).await
 }
 
 /// The same for a name that a stranger gave, or whose addresses a stranger may choose: one that is not
@@ -110,7 +115,7 @@ pub async fn dial_for_stranger(
 ) -> Result<TcpStream, DialError> {
     let is_said = host.parse::<IpAddr>().is_ok() || host.eq_ignore_ascii_case("localhost");
     let may = move |addr: &SocketAddr| is_said || !is_near(addr.ip());
-    dial_to(Family::Any, may, host, port, deadline).await
+    dial_to(Family::Any, may, None, host, port, deadline).await
 }
 
 /// Whether an address is this machine's or of its link alone.
@@ -125,7 +130,8 @@ const fn is_near(address: IpAddr) -> bool {
     }
 }
 
-/// The same over the addresses of one family.
+/// The same over the addresses of one family, for a peer, whose addresses are tried anew while they say
+/// nothing.
 ///
 /// # Cancel safety
 ///
@@ -136,12 +142,14 @@ pub async fn dial_in(
     port: u16,
     deadline: Duration,
 ) -> Result<TcpStream, DialError> {
-    dial_to(family, |_: &SocketAddr| true, host, port, deadline).await
+    let any = |_: &SocketAddr| true;
+    dial_to(family, any, Some(ANEW), host, port, deadline).await
 }
 
 async fn dial_to(
     family: Family,
     may: impl Fn(&SocketAddr) -> bool,
+    anew: Option<Duration>,
     host: &str,
     port: u16,
     deadline: Duration,
@@ -155,7 +163,7 @@ async fn dial_to(
                 return Err(DialError::Resolve { host, source });
             }
         };
-        race(in_turns(addrs), TcpStream::connect)
+        race(in_turns(addrs), anew, TcpStream::connect)
             .await
             .map_err(|attempts| DialError::Unreachable {
                 host: host.to_owned(),
@@ -190,9 +198,11 @@ fn in_turns(addrs: Vec<SocketAddr>) -> VecDeque<SocketAddr> {
     }
 }
 
-/// The first connection of several addresses, or why each failed.
+/// The first connection of several addresses, or why each failed. Those that say nothing are tried
+/// anew so often.
 async fn race<T, F>(
     mut addrs: VecDeque<SocketAddr>,
+    anew: Option<Duration>,
     connect: impl Fn(SocketAddr) -> F,
 ) -> Result<T, Vec<(SocketAddr, io::Error)>>
 where
@@ -200,20 +210,32 @@ where
     F: Future<Output = io::Result<T>> + Send + 'static,
 {
     let mut attempts = JoinSet::new();
-    let mut failures = Vec::new();
+    let mut failures: Vec<(SocketAddr, io::Error)> = Vec::new();
+    let mut silent = VecDeque::new();
     loop {
         if let Some(addr) = addrs.pop_front() {
             let attempt = connect(addr);
+            silent.push_back(addr);
             attempts.spawn(async move { (addr, attempt.await) });
         }
         // The next begins when one fails or has had its head start.
         let ended = tokio::select! {
             ended = attempts.join_next() => ended,
             () = sleep(HEAD_START), if !addrs.is_empty() => continue,
+            () = sleep(anew.unwrap_or_default()), if anew.is_some() && !silent.is_empty() => {
+                addrs.append(&mut silent);
+                continue;
+            }
         };
         match ended {
             Some(Ok((_, Ok(connection)))) => return Ok(connection),
-            Some(Ok((addr, Err(error)))) => failures.push((addr, error)),
+            Some(Ok((addr, Err(error)))) => {
+                silent.retain(|other| *other != addr);
+                addrs.retain(|other| *other != addr);
+                if failures.iter().all(|(failed, _)| *failed != addr) {
+                    failures.push((addr, error));
+                }
+            }
             None if addrs.is_empty() => return Err(failures),
             // A connect that panicked has failed without an address to name.
             Some(Err(_)) | None => {}
@@ -298,7 +320,7 @@ mod tests {
                 }
             }
         };
-        let result = race(addrs.collect(), connect).await;
+        let result = race(addrs.collect(), None, connect).await;
         let asked = asked.lock().unwrap().clone();
         (result.map_err(|failures| failures.len()), asked)
     }
@@ -321,6 +343,31 @@ mod tests {
         ] {
             assert_eq!(run(&does).await, (winner, asked));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_says_nothing_is_tried_anew_and_what_has_failed_is_not() {
+        let start = Instant::now();
+        let asked: Asked = Arc::default();
+        let addrs = ["127.0.0.1:1", "127.0.0.1:2"].map(addr);
+        let connect = |addr: SocketAddr| {
+            let now = start.elapsed();
+            asked.lock().unwrap().push((addr.port(), now.as_millis()));
+            async move {
+                match (addr.port(), now.as_secs()) {
+                    (1, 0) => Err(io::ErrorKind::ConnectionRefused.into()),
+                    // Its line is back.
+                    (2, 6..) => Ok(now.as_secs()),
+                    _ => std::future::pending().await,
+                }
+            }
+        };
+        let won = race(VecDeque::from(addrs), Some(ANEW), connect).await;
+        assert_eq!(won.unwrap(), 6);
+        assert_eq!(
+            *asked.lock().unwrap(),
+            [(1, 0), (2, 0), (2, 3000), (2, 6000)]
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@ use socket2::{Domain, Protocol, Type};
 use tokio::net::{TcpListener, lookup_host};
 
 use super::holder::{Holder, holder_of_port};
+use crate::agent::network::InterfaceNameError;
 use crate::transport::Bind;
 
 /// Why nobody can listen.
@@ -34,6 +35,9 @@ pub enum ListenError {
         #[source]
         source: io::Error,
     },
+    /// The bind names an interface by what none can be called.
+    #[error("cannot listen at an interface")]
+    Interface(#[from] InterfaceNameError),
     /// A Unix socket cannot be made.
     #[error("cannot listen on {path}")]
     Path {
@@ -161,7 +165,7 @@ fn bind_all(wanted: &Wanted, mut port: u16) -> Result<Vec<(SocketAddr, TcpListen
     }
 }
 
-fn refused(addr: SocketAddr, source: io::Error) -> ListenError {
+pub(super) fn refused(addr: SocketAddr, source: io::Error) -> ListenError {
     let holder = (source.kind() == io::ErrorKind::AddrInUse)
         .then(|| holder_of_port(addr.port()))
         .flatten();
@@ -173,14 +177,14 @@ fn refused(addr: SocketAddr, source: io::Error) -> ListenError {
 }
 
 /// Whether this machine does not have that family, or no address of it.
-fn is_absent(error: &io::Error) -> bool {
+pub(super) fn is_absent(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
         Some(Errno::AFNOSUPPORT | Errno::ADDRNOTAVAIL)
     )
 }
 
-fn bind_one(addr: SocketAddr) -> io::Result<(SocketAddr, TcpListener)> {
+pub(super) fn bind_one(addr: SocketAddr) -> io::Result<(SocketAddr, TcpListener)> {
     let socket = socket2::Socket::new(
         Domain::for_address(addr),
         Type::STREAM.nonblocking(),

@@ -58,16 +58,25 @@ fn forward(to: Destination) -> Forward {
 }
 
 /// Forwards in their places, with meters.
-fn counted<const N: usize>(forwards: [Forward; N]) -> Vec<(usize, Forward, Arc<Meter>)> {
+fn counted(forwards: impl IntoIterator<Item = Forward>) -> Vec<(usize, Forward, Arc<Meter>)> {
     let numbered = forwards.into_iter().enumerate();
     numbered
         .map(|(number, forward)| (number, forward, Arc::default()))
         .collect()
 }
 
+mod following;
+
 async fn start(to: Destination) -> (Listeners, SocketAddr) {
-    let listeners = Listeners::start(counted([forward(to)])).await.unwrap();
-    let addr = listeners.forwards()[0].1.bind.to_string().parse().unwrap();
+    let listeners = Listeners::start(counted([forward(to)]), &Network::unwatched())
+        .await
+        .unwrap();
+    let addr = listeners.standings.now()[0]
+        .forward
+        .bind
+        .to_string()
+        .parse()
+        .unwrap();
     (listeners, addr)
 }
 
@@ -241,7 +250,11 @@ async fn one_bind_that_fails_leaves_none_bound() {
         ..forward(Destination::One(target()))
     };
     let held = holder.local_addr().unwrap().port();
-    let error = Listeners::start(counted([at(free_addr.port()), at(held)])).await;
+    let error = Listeners::start(
+        counted([at(free_addr.port()), at(held)]),
+        &Network::unwatched(),
+    )
+    .await;
     assert!(error.unwrap_err().to_string().contains(&held.to_string()));
     let refused = TcpStream::connect(free_addr).await.unwrap_err();
     assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
@@ -259,7 +272,9 @@ async fn a_unix_socket_is_a_bind_and_a_target() {
         bind: Bind::Unix { path: path.clone() },
         to: Destination::One(there.clone()),
     };
-    let listeners = Listeners::start(counted([forward])).await.unwrap();
+    let listeners = Listeners::start(counted([forward]), &Network::unwatched())
+        .await
+        .unwrap();
     let mut up = Up::new();
     listeners.connect(Some(Arc::clone(&up.ours.transport)));
     let mut visitor = UnixStream::connect(&path).await.unwrap();

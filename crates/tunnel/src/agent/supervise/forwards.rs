@@ -59,6 +59,9 @@ pub(super) enum Step {
 
 /// Least wait before a refused forward is asked for again; by chance up to twice as long.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// The same after the first refusal of a connection. By its login the peer may just have heard of the end
+/// of the connection before, and its sshd needs a moment to free the port, more so behind a hop.
+const ASK_SOON: Duration = Duration::from_millis(250);
 /// How long the earlier port of a port 0 is asked for before any other will do. A stock sshd notices
 /// a dead client after 40 to 140 s (spec of 2026-11-21, ClientAlive by version).
 const EARLIER_PORT_PATIENCE: Duration = Duration::from_secs(150);
@@ -239,9 +242,10 @@ impl Entry {
             } => (false, since),
             State::Due { .. } | State::Up(_) => (true, now),
         };
-        let spread = u64::try_from(ASK_AGAIN.as_millis()).unwrap_or(u64::MAX);
+        let least = if is_first { ASK_SOON } else { ASK_AGAIN };
+        let spread = u64::try_from(least.as_millis()).unwrap_or(u64::MAX);
         let by_chance = Duration::from_millis(chance().checked_rem(spread).unwrap_or(0));
-        let wait = ASK_AGAIN.saturating_add(by_chance);
+        let wait = least.saturating_add(by_chance);
         self.state = State::Due {
             at: now.checked_add(wait).unwrap_or(now),
             refused_since: Some(since),

@@ -29,10 +29,12 @@ pub(super) struct Paths<'a> {
 #[derive(Default)]
 struct Entry {
     way: Option<Target>,
+    /// The other loopback, of a bind for both whose other half was not found to be ours yet. What sshd has
+    /// bound stays bound, so that is looked at no more.
+    twin: Option<Target>,
     /// Where others would come to it, if they are meant to.
     outside: Option<Target>,
-    /// What was found from inside, while it is looked at from outside.
-    inside: Option<Finding>,
+    stage: Stage,
     /// When it is probed next; `None` before it was granted, and while a probe is out.
     due: Option<Instant>,
     out: Option<Out>,
@@ -40,7 +42,21 @@ struct Entry {
     found: Option<Finding>,
     /// How often in a row it was not good.
     failures: u32,
+    /// How long its next probe is out at most.
+    deadline: Duration,
     traffic: Traffic,
+}
+
+/// Which of its ways is probed next, or now.
+#[derive(Debug, Default)]
+enum Stage {
+    /// The first.
+    #[default]
+    First,
+    /// The other loopback, after this was found at the first.
+    Twin(Finding),
+    /// From outside, after this was found from inside.
+    Outside(Finding),
 }
 
 /// A probe that is out.
@@ -103,11 +119,13 @@ impl<'a> Paths<'a> {
         if let Some(entry) = self.entries.get_mut(number) {
             *entry = Entry {
                 way: probe::way(bind),
+                twin: probe::twin(bind),
                 outside: public.map(|(port, host)| Target::Tcp {
                     host: host.to_owned(),
                     port,
                 }),
                 due: Some(Instant::now()),
+                deadline: probe::DEADLINE,
                 ..Entry::default()
             };
         }
@@ -161,7 +179,7 @@ impl<'a> Paths<'a> {
             probe: out.probe.clone(),
             since: match &entry.found {
                 _ if out.is_late => Duration::ZERO,
-                Some(Finding::Up(_)) => out.since.elapsed(),
+                Some(finding) if finding.is_up() => out.since.elapsed(),
                 _ => out.since.elapsed().max(UNKNOWN_ROUND_TRIP),
             },
         })
@@ -179,13 +197,15 @@ impl<'a> Paths<'a> {
         let interval = self.interval();
         let entry = self.entries.get_mut(number)?;
         entry.due = None;
-        let is_outside = entry.inside.is_some();
         let was_used = entry.traffic.0.swap(false, Ordering::Relaxed);
-        if was_used && !is_outside && matches!(entry.found, Some(Finding::Up(_))) {
+        let is_first = matches!(entry.stage, Stage::First);
+        if was_used && is_first && entry.found.as_ref().is_some_and(Finding::is_up) {
             entry.due = Instant::now().checked_add(interval);
             return None;
         }
-        let probe = self.probing.and_then(|probing| probing.prober.probe().ok());
+        let deadline = entry.deadline;
+        let probing = self.probing.as_ref();
+        let probe = probing.and_then(|probing| probing.prober.probe(deadline).ok());
         let (Some(way), Some(probe)) = (entry.way_now().cloned(), probe) else {
             entry.found = Some(Finding::Prohibited);
             return entry.found.clone();
@@ -195,7 +215,7 @@ impl<'a> Paths<'a> {
             since: Instant::now(),
             is_late: false,
         });
-        if is_outside {
+        if matches!(entry.stage, Stage::Outside(_)) {
             self.checks
                 .spawn(async move { (number, check_outside(&way, &probe).await) });
         } else {
@@ -206,34 +226,54 @@ impl<'a> Paths<'a> {
         None
     }
 
-    /// Takes what a probe found. What works from the peer itself, or cannot be tried from there, is then
-    /// looked at from outside, if it is for others. Gives what is news.
+    /// Takes what a probe found. A bind for both loopbacks is then looked at on the other one; and what
+    /// works from the peer itself, or cannot be tried from there, from outside, if it is for others. Gives
+    /// what is news.
     fn taken(&mut self, number: usize, finding: Finding) -> Option<Finding> {
         let entry = self.entries.get_mut(number)?;
         match &mut entry.out {
             Some(out) if finding == Finding::Silent => out.is_late = true,
             out => *out = None,
         }
-        let finding = match entry.inside.take() {
-            None if entry.outside.is_some()
-                && matches!(finding, Finding::Up(_) | Finding::Prohibited) =>
+        entry.deadline = next_deadline(entry.deadline, &finding);
+        let inside = match std::mem::take(&mut entry.stage) {
+            Stage::First
+                if entry.twin.is_some()
+                    && matches!(finding, Finding::Up(_) | Finding::Nobody(_)) =>
             {
-                entry.inside = Some(finding);
-                entry.due = Some(Instant::now());
+                entry.goes_on(Stage::Twin(finding));
                 return None;
             }
-            None => finding,
-            Some(inside) => match (inside, finding) {
-                (Finding::Up(_), Finding::Nobody(_)) => Finding::LoopbackOnly,
-                // A firewall, or a network that does not lead back to itself, says nothing of others' way.
-                (inside @ Finding::Up(_), _) => inside,
-                (_, outside @ Finding::Up(_)) => outside,
-                (inside, _) => inside,
-            },
+            Stage::First => finding,
+            Stage::Twin(first) => {
+                let both = first.with_twin(finding);
+                if matches!(both, Finding::Up(_)) {
+                    entry.twin = None;
+                }
+                both
+            }
+            Stage::Outside(inside) => {
+                let finding = match (inside.is_up(), finding) {
+                    (true, Finding::Nobody(_)) => Finding::LoopbackOnly,
+                    (false, outside) if outside.is_up() => outside,
+                    // A firewall, or a network that does not lead back to itself, says nothing of others'
+                    // way.
+                    (_, _) => inside,
+                };
+                return self.told(number, finding);
+            }
         };
+        if entry.outside.is_some() && (inside.is_up() || inside == Finding::Prohibited) {
+            entry.goes_on(Stage::Outside(inside));
+            return None;
+        }
+        self.told(number, inside)
+    }
+
+    /// Keeps a finding, and gives it if it is news: how long the round trip takes is news each time.
+    fn told(&mut self, number: usize, finding: Finding) -> Option<Finding> {
         let is_news = self.is_news(number, &finding);
-        // How long the round trip takes is news each time.
-        (is_news || matches!(finding, Finding::Up(_))).then_some(finding)
+        (is_news || finding.is_up()).then_some(finding)
     }
 
     /// How often a path that works is probed.
@@ -250,12 +290,17 @@ impl<'a> Paths<'a> {
         };
         let wait = match finding {
             // Who said that it is not allowed would say so again.
-            Finding::Up(_) | Finding::Prohibited => {
+            Finding::Up(_) | Finding::UpInPart(..) | Finding::Prohibited => {
                 entry.failures = 0;
                 interval
             }
-            Finding::Foreign | Finding::Nobody(_) | Finding::Silent | Finding::LoopbackOnly => {
-                let (first, most) = if *finding == Finding::Foreign {
+            Finding::Foreign
+            | Finding::Shared(_)
+            | Finding::Nobody(_)
+            | Finding::Silent
+            | Finding::LoopbackOnly => {
+                let is_bothered = matches!(finding, Finding::Foreign | Finding::Shared(_));
+                let (first, most) = if is_bothered {
                     (FOREIGN, interval.max(FOREIGN_AT_MOST))
                 } else {
                     (AGAIN, AGAIN_AT_MOST)
@@ -276,10 +321,17 @@ impl<'a> Paths<'a> {
 impl Entry {
     /// Where the probe that is out has gone, or the next one goes.
     const fn way_now(&self) -> Option<&Target> {
-        match self.inside {
-            Some(_) => self.outside.as_ref(),
-            None => self.way.as_ref(),
+        match self.stage {
+            Stage::First => self.way.as_ref(),
+            Stage::Twin(_) => self.twin.as_ref(),
+            Stage::Outside(_) => self.outside.as_ref(),
         }
+    }
+
+    /// The next stage is due at once.
+    fn goes_on(&mut self, stage: Stage) {
+        self.stage = stage;
+        self.due = Some(Instant::now());
     }
 }
 
@@ -299,6 +351,21 @@ impl fmt::Debug for Paths<'_> {
     }
 }
 
+/// How long the next probe may be out. A path that says nothing may only be slow, so it is given twice as
+/// long; one that works is known, and so is its time, of which another third is for the way to the listener.
+fn next_deadline(deadline: Duration, finding: &Finding) -> Duration {
+    let wanted = match finding {
+        Finding::Silent => deadline.saturating_mul(2),
+        Finding::Up(time) | Finding::UpInPart(time, _) => time.saturating_mul(3),
+        Finding::Shared(_)
+        | Finding::Foreign
+        | Finding::Nobody(_)
+        | Finding::Prohibited
+        | Finding::LoopbackOnly => deadline,
+    };
+    wanted.clamp(probe::DEADLINE, probe::LONGEST_DEADLINE)
+}
+
 /// One probe, there and back.
 async fn check(transport: &dyn Transport, way: Target, probe: &Probe) -> Finding {
     let opening = transport.open(StreamHead {
@@ -315,7 +382,7 @@ async fn check(transport: &dyn Transport, way: Target, probe: &Probe) -> Finding
             Err(error) => Finding::of_refusal(&error),
         }
     };
-    let asked = timeout(probe::DEADLINE, asked).await;
+    let asked = timeout(probe.deadline(), asked).await;
     asked.unwrap_or(Finding::Silent)
 }
 

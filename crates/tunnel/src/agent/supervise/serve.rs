@@ -14,12 +14,13 @@ use super::paths::{Paths, Suspicion, Traffic};
 use super::{Connected, Event, log_panic};
 use crate::agent::forward::Destination;
 use crate::agent::listen::Listeners;
-use crate::agent::local;
+use crate::agent::local::{self, LocalError};
 use crate::agent::meter::Meter;
-use crate::agent::probe::{Caller, Finding, Probing};
+use crate::agent::network::Network;
+use crate::agent::probe::{Caller, Probing};
 use crate::transport::ssh::Held;
 use crate::transport::{
-    CloseReason, Connection, ConnectionEnd, OpenRequest, PeerRequest, RefusalCode,
+    CloseReason, Connection, ConnectionEnd, Doubt, OpenRequest, PeerRequest, RefusalCode,
 };
 
 /// How long a connection may take to say goodbye.
@@ -36,6 +37,7 @@ pub(super) async fn serve(
     (probing, peer): (Option<Probing<'_>>, Option<&str>),
     events: &(dyn Fn(Event<'_>) + Send + Sync),
     stop: &CancellationToken,
+    network: &mut Network,
 ) -> (Option<ConnectionEnd>, Option<Held>) {
     let Connected { connection, task } = connected;
     let Connection {
@@ -50,10 +52,7 @@ pub(super) async fn serve(
     let mut paths = Paths::new(probing, peer);
     forwards.begin();
     listeners.connect(Some(Arc::clone(&transport)));
-    for (number, forward) in listeners.forwards() {
-        let number = *number;
-        events(Event::ForwardUp { number, forward });
-    }
+    listeners.tell(events);
     let ended = loop {
         tokio::select! {
             // The answer to a forward stands before its first visitor, so it is looked at first.
@@ -69,14 +68,21 @@ pub(super) async fn serve(
                 if let Some((number, forward)) = &forwards.named(index) {
                     let number = *number;
                     let finding = &finding;
-                    events(if let Finding::Up(round_trip) = *finding {
-                        Event::ForwardProved { number, forward, round_trip }
+                    events(if finding.is_up() {
+                        Event::ForwardProved { number, forward, finding }
                     } else {
                         Event::ForwardUnproved { number, forward, finding }
                     });
                 }
             }
             end = end.wait() => break Some(end),
+            change = network.changed() => {
+                debug!(%change, asks = !change.is_outage, "in doubt about the peer");
+                transport.doubt(Doubt {
+                    asks: !change.is_outage,
+                    lost: change.lost,
+                });
+            }
             Some(request) = requests.recv() => match request {
                 PeerRequest::Open(request) => {
                     admit(request, forwards, &paths, &mut early, &mut visitors);
@@ -201,6 +207,7 @@ async fn serve_visitor(
                 Err(error) => debug!(to_target, to_visitor, %error, "visitor was cut off"),
             }
         }
+        Err(LocalError::Left) => debug!("visitor left before its target answered"),
         // Not only debug: visitors come and find nobody.
         Err(error) => warn!(%error, "visitor was turned away"),
     }

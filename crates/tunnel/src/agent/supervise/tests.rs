@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::agent::forward::{Destination, Permits};
@@ -39,6 +39,8 @@ impl Connect for Network {
     }
 }
 
+mod changing;
+mod patience;
 mod probing;
 
 /// A tunnel that runs, and what the test needs to play with it.
@@ -72,7 +74,7 @@ impl Lab {
             });
             let instruments = Instruments {
                 probing,
-                meters: Vec::new(),
+                ..Instruments::default()
             };
             run(&network, forwards, instruments, &note, stopped).await
         });
@@ -112,14 +114,21 @@ impl Lab {
 fn word(event: &Event<'_>) -> String {
     match event {
         Event::Connected => String::from("connected"),
-        Event::ForwardUp { forward, .. } | Event::ForwardProved { forward, .. } => {
-            format!("up {forward}")
-        }
+        Event::ForwardUp { forward, .. } => format!("up {forward}"),
+        Event::ForwardProved {
+            forward, finding, ..
+        } => match finding.part() {
+            Some(version) => format!("up {forward} over {version} alone"),
+            None => format!("up {forward}"),
+        },
         Event::ForwardBound { forward, .. } => format!("bound {forward}"),
         Event::ForwardUnproved {
             forward, finding, ..
         } => format!("unproved {forward}: {finding}"),
         Event::ForwardRefused { forward, .. } => format!("refused {}", forward.bind),
+        Event::ForwardWaiting {
+            forward, reason, ..
+        } => format!("waiting {}: {reason}", forward.bind),
         Event::PortLost { bind } => format!("lost {bind}"),
         Event::Ended { .. } => String::from("ended"),
         Event::Failed { .. } => String::from("failed"),

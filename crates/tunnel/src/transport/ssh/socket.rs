@@ -1,6 +1,7 @@
 //! The socket of a connection: bytes into the engine, packets out of it.
 
 use std::io::{self, IoSlice};
+use std::net::IpAddr;
 use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -53,6 +54,11 @@ impl<S: Carrier> Socket<S> {
             is_deaf: false,
             copied: 0,
         }
+    }
+
+    /// Our own address, if there is one.
+    pub(super) fn local(&self) -> Option<IpAddr> {
+        self.io.local()
     }
 
     /// What it was made of.

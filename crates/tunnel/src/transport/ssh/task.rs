@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use adit_ssh::Connection as Engine;
 use adit_ssh::certificate::Restrictions;
-use adit_ssh::error::{ConnectionError, Wait};
+use adit_ssh::error::ConnectionError;
 use adit_ssh::forward::RequestId;
 use adit_ssh::limits;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -27,6 +27,7 @@ use super::streams::Streams;
 use super::tally::Tally;
 use crate::budget::Grant;
 
+mod doubt;
 mod event;
 mod memory;
 
@@ -124,10 +125,22 @@ impl<S: Carrier> Driver<S> {
             tokio::select! {
                 biased;
                 error = poll_fn(|cx| turn.poll(cx)) => {
-                    is_silent = matches!(error, ConnectionError::TimedOut(Wait::Replies));
+                    // Whatever was waited for: it has logged in, and says nothing any more.
+                    is_silent = matches!(error, ConnectionError::TimedOut(_));
                     break ended(&error);
                 }
-                reason = closed(&mut desk.close) => break turn.close(reason).await,
+                doubt = doubt::doubted(&mut desk.doubt) => if let Some(end) = turn.doubt(&doubt) {
+                    is_silent = true;
+                    break end;
+                },
+                reason = closed(&mut desk.close) => {
+                    is_silent = reason == CloseReason::Silent;
+                    break if is_silent {
+                        ConnectionEnd::Ours(reason)
+                    } else {
+                        turn.close(reason).await
+                    };
+                }
                 // What waits for a place waits in its visitor's own task.
                 command = desk.commands.recv(), if turn.streams.opening() < limits::OPENS_PENDING => match command {
                     Some(command) => turn.command(command),

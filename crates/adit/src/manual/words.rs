@@ -1,0 +1,142 @@
+//! What the manual says beyond the command line: variables, files, examples.
+
+/// What the page of the program says of exit codes.
+pub(super) const CODES_OF_THE_PROGRAM: &str = "0 success, 1 failed, 2 a command line that is not \
+    understood, 130 interrupted. The page of each command says what they mean there.";
+
+/// Variables that are read.
+pub(super) const ENVIRONMENT: &[(&str, &str)] = &[
+    (
+        "ADIT_LOG",
+        "What is logged, before -v and -q: a level (error, warn, info, debug, trace) or, for a part, \
+         as in adit_tunnel=debug; commas between.",
+    ),
+    (
+        "ADIT_PASSPHRASE",
+        "The passphrase of encrypted keys, where no file is named for it. Programs that are started \
+         for a ProxyCommand do not get it.",
+    ),
+    (
+        "ADIT_PASSWORD",
+        "The password to log in with, likewise. It is never sent to a host whose key was new in this \
+         run and that nobody has looked at.",
+    ),
+    (
+        "SSH_AUTH_SOCK",
+        "The socket of the ssh-agent, unless IdentityAgent of the configuration names another.",
+    ),
+    (
+        "https_proxy, HTTPS_PROXY, all_proxy, ALL_PROXY",
+        "The proxy before the first host of the way, as a URL: http, socks5 or socks5h. The first of them that is \
+         set counts.",
+    ),
+    (
+        "no_proxy, NO_PROXY",
+        "Hosts that are reached without it, with commas between; * is all.",
+    ),
+    (
+        "XDG_RUNTIME_DIR",
+        "Where the control socket of adit up lies, in a directory adit of mode 700. Without it: \
+         /run/user/UID, else the directory for state.",
+    ),
+    (
+        "XDG_STATE_HOME",
+        "The directory for state. Without it: ~/.local/state.",
+    ),
+    ("HOME", "Where ~/.ssh is found."),
+];
+
+/// Files that are read and written.
+pub(super) const FILES: &[(&str, &str)] = &[
+    (
+        "adit.yml, adit.yaml",
+        "The tunnels of adit up, in the working directory unless -f names a file.",
+    ),
+    (
+        "~/.ssh/config, /etc/ssh/ssh_config",
+        "The configuration, read as ssh_config(5) has it.",
+    ),
+    (
+        "~/.ssh/known_hosts, ~/.ssh/known_hosts2, /etc/ssh/ssh_known_hosts",
+        "The keys of known hosts. A new one is added to the first.",
+    ),
+    (
+        "~/.local/state/adit/known_hosts",
+        "The same, where the configuration asks to forget them (UserKnownHostsFile /dev/null).",
+    ),
+    (
+        "~/.ssh/id_ed25519, ~/.ssh/id_ecdsa, ~/.ssh/id_rsa",
+        "Private keys to log in with, unless others are named; each with a certificate in -cert.pub beside it.",
+    ),
+    (
+        "$XDG_RUNTIME_DIR/adit/",
+        "Control sockets and locks, one of each for every adit up. What a dead one has left behind does no harm.",
+    ),
+];
+
+/// A file with one tunnel.
+pub(super) const ADIT_YML: &str = "\
+tunnels:
+  web:
+    host: user@host
+    forwards:
+      - remote: 9080:localhost:8080";
+
+/// What to try, of a page: what it does, and what to type.
+pub(super) fn examples(page: &str) -> &'static [(&'static str, &'static str)] {
+    match page {
+        "adit" => &[
+            (
+                "Make the web server on port 8080 here reachable at port 9080 of a host, and keep it so:",
+                "adit forward -R 9080:localhost:8080 user@host",
+            ),
+            (
+                "Keep the tunnels of adit.yml, and see where they stand:",
+                "adit up -d\nadit status",
+            ),
+        ],
+        "adit-forward" => &[
+            (
+                "At port 9080 of the host, for everybody (its sshd needs GatewayPorts):",
+                "adit forward -R '*:9080:localhost:8080' user@host",
+            ),
+            (
+                "A database of the far side at a port here, through two hosts on the way:",
+                "adit forward -J first,second -L 3306:db.internal:3306 user@host",
+            ),
+            (
+                "In the place of ssh -fNR or autossh -M 0 -fNR:",
+                "adit forward -fNR 9080:localhost:8080 user@host",
+            ),
+            (
+                "As the ProxyCommand of another program:",
+                "ssh -o ProxyCommand='adit forward -W %h:%p bastion' user@host",
+            ),
+        ],
+        "adit-up" => &[
+            ("An adit.yml:", ADIT_YML),
+            (
+                "Its tunnels in the background, once all are up:",
+                "adit up -d",
+            ),
+        ],
+        "adit-down" => &[("End the tunnels of adit.yml here:", "adit down")],
+        "adit-status" => &[
+            (
+                "All tunnels, again after each change:",
+                "adit status --watch",
+            ),
+            ("For a program that watches them:", "adit status --json"),
+        ],
+        "adit-check" => &[("Before it is put into service:", "adit check adit.yml")],
+        "adit-completions" => &[(
+            "For fish:",
+            "adit completions fish > ~/.config/fish/completions/adit.fish",
+        )],
+        "adit-man" => &[(
+            "For everybody on this machine:",
+            "adit man /usr/local/share/man/man1",
+        )],
+        _ => &[],
+    }
+}

@@ -1,0 +1,274 @@
+//! `cargo xtask bench forward`: the program beside `ssh -N` and autossh, at the same sshd with the same
+//! cipher.
+//!
+//! What people feel is measured: how long until the first byte, how long until a fault is mended, what
+//! idle costs. Programs take turns, and what is shown are medians, ratios, and the promise behind each.
+
+mod bulk;
+mod crowd;
+mod host;
+mod lab;
+mod program;
+mod recover;
+mod start;
+mod table;
+mod wire;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+
+use super::kit::Kit;
+use super::{Record, Title, head, load_average, publish};
+use crate::clock;
+use crate::programs::{self, Found};
+use crate::workspace::Workspace;
+use table::Results;
+
+/// What the cases work with.
+#[derive(Debug)]
+struct Bench {
+    kit: Kit,
+    scale: Scale,
+    results: Results,
+}
+
+/// How much of everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Scale {
+    /// Rounds in which all programs take their turns.
+    rounds: u32,
+    /// One measurement of bulk or of visitors who come and go.
+    time: Duration,
+    /// Starts of each program in a round.
+    starts: u32,
+    /// How long idle connections are counted for.
+    idle: Duration,
+}
+
+impl Scale {
+    const QUICK: Self = Self {
+        rounds: 1,
+        time: Duration::from_secs(2),
+        starts: 3,
+        idle: Duration::from_secs(20),
+    };
+    const USUAL: Self = Self {
+        rounds: 3,
+        time: Duration::from_secs(3),
+        starts: 5,
+        idle: Duration::from_mins(1),
+    };
+    const FULL: Self = Self {
+        rounds: 5,
+        time: Duration::from_secs(5),
+        starts: 10,
+        idle: Duration::from_mins(3),
+    };
+}
+
+/// One case.
+#[derive(Debug)]
+struct Case {
+    name: &'static str,
+    about: &'static str,
+    run: fn(&mut Bench) -> anyhow::Result<()>,
+}
+
+/// All of them, in the order in which they run.
+const CASES: &[Case] = &[
+    Case {
+        name: "start",
+        about: "from exec to the first byte, and where that time goes",
+        run: start::start,
+    },
+    Case {
+        name: "recover",
+        about: "from a fault to the next byte",
+        run: recover::recover,
+    },
+    Case {
+        name: "bulk",
+        about: "one stream up and down, with two ciphers",
+        run: bulk::bulk,
+    },
+    Case {
+        name: "visits",
+        about: "visitors who come and go",
+        run: crowd::visits,
+    },
+    Case {
+        name: "memory",
+        about: "idle, and with 1,000 open streams",
+        run: crowd::memory,
+    },
+    Case {
+        name: "wire",
+        about: "bytes on the wire of an idle tunnel",
+        run: wire::wire,
+    },
+];
+
+/// What is asked for.
+#[derive(Debug)]
+struct Plan {
+    scale: Scale,
+    cases: Vec<&'static Case>,
+    record: Record,
+    words: String,
+}
+
+impl Plan {
+    fn parse(words: &[String]) -> anyhow::Result<Self> {
+        let mut plan = Self {
+            scale: Scale::USUAL,
+            cases: Vec::new(),
+            record: Record::Nowhere,
+            words: format!("forward {}", words.join(" ")).trim_end().to_owned(),
+        };
+        let mut rounds = None;
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "--quick" => plan.scale = Scale::QUICK,
+                "--full" => plan.scale = Scale::FULL,
+                "--write" => plan.record = Record::Written,
+                "--only" => {
+                    let name = words.next().context("--only needs a case")?;
+                    let case = CASES.iter().find(|case| case.name == name);
+                    plan.cases
+                        .push(case.with_context(|| format!("no case {name}; {}", list()))?);
+                }
+                "--rounds" => {
+                    let count = words.next().context("--rounds needs a number")?;
+                    let count = count.parse::<u32>().ok().filter(|count| *count > 0);
+                    rounds = Some(count.context("--rounds needs a number, 1 or more")?);
+                }
+                _ => bail!("unknown argument: {word}"),
+            }
+        }
+        if let Some(rounds) = rounds {
+            plan.scale.rounds = rounds;
+        }
+        if plan.cases.is_empty() {
+            plan.cases = CASES.iter().collect();
+        }
+        Ok(plan)
+    }
+}
+
+/// `cargo xtask bench forward`.
+pub(super) fn command(words: &[String]) -> anyhow::Result<ExitCode> {
+    let plan = Plan::parse(words)?;
+    if let Found::Without(packages) = programs::ensure(programs::BENCH_FORWARD)? {
+        bail!("the bench needs {}", packages.join(" and "));
+    }
+    let workspace = Workspace::find()?;
+    let mut bench = Bench {
+        kit: Kit::build(&workspace, &["bench_link"])?,
+        scale: plan.scale,
+        results: Results::default(),
+    };
+    crowd::raise_limits()?;
+    let Scale {
+        rounds,
+        time,
+        starts,
+        idle,
+    } = plan.scale;
+    let title = Title {
+        name: "forward",
+        words: &plan.words,
+        scale: format!(
+            "{rounds} rounds, {} s for each measurement of bulk, {starts} starts a round, {} s idle",
+            time.as_secs(),
+            idle.as_secs()
+        ),
+    };
+    let head = head(&workspace, &title)?;
+    let started = clock::now();
+    for case in &plan.cases {
+        eprintln!("{}: {}", case.name, case.about);
+        let outcome = (case.run)(&mut bench);
+        bench.settle(case.name, outcome)?;
+    }
+    let text = format!(
+        "{head}- Load average at the end: {}; took {:.0} minutes\n\n\
+         ## Medians\n\nIn brackets: times the baseline's, which is the first program of a line.\n\n{}",
+        load_average()?,
+        started.elapsed().as_secs_f64() / 60.0,
+        bench.results.markdown(),
+    );
+    publish(&workspace, "forward", &text, &plan.record)
+}
+
+impl Bench {
+    /// Notes an error, unless it is the wish to stop.
+    fn settle(&mut self, what: &str, outcome: anyhow::Result<()>) -> anyhow::Result<()> {
+        if self.kit.stop.is_asked() {
+            bail!("stopped by a signal");
+        }
+        if let Err(error) = outcome {
+            self.results.note(format!("{what}: {error:#}"));
+        }
+        Ok(())
+    }
+
+    /// Whether networks can be made, which root alone can.
+    fn can_make_networks(&mut self, case: &str) -> bool {
+        let can = rustix::process::geteuid().is_root();
+        if !can {
+            let note = format!("{case}: not measured, only root can make networks");
+            self.results.note(note);
+        }
+        can
+    }
+}
+
+/// The cases in one line.
+fn list() -> String {
+    let names = CASES
+        .iter()
+        .map(|case| format!("{} ({})", case.name, case.about));
+    format!("there are: {}", names.collect::<Vec<_>>().join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(line: &str) -> anyhow::Result<Plan> {
+        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        Plan::parse(&words)
+    }
+
+    #[test]
+    fn the_plan_is_a_scale_cases_and_a_place_for_the_table() {
+        let usual = plan("").unwrap();
+        assert_eq!(usual.scale, Scale::USUAL);
+        assert_eq!(usual.cases.len(), CASES.len());
+        assert_eq!(
+            (usual.record, usual.words),
+            (Record::Nowhere, "forward".into())
+        );
+        let some = plan("--rounds 7 --full --only wire --only start --write").unwrap();
+        assert_eq!((some.scale.rounds, some.scale.starts), (7, 10));
+        let names: Vec<&str> = some.cases.iter().map(|case| case.name).collect();
+        assert_eq!(names, ["wire", "start"]);
+        assert_eq!(some.record, Record::Written);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named() {
+        for (line, word) in [
+            ("--only nothing", "memory"),
+            ("--only", "--only"),
+            ("--rounds 0", "1 or more"),
+            ("--slow", "--slow"),
+        ] {
+            let error = plan(line).unwrap_err().to_string();
+            assert!(error.contains(word), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! From a fault to the next byte through the forward.
+//!
+//! ssh alone is not here: it ends with its connection, and stays away. autossh is what people run for
+//! that. All have `ServerAliveInterval=1` and `ServerAliveCountMax=2`, so that what is measured is
+//! what they do when they know, and how soon they know from the same signs.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use super::super::kit::Talker;
+use super::super::tunnel::CIPHER;
+use super::Bench;
+use super::host::Host;
+use super::lab::Lab;
+use super::program::{Program, Tunnel, until_served};
+use super::table::{Measure, Wanted};
+use crate::clock;
+
+/// Something that breaks tunnels.
+struct Fault {
+    what: &'static str,
+    /// More lines for sshd.
+    lines: &'static str,
+    measure: Measure,
+    /// Makes it, and gives the moment from which the time counts.
+    make: fn(&Bench, &mut Lab, &mut Host) -> anyhow::Result<Instant>,
+}
+
+static FAULTS: [Fault; 5] = [
+    Fault {
+        what: "session killed",
+        lines: "",
+        measure: Measure {
+            name: "back after its session was killed at the sshd, s",
+            wanted: Wanted::RatioAtMost(1.0),
+        },
+        make: |_, _, host| {
+            let now = clock::now();
+            host.sshd()?.cut()?;
+            Ok(now)
+        },
+    },
+    Fault {
+        what: "sshd restarted",
+        lines: "",
+        measure: Measure {
+            name: "back after sshd listens again, all its sessions having ended, s",
+            wanted: Wanted::RatioAtMost(1.0),
+        },
+        make: |bench, _, host| {
+            host.restart(&bench.kit)?;
+            Ok(clock::now())
+        },
+    },
+    Fault {
+        what: "sshd hangs",
+        lines: "",
+        measure: Measure {
+            name: "back after sshd goes on, which was stopped for 6 s, s",
+            wanted: Wanted::RatioAtMost(1.0),
+        },
+        make: |bench, _, host| {
+            host.freeze()?;
+            bench.kit.stop.wait(HANGS);
+            host.thaw()?;
+            Ok(clock::now())
+        },
+    },
+    Fault {
+        what: "dark path",
+        lines: "",
+        measure: Measure {
+            name: "back after the path is, which was dark for 10 s, s",
+            wanted: Wanted::AtMost(3.0),
+        },
+        make: |bench, lab, _| {
+            lab.tell(&bench.kit, "dark")?;
+            bench.kit.stop.wait(DARK);
+            lab.tell(&bench.kit, "light")?;
+            Ok(clock::now())
+        },
+    },
+    Fault {
+        what: "stale listener",
+        lines: "ClientAliveInterval 1\nClientAliveCountMax 3\n",
+        measure: Measure {
+            name: "back after a change of address, its port held till sshd's ClientAlive 1 x 3, s",
+            wanted: Wanted::RatioAtMost(1.0),
+        },
+        make: |bench, lab, _| {
+            let now = clock::now();
+            lab.tell(&bench.kit, "move")?;
+            Ok(now)
+        },
+    },
+];
+
+/// Each fault for each program, round after round.
+pub(super) fn recover(bench: &mut Bench) -> anyhow::Result<()> {
+    if !bench.can_make_networks("recover") {
+        return Ok(());
+    }
+    let note = "ssh alone ends with its connection and never comes back; so autossh is compared";
+    bench.results.note(String::from(note));
+    for round in 1..=bench.scale.rounds {
+        eprintln!("  round {round} of {}", bench.scale.rounds);
+        for fault in &FAULTS {
+            for program in [Program::Autossh, Program::Adit] {
+                let outcome = once(bench, fault, program);
+                bench.settle(&format!("{}, {program}", fault.what), outcome)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn once(bench: &mut Bench, fault: &'static Fault, program: Program) -> anyhow::Result<()> {
+    let mut lab = Lab::lay(&bench.kit, ONE_WAY)?;
+    let mut host = Host::start(&bench.kit, &lab.public, lab.addr, fault.lines)?;
+    let (inside, public) = (lab.inside.clone(), lab.public.clone());
+    let tunnel = Tunnel {
+        program,
+        place: &inside,
+        port: PORT,
+        service: lab.services.echo(),
+        cipher: CIPHER,
+        options: &["ServerAliveInterval=1", "ServerAliveCountMax=2"],
+    };
+    let running = tunnel.start(&bench.kit, &host)?;
+    let served =
+        |since, deadline| until_served(&bench.kit, &public, tunnel.visitors(), since, deadline);
+    let words = |running: &Talker| running.said().unwrap_or_default();
+    served(clock::now(), START)?.with_context(|| format!("no start: {}", words(&running)))?;
+    // What is young may be watched more closely; a second is what the watch of both takes to begin.
+    bench.kit.stop.wait(REST);
+    let since = (fault.make)(bench, &mut lab, &mut host)?;
+    let took = served(since, GIVEN_UP)?;
+    let seconds = took.map_or(f64::INFINITY, |took| took.as_secs_f64());
+    bench.results.add(&fault.measure, program, seconds);
+    if took.is_none() {
+        bench.results.note(format!(
+            "{}, {program}: not back after {} s",
+            fault.what,
+            GIVEN_UP.as_secs()
+        ));
+    }
+    Ok(())
+}
+
+/// A port of the host's loopback, which is its own.
+const PORT: u16 = 8_080;
+
+/// Half of a round trip of 20 ms, as between two cities.
+const ONE_WAY: Duration = Duration::from_millis(10);
+
+/// How long sshd is stopped and the path is dark: longer than all need to notice.
+const HANGS: Duration = Duration::from_secs(6);
+const DARK: Duration = Duration::from_secs(10);
+
+/// Between the first visitor and the fault.
+const REST: Duration = Duration::from_secs(1);
+
+/// What a tunnel's start takes at most.
+const START: Duration = Duration::from_secs(20);
+
+/// Who is not back after so long is not waited for.
+const GIVEN_UP: Duration = Duration::from_mins(2);

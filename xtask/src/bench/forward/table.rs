@@ -1,0 +1,184 @@
+//! What was measured, what was wanted, and whether that came true.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use super::super::number::{median, short};
+use super::program::Program;
+
+/// A quantity.
+#[derive(Debug, PartialEq)]
+pub(super) struct Measure {
+    /// With its unit.
+    pub(super) name: &'static str,
+    /// What ours must be.
+    pub(super) wanted: Wanted,
+}
+
+/// A promise, of the issue that asked for the program.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Wanted {
+    /// None: it is there to be known.
+    Nothing,
+    /// So many times the baseline's, or more.
+    RatioAtLeast(f64),
+    /// So many times the baseline's, or less.
+    RatioAtMost(f64),
+    /// So much, or less.
+    AtMost(f64),
+}
+
+/// All values of a run.
+#[derive(Debug, Default)]
+pub(super) struct Results {
+    /// In the order in which they were first measured.
+    rows: Vec<Row>,
+    notes: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Row {
+    measure: &'static Measure,
+    values: BTreeMap<Program, Vec<f64>>,
+}
+
+impl Row {
+    /// The median over all that was seen; infinite where it never happened.
+    fn median(&self, program: Program) -> Option<f64> {
+        median(self.values.get(&program)?)
+    }
+
+    /// The first program of the line that was measured.
+    fn baseline(&self) -> Option<Program> {
+        self.values.keys().next().copied()
+    }
+
+    fn ratio(&self, program: Program) -> Option<f64> {
+        let baseline = self.baseline().filter(|baseline| *baseline != program)?;
+        let (value, baseline) = (self.median(program)?, self.median(baseline)?);
+        (baseline > 0.0 && baseline.is_finite() && value.is_finite()).then(|| value / baseline)
+    }
+
+    fn cell(&self, program: Program) -> String {
+        let Some(value) = self.median(program) else {
+            return String::from("-");
+        };
+        if value.is_infinite() {
+            return String::from("never");
+        }
+        match self.ratio(program) {
+            Some(ratio) => format!("{} ({ratio:.2}x)", short(value)),
+            None => short(value),
+        }
+    }
+
+    fn verdict(&self) -> &'static str {
+        let (value, ratio) = (self.median(Program::Adit), self.ratio(Program::Adit));
+        let is_met = match self.measure.wanted {
+            Wanted::Nothing => return "",
+            Wanted::RatioAtLeast(least) => ratio.map(|ratio| ratio >= least),
+            Wanted::RatioAtMost(most) => ratio.map(|ratio| ratio <= most),
+            Wanted::AtMost(most) => value.map(|value| value <= most),
+        };
+        match is_met {
+            Some(true) => "met",
+            Some(false) => "missed",
+            None => "-",
+        }
+    }
+}
+
+impl Results {
+    /// A value of one round.
+    pub(super) fn add(&mut self, measure: &'static Measure, program: Program, value: f64) {
+        eprintln!("  {program}: {}: {}", measure.name, short(value));
+        let at = self.rows.iter().position(|row| row.measure == measure);
+        let at = at.unwrap_or(self.rows.len());
+        if at == self.rows.len() {
+            self.rows.push(Row {
+                measure,
+                values: BTreeMap::new(),
+            });
+        }
+        if let Some(row) = self.rows.get_mut(at) {
+            row.values.entry(program).or_default().push(value);
+        }
+    }
+
+    /// Something to know about the values, or why one is missing.
+    pub(super) fn note(&mut self, note: String) {
+        eprintln!("  note: {note}");
+        if !self.notes.contains(&note) {
+            self.notes.push(note);
+        }
+    }
+
+    /// One line for each quantity, and the notes.
+    pub(super) fn markdown(&self) -> String {
+        let mut text = String::from("| What |");
+        for program in Program::ALL {
+            write!(text, " {program} |").ok();
+        }
+        text.push_str(" wanted | |\n|---|---|---|---|---|---|\n");
+        for row in &self.rows {
+            write!(text, "| {} |", row.measure.name).ok();
+            for program in Program::ALL {
+                write!(text, " {} |", row.cell(program)).ok();
+            }
+            let wanted = match row.measure.wanted {
+                Wanted::Nothing => String::new(),
+                Wanted::RatioAtLeast(least) => format!(">= {least}x"),
+                Wanted::RatioAtMost(most) => format!("<= {most}x"),
+                Wanted::AtMost(most) => format!("<= {most}"),
+            };
+            writeln!(text, " {wanted} | {} |", row.verdict()).ok();
+        }
+        if !self.notes.is_empty() {
+            text.push_str("\nNotes:\n\n");
+        }
+        for note in &self.notes {
+            writeln!(text, "- {note}").ok();
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATE: Measure = Measure {
+        name: "rate",
+        wanted: Wanted::RatioAtLeast(1.5),
+    };
+    const TIME: Measure = Measure {
+        name: "time",
+        wanted: Wanted::AtMost(3.0),
+    };
+    const COST: Measure = Measure {
+        name: "cost",
+        wanted: Wanted::RatioAtMost(1.0),
+    };
+
+    #[test]
+    fn a_line_has_medians_ratios_the_promise_and_whether_it_was_kept() {
+        let mut results = Results::default();
+        for value in [1.0, 2.0, 9.0] {
+            results.add(&RATE, Program::Ssh, value);
+        }
+        results.add(&RATE, Program::Adit, 3.0);
+        results.add(&TIME, Program::Autossh, f64::INFINITY);
+        results.add(&TIME, Program::Adit, 4.0);
+        results.add(&COST, Program::Adit, 4.0);
+        results.note(String::from("one was missing"));
+        let text = results.markdown();
+        for line in [
+            "| rate | 2.00 | - | 3.00 (1.50x) | >= 1.5x | met |",
+            "| time | - | never | 4.00 | <= 3 | missed |",
+            "| cost | - | - | 4.00 | <= 1x | - |",
+            "- one was missing",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}: {text}");
+        }
+    }
+}
