@@ -71,8 +71,8 @@ pub(crate) enum Command {
     ///
     /// Looks at this machine's clock, services and ports; the host's name, addresses and key; the login; and,
     /// over one connection, whether forwards are granted, where they are bound and whether bytes make the
-    /// round trip. What is granted is given back. No service hears of it but by one connection that says
-    /// nothing, and what an adit up keeps is not touched. A line for each check: ok, warn, or FAIL with
+    /// round trip. What is granted is given back, what an adit up keeps is not touched, and services are
+    /// asked as gently as its checks ask. A line for each check: ok, warn, or FAIL with
     /// what to change. Exit codes: 0 no check failed, 1 one did, 2 the command line.
     Doctor(Box<DoctorArguments>),
 

@@ -432,7 +432,7 @@ fn a_service_that_is_down_is_a_failure_though_the_server_is_well() {
     let sshd = Sshd::builder().start();
     let down = free_port();
     let said = doctor(&sshd, &["-R", &format!("0:127.0.0.1:{down}")]);
-    said.fails("target", &[&format!("sport = :{down}"), "refused"]);
+    said.fails("target", &[&format!("sport = :{down}"), "refuses"]);
     said.line("ok    path");
     doctor(&sshd, &["-L", &format!("0:127.0.0.1:{down}")]).fails("open", &["refused"]);
     let socket = sshd.folder().join("socket");

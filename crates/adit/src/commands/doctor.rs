@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use adit_tunnel::agent::probe::Prober;
 use adit_tunnel::agent::supervise::TunnelConfig;
+use adit_tunnel::agent::target::Kind;
 use anyhow::Context as _;
 use serde::Serialize;
 
@@ -33,6 +34,8 @@ struct Patient {
     /// The tunnel's name, or the host.
     name: String,
     config: TunnelConfig,
+    /// What targets are said to be, by the places of their forwards.
+    kinds: Vec<(usize, Kind)>,
     /// Whether ssh(1) would never notice that the connection is dead.
     keep_alive_off: bool,
 }
@@ -111,6 +114,11 @@ fn patients(
     let of_tunnel = |tunnel: crate::tunnels::Tunnel| Patient {
         name: tunnel.name,
         config: tunnel.config,
+        kinds: tunnel
+            .checks
+            .into_iter()
+            .map(|check| (check.number, check.kind))
+            .collect(),
         keep_alive_off: false,
     };
     let Some(target) = &arguments.target else {
@@ -143,6 +151,7 @@ fn patients(
     Ok(vec![Patient {
         name: target.host.clone(),
         config: config(&written, surroundings)?,
+        kinds: Vec::new(),
         keep_alive_off: has_keep_alive_off(&written, surroundings)?,
     }])
 }

@@ -13,6 +13,7 @@ use adit_tunnel::agent::probe::{self, Prober};
 use adit_tunnel::agent::supervise::{
     Connect as _, ConnectError, Connected, KeepAlive, PeerConfig, TunnelConfig,
 };
+use adit_tunnel::agent::target::Kind;
 use adit_tunnel::transport::ssh::Memory;
 use adit_tunnel::transport::{Bind, Target};
 
@@ -47,8 +48,10 @@ impl Patient {
         let now = SystemTime::now();
         teller.tell(&clock::clock(now, clock::made()))?;
         teller.tell_all(&settings(&peer.keep_alive, self.keep_alive_off))?;
-        for forward in forwards {
-            if let Some(diagnosis) = here(forward, &own).await {
+        for (number, forward) in forwards.iter().enumerate() {
+            let said = self.kinds.iter().find(|(of, _)| *of == number);
+            let kind = said.map(|(_, kind)| kind);
+            if let Some(diagnosis) = here(forward, kind, &own).await {
                 teller.tell(&diagnosis.about(forward))?;
             }
         }
@@ -96,9 +99,9 @@ fn settings(keep_alive: &KeepAlive, is_off: bool) -> Vec<Diagnosis> {
 }
 
 /// What of a forward is on this side.
-async fn here(forward: &Forward, own: &[Own]) -> Option<Diagnosis> {
+async fn here(forward: &Forward, kind: Option<&Kind>, own: &[Own]) -> Option<Diagnosis> {
     match (forward.listens, &forward.to) {
-        (Listens::There, Destination::One(target)) => Some(local::target(target).await),
+        (Listens::There, Destination::One(target)) => Some(local::target(target, kind).await),
         (Listens::There, Destination::Named(_)) => None,
         (Listens::Here, _) => {
             let bind = forward.bind.to_string();

@@ -3,57 +3,58 @@
 use std::io;
 use std::net::TcpListener;
 use std::path::Path;
-use std::time::Duration;
 
-use adit_tunnel::agent::chain;
-use adit_tunnel::agent::dial::tcp::dial;
+use adit_tunnel::agent::target::{DEADLINE, Health, Kind, check};
 use adit_tunnel::transport::{Bind, Target};
-use tokio::net::UnixStream;
-use tokio::time::{Instant, timeout};
 
 use super::diagnosis::{Check, Diagnosis};
 use super::reach::{milliseconds, plain, without_number};
 
 /// Where the system lists its interfaces (sysfs(5)).
 const INTERFACES: &str = "/sys/class/net";
-/// How long a service of ours may take: as a visitor waits.
-const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Whether visitors of a remote forward find somebody: connects once, says nothing and leaves.
-pub(super) async fn target(target: &Target) -> Diagnosis {
-    let start = Instant::now();
-    let reached = match target {
-        Target::Tcp { host, port } => {
-            let dialled = dial(host, *port, DEADLINE).await;
-            dialled
-                .map(drop)
-                .map_err(|error| without_number(&chain(&error)).to_owned())
-        }
-        Target::Unix { path } => match timeout(DEADLINE, UnixStream::connect(path)).await {
-            Ok(connected) => connected.map(drop).map_err(|error| plain(&error)),
-            Err(_) => Err(String::from("no answer")),
-        },
+/// Whether visitors of a remote forward are served: asked as gently as `adit up` does, by the kind that was
+/// said, or else the one that its port stands for.
+pub(super) async fn target(target: &Target, said: Option<&Kind>) -> Diagnosis {
+    let usual = match target {
+        Target::Tcp { port, .. } => Kind::usual(*port),
+        Target::Unix { .. } => None,
     };
-    judge(target, reached.map(|()| start.elapsed()))
+    let kind = said.cloned().or(usual).unwrap_or(Kind::Tcp);
+    let health = check(&kind, target, DEADLINE).await;
+    judge(target, &health, said.is_some())
 }
 
-fn judge(target: &Target, reached: Result<Duration, String>) -> Diagnosis {
-    match reached {
-        Ok(time) => {
-            let seen = format!("{target} answers here in {}", milliseconds(time));
-            Diagnosis::ok(Check::Target, seen)
-        }
-        Err(reason) => {
-            let seen = format!("visitors would find nobody at {target}: {reason}");
-            let look = match target {
-                Target::Tcp { port, .. } => format!("ss -tln 'sport = :{port}'"),
-                Target::Unix { path } => format!("ls -l {path:?}"),
-            };
-            let change =
-                format!("start that service, or name where it is: {look} shows who listens");
-            Diagnosis::fail(Check::Target, seen, change)
-        }
+/// What was found there; `is_said` tells whether the kind was said, or guessed by the port.
+fn judge(target: &Target, health: &Health, is_said: bool) -> Diagnosis {
+    if let Health::Well { round_trip, detail } = health {
+        let time = milliseconds(*round_trip);
+        let detail = if detail.is_empty() {
+            String::new()
+        } else {
+            format!(" ({detail})")
+        };
+        return Diagnosis::ok(
+            Check::Target,
+            format!("{target} answers here in {time}{detail}"),
+        );
     }
+    let seen = format!("at {target}: {}", without_number(&health.to_string()));
+    if health.was_heard() {
+        let change =
+            "see that service's own log; check: in adit.yml says what it is, where this is a guess";
+        return if is_said {
+            Diagnosis::fail(Check::Target, seen, change)
+        } else {
+            Diagnosis::warn(Check::Target, seen, change)
+        };
+    }
+    let look = match target {
+        Target::Tcp { port, .. } => format!("ss -tln 'sport = :{port}'"),
+        Target::Unix { path } => format!("ls -l {path:?}"),
+    };
+    let change = format!("start that service, or name where it is: {look} shows who listens");
+    Diagnosis::fail(Check::Target, seen, change)
 }
 
 /// Whether we could listen there. The port is given back at once.
@@ -111,6 +112,8 @@ fn followed(bind: &Bind, interface: &str, is_there: bool) -> Diagnosis {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::super::diagnosis::State;
     use super::*;
 
@@ -120,14 +123,22 @@ mod tests {
             host: String::from("localhost"),
             port: 8080,
         };
-        let diagnosis = judge(&target, Err(String::from("refused")));
+        let diagnosis = judge(&target, &Health::Refused, false);
         assert_eq!(diagnosis.state, State::Fail);
         assert!(
             diagnosis.to_string().contains("ss -tln 'sport = :8080'"),
             "{diagnosis}"
         );
-        let diagnosis = judge(&target, Ok(Duration::from_millis(1)));
+        let well = Health::Well {
+            round_trip: Duration::from_millis(1),
+            detail: String::from("HTTP 200"),
+        };
+        let diagnosis = judge(&target, &well, false);
         assert_eq!(diagnosis.state, State::Ok);
+        assert!(diagnosis.seen.contains("1.0 ms (HTTP 200)"), "{diagnosis}");
+        // Of what only its port says that it is, one does not know.
+        assert_eq!(judge(&target, &Health::Hangs, true).state, State::Fail);
+        assert_eq!(judge(&target, &Health::Hangs, false).state, State::Warn);
     }
 
     #[test]
