@@ -71,9 +71,10 @@ pub(crate) enum Command {
     ///
     /// Looks at this machine's clock, services and ports; the host's name, addresses and key; the login; and,
     /// over one connection, whether forwards are granted, where they are bound and whether bytes make the
-    /// round trip. What is granted is given back, what an adit up keeps is not touched, and services are
-    /// asked as gently as its checks ask. A line for each check: ok, warn, or FAIL with
-    /// what to change. Exit codes: 0 no check failed, 1 one did, 2 the command line.
+    /// round trip. What is granted is given back, and what an adit up keeps is not touched. Services here
+    /// are asked as gently as an adit up asks them; where a local forward leads sees one connection
+    /// that says nothing. A line for each check: ok, warn, or FAIL with what to change. Exit codes: 0 no
+    /// check failed, 1 one did, 2 the command line.
     Doctor(Box<DoctorArguments>),
 
     /// Write a host's key down in known_hosts, by its fingerprint.

@@ -31,6 +31,8 @@ pub(super) type Reached = Vec<(First, Vec<Diagnosis>)>;
 
 /// A dead connection that is noticed later than this is worth a word: visitors hang so long.
 const LATE: Duration = Duration::from_secs(180);
+/// What the host may show beside its key.
+const CERTIFICATE: &str = "the host's certificate";
 /// A port that nobody serves (RFC 863: discard), for a question that leads nowhere.
 const DISCARD: u16 = 9;
 
@@ -201,6 +203,10 @@ async fn meet(peer: &PeerConfig, teller: &mut Teller<'_>) -> anyhow::Result<Opti
     };
     match look {
         Ok(look) => {
+            if let Some(validity) = look.certificate {
+                let now = SystemTime::now();
+                teller.tell(&clock::certificate(CERTIFICATE, validity, now))?;
+            }
             let (diagnosis, pin) = login::host_key(&look, &peer.peer, peer.host_keys.new_hosts);
             teller.tell(&diagnosis)?;
             Ok(pin)
@@ -227,7 +233,7 @@ fn logged_in(
     {
         if let Some(validity) = certificate {
             let now = SystemTime::now();
-            teller.tell(&clock::certificate("the host's certificate", validity, now))?;
+            teller.tell(&clock::certificate(CERTIFICATE, validity, now))?;
         }
         // One that is pinned for this alone was told as new.
         if *proof.kind() != ProofKind::Pinned || !peer.host_keys.pinned.is_empty() {
