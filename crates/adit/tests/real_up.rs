@@ -301,6 +301,30 @@ fn what_a_killed_one_leaves_behind_is_harmless() {
     }
 }
 
+/// AT12: what seed 001's script takes for a tunnel that is up, a process and a port that listens.
+#[test]
+fn a_session_that_hangs_is_not_up_while_its_port_still_listens() {
+    require!("sshd");
+    let home = Home::new();
+    let port = echo_service();
+    home.write(&[home.tunnel("one", &format!("{{remote: '0:127.0.0.1:{port}'}}"))]);
+    let mut up = home.up();
+    let report = home.until("the forward up", |report| state(report, 0, 0) == "up");
+    let public = addr(&report, 0, 0);
+    home.sshd.freeze();
+    // The keep-alive, of ten seconds, has not even asked by now.
+    let report = home.until("the forward failing", |report| {
+        state(report, 0, 0) == "failing"
+    });
+    assert_eq!(report["tunnels"][0]["state"], "connected");
+    let reason = &report["tunnels"][0]["forwards"][0]["reason"];
+    assert_eq!(reason, "nothing came back in time");
+    drop(TcpStream::connect(public).unwrap());
+    home.sshd.thaw();
+    home.until("the forward up again", |report| state(report, 0, 0) == "up");
+    up.kill();
+}
+
 #[test]
 fn a_target_that_is_down_is_told_apart_from_a_path_that_is() {
     require!("sshd");

@@ -43,8 +43,8 @@ pub(crate) struct ForwardsArguments {
 
     /// Let a -R without a target listen for everybody (at *, an empty BIND or an address that is no
     /// loopback) and not for the sshd's own machine alone. Whoever reaches that port may then go where
-    /// --permit-remote-open leads. An sshd with GatewayPorts yes has every forward listen so,
-    /// whatever is asked for.
+    /// --permit-remote-open leads. Without it visitors from elsewhere are refused, even where an sshd with
+    /// GatewayPorts yes listens for them.
     #[arg(long)]
     pub(crate) public_socks: bool,
 }

@@ -1,5 +1,6 @@
 //! What is called up is up, whatever the system says.
 
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
 use super::*;
@@ -110,4 +111,33 @@ fn it_needs_no_other_program_on_either_side() {
     ] {
         assert!(!log.contains(asked), "{log}");
     }
+}
+
+/// G58: the sshd listens for everybody, though it was asked to for its own machine.
+#[test]
+fn a_proxy_that_the_sshd_shows_to_everybody_serves_nobody_from_elsewhere() {
+    require!(root);
+    require!("ip", "nsenter", "unshare", "sshd", "ssh-keygen");
+    let lab = Lab::start(&Plan {
+        bind: "localhost:1080",
+        target: "",
+        sshd_lines: "GatewayPorts yes",
+        ..Plan::default()
+    });
+    lab.ups(1);
+    let from_elsewhere = (lab.link.ip(End::Right), 1080);
+    for (addr, is_served) in [
+        (("::1".parse().unwrap(), 1080), true),
+        (from_elsewhere, false),
+    ] {
+        let mut visitor = lab.public.enter(|| TcpStream::connect(addr).unwrap());
+        visitor.set_read_timeout(Some(wait::DEADLINE)).unwrap();
+        // SOCKS 5, without a password.
+        let greeted = visitor.write_all(&[5, 1, 0]).and_then(|()| {
+            let mut answer = [0; 2];
+            visitor.read_exact(&mut answer)
+        });
+        assert_eq!(greeted.is_ok(), is_served, "{addr:?}: {greeted:?}");
+    }
+    lab.said("stranger was kept out");
 }

@@ -367,7 +367,7 @@ pub fn may_come_from(origin: &Origin, way: &Target) -> bool {
     !is_loopback(host) || is_loopback(&origin.host)
 }
 
-fn is_loopback(text: &str) -> bool {
+pub(super) fn is_loopback(text: &str) -> bool {
     let address = text.parse::<IpAddr>();
     address.is_ok_and(|address| address.to_canonical().is_loopback())
 }

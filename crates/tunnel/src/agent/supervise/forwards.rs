@@ -8,7 +8,8 @@ use tokio::time::{Instant, sleep_until};
 use super::chance;
 use crate::agent::forward::{Destination, Forward, Listens};
 use crate::agent::meter::Meter;
-use crate::transport::{Asking, Bind, ForwardError, StreamKind, Transport};
+use crate::agent::probe::{is_loopback, public_port};
+use crate::transport::{Asking, Bind, ForwardError, StreamHead, StreamKind, Transport};
 
 /// The remote forwards of a tunnel, over all its connections.
 #[derive(Debug)]
@@ -151,6 +152,20 @@ impl Forwards {
             State::Due { .. } => false,
         })?;
         Some((number, &entry.to))
+    }
+
+    /// Whether a visitor has to stay outside: one from elsewhere at a SOCKS forward that was asked for at the
+    /// peer's loopback. An sshd with `GatewayPorts yes` listens for everybody all the same, and whoever
+    /// reaches that port would be let into this network (G58).
+    pub(super) fn keeps_out(&self, head: &StreamHead) -> bool {
+        let is_socks = matches!(
+            self.destination(&head.kind),
+            Some((_, Destination::Named(_)))
+        );
+        let StreamKind::Forwarded(visited @ Bind::Tcp { .. }) = &head.kind else {
+            return false;
+        };
+        is_socks && public_port(visited).is_none() && !is_loopback(&head.origin.host)
     }
 
     /// Whether the answer that is awaited now may make such visitors welcome: the peer sends it

@@ -162,7 +162,14 @@ fn admit(
     early: &mut Vec<OpenRequest>,
     visitors: &mut JoinSet<()>,
 ) {
-    if let Some((number, to)) = forwards.destination(&request.head.kind) {
+    if forwards.keeps_out(&request.head) {
+        let origin = &request.head.origin;
+        // Not only debug: the port is open to strangers, if not what is behind it.
+        warn!(%origin, "stranger was kept out of a proxy for the server's own machine (GatewayPorts)");
+        request
+            .answer
+            .refuse(RefusalCode::Prohibited, "not for others");
+    } else if let Some((number, to)) = forwards.destination(&request.head.kind) {
         let span = debug_span!("visitor", origin = %request.head.origin, %to);
         let suspicion = paths.suspicion(number, &request.head.origin);
         let counted = (forwards.meter(number), paths.traffic(number));

@@ -592,3 +592,39 @@ async fn remote_socks_default_denies() {
         }
     }
 }
+
+/// G58 again: a proxy for the peer's own machine is none for others, though `GatewayPorts yes` lets them in.
+#[tokio::test]
+async fn a_proxy_at_the_loopback_serves_nobody_from_elsewhere() {
+    for (host, origin, is_served) in [
+        ("localhost", "127.0.0.1", true),
+        ("localhost", "::1", true),
+        ("localhost", "192.0.2.9", false),
+        ("127.0.0.1", "2001:db8::9", false),
+        ("localhost", "", false),
+        ("localhost", "localhost", false),
+        // It was asked for by name.
+        ("", "192.0.2.9", true),
+    ] {
+        let there = Forward {
+            listens: Listens::There,
+            bind: bind(host, 1080),
+            to: Destination::Named(Permits::Only(Vec::new())),
+        };
+        let mut lab = Lab::new(vec![there.clone()], Vec::new());
+        let mut peer = lab.peer().await;
+        asked(&mut peer).await.answer.grant(1080);
+        lab.until(&format!("up {there}")).await;
+        let head = StreamHead {
+            kind: StreamKind::Forwarded(bind(host, 1080)),
+            origin: Origin {
+                host: origin.to_owned(),
+                port: 5,
+            },
+        };
+        match within(peer.transport.open(head)).await {
+            Ok(_) => assert!(is_served, "{host} {origin}"),
+            Err(error) => assert!(!is_served, "{host} {origin}: {error}"),
+        }
+    }
+}
