@@ -2,17 +2,18 @@
 
 use std::path::PathBuf;
 
-use adit_tunnel::agent::dial::Family;
-use adit_tunnel::agent::forward::Permit;
+use adit_tunnel::agent::login::known_hosts::PinnedKey;
 use adit_tunnel::ssh_config::Wanted;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::config::destination::{Destination, UserName};
-use crate::config::option::{SshOption, jump};
-use crate::config::spec::{DynamicForward, LocalForward, RemoteForward, StdioTarget};
+pub(crate) use self::peer::{ForwardsArguments, LoginArguments, WayArguments};
+use crate::config::destination::{Destination, HostAndPort, UserName};
+use crate::config::spec::StdioTarget;
 use crate::config::{Purpose, Written};
 use crate::log::Format;
+
+mod peer;
 
 /// Gets a service out from behind a NAT, a firewall or a cellular link, and keeps it out.
 #[derive(Debug, Parser)]
@@ -66,6 +67,24 @@ pub(crate) enum Command {
     #[command(visible_alias = "validate")]
     Check(CheckArguments),
 
+    /// Find out what is wrong with a tunnel, and say what to change.
+    ///
+    /// Looks at this machine's clock, services and ports; the host's name, addresses and key; the login; and,
+    /// over one connection, whether forwards are granted, where they are bound and whether bytes make the
+    /// round trip. What is granted is given back, and what an adit up keeps is not touched. Services here
+    /// are asked as gently as an adit up asks them; where a local forward leads sees one connection
+    /// that says nothing. A line for each check: ok, warn, or FAIL with what to change. Exit codes: 0 no
+    /// check failed, 1 one did, 2 the command line.
+    Doctor(Box<DoctorArguments>),
+
+    /// Write a host's key down in known_hosts, by its fingerprint.
+    ///
+    /// The host is asked for its keys and left before any login. If it has the one of that fingerprint, it
+    /// is known from then on, and a password may be sent there without anybody at the terminal. Exit
+    /// codes: 0 it is known by that key, 1 it has no such key or is known by another (nothing is written),
+    /// 2 the command line.
+    Trust(Box<TrustArguments>),
+
     /// Print what makes a shell complete the command line of adit.
     ///
     /// For bash: adit completions bash > ~/.local/share/bash-completion/completions/adit. Exit codes: 0
@@ -83,10 +102,13 @@ impl Command {
     pub(crate) const fn is_quiet(&self) -> bool {
         match self {
             Self::Forward(arguments) => arguments.habits.quiet,
+            // What is worth knowing is among its diagnoses.
+            Self::Doctor(_) => true,
             Self::Up(_)
             | Self::Down(_)
             | Self::Status(_)
             | Self::Check(_)
+            | Self::Trust(_)
             | Self::Completions(_)
             | Self::Man(_) => false,
         }
@@ -95,39 +117,8 @@ impl Command {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ForwardArguments {
-    /// A remote forward: visitors of PORT at the sshd go to HOST:HOSTPORT from here. Port 0 lets the
-    /// sshd choose. Either side may be the path of a Unix socket. With no more than a port, visitors
-    /// say by SOCKS where they want to go, within --permit-remote-open. As often as you like;
-    /// RemoteForward lines of the configuration come after them.
-    #[arg(short = 'R', value_name = "[BIND:]PORT:HOST:HOSTPORT")]
-    pub(crate) remote_forwards: Vec<RemoteForward>,
-
-    /// A local forward: visitors of PORT here go to HOST:HOSTPORT from there. Without BIND, loopback
-    /// alone; * is every address; %INTERFACE is every address that the interface has, whatever they
-    /// become (%wlan0:8001:localhost:22); port 0 lets the system choose. An address or interface that
-    /// is not there is waited for. Either side may be the path of a Unix socket. As often as you like;
-    /// LocalForward lines of the configuration come after them.
-    #[arg(short = 'L', value_name = "[BIND:]PORT:HOST:HOSTPORT")]
-    pub(crate) local_forwards: Vec<LocalForward>,
-
-    /// A dynamic forward: visitors of PORT here say by SOCKS (4, 4a, 5) where they want to go, from
-    /// there; names are looked up there. BIND and PORT as with -L. As often as you like;
-    /// DynamicForward lines of the configuration come after them.
-    #[arg(short = 'D', value_name = "[BIND:]PORT")]
-    pub(crate) dynamic_forwards: Vec<DynamicForward>,
-
-    /// Where visitors of a -R without a target may go, as PermitRemoteOpen has it: HOST:PORT, or
-    /// HOST:* for every port. Without any: nowhere. A name other than localhost never leads to this
-    /// machine's own or its link's addresses: permit the address for that. As often as you like.
-    #[arg(long, value_name = "HOST:PORT")]
-    pub(crate) permit_remote_open: Vec<Permit>,
-
-    /// Let a -R without a target listen for everybody (at *, an empty BIND or an address that is no
-    /// loopback) and not for the sshd's own machine alone. Whoever reaches that port may then go where
-    /// --permit-remote-open leads. Without it visitors from elsewhere are refused, even where an sshd with
-    /// GatewayPorts yes listens for them.
-    #[arg(long)]
-    pub(crate) public_socks: bool,
+    #[command(flatten)]
+    pub(crate) forwards: ForwardsArguments,
 
     /// Standard input and output go to HOST:PORT (or the path of a Unix socket) from there, and
     /// nothing else is forwarded: for a ProxyCommand. It ends with them.
@@ -150,49 +141,11 @@ pub(crate) struct ForwardArguments {
     #[arg(long)]
     pub(crate) exit_on_forward_failure: bool,
 
-    /// A private key to log in with, before those of the configuration; or its public half, where the
-    /// ssh-agent has the private one. Without any: ~/.ssh/id_ed25519, id_ecdsa, id_rsa, those that are
-    /// there, and all keys of the ssh-agent (SSH_AUTH_SOCK, IdentityAgent).
-    #[arg(short = 'i', value_name = "KEY")]
-    pub(crate) keys: Vec<PathBuf>,
-
-    /// A file with the passphrase of the keys in its first line, for you alone to read (mode 600).
-    /// Without: ADIT_PASSPHRASE of the environment, then the terminal.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) passphrase_file: Option<PathBuf>,
-
-    /// The same for the password. Without: ADIT_PASSWORD, then the terminal. It is never sent to a host
-    /// whose key was new in this run and that nobody has looked at.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) password_file: Option<PathBuf>,
-
-    /// The sshd's port: 22 unless the configuration has another.
-    #[arg(short = 'p', value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
-    pub(crate) port: Option<u16>,
-
-    /// A configuration file as ssh has it, in the place of ~/.ssh/config and /etc/ssh/ssh_config; the
-    /// word none for no file. What the command line says counts before it.
-    #[arg(short = 'F', value_name = "FILE")]
-    pub(crate) config: Option<PathBuf>,
-
-    /// Hosts on the way, the nearest first: each is logged in at, and leads to the next. What else
-    /// there is to say of them stands in the configuration; the word none passes over its ProxyJump.
-    #[arg(short = 'J', value_name = "[USER@]HOST[:PORT],...", value_parser = jump)]
-    pub(crate) jump: Option<SshOption>,
+    #[command(flatten)]
+    pub(crate) login: LoginArguments,
 
     #[command(flatten)]
-    pub(crate) family: FamilyArguments,
-
-    /// Pass over the proxy that https_proxy or all_proxy names. Otherwise the first host of the way
-    /// is reached through it, unless no_proxy lists that host or a ProxyCommand leads there.
-    #[arg(long = "no-proxy")]
-    pub(crate) without_proxy: bool,
-
-    /// An option as ssh has it, for the destination and before its files: StrictHostKeyChecking (yes,
-    /// ask, accept-new), UserKnownHostsFile, ServerAliveInterval, IdentityFile and every other that adit
-    /// reads from a configuration.
-    #[arg(short = 'o', value_name = "OPTION=VALUE")]
-    pub(crate) options: Vec<SshOption>,
+    pub(crate) way: WayArguments,
 
     #[command(flatten)]
     pub(crate) habits: Habits,
@@ -243,6 +196,52 @@ pub(crate) struct CheckArguments {
     /// or adit.yaml here.
     #[arg(value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DoctorArguments {
+    #[command(flatten)]
+    pub(crate) forwards: ForwardsArguments,
+
+    #[command(flatten)]
+    pub(crate) login: LoginArguments,
+
+    #[command(flatten)]
+    pub(crate) way: WayArguments,
+
+    /// The user there, where the destination names none.
+    #[arg(short = 'l', value_name = "USER")]
+    pub(crate) user: Option<UserName>,
+
+    /// The file with the tunnels. Given again, a later one counts before an earlier one, key by key.
+    /// Without: adit.yml or adit.yaml here.
+    #[arg(short, long = "file", value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// As JSON, an object for each check and line.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// A tunnel of the file, by its name; or a host, with the options that adit forward would have. A
+    /// host without a forward is asked for one of port 0. Without: all tunnels of the file.
+    #[arg(value_name = "TUNNEL|[USER@]HOST")]
+    pub(crate) target: Option<Destination>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TrustArguments {
+    #[command(flatten)]
+    pub(crate) way: WayArguments,
+
+    /// The host, as it is written elsewhere: a name of the configuration will do. An IPv6 address with a
+    /// port stands in brackets.
+    #[arg(value_name = "HOST[:PORT]")]
+    pub(crate) host: HostAndPort,
+
+    /// The fingerprint of its key, as ssh-keygen -l prints it there
+    /// (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub).
+    #[arg(value_name = "SHA256:...")]
+    pub(crate) key: PinnedKey,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -313,17 +312,6 @@ impl Habits {
     }
 }
 
-#[derive(Debug, Clone, Copy, Args)]
-pub(crate) struct FamilyArguments {
-    /// Dial IPv4 addresses alone.
-    #[arg(short = '4')]
-    pub(crate) only_v4: bool,
-
-    /// Dial IPv6 addresses alone.
-    #[arg(short = '6', conflicts_with = "only_v4")]
-    pub(crate) only_v6: bool,
-}
-
 impl ForwardArguments {
     /// The user that the destination names, or `-l`.
     fn user(&self) -> Option<String> {
@@ -333,37 +321,42 @@ impl ForwardArguments {
 
     /// What it says of the tunnel.
     pub(crate) fn written(&self) -> Written {
-        let local = self.local_forwards.iter().map(|one| &one.0);
-        let dynamic = self.dynamic_forwards.iter().map(|one| &one.0);
-        let remote = self.remote_forwards.iter().map(|one| &one.0);
+        let wanted = self.way.wanted(&self.destination.host, self.user());
         Written {
-            wanted: Wanted {
-                host: self.destination.host.clone(),
-                user: self.user(),
-                port: self.port,
-            },
-            forwards: local.chain(dynamic).chain(remote).cloned().collect(),
-            permits: self.permit_remote_open.clone(),
-            public_socks: self.public_socks,
+            forwards: self.forwards.listed(),
+            permits: self.forwards.permit_remote_open.clone(),
+            public_socks: self.forwards.public_socks,
             purpose: match self.stdio {
                 Some(_) => Purpose::Stream,
                 None => Purpose::Forwards,
             },
             exit_on_forward_failure: self.exit_on_forward_failure,
-            keys: self.keys.clone(),
-            passphrase_file: self.passphrase_file.clone(),
-            password_file: self.password_file.clone(),
-            config: self.config.clone(),
-            jump: self.jump.clone(),
-            family: match (self.family.only_v4, self.family.only_v6) {
-                (true, _) => Some(Family::V4),
-                (false, true) => Some(Family::V6),
-                (false, false) => None,
-            },
-            without_proxy: self.without_proxy,
-            options: self.options.clone(),
-            keep_alive: None,
-            takes_password: true,
+            ..self.way.written(wanted, &self.login)
         }
+    }
+}
+
+impl DoctorArguments {
+    /// What they say of a host.
+    pub(crate) fn written(&self, destination: &Destination) -> Written {
+        let named = destination.user.clone();
+        let user = named.or_else(|| self.user.as_ref().map(|user| user.0.clone()));
+        let wanted = self.way.wanted(&destination.host, user);
+        Written {
+            forwards: self.forwards.listed(),
+            permits: self.forwards.permit_remote_open.clone(),
+            public_socks: self.forwards.public_socks,
+            ..self.way.written(wanted, &self.login)
+        }
+    }
+}
+
+impl TrustArguments {
+    /// Whose key is meant. A port of the host counts before `-p`.
+    pub(crate) fn written(&self) -> Written {
+        let wanted = self.way.wanted(&self.host.host, None);
+        let port = self.host.port.or(wanted.port);
+        self.way
+            .written(Wanted { port, ..wanted }, &LoginArguments::default())
     }
 }

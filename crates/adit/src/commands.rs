@@ -6,10 +6,12 @@ use crate::cli::Command;
 
 mod check;
 mod completions;
+mod doctor;
 mod down;
 pub(crate) mod forward;
 mod man;
 mod status;
+mod trust;
 mod up;
 
 /// Does what was asked.
@@ -20,6 +22,8 @@ pub(crate) fn run(command: Command, verbose: u8) -> anyhow::Result<ExitCode> {
         Command::Down(arguments) => down::run(arguments.file.as_deref()),
         Command::Status(arguments) => status::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Trust(arguments) => trust::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Man(arguments) => man::run(&arguments),
     }

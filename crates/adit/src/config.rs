@@ -8,7 +8,7 @@ use adit_tunnel::agent::dial::{Family, Way};
 use adit_tunnel::agent::forward::{Destination, Forward, Permit, Permits};
 use adit_tunnel::agent::login::algorithms::{AlgorithmLists, Edit};
 use adit_tunnel::agent::login::credentials::{AgentKeys, KeyChoice, LoginConfig};
-use adit_tunnel::agent::login::known_hosts::{HostKeys, NameForm, NewHosts};
+use adit_tunnel::agent::login::known_hosts::{HostKeys, NameForm, NewHosts, PinnedKey};
 use adit_tunnel::agent::probe::public_port;
 use adit_tunnel::agent::supervise::{KeepAlive, Peer, PeerConfig, TunnelConfig};
 use adit_tunnel::ssh_config as ssh;
@@ -65,6 +65,8 @@ pub(crate) struct Written {
     pub(crate) options: Vec<SshOption>,
     /// How a dead connection is noticed, before what the files say of it.
     pub(crate) keep_alive: Option<KeepAlive>,
+    /// Keys of which the destination must have one, whatever files say of it.
+    pub(crate) pins: Vec<PinnedKey>,
 }
 
 /// What a connection is for.
@@ -74,6 +76,8 @@ pub(crate) enum Purpose {
     Forwards,
     /// One stream; those forwards that files name are passed over.
     Stream,
+    /// To look at it; its forwards, if it has any.
+    Look,
 }
 
 /// Files that ssh(1) looks in.
@@ -94,7 +98,7 @@ pub(crate) fn config(
     ssh_config::check(&settings);
     let forwards = match written.purpose {
         Purpose::Stream => Vec::new(),
-        Purpose::Forwards => forwards(written, &settings)?,
+        Purpose::Forwards | Purpose::Look => forwards(written, &settings)?,
     };
     let exits = settings.exit_on_forward_failure == Some(true);
     Ok(TunnelConfig {
@@ -102,6 +106,19 @@ pub(crate) fn config(
         forwards,
         exit_on_forward_failure: exits || written.exit_on_forward_failure,
     })
+}
+
+/// Whether the files of ssh(1) say that a dead connection is not to be looked for. It is all the same.
+///
+/// # Errors
+///
+/// A file cannot be read, or something in it is wrong.
+pub(crate) fn has_keep_alive_off(
+    written: &Written,
+    surroundings: &Surroundings,
+) -> anyhow::Result<bool> {
+    let settings = ssh_config::read(written, &written.wanted, surroundings)?;
+    Ok(settings.server_alive_interval == Some(Duration::ZERO))
 }
 
 /// The forwards that were written, then those of the files that are not among them.
@@ -136,7 +153,7 @@ fn forwards(written: &Written, settings: &ssh::Settings) -> anyhow::Result<Vec<F
         }
     }
     anyhow::ensure!(
-        !forwards.is_empty(),
+        !forwards.is_empty() || written.purpose == Purpose::Look,
         "nothing to forward: name a forward (-R, -L or -D; forwards: in a file), or write it in the \
          configuration"
     );
@@ -228,6 +245,7 @@ fn peer_config(
             } else {
                 NameForm::Plain
             },
+            pinned: written.pins.clone(),
         },
         algorithms,
         keep_alive: written.keep_alive.unwrap_or_else(|| {

@@ -29,6 +29,7 @@ fn config(sshd: &Sshd, congestion: Option<&str>) -> PeerConfig {
             global_files: Vec::new(),
             new_hosts: NewHosts::Refuse,
             names: NameForm::Plain,
+            pinned: Vec::new(),
         },
         algorithms: AlgorithmLists::default(),
         keep_alive: KeepAlive::default(),

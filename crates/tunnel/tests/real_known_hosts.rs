@@ -156,6 +156,7 @@ fn what_we_write_is_found_and_removed_by_ssh_keygen() {
             global_files: Vec::new(),
             new_hosts: NewHosts::Accept,
             names,
+            pinned: Vec::new(),
         };
         for kind in ["ed25519", "ecdsa", "rsa"] {
             let text = key(directory.path(), kind);

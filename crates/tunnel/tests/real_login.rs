@@ -11,11 +11,13 @@ use adit_testkit::ssh_agent::{Key, Request, SshAgent};
 use adit_testkit::sshd::Sshd;
 use adit_testkit::{require, wait};
 use adit_tunnel::agent::chain;
-use adit_tunnel::agent::connect::SshConnect;
+use adit_tunnel::agent::connect::{HostKeyLook, SshConnect, TrustError, Trusted};
 use adit_tunnel::agent::dial::Way;
 use adit_tunnel::agent::login::algorithms::AlgorithmLists;
 use adit_tunnel::agent::login::credentials::{AgentKeys, KeyChoice, LoginConfig};
-use adit_tunnel::agent::login::known_hosts::{HostKeys, NameForm, NewHosts};
+use adit_tunnel::agent::login::known_hosts::{
+    HostKeyRefusal, HostKeys, HostVerdict, NameForm, NewHosts, PinnedKey,
+};
 use adit_tunnel::agent::login::prompt::{Ask, Question, Told};
 use adit_tunnel::agent::supervise::{Connect as _, ConnectError, KeepAlive, Peer, PeerConfig};
 use adit_tunnel::transport::ssh::Memory;
@@ -88,6 +90,7 @@ fn config(sshd: &Sshd, login: LoginConfig) -> PeerConfig {
             global_files: Vec::new(),
             new_hosts: NewHosts::Refuse,
             names: NameForm::Plain,
+            pinned: Vec::new(),
         },
         algorithms: AlgorithmLists::default(),
         keep_alive: KeepAlive::default(),
@@ -271,4 +274,136 @@ async fn a_new_host_is_trusted_as_a_person_says_and_without_one_for_keys_alone()
             "{asked:?}"
         );
     }
+}
+
+/// The pin of a host key or authority: its fingerprint, as `ssh-keygen -l` has it.
+fn fingerprint(key: &KeyPair) -> String {
+    let output = Command::new("ssh-keygen")
+        .args(["-l", "-f"])
+        .arg(key.public_path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.split(' ').nth(1).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_host_with_a_pinned_key_is_trusted_and_any_other_is_not() {
+    require!("sshd", "ssh-keygen");
+    let kinds = [KeyKind::Ed25519, KeyKind::EcdsaP256, KeyKind::Rsa3072];
+    let sshd = Sshd::builder().host_keys(&kinds).start();
+    let nowhere = sshd.folder().join("nowhere");
+    let key = sshd.user_key().private_path();
+    let mut config = config(&sshd, login(&[key], None));
+    config.host_keys.files = vec![nowhere.clone()];
+    let stranger = KeyPair::generate(sshd.folder(), "stranger", KeyKind::Ed25519);
+    // By the fingerprint alone nobody can tell the type, and by the key one can.
+    for host_key in sshd.host_keys() {
+        for pin in [fingerprint(host_key), host_key.public_line().to_owned()] {
+            config.host_keys.pinned = vec![pin.parse().unwrap()];
+            try_config(&config).await.unwrap();
+        }
+    }
+    config.host_keys.pinned = vec![stranger.public_line().parse().unwrap()];
+    let error = try_config(&config).await.unwrap_err();
+    assert!(error.is_permanent());
+    let text = chain(&error);
+    assert!(text.contains(&fingerprint(&stranger)), "{text}");
+    for host_key in sshd.host_keys() {
+        assert!(text.contains(&fingerprint(host_key)), "{text}");
+    }
+    // What is revoked stays so.
+    let first = &sshd.host_keys()[0];
+    let line = format!("@revoked * {}\n", first.public_key());
+    std::fs::write(&nowhere, &line).unwrap();
+    config.host_keys.pinned = vec![first.public_line().parse().unwrap()];
+    let error = try_config(&config).await.unwrap_err();
+    assert!(
+        matches!(error, ConnectError::HostKey(HostKeyRefusal::Revoked { .. })),
+        "{error:?}"
+    );
+    assert_eq!(std::fs::read_to_string(&nowhere).unwrap(), line);
+}
+
+#[tokio::test]
+async fn a_pin_may_be_the_authority_that_certifies_the_host() {
+    require!("sshd", "ssh-keygen");
+    let sshd = Sshd::builder().start();
+    let authority = KeyPair::generate(sshd.folder(), "authority", KeyKind::Ed25519);
+    let host_key = sshd.host_keys()[0].public_path();
+    let certificate = authority.certify(&host_key, &["-h", "-I", "lab", "-n", "127.0.0.1"]);
+    sshd.add_config_line(&format!("HostCertificate {}", certificate.display()));
+    let mut config = config(&sshd, login(&[sshd.user_key().private_path()], None));
+    let pins: Vec<PinnedKey> = [&authority, &sshd.host_keys()[0]]
+        .map(|key| fingerprint(key).parse().unwrap())
+        .to_vec();
+    for pin in pins {
+        config.host_keys.pinned = vec![pin];
+        try_config(&config).await.unwrap();
+    }
+    // A certificate for another name is worth nothing, and its authority vouches for nobody.
+    let other = authority.certify(&host_key, &["-h", "-I", "lab", "-n", "elsewhere.example"]);
+    assert_eq!(other, certificate);
+    config.host_keys.pinned = vec![fingerprint(&authority).parse().unwrap()];
+    let error = try_config(&config).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            ConnectError::HostKey(HostKeyRefusal::Unpinned { .. })
+        ),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_key_is_written_down_by_its_fingerprint_and_no_other_is() {
+    require!("sshd", "ssh-keygen");
+    let kinds = [KeyKind::Ed25519, KeyKind::Rsa3072];
+    let sshd = Sshd::builder().host_keys(&kinds).start();
+    let file = sshd.folder().join("new/known_hosts");
+    // Nothing to log in with, and new hosts are refused otherwise.
+    let mut config = config(&sshd, login(&[], None));
+    config.host_keys.files = vec![file.clone()];
+    let look = HostKeyLook::new(&config, Memory::of_this_machine()).unwrap();
+    let [first, second] = sshd.host_keys() else {
+        panic!("two keys")
+    };
+    let stranger = KeyPair::generate(sshd.folder(), "stranger", KeyKind::Ed25519);
+    let wanted = |key: &KeyPair| -> PinnedKey { fingerprint(key).parse().unwrap() };
+    let error = look.trust(&wanted(&stranger)).await.unwrap_err();
+    let text = chain(&error);
+    for key in [first, second, &stranger] {
+        assert!(text.contains(&fingerprint(key)), "{text}");
+    }
+    assert!(!file.exists());
+    let seen = look.look().await.unwrap();
+    assert!(matches!(
+        seen.verdict,
+        HostVerdict::Refused(HostKeyRefusal::New { .. })
+    ));
+    assert!(!file.exists());
+    // The one that it shows last.
+    let Ok(Trusted::Written(place)) = look.trust(&wanted(second)).await else {
+        panic!("it was not written")
+    };
+    assert_eq!((place.line, &*place.file), (1, file.as_path()));
+    let text = std::fs::read_to_string(&file).unwrap();
+    let port = sshd.addr().port();
+    assert_eq!(
+        text,
+        format!("[127.0.0.1]:{port} {}\n", second.public_key())
+    );
+    assert_eq!(
+        look.trust(&wanted(second)).await.unwrap(),
+        Trusted::Already(place)
+    );
+    // It is known by that one, so another of its keys is a change.
+    let error = look.trust(&wanted(first)).await.unwrap_err();
+    assert!(matches!(
+        &error,
+        TrustError::Refused(HostKeyRefusal::Changed { .. })
+    ));
+    assert!(chain(&error).contains("ssh-keygen -R"), "{error}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
+    assert_eq!(sshd.log().matches("Accepted").count(), 0);
 }

@@ -21,12 +21,15 @@ pub(crate) enum DestinationError {
     User,
     /// The part after it.
     Host,
+    /// The part after the colon.
+    Port,
 }
 
 impl fmt::Display for DestinationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::User => "user name is empty or has a character that no user name has",
+            Self::Port => "port is none of 1 to 65535",
             Self::Host => "host is empty or has a character that no host has; write user@host",
         })
     }
@@ -56,6 +59,45 @@ impl FromStr for Destination {
         Ok(Self {
             user: user.map(str::to_owned),
             host: host.to_owned(),
+        })
+    }
+}
+
+/// A host and maybe its port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HostAndPort {
+    /// A name or address.
+    pub(crate) host: String,
+    /// The port behind it.
+    pub(crate) port: Option<u16>,
+}
+
+impl FromStr for HostAndPort {
+    type Err = DestinationError;
+
+    /// An IPv6 address has colons of its own: one with a port stands in brackets.
+    fn from_str(text: &str) -> Result<Self, DestinationError> {
+        let (host, port) = match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((host, "")) => (host, None),
+            Some((host, port)) => (
+                host,
+                Some(port.strip_prefix(':').ok_or(DestinationError::Host)?),
+            ),
+            None => match text.split_once(':') {
+                Some((host, port)) if !port.contains(':') => (host, Some(port)),
+                Some(_) | None => (text, None),
+            },
+        };
+        let port = port.map(|port| match port.parse() {
+            Ok(0) | Err(_) => Err(DestinationError::Port),
+            Ok(port) => Ok(port),
+        });
+        if HostAddress::new(host, 0).is_err() {
+            return Err(DestinationError::Host);
+        }
+        Ok(Self {
+            host: host.to_owned(),
+            port: port.transpose()?,
         })
     }
 }
@@ -126,6 +168,36 @@ mod tests {
         ] {
             let result: Result<Destination, DestinationError> = text.parse();
             assert_eq!(result, Err(expected), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_port_may_stand_behind_a_host() {
+        use DestinationError::{Host, Port};
+        for (text, expected) in [
+            ("example.org", Ok(("example.org", None))),
+            ("example.org:2222", Ok(("example.org", Some(2222)))),
+            ("192.0.2.1:22", Ok(("192.0.2.1", Some(22)))),
+            ("::1", Ok(("::1", None))),
+            ("2001:db8::1", Ok(("2001:db8::1", None))),
+            ("[::1]", Ok(("::1", None))),
+            ("[::1]:2222", Ok(("::1", Some(2222)))),
+            ("", Err(Host)),
+            (":22", Err(Host)),
+            ("[::1]22", Err(Host)),
+            ("-x:22", Err(Host)),
+            ("me@host", Err(Host)),
+            ("host:0", Err(Port)),
+            ("host:65536", Err(Port)),
+            ("host:ssh", Err(Port)),
+            ("host:", Err(Port)),
+        ] {
+            let expected = expected.map(|(host, port)| HostAndPort {
+                host: host.to_owned(),
+                port,
+            });
+            let parsed: Result<HostAndPort, DestinationError> = text.parse();
+            assert_eq!(parsed, expected, "{text:?}");
         }
     }
 }

@@ -59,6 +59,11 @@ impl Surroundings {
         self.state.as_deref()
     }
 
+    /// Whether it is known who runs the program.
+    pub(crate) const fn has_user(&self) -> bool {
+        self.user.is_some()
+    }
+
     /// A file below the home directory.
     pub(super) fn below_home(&self, file: &Path) -> anyhow::Result<PathBuf> {
         let home = self.home.as_deref();

@@ -303,3 +303,17 @@ fn no_flag_takes_a_secret() {
     }
     assert!(seen >= 5, "{seen} arguments were looked at");
 }
+
+#[test]
+fn pins_are_the_destinations_alone() {
+    let home = Path::new("/home/local");
+    let pin = "SHA256:p2QAMXNIC1TJYWeIOttrVc98/R1BUFWu3/LiyKgUfQM";
+    let words = format!("forward -i k -J hop --host-key {pin} -R 0:localhost:80 me@host");
+    let config = read(&words, home).unwrap();
+    assert_eq!(config.peer.host_keys.pinned, [pin.parse().unwrap()]);
+    let adit_tunnel::agent::dial::Through::Jump(hop) = &config.peer.way.through else {
+        panic!("a hop")
+    };
+    assert_eq!(hop.host_keys.pinned, []);
+    assert!(read("forward --host-key MD5:aa -R 0:localhost:80 host", home).is_err());
+}

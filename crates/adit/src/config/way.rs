@@ -33,6 +33,8 @@ pub(super) fn peer(
             options: Vec::new(),
             jump: None,
             keep_alive: None,
+            // Its key and not theirs.
+            pins: Vec::new(),
             ..written.clone()
         },
         surroundings,

@@ -129,6 +129,21 @@ pub(super) fn examples(page: &str) -> &'static [(&'static str, &'static str)] {
             ("For a program that watches them:", "adit status --json"),
         ],
         "adit-check" => &[("Before it is put into service:", "adit check adit.yml")],
+        "adit-doctor" => &[
+            (
+                "What stands in the way of a forward that is about to be set up:",
+                "adit doctor -R '*:9080:localhost:8080' user@host",
+            ),
+            (
+                "A tunnel of adit.yml, by its name, and all of them for a program:",
+                "adit doctor web\nadit doctor --json",
+            ),
+        ],
+        "adit-trust" => &[(
+            "A host that is behind another, by what ssh-keygen -l prints there:",
+            "adit trust -J bastion db.internal \
+             SHA256:p2QAMXNIC1TJYWeIOttrVc98/R1BUFWu3/LiyKgUfQM",
+        )],
         "adit-completions" => &[(
             "For fish:",
             "adit completions fish > ~/.config/fish/completions/adit.fish",

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use adit_ssh::algorithm::{CipherAlgorithm, KexAlgorithm, KeyAlgorithm};
@@ -20,12 +20,13 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use self::answers::{Answers, LoginRefusal, TookTooLong, Trust};
+pub use self::look::{HostKeyLook, Look, TrustError, Trusted};
 use super::chain;
-use super::dial::Dialler;
+use super::dial::{Dialler, Keeper};
 use super::login::algorithms::AlgorithmListError;
-use super::login::credentials::{CredentialError, Credentials, Holder, Offer};
+use super::login::credentials::{CredentialError, Credentials, Holder, Offer, Validity};
 use super::login::known_hosts::{
-    HostAddress, HostAddressError, HostKeyRefusal, HostKeys, NewHosts,
+    HostAddress, HostAddressError, HostKeyRefusal, HostKeys, NewHosts, PinnedKey, Proof, comes_by,
 };
 use super::login::prompt::Ask;
 use super::login::ssh_agent::{SshAgent, SshAgentError};
@@ -34,6 +35,7 @@ use crate::provider;
 use crate::transport::ssh::{self, Carrier, CongestionControl, Memory};
 
 mod answers;
+mod look;
 
 /// Makes connections to one peer.
 pub struct SshConnect {
@@ -53,6 +55,21 @@ pub struct SshConnect {
     /// Whether it was said that the kernel lacks it: once, not at each connection.
     is_lack_told: AtomicBool,
     memory: Memory,
+    /// Who the peer was in the last attempt that got so far.
+    met: Mutex<Option<Met>>,
+    /// What the last login was by.
+    taken: Mutex<Option<String>>,
+}
+
+/// A peer whose key was found to be one to trust.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Met {
+    /// The key, out of its certificate if it came in one.
+    pub key: PinnedKey,
+    /// When the certificate that it came in is good.
+    pub certificate: Option<Validity>,
+    /// Why it is trusted.
+    pub proof: Proof,
 }
 
 /// Why a peer's settings cannot be used.
@@ -93,6 +110,15 @@ const LOGIN_DEADLINE: Duration = Duration::from_secs(30);
 impl SshConnect {
     /// Checks the settings and reads the keys.
     pub fn new(config: &PeerConfig, memory: Memory) -> Result<Self, SetUpError> {
+        let credentials = Credentials::load(&config.login)?;
+        Self::with(credentials, config, memory)
+    }
+
+    fn with(
+        credentials: Credentials,
+        config: &PeerConfig,
+        memory: Memory,
+    ) -> Result<Self, SetUpError> {
         let peer = config.peer.clone();
         // What a key is kept under; as with OpenSSH, an alias stands without a port.
         let (name, port) = match &config.host_key_alias {
@@ -103,7 +129,6 @@ impl SshConnect {
             host: name.clone(),
             source,
         })?;
-        let credentials = Credentials::load(&config.login)?;
         let provider = Arc::new(provider::of_this_machine());
         let mut preferences = Preferences::client(provider.has_fast_aes);
         let lists = &config.algorithms;
@@ -135,6 +160,8 @@ impl SshConnect {
             congestion: config.congestion.clone(),
             is_lack_told: AtomicBool::new(false),
             memory,
+            met: Mutex::new(None),
+            taken: Mutex::new(None),
         })
     }
 
@@ -218,6 +245,23 @@ impl Connect for SshConnect {
 }
 
 impl SshConnect {
+    /// Who the peer was, in the last attempt that got as far as a key that is trusted.
+    pub fn met(&self) -> Option<Met> {
+        let met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+        met.clone()
+    }
+
+    /// What the last login was by, in words for a person: the key, or the password.
+    pub fn taken(&self) -> Option<String> {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.clone()
+    }
+
+    /// The certificate files that there are for the keys, and when they are good.
+    pub fn certificates(&self) -> Vec<(PathBuf, Validity)> {
+        self.credentials.validities()
+    }
+
     /// Whom it connects to.
     pub(super) const fn peer(&self) -> &Peer {
         &self.peer
@@ -238,14 +282,53 @@ impl SshConnect {
         let offers = blocking(move || credentials.offers(identities.as_deref()));
         let offers = self.in_time(offers).await??;
         let offers = offers.map_err(|error| ConnectError::Keys(Box::new(error)))?;
-        match self.attempt(agent, &offers, None).await {
+        match self
+            .attempt(agent, &offers, None, &self.preferences.host_key)
+            .await
+        {
             Err(ConnectError::HostKey(HostKeyRefusal::New { host, shown }))
                 if self.host_keys.new_hosts == NewHosts::Ask =>
             {
                 self.meet(host, shown, &offers).await
             }
+            Err(ConnectError::HostKey(refusal @ HostKeyRefusal::Unpinned { .. })) => {
+                self.ask_for_others(refusal, &offers).await
+            }
             other => other,
         }
+    }
+
+    /// A host shows one of its keys, and a fingerprint does not say of which type it is: asks for those
+    /// of the other types until the pinned one comes, or none is left.
+    async fn ask_for_others(
+        &self,
+        mut refusal: HostKeyRefusal,
+        offers: &[Offer],
+    ) -> Result<Connected, ConnectError> {
+        let mut left = self.preferences.host_key.clone();
+        while let HostKeyRefusal::Unpinned {
+            kind, shown: all, ..
+        } = &mut refusal
+        {
+            left.retain(|algorithm| !comes_by(*kind, *algorithm));
+            if left.is_empty() {
+                break;
+            }
+            let agent = self.reach_agent().await.map(|(agent, _)| agent);
+            match self.attempt(agent, offers, None, &left).await {
+                Err(ConnectError::HostKey(HostKeyRefusal::Unpinned {
+                    kind: next, shown, ..
+                })) => {
+                    *kind = next;
+                    all.push_str(" and ");
+                    all.push_str(&shown);
+                }
+                // It has no other.
+                Err(ConnectError::Handshake(_) | ConnectError::Dial(_)) => break,
+                other => return other,
+            }
+        }
+        Err(ConnectError::HostKey(refusal))
     }
 
     /// Waits for a person no longer than a login may take: at night nobody answers, and by morning the
@@ -283,31 +366,20 @@ impl SshConnect {
             shown: &shown,
             is_seen,
         };
-        self.attempt(agent, offers, Some(trust)).await
+        self.attempt(agent, offers, Some(trust), &self.preferences.host_key)
+            .await
     }
 
-    /// One attempt: dial, shake hands, check the host key, log in.
+    /// One attempt: dial, shake hands, check the host key, log in. The host may show keys of these kinds.
     async fn attempt(
         &self,
         agent: Option<SshAgent>,
         offers: &[Offer],
         trust: Option<Trust<'_>>,
+        kinds: &[KeyAlgorithm],
     ) -> Result<Connected, ConnectError> {
-        let (host, host_keys) = (self.host.clone(), self.host_keys.clone());
-        let default = self.preferences.host_key.clone();
-        let order = blocking(move || host_keys.order(&host, &default)).await?;
-        let order = order.map_err(|source| {
-            let host = self.host.written();
-            ConnectError::HostKey(HostKeyRefusal::Store { host, source })
-        })?;
-        let tune = |socket: &TcpStream| {
-            if let Err(error) = ssh::tune(socket) {
-                debug!(%error, "socket options were not taken");
-            }
-            self.choose_congestion_control(socket);
-        };
-        let dialled = self.dialler.dial(&self.peer, &tune).await;
-        let (carrier, mut keeper) = dialled.map_err(ConnectError::Dial)?;
+        let order = self.order(kinds).await?;
+        let (carrier, mut keeper) = self.dial().await?;
         let answers = Answers::new(self, offers, agent, trust);
         match keeper.beside(self.log_in(carrier, order, answers)).await {
             Ok(Connected { connection, task }) => Ok(Connected {
@@ -320,6 +392,29 @@ impl SshConnect {
 }
 
 impl SshConnect {
+    /// In which order to ask the host for keys of these kinds.
+    async fn order(&self, kinds: &[KeyAlgorithm]) -> Result<Vec<KeyAlgorithm>, ConnectError> {
+        let (host, host_keys) = (self.host.clone(), self.host_keys.clone());
+        let kinds = kinds.to_vec();
+        let order = blocking(move || host_keys.order(&host, &kinds)).await?;
+        order.map_err(|source| {
+            let host = self.host.written();
+            ConnectError::HostKey(HostKeyRefusal::Store { host, source })
+        })
+    }
+
+    /// Goes the way to the peer.
+    async fn dial(&self) -> Result<(Box<dyn Carrier>, Keeper), ConnectError> {
+        let tune = |socket: &TcpStream| {
+            if let Err(error) = ssh::tune(socket) {
+                debug!(%error, "socket options were not taken");
+            }
+            self.choose_congestion_control(socket);
+        };
+        let dialled = self.dialler.dial(&self.peer, &tune).await;
+        dialled.map_err(ConnectError::Dial)
+    }
+
     /// Logs in over a socket, asking for the host's key in that order.
     async fn log_in<S: Carrier + 'static>(
         &self,
@@ -339,14 +434,17 @@ impl SshConnect {
             return Err(ConnectError::Handshake(Box::new(TookTooLong(deadline))));
         };
         match login {
-            Ok((connection, driver)) => Ok(Connected {
-                connection,
-                task: Box::pin(async move {
-                    let (end, held) = driver.run_holding().await;
-                    debug!(%end, "connection's task has ended");
-                    held
-                }),
-            }),
+            Ok((connection, driver)) => {
+                *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = answers.taken();
+                Ok(Connected {
+                    connection,
+                    task: Box::pin(async move {
+                        let (end, held) = driver.run_holding().await;
+                        debug!(%end, "connection's task has ended");
+                        held
+                    }),
+                })
+            }
             Err(ssh::ConnectError::Host(refusal)) => {
                 Err(match refusal.downcast::<HostKeyRefusal>() {
                     Ok(refusal) => ConnectError::HostKey(*refusal),

@@ -261,7 +261,7 @@ impl Keeper {
     }
 
     /// What is kept says goodbye, and leaves what there is to hold if it had fallen silent itself.
-    async fn end(self) -> Option<Held> {
+    pub(super) async fn end(self) -> Option<Held> {
         match self {
             Self::Nobody => None,
             Self::Program(program) => {

@@ -302,3 +302,34 @@ fn a_tunnel_that_cannot_be_set_up_is_named_with_its_reason() {
         assert!(problems.starts_with("0.yml:1:"), "{text}: {problems}");
     }
 }
+
+#[test]
+fn a_pinned_host_key_is_a_fingerprint_or_a_key_and_never_a_hops() {
+    const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHQb3hIcUnwIrWKmIBfvGqBTtvmDXhJMGHsKDwlPPRmb";
+    const OTHER: &str = "SHA256:p2QAMXNIC1TJYWeIOttrVc98/R1BUFWu3/LiyKgUfQM";
+    let lab = Lab::new();
+    let file = |value: &str| {
+        format!(
+            "tunnels: {{t: {{host: me@h, key: k, jump: a, host_key: {value}, \
+             forwards: [{{remote: 0:localhost:80}}]}}}}"
+        )
+    };
+    for (value, count) in [(OTHER, 1), (KEY, 1), (&format!("[{OTHER}, {KEY}]"), 2)] {
+        let tunnels = lab.read(&[&file(value)]).unwrap();
+        let peer = &tunnels[0].config.peer;
+        assert_eq!(peer.host_keys.pinned.len(), count, "{value}");
+        let Through::Jump(hop) = &peer.way.through else {
+            panic!("a hop")
+        };
+        assert_eq!(hop.host_keys.pinned, []);
+    }
+    for (value, part) in [
+        ("SHA256:short", "43 characters"),
+        ("any", "wanted a fingerprint"),
+        ("[]", "host_key names no key"),
+    ] {
+        let problems = lab.problems(&file(value));
+        assert!(problems.contains(part), "{problems}");
+    }
+}

@@ -6,6 +6,7 @@ use std::time::Duration;
 use adit_text::{Entry, Fields, Node, Problem, Problems};
 use adit_tunnel::agent::dial::Family;
 use adit_tunnel::agent::forward::Forward;
+use adit_tunnel::agent::login::known_hosts::PinnedKey;
 use adit_tunnel::agent::probe;
 use adit_tunnel::agent::supervise::KeepAlive;
 use adit_tunnel::ssh_config::Wanted;
@@ -19,6 +20,8 @@ use crate::tunnels::{Check, Tunnel};
 
 /// Shortest time between two probes of a path that works, and between two keep-alives.
 const SHORTEST: Duration = Duration::from_secs(1);
+/// What a host key's fingerprint looks like.
+const FINGERPRINT: &str = "SHA256:p2QAMXNIC1TJYWeIOttrVc98/R1BUFWu3/LiyKgUfQM";
 /// Most keep-alives that may be missed.
 const MISSES: i64 = 100;
 
@@ -65,6 +68,7 @@ pub(super) fn read(entry: &Entry, here: &Here<'_>, problems: &mut Problems) -> O
     let keep_alive = fields.optional("keepalive", keep_alive);
     let probe = fields.optional("probe", duration);
     let options = fields.optional("options", options);
+    let pins = pins(&mut fields);
     let known_hosts = here.optional("known_hosts", &mut fields);
     let forwards = fields.list("forwards", forward::read);
     fields.finish();
@@ -100,6 +104,7 @@ pub(super) fn read(entry: &Entry, here: &Here<'_>, problems: &mut Problems) -> O
         options,
         keep_alive,
         takes_password: here.is_alone,
+        pins: pins.unwrap_or_default(),
     };
     match config(&written, here.surroundings) {
         Ok(config) => Some(Tunnel {
@@ -143,6 +148,23 @@ impl Here<'_> {
     fn optional(&self, key: &'static str, fields: &mut Fields<'_, '_>) -> Option<PathBuf> {
         fields.optional(key, |node, problems| self.path(node, problems))
     }
+}
+
+/// Keys of which the host must have one.
+fn pins(fields: &mut Fields<'_, '_>) -> Option<Vec<PinnedKey>> {
+    let pins = fields.one_or_many("host_key", |node, problems| {
+        let wanted = "a fingerprint or a public key of the host";
+        node.parsed(wanted, FINGERPRINT, problems, str::parse)
+    });
+    if pins.as_ref().is_some_and(Vec::is_empty)
+        && let Some(node) = fields.node("host_key")
+    {
+        // Nobody who writes it means "any key".
+        let problem = Problem::error(node.place(), "host_key names no key");
+        let problem = problem.with_help(format!("for example: {FINGERPRINT}"));
+        fields.problems().push(problem);
+    }
+    pins
 }
 
 /// A name goes into logs and before lines.

@@ -1,10 +1,11 @@
 //! Answers to the engine's questions on the way in.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use adit_ssh::auth::client::{PromptQuestion, SignQuestion};
+use adit_ssh::certificate::Certificate;
 use adit_ssh::error::ConnectionError;
 use adit_ssh::kex::HostKeyOffer;
 use adit_ssh::printable::Printable;
@@ -12,9 +13,9 @@ use adit_ssh::secret::Secret;
 use adit_ssh::ssh_agent::Binding;
 use tracing::{debug, info, warn};
 
-use super::{SshConnect, blocking};
+use super::{Met, SshConnect, blocking};
 use crate::agent::chain;
-use crate::agent::login::credentials::{Holder, Offer, Tried};
+use crate::agent::login::credentials::{Holder, Offer, Tried, Validity};
 use crate::agent::login::host;
 use crate::agent::login::known_hosts::{
     HostKeyRefusal, HostKeys, HostVerdict, NewHosts, ProofKind,
@@ -33,6 +34,8 @@ pub(super) struct Answers<'a> {
     pub(super) was_withheld: bool,
     /// Whether the host key was trusted, so that the login has begun.
     has_begun: bool,
+    /// The offer that was made good on last. Once the login is done, it is the one that let us in.
+    taken: Option<usize>,
 }
 
 /// A new host's key that may be written down.
@@ -58,7 +61,13 @@ impl<'a> Answers<'a> {
             trust,
             was_withheld: false,
             has_begun: false,
+            taken: None,
         }
+    }
+
+    /// What the login was by, once it is done.
+    pub(super) fn taken(&self) -> Option<String> {
+        self.offers.get(self.taken?).map(Offer::name)
     }
 
     /// Whether the server hung up because it had seen enough: sshd says "Too many authentication
@@ -103,6 +112,16 @@ impl<'a> Answers<'a> {
         } else {
             debug!(%fingerprint, %proof, "host key is trusted");
         }
+        let certificate = Certificate::from_blob(offer.blob()).ok();
+        *self
+            .connect
+            .met
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(Met {
+            key: offer.key().into(),
+            certificate: certificate.as_ref().map(Validity::of),
+            proof,
+        });
         Ok(())
     }
 
@@ -133,6 +152,7 @@ impl<'a> Answers<'a> {
 
     async fn signature(&mut self, question: &SignQuestion) -> Option<Vec<u8>> {
         let offer = self.offers.get(question.credential)?;
+        self.taken = Some(question.credential);
         match &offer.holder {
             Holder::Signer(signer) => {
                 let algorithm = question.algorithm.signature();
@@ -167,6 +187,7 @@ impl<'a> Answers<'a> {
 
     async fn ask_password(&mut self, credential: usize) -> Option<Secret<String>> {
         let attempt = self.attempt(credential)?;
+        self.taken = Some(credential);
         if !self.may_tell() {
             return None;
         }
@@ -180,6 +201,7 @@ impl<'a> Answers<'a> {
 
     async fn ask_prompts(&mut self, question: &PromptQuestion) -> Option<Vec<Secret<String>>> {
         let attempt = self.attempt(question.credential)?;
+        self.taken = Some(question.credential);
         if !self.may_tell() {
             return None;
         }

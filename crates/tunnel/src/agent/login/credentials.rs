@@ -98,6 +98,15 @@ pub struct Nothing {
     has_agent: bool,
 }
 
+/// When a certificate is good, in seconds since 1970 (PROTOCOL.certkeys).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validity {
+    /// The first second.
+    pub after: u64,
+    /// The first second at which it is not any more; all bits set means never.
+    pub before: u64,
+}
+
 /// What a peer can be logged in to with: key files as they are when the tunnel is set up.
 pub(crate) struct Credentials {
     files: Vec<FileKey>,
@@ -178,6 +187,16 @@ impl LoginConfig {
     }
 }
 
+impl Validity {
+    /// Of that certificate.
+    pub(crate) const fn of(certificate: &Certificate) -> Self {
+        Self {
+            after: certificate.valid_after(),
+            before: certificate.valid_before(),
+        }
+    }
+}
+
 impl Credentials {
     /// Reads the files. Blocks on the file system; asks nobody.
     pub(crate) fn load(config: &LoginConfig) -> Result<Self, CredentialError> {
@@ -211,6 +230,25 @@ impl Credentials {
             Ok(credentials)
         } else {
             Err(CredentialError::Nothing(credentials.nothing(false)))
+        }
+    }
+
+    /// The certificates of files, and when they are good.
+    pub(crate) fn validities(&self) -> Vec<(PathBuf, Validity)> {
+        let beside = self.files.iter().filter_map(|key| key.certificate.as_ref());
+        let all = beside.chain(&self.certificates);
+        all.map(|(file, certificate)| (file.clone(), Validity::of(certificate)))
+            .collect()
+    }
+
+    /// Nothing: for who leaves before a login.
+    pub(crate) fn none() -> Self {
+        Self {
+            files: Vec::new(),
+            certificates: Vec::new(),
+            choice: KeyChoice::Named,
+            agent_keys: AgentKeys::Named,
+            ask: Arc::new(Nobody),
         }
     }
 

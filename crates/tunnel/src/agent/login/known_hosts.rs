@@ -6,6 +6,9 @@
 //! is refused, also when the new key is of a type that it was never known by (an attacker chooses
 //! the type). A revoked key is refused whatever else is written. A host that a certificate authority
 //! vouches for is not new when it shows a key without a certificate.
+//!
+//! Where keys are pinned, they decide, and nothing is written: the host's own key must be one of them,
+//! or that of the authority that signed its certificate. Of the files, only `@revoked` lines count then.
 
 use std::path::PathBuf;
 
@@ -17,9 +20,12 @@ use self::look_up::{LookUp, show};
 mod append;
 mod line;
 mod look_up;
+mod pin;
 mod verdict;
 
 pub use self::look_up::KnownHosts;
+pub(crate) use self::pin::comes_by;
+pub use self::pin::{PinnedKey, PinnedKeyError};
 pub use self::verdict::{
     HostKeyRefusal, HostVerdict, KnownHostsError, KnownKey, Place, Proof, ProofKind,
 };
@@ -42,6 +48,9 @@ pub struct HostKeys {
     pub new_hosts: NewHosts,
     /// How to write them.
     pub names: NameForm,
+    /// If there are any, the host must have one of these keys, and is neither looked up nor written
+    /// down.
+    pub pinned: Vec<PinnedKey>,
 }
 
 /// What to do about a host that is known by no key (`StrictHostKeyChecking`).
@@ -117,7 +126,7 @@ impl HostKeys {
     /// Reads the files, looks the key up, and writes it down if the host is new and that is wanted.
     /// Blocks on the file system.
     pub fn verify(&self, host: &HostAddress, key: &PublicKey) -> HostVerdict {
-        self.judge(host, key, |known| known.look_up(host, key))
+        self.judge(host, key, None)
     }
 
     /// The same for a host certificate that has been checked (signature, time, principals):
@@ -128,20 +137,25 @@ impl HostKeys {
         key: &PublicKey,
         authority: &PublicKey,
     ) -> HostVerdict {
-        self.judge(host, key, |known| {
-            known.look_up_certificate(host, key, authority)
-        })
+        self.judge(host, key, Some(authority))
     }
 
     /// The order in which to ask `host` for its key: as given, but where no key of the first type
     /// is known and others are, those first. So a host known by one key shows that one, and an
-    /// onlooker learns what is known only when it must be told (CVE-2020-14145).
+    /// onlooker learns what is known only when it must be told (CVE-2020-14145). Where keys are pinned,
+    /// those of their types first, as far as they are known.
     pub fn order(
         &self,
         host: &HostAddress,
         preference: &[KeyAlgorithm],
     ) -> Result<Vec<KeyAlgorithm>, KnownHostsError> {
-        Ok(self.read()?.order(host, preference))
+        if self.pinned.is_empty() {
+            return Ok(self.read()?.order(host, preference));
+        }
+        let is_pinned = |one: &KeyAlgorithm| self.pinned.iter().any(|pin| pin.may_come_by(*one));
+        let (mut first, last): (Vec<_>, Vec<_>) = preference.iter().partition(|one| is_pinned(one));
+        first.extend(last);
+        Ok(first)
     }
 
     /// All files as they are now.
@@ -153,7 +167,7 @@ impl HostKeys {
         &self,
         host: &HostAddress,
         key: &PublicKey,
-        look_up: impl FnOnce(&KnownHosts) -> LookUp,
+        authority: Option<&PublicKey>,
     ) -> HostVerdict {
         let written = host.written();
         let shown = show(key);
@@ -161,8 +175,21 @@ impl HostKeys {
             let host = written;
             return HostVerdict::Refused(HostKeyRefusal::Weak { host, shown });
         }
+        let look_up = |known: &KnownHosts| match authority {
+            _ if !self.pinned.is_empty() => {
+                known.look_up_pinned(host, key, authority, &self.pinned)
+            }
+            Some(authority) => known.look_up_certificate(host, key, authority),
+            None => known.look_up(host, key),
+        };
         let kind = self.read().and_then(|known| match look_up(&known) {
             LookUp::Trusted(kind) => Ok(Ok(kind)),
+            LookUp::Unpinned => Ok(Err(HostKeyRefusal::Unpinned {
+                host: written.clone(),
+                shown: shown.clone(),
+                kind: key.key_type(),
+                pinned: self.pinned.clone(),
+            })),
             LookUp::New => match self.new_hosts {
                 NewHosts::Refuse | NewHosts::Ask => Ok(Err(HostKeyRefusal::New {
                     host: written.clone(),

@@ -9,6 +9,7 @@ use adit_ssh::key::PublicKey;
 
 use super::HostAddress;
 use super::line::{Line, Marker};
+use super::pin::PinnedKey;
 use super::verdict::{KnownHostsError, KnownKey, Place, ProofKind};
 
 /// All lines of some files that say something.
@@ -25,6 +26,7 @@ pub(super) enum LookUp {
     Changed(Vec<KnownKey>),
     Revoked(Place, String),
     Uncertified(Place),
+    Unpinned,
 }
 
 /// Largest file that is read. A line has about 200 bytes, so this holds 80,000 hosts.
@@ -131,6 +133,29 @@ impl KnownHosts {
             }
             // A certificate of a stranger is worth what its key is worth alone.
             Some(_) | None => self.look_up(host, key),
+        }
+    }
+
+    /// The same for a host whose keys are pinned: only what is revoked counts besides.
+    pub(super) fn look_up_pinned(
+        &self,
+        host: &HostAddress,
+        key: &PublicKey,
+        authority: Option<&PublicKey>,
+        pinned: &[PinnedKey],
+    ) -> LookUp {
+        let shown = || authority.into_iter().chain([key]);
+        for one in shown() {
+            if let Some(place) = self.revocation(host, one) {
+                return LookUp::Revoked(place, show(one));
+            }
+        }
+        let is_pinned =
+            |one: &PublicKey| one.trust().is_ok() && pinned.iter().any(|pin| pin.is(one));
+        if shown().any(is_pinned) {
+            LookUp::Trusted(ProofKind::Pinned)
+        } else {
+            LookUp::Unpinned
         }
     }
 

@@ -40,6 +40,7 @@ fn files(contents: &[&str], new_hosts: NewHosts) -> (TempDir, HostKeys) {
         global_files: Vec::new(),
         new_hosts,
         names: NameForm::Plain,
+        pinned: Vec::new(),
     };
     (directory, keys)
 }
@@ -51,12 +52,14 @@ fn word(verdict: &HostVerdict) -> &'static str {
             ProofKind::Known(_) => "known",
             ProofKind::Authority(_) => "authority",
             ProofKind::Added(_) => "added",
+            ProofKind::Pinned => "pinned",
         },
         HostVerdict::Refused(refusal) => match refusal {
             HostKeyRefusal::Changed { .. } => "changed",
             HostKeyRefusal::Revoked { .. } => "revoked",
             HostKeyRefusal::Uncertified { .. } => "uncertified",
             HostKeyRefusal::New { .. } => "new",
+            HostKeyRefusal::Unpinned { .. } => "unpinned",
             HostKeyRefusal::Weak { .. } => "weak",
             HostKeyRefusal::Store { .. } => "store",
         },
@@ -135,6 +138,7 @@ fn hostkey_store_error_refuses() {
                 global_files: Vec::new(),
                 new_hosts,
                 names: NameForm::Plain,
+                pinned: Vec::new(),
             };
             assert_eq!(word(&keys.verify(&host(), &key(ONE))), "store", "{files:?}");
         }
@@ -144,6 +148,7 @@ fn hostkey_store_error_refuses() {
         global_files: Vec::new(),
         new_hosts: NewHosts::Accept,
         names: NameForm::Plain,
+        pinned: Vec::new(),
     };
     assert_eq!(word(&nowhere.verify(&host(), &key(ONE))), "store");
 }
@@ -185,6 +190,7 @@ fn a_new_host_is_written_once_and_known_from_then_on() {
             global_files: Vec::new(),
             new_hosts: NewHosts::Accept,
             names,
+            pinned: Vec::new(),
         };
         assert_eq!(word(&keys.verify(&host_at(2222), &key(ONE))), "added");
         assert_eq!(word(&keys.verify(&host_at(2222), &key(ONE))), "known");
@@ -282,4 +288,101 @@ fn a_host_is_one_name_and_nothing_else() {
     ] {
         assert_eq!(HostAddress::new(name, port).unwrap().written(), written);
     }
+}
+
+#[test]
+fn pins_are_fingerprints_or_keys_and_nothing_else() {
+    let fingerprint = key(ONE).fingerprint().to_string();
+    for text in [
+        fingerprint.clone(),
+        format!(" {fingerprint} "),
+        ONE.to_owned(),
+        format!("{ONE} root@host"),
+    ] {
+        let pin: PinnedKey = text.parse().unwrap();
+        assert!(pin.is(&key(ONE)) && !pin.is(&key(TWO)), "{text}");
+    }
+    let weak = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    for (text, expected) in [
+        ("", PinnedKeyError::Key),
+        ("SHA256:", PinnedKeyError::Fingerprint),
+        ("SHA256:AAAA", PinnedKeyError::Fingerprint),
+        ("MD5:aa:bb", PinnedKeyError::Key),
+        ("host.example ssh-ed25519 AAAA", PinnedKeyError::Key),
+        ("ssh-ed25519", PinnedKeyError::Key),
+        (
+            "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIHQb3hIcUnwIrWKmIBfvGqBTtvmDXhJMGHsKDwlPPRmb",
+            PinnedKeyError::Key,
+        ),
+        (weak, PinnedKeyError::Weak),
+    ] {
+        let pin: Result<PinnedKey, PinnedKeyError> = text.parse();
+        assert_eq!(pin, Err(expected), "{text}");
+    }
+}
+
+/// With pins, what files say of other keys does not count, and nothing is written; what is revoked does.
+#[test]
+fn a_pinned_host_has_the_pinned_key_or_is_refused() {
+    let known = format!("host.example {ONE}");
+    let revoked = format!("@revoked * {ONE}");
+    for (content, pinned, expected) in [
+        ("", vec![ONE], "pinned"),
+        ("", vec![TWO, ONE], "pinned"),
+        ("", vec![TWO], "unpinned"),
+        (known.as_str(), vec![TWO], "unpinned"),
+        (known.as_str(), vec![ONE], "pinned"),
+        (revoked.as_str(), vec![ONE], "revoked"),
+        ("@revoked x", vec![ONE], "store"),
+    ] {
+        let (_directory, mut keys) = files(&[content], NewHosts::Accept);
+        keys.pinned = pinned.iter().map(|pin| pin.parse().unwrap()).collect();
+        assert_eq!(
+            word(&keys.verify(&host(), &key(ONE))),
+            expected,
+            "{content} {pinned:?}"
+        );
+        assert_eq!(std::fs::read_to_string(&keys.files[0]).unwrap(), content);
+    }
+}
+
+#[test]
+fn a_pin_is_the_certified_key_or_the_authority() {
+    for (content, pinned, expected) in [
+        (String::new(), ONE, "pinned"),
+        (String::new(), TWO, "pinned"),
+        (format!("@revoked * {TWO}"), ONE, "revoked"),
+        (format!("@revoked * {ONE}"), TWO, "revoked"),
+    ] {
+        let (_directory, mut keys) = files(&[&content], NewHosts::Accept);
+        keys.pinned = vec![pinned.parse().unwrap()];
+        let verdict = keys.verify_certificate(&host(), &key(ONE), &key(TWO));
+        assert_eq!(word(&verdict), expected, "{content}");
+    }
+}
+
+#[test]
+fn a_host_without_the_pinned_key_is_told_with_both_fingerprints() {
+    let (_directory, mut keys) = files(&[""], NewHosts::Accept);
+    keys.pinned = vec![TWO.parse().unwrap()];
+    let HostVerdict::Refused(refusal) = keys.verify(&host(), &key(ONE)) else {
+        panic!("another key was accepted");
+    };
+    let text = refusal.to_string();
+    for part in [ONE, TWO].map(|one| key(one).fingerprint().to_string()) {
+        assert!(text.contains(&part), "{part} is not in {text}");
+    }
+}
+
+#[test]
+fn a_pinned_key_is_asked_for_first() {
+    use KeyAlgorithm::{Ed25519, RsaSha256, RsaSha512};
+    let (_directory, mut keys) = files(&[""], NewHosts::Refuse);
+    let preference = [RsaSha512, RsaSha256, Ed25519];
+    let fingerprint = key(ONE).fingerprint();
+    keys.pinned = vec![fingerprint.into()];
+    assert_eq!(keys.order(&host(), &preference).unwrap(), preference);
+    keys.pinned.push(ONE.parse().unwrap());
+    let order = keys.order(&host(), &preference).unwrap();
+    assert_eq!(order, [Ed25519, RsaSha512, RsaSha256]);
 }

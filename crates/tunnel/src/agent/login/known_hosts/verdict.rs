@@ -5,9 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use adit_ssh::key::Fingerprint;
+use adit_ssh::key::{Fingerprint, KeyType};
 
 use super::look_up::FILE_BYTES;
+use super::pin::PinnedKey;
 
 /// The last word about a host key. There is no third way, no default and no conversion from errors.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub enum ProofKind {
     Authority(Place),
     /// The host was new; its key has just been written there.
     Added(PathBuf),
+    /// It is one of those that were pinned.
+    Pinned,
 }
 
 /// A line of a file.
@@ -100,14 +103,30 @@ pub enum HostKeyRefusal {
     },
     /// The host is not known, and new hosts are not to be trusted.
     #[error(
-        "host {host} is not known; it shows {shown}. Compare this with the host's own, then write it \
-         down with `ssh-keyscan`, or use StrictHostKeyChecking=accept-new"
+        "host {host} is not known; it shows {shown}. Compare this with the host's own, then trust it \
+         with `adit trust`, or use StrictHostKeyChecking=accept-new"
     )]
     New {
         /// The host.
         host: String,
         /// Type and fingerprint of the key it shows.
         shown: String,
+    },
+    /// The host shows none of the keys that are pinned for it.
+    #[error(
+        "host {host} does not have the pinned key: it shows {shown}, but {} is pinned; somebody may be \
+         listening in. If the host really has a new key, pin that",
+        any_of(pinned)
+    )]
+    Unpinned {
+        /// The host.
+        host: String,
+        /// Types and fingerprints of the keys it shows.
+        shown: String,
+        /// The type of the last of them.
+        kind: KeyType,
+        /// The keys that are pinned.
+        pinned: Vec<PinnedKey>,
     },
     /// Signatures under the key mean nothing, whoever it belongs to.
     #[error("host key of {host} is weak: {shown}")]
@@ -182,6 +201,7 @@ impl fmt::Display for Proof {
             ProofKind::Known(place) => write!(f, "known from {place}"),
             ProofKind::Authority(place) => write!(f, "certified by the authority of {place}"),
             ProofKind::Added(file) => write!(f, "new, now written to {}", file.display()),
+            ProofKind::Pinned => f.write_str("pinned"),
         }
     }
 }
@@ -199,6 +219,11 @@ impl fmt::Display for KnownKey {
             None => write!(f, "a key that cannot be read ({})", self.place),
         }
     }
+}
+
+fn any_of(pinned: &[PinnedKey]) -> String {
+    let pinned: Vec<String> = pinned.iter().map(ToString::to_string).collect();
+    pinned.join(" or ")
 }
 
 fn list(known: &[KnownKey]) -> String {
