@@ -1,6 +1,6 @@
 //! Configuration text: YAML that knows where everything was written.
 //!
-//! [`parse`] makes a tree of a file; [`Document::resolve_environment`] replaces references in it and
+//! [`parse()`] makes a tree of a file; [`Document::resolve_environment`] replaces references in it and
 //! [`Document::merge`] adds what a later file says. Then [`Fields`] are read from it, and whatever is
 //! wrong is among the [`Problems`], all of it, with places.
 //!
