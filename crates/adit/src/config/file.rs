@@ -7,8 +7,9 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use adit_text::{Document, Place, Problem, Problems, Unset};
+use adit_text::{Document, Node, Place, Problem, Problems, Unset};
 use adit_tunnel::agent::forward::Listens;
 use adit_tunnel::transport::Bind;
 use anyhow::Context as _;
@@ -23,6 +24,8 @@ mod tunnel;
 
 /// Names that are looked for where none is named.
 const USUAL: [&str; 2] = ["adit.yml", "adit.yaml"];
+/// Shortest time between two probes of a path that works, and between two keep-alives.
+const SHORTEST: Duration = Duration::from_secs(1);
 /// Most tunnels of one program; each is a connection.
 const TUNNELS: usize = 128;
 /// Most forwards of one program: a report of all fits into one line of the control socket.
@@ -185,6 +188,17 @@ fn twice(tunnels: &[(Place, Tunnel)], problems: &mut Problems) {
             }
         }
     }
+}
+
+/// A duration of a second at least: what asks more often than that is in the way of what it watches.
+fn duration(node: &Node, problems: &mut Problems) -> Option<Duration> {
+    let duration = node.duration(problems)?;
+    if duration < SHORTEST {
+        let problem = Problem::error(node.place(), "wanted a second at least");
+        problems.push(problem.with_help("for example: 10s"));
+        return None;
+    }
+    Some(duration)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use adit_tunnel::agent::forward::{Destination, Forward, Listens, Permits};
 use adit_tunnel::agent::target::Kind;
 use adit_tunnel::transport::Target;
 
-use super::tunnel::duration;
+use super::duration;
 use crate::config::spec::{DynamicForward, LocalForward, RemoteForward};
 use crate::tunnels::Check;
 

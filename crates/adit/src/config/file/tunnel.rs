@@ -1,7 +1,6 @@
 //! One tunnel of a file.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use adit_text::{Entry, Fields, Node, Problem, Problems};
 use adit_tunnel::agent::dial::Family;
@@ -11,15 +10,13 @@ use adit_tunnel::agent::probe;
 use adit_tunnel::agent::supervise::KeepAlive;
 use adit_tunnel::ssh_config::Wanted;
 
-use super::Here;
 use super::forward::{self, Wish};
+use super::{Here, duration};
 use crate::config::destination::{Destination, UserName};
 use crate::config::option::{SshOption, jump};
 use crate::config::{Purpose, Written, config};
 use crate::tunnels::{Check, Tunnel};
 
-/// Shortest time between two probes of a path that works, and between two keep-alives.
-const SHORTEST: Duration = Duration::from_secs(1);
 /// What a host key's fingerprint looks like.
 const FINGERPRINT: &str = "SHA256:p2QAMXNIC1TJYWeIOttrVc98/R1BUFWu3/LiyKgUfQM";
 /// Most keep-alives that may be missed.
@@ -201,17 +198,6 @@ fn keep_alive(node: &Node, problems: &mut Problems) -> Option<KeepAlive> {
             .and_then(|misses| u32::try_from(misses).ok())
             .unwrap_or(default.misses),
     })
-}
-
-/// A duration of a second at least: what asks more often than that is in the way of what it watches.
-pub(super) fn duration(node: &Node, problems: &mut Problems) -> Option<Duration> {
-    let duration = node.duration(problems)?;
-    if duration < SHORTEST {
-        let problem = Problem::error(node.place(), "wanted a second at least");
-        problems.push(problem.with_help("for example: 10s"));
-        return None;
-    }
-    Some(duration)
 }
 
 /// Options of ssh_config(5), by their names.
