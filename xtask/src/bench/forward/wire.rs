@@ -68,12 +68,12 @@ enum Cause {
 }
 
 impl Cause {
-    /// Time between keep-alives and between probes: a second, or none in any measurement.
+    /// Time between keep-alives and between probes: a second, or none in any measurement. An sshd whose keys
+    /// are old enough renews them when it next has something to say, so keep-alives go on there.
     const fn intervals(self) -> (&'static str, &'static str) {
         match self {
-            Self::KeepAlives => ("1s", NEVER),
+            Self::KeepAlives | Self::Rekeys => ("1s", NEVER),
             Self::Probes => (NEVER, "1s"),
-            Self::Rekeys => (NEVER, NEVER),
         }
     }
 
@@ -107,10 +107,12 @@ pub(super) fn wire(bench: &mut Bench) -> anyhow::Result<()> {
     results.add(&PROBE, Program::Adit, probe.bytes);
     results.add(&PROBE_PACKETS, Program::Adit, probe.packets);
     results.add(&PROBE_PAYLOAD, Program::Adit, probe.payload);
-    results.add(&REKEY, Program::Adit, rekey.bytes);
+    // Each follows a keep-alive, whose bytes are not its own.
+    let rekey = rekey.bytes - ours.bytes;
+    results.add(&REKEY, Program::Adit, rekey);
 
     // By OpenSSH's defaults a client renews no keys for their age, ours does after an hour.
-    let rekeys = 24.0 * rekey.bytes;
+    let rekeys = 24.0 * rekey;
     for (measure, unit, unit_bytes, keep_alive_every, probe_every) in [
         (&DAY, "MB", 1e6, 10.0, 300.0),
         (&THRIFTY_DAY, "KB", 1e3, 60.0, 1_800.0),
@@ -180,7 +182,12 @@ fn over(bench: &Bench, program: Program, cause: Cause) -> anyhow::Result<Cost> {
     };
     anyhow::ensure!(exchanges > 0.0, "nothing was exchanged");
     let each = |after: f64, before: f64| (after - before) / exchanges;
-    eprintln!("  {program}, {cause:?}: {exchanges} exchanges: {before:?} {after:?}");
+    let found = running.said()?;
+    let last = found.lines().rfind(|line| line.contains(PROBED));
+    eprintln!(
+        "  {program}, {cause:?}: {exchanges} exchanges; {}",
+        last.unwrap_or("no probe")
+    );
     Ok(Cost {
         bytes: each(after.bytes, before.bytes),
         packets: each(after.packets, before.packets),
