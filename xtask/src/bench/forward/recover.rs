@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::super::tunnel::CIPHER;
-use super::Bench;
 use super::host::Host;
 use super::lab::Lab;
 use super::program::{Back, GIVEN_UP, Program, Tunnel, listener, until_back, until_served};
 use super::table::{Measure, Wanted};
+use super::{Bench, Scale};
 use crate::clock;
 
 /// Something that breaks tunnels.
@@ -24,11 +24,21 @@ struct Fault {
     measure: Measure,
     /// The same from the moment in which the port was free again, where that takes long.
     from_freed: Option<Measure>,
+    /// How much of it there is in a run that is only to see whether all works.
+    when: When,
     /// Makes it, and gives the moment from which the time counts.
     make: fn(&Bench, &mut Lab, &mut Host) -> anyhow::Result<Instant>,
 }
 
-static FAULTS: [Fault; 5] = [
+/// In which runs a fault is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    Always,
+    /// It takes long: not with `--quick`.
+    NotQuick,
+}
+
+static FAULTS: [Fault; 6] = [
     Fault {
         what: "session killed",
         lines: "",
@@ -37,6 +47,7 @@ static FAULTS: [Fault; 5] = [
             wanted: Wanted::Nothing,
         },
         from_freed: None,
+        when: When::Always,
         make: |_, _, host| {
             let now = clock::now();
             host.sshd()?.cut()?;
@@ -51,6 +62,7 @@ static FAULTS: [Fault; 5] = [
             wanted: Wanted::Nothing,
         },
         from_freed: None,
+        when: When::Always,
         make: |bench, _, host| {
             host.restart(&bench.kit)?;
             Ok(clock::now())
@@ -64,6 +76,7 @@ static FAULTS: [Fault; 5] = [
             wanted: Wanted::Nothing,
         },
         from_freed: None,
+        when: When::Always,
         make: |bench, _, host| {
             host.freeze()?;
             bench.kit.stop.wait(HANGS);
@@ -76,15 +89,22 @@ static FAULTS: [Fault; 5] = [
         lines: "",
         measure: Measure {
             name: "back after the path is, which was dark for 10 s, s",
+            wanted: Wanted::Nothing,
+        },
+        from_freed: None,
+        when: When::Always,
+        make: |bench, lab, _| darken(bench, lab, DARK),
+    },
+    Fault {
+        what: "dark path, long",
+        lines: "",
+        measure: Measure {
+            name: "back after the path is, which was dark for 60 s, s",
             wanted: Wanted::AtMost(3.0),
         },
         from_freed: None,
-        make: |bench, lab, _| {
-            lab.tell(&bench.kit, "dark")?;
-            bench.kit.stop.wait(DARK);
-            lab.tell(&bench.kit, "light")?;
-            Ok(clock::now())
-        },
+        when: When::NotQuick,
+        make: |bench, lab, _| darken(bench, lab, LONG_DARK),
     },
     Fault {
         what: "stale listener",
@@ -97,6 +117,7 @@ static FAULTS: [Fault; 5] = [
             name: "the same from the moment in which sshd frees the port, s",
             wanted: Wanted::AtMost(3.0),
         }),
+        when: When::Always,
         make: |bench, lab, _| {
             let now = clock::now();
             lab.tell(&bench.kit, "move")?;
@@ -114,7 +135,9 @@ pub(super) fn recover(bench: &mut Bench) -> anyhow::Result<()> {
     bench.results.note(String::from(note));
     for round in 1..=bench.scale.rounds {
         eprintln!("  round {round} of {}", bench.scale.rounds);
-        for fault in &FAULTS {
+        let is_quick = bench.scale == Scale::QUICK;
+        let faults = FAULTS.iter();
+        for fault in faults.filter(|fault| fault.when == When::Always || !is_quick) {
             for program in [Program::Autossh, Program::Adit] {
                 let outcome = once(bench, fault, program);
                 bench.settle(&format!("{}, {program}", fault.what), outcome)?;
@@ -122,6 +145,14 @@ pub(super) fn recover(bench: &mut Bench) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Lets nothing through for a while; neither end is told.
+fn darken(bench: &Bench, lab: &mut Lab, time: Duration) -> anyhow::Result<Instant> {
+    lab.tell(&bench.kit, "dark")?;
+    bench.kit.stop.wait(time);
+    lab.tell(&bench.kit, "light")?;
+    Ok(clock::now())
 }
 
 fn once(bench: &mut Bench, fault: &'static Fault, program: Program) -> anyhow::Result<()> {
@@ -173,6 +204,9 @@ const ONE_WAY: Duration = Duration::from_millis(10);
 /// How long sshd is stopped and the path is dark: longer than all need to notice.
 const HANGS: Duration = Duration::from_secs(6);
 const DARK: Duration = Duration::from_secs(10);
+
+/// Long enough that attempts to come back have become rare.
+const LONG_DARK: Duration = Duration::from_mins(1);
 
 /// Between the first visitor and the fault.
 const REST: Duration = Duration::from_secs(1);

@@ -148,7 +148,7 @@ fn keep_alive(bench: &mut Bench, program: Program) -> anyhow::Result<Cost> {
 }
 
 /// The cost of one exchange, over a line with a round trip of 50 ms.
-fn over(bench: &Bench, program: Program, cause: Cause) -> anyhow::Result<Cost> {
+fn over(bench: &mut Bench, program: Program, cause: Cause) -> anyhow::Result<Cost> {
     let lab = Lab::lay(&bench.kit, ONE_WAY)?;
     let host = Host::start(&bench.kit, &lab.public, lab.addr, cause.lines())?;
     let tunnel = Tunnel {
@@ -182,12 +182,13 @@ fn over(bench: &Bench, program: Program, cause: Cause) -> anyhow::Result<Cost> {
     };
     anyhow::ensure!(exchanges > 0.0, "nothing was exchanged");
     let each = |after: f64, before: f64| (after - before) / exchanges;
-    let found = running.said()?;
-    let last = found.lines().rfind(|line| line.contains(PROBED));
-    eprintln!(
-        "  {program}, {cause:?}: {exchanges} exchanges; {}",
-        last.unwrap_or("no probe")
-    );
+    let said = running.said()?;
+    let mut probes = said.lines().filter(|line| line.contains(PROBED));
+    if let Some(failed) = probes.find(|line| !line.contains(FOUND_UP)) {
+        let note = format!("{program}, {cause:?}: not every probe came back: {failed}");
+        bench.results.note(note);
+    }
+    eprintln!("  {program}, {cause:?}: {exchanges} exchanges");
     Ok(Cost {
         bytes: each(after.bytes, before.bytes),
         packets: each(after.packets, before.packets),
@@ -283,6 +284,7 @@ fn socket_count(text: &str, name: &str) -> f64 {
 
 /// What our client logs for each probe, and for each key exchange after the first.
 const PROBED: &str = "path was probed";
+const FOUND_UP: &str = "finding=up";
 const RENEWED: &str = "keys were renewed";
 const LOG_FILTER: &str =
     "info,adit_tunnel::agent::supervise::paths=debug,adit_tunnel::transport::ssh::task=debug";
