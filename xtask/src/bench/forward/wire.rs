@@ -37,6 +37,10 @@ const KEEP_ALIVE_PACKETS: Measure = Measure {
     name: "a keep-alive and its answer, packets",
     wanted: Wanted::Nothing,
 };
+const KEEP_ALIVE_ACKS: Measure = Measure {
+    name: "a keep-alive and its answer, packets that only acknowledge",
+    wanted: Wanted::Nothing,
+};
 const KEEP_ALIVE_PAYLOAD: Measure = Measure {
     name: "a keep-alive and its answer, bytes of SSH in them",
     wanted: Wanted::Nothing,
@@ -47,6 +51,10 @@ const PROBE: Measure = Measure {
 };
 const PROBE_PACKETS: Measure = Measure {
     name: "a probe, packets",
+    wanted: Wanted::Nothing,
+};
+const PROBE_ACKS: Measure = Measure {
+    name: "a probe, packets that only acknowledge",
     wanted: Wanted::Nothing,
 };
 const PROBE_PAYLOAD: Measure = Measure {
@@ -91,6 +99,7 @@ impl Cause {
 struct Cost {
     bytes: f64,
     packets: f64,
+    acknowledgements: f64,
     payload: f64,
 }
 
@@ -106,6 +115,7 @@ pub(super) fn wire(bench: &mut Bench) -> anyhow::Result<()> {
     let results = &mut bench.results;
     results.add(&PROBE, Program::Adit, probe.bytes);
     results.add(&PROBE_PACKETS, Program::Adit, probe.packets);
+    results.add(&PROBE_ACKS, Program::Adit, probe.acknowledgements);
     results.add(&PROBE_PAYLOAD, Program::Adit, probe.payload);
     // Each follows a keep-alive, whose bytes are not its own.
     let rekey = rekey.bytes - ours.bytes;
@@ -143,6 +153,7 @@ fn keep_alive(bench: &mut Bench, program: Program) -> anyhow::Result<Cost> {
     let results = &mut bench.results;
     results.add(&KEEP_ALIVE, program, cost.bytes);
     results.add(&KEEP_ALIVE_PACKETS, program, cost.packets);
+    results.add(&KEEP_ALIVE_ACKS, program, cost.acknowledgements);
     results.add(&KEEP_ALIVE_PAYLOAD, program, cost.payload);
     Ok(cost)
 }
@@ -192,6 +203,7 @@ fn over(bench: &mut Bench, program: Program, cause: Cause) -> anyhow::Result<Cos
     Ok(Cost {
         bytes: each(after.bytes, before.bytes),
         packets: each(after.packets, before.packets),
+        acknowledgements: each(after.acknowledgements, before.acknowledgements),
         payload: each(after.payload, before.payload),
     })
 }
@@ -228,6 +240,7 @@ fn up(bench: &Bench, lab: &Lab, host: &Host, cause: Cause) -> anyhow::Result<Tal
 struct Counted {
     bytes: f64,
     packets: f64,
+    acknowledgements: f64,
     payload: f64,
     data_segments: f64,
     probes: f64,
@@ -254,6 +267,8 @@ impl Counted {
         Ok(Self {
             bytes,
             packets,
+            acknowledgements: field("segs_out:") - field("data_segs_out:") + field("segs_in:")
+                - field("data_segs_in:"),
             payload: field("bytes_sent:") + field("bytes_received:"),
             data_segments: field("data_segs_out:"),
             probes: logged(PROBED)?,
