@@ -192,7 +192,8 @@ fn once(bench: &mut Bench, fault: &'static Fault, program: Program) -> anyhow::R
             "{what}, {program}: not back after {after} s: {last}"
         ));
     }
-    Ok(())
+    drop((running, host));
+    lab.end(&bench.kit)
 }
 
 /// A port of the host's loopback, which is its own.

@@ -161,9 +161,10 @@ fn keep_alive(bench: &mut Bench, program: Program) -> anyhow::Result<Cost> {
 fn over(bench: &mut Bench, program: Program, cause: Cause) -> anyhow::Result<Cost> {
     let lab = Lab::lay(&bench.kit, ONE_WAY)?;
     let host = Host::start(&bench.kit, &lab.public, lab.addr, cause.lines())?;
+    let inside = lab.inside.clone();
     let tunnel = Tunnel {
         program,
-        place: &lab.inside,
+        place: &inside,
         port: PORT,
         service: lab.services.echo(),
         cipher: CIPHER,
@@ -199,6 +200,8 @@ fn over(bench: &mut Bench, program: Program, cause: Cause) -> anyhow::Result<Cos
         bench.results.note(note);
     }
     eprintln!("  {program}, {cause:?}: {exchanges} exchanges");
+    drop((running, host));
+    lab.end(&bench.kit)?;
     Ok(Cost {
         bytes: each(after.bytes, before.bytes),
         packets: each(after.packets, before.packets),
