@@ -54,6 +54,12 @@ impl Lab {
         })
     }
 
+    /// Takes the line and both networks down. Where a measurement has failed before, the next line that is
+    /// laid does it.
+    pub(super) fn end(self, kit: &Kit) -> anyhow::Result<()> {
+        self.link.finish(kit, DEADLINE)
+    }
+
     /// Does something to the line, and waits until it is done: `dark`, `light` or `move`.
     pub(super) fn tell(&mut self, kit: &Kit, word: &str) -> anyhow::Result<()> {
         let repeats = |said: &str| said.lines().filter(|line| *line == word).count();

@@ -1,11 +1,14 @@
 //! The programs that are compared, each as a person would start it for the same tunnel.
 
 use std::fmt;
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
 
 use super::super::kit::{Kit, Talker};
 use super::host::Host;
@@ -151,6 +154,67 @@ pub(super) fn until_served(
     })
 }
 
+/// How a forward came back.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Back {
+    /// When its old listener was gone.
+    pub(super) freed: Duration,
+    /// When a visitor was served.
+    pub(super) served: Duration,
+}
+
+/// Which socket of a place listens at a port of its loopback.
+pub(super) fn listener(place: &Place, port: u16) -> anyhow::Result<Option<u64>> {
+    lab::within(place, || listener_here(port))
+}
+
+/// Waits until another socket listens at the port than before and serves a visitor. Nobody visits
+/// the old one: an sshd whose client is gone asks after it only when nothing else happens on
+/// the connection for its ClientAliveInterval (OpenSSH 9.2, `wait_until_can_do_something`), so
+/// visitors who come all the time would keep it for ever.
+pub(super) fn until_back(
+    kit: &Kit,
+    place: &Place,
+    addr: SocketAddr,
+    before: Option<u64>,
+    since: Instant,
+) -> anyhow::Result<Option<Back>> {
+    lab::within(place, || {
+        let mut freed = None;
+        while since.elapsed() < GIVEN_UP {
+            let now = listener_here(addr.port())?;
+            if now != before {
+                let freed = *freed.get_or_insert_with(|| since.elapsed());
+                if now.is_some() && exchange(addr).is_ok() {
+                    return Ok(Some(Back {
+                        freed,
+                        served: since.elapsed(),
+                    }));
+                }
+            }
+            if kit.stop.wait(PAUSE) {
+                anyhow::bail!("stopped by a signal");
+            }
+        }
+        Ok(None)
+    })
+}
+
+/// The inode of the listener in the network of this thread (proc(5), `/proc/net/tcp`).
+fn listener_here(port: u16) -> anyhow::Result<Option<u64>> {
+    let text = fs::read_to_string("/proc/thread-self/net/tcp").context("no list of sockets")?;
+    Ok(listener_in(&text, port))
+}
+
+fn listener_in(text: &str, port: u16) -> Option<u64> {
+    let local = format!(":{port:04X}");
+    text.lines().find_map(|line| {
+        let mut fields = line.split_whitespace();
+        let is_its = fields.nth(1)?.ends_with(&local) && fields.nth(1)? == LISTENING;
+        fields.nth(5).filter(|_| is_its)?.parse().ok()
+    })
+}
+
 /// One byte there and back.
 fn exchange(addr: SocketAddr) -> std::io::Result<()> {
     let mut visitor = TcpStream::connect_timeout(&addr, PATIENCE)?;
@@ -160,9 +224,38 @@ fn exchange(addr: SocketAddr) -> std::io::Result<()> {
     visitor.read_exact(&mut [0])
 }
 
+/// The state of a socket that listens, as the kernel writes it.
+const LISTENING: &str = "0A";
+
+/// What is not back after so long is not waited for.
+pub(super) const GIVEN_UP: Duration = Duration::from_mins(2);
+
 /// Between two visitors who are not let in.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// How long a visitor waits for his byte before the next one comes: ten times what it takes. What is
-/// behind a dead connection takes visitors in and answers none, so this bounds how exact a time is.
+/// How long a visitor waits for his byte before the next one comes: ten times what it takes.
 const PATIENCE: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_listener_of_a_port_is_told_by_its_number() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let found = super::listener(&Place::Here, port).unwrap();
+        assert!(found.is_some_and(|inode| inode > 0), "{found:?}");
+        drop(listener);
+        assert_eq!(super::listener(&Place::Here, port).unwrap(), None);
+    }
+
+    #[test]
+    fn a_socket_that_does_not_listen_is_passed_over() {
+        let text = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt uid timeout inode\n\
+            0: 0100007F:1F90 0100007F:A0B0 01 00000000:00000000 00:00000000 00000000 0 0 77 1\n\
+            1: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 78 1\n";
+        assert_eq!(listener_in(text, 8080), Some(78));
+        assert_eq!(listener_in(text, 8081), None);
+    }
+}

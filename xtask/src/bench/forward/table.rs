@@ -22,8 +22,6 @@ pub(super) enum Wanted {
     Nothing,
     /// So many times the baseline's, or more.
     RatioAtLeast(f64),
-    /// So many times the baseline's, or less.
-    RatioAtMost(f64),
     /// So much, or less.
     AtMost(f64),
 }
@@ -77,7 +75,6 @@ impl Row {
         let is_met = match self.measure.wanted {
             Wanted::Nothing => return "",
             Wanted::RatioAtLeast(least) => ratio.map(|ratio| ratio >= least),
-            Wanted::RatioAtMost(most) => ratio.map(|ratio| ratio <= most),
             Wanted::AtMost(most) => value.map(|value| value <= most),
         };
         match is_met {
@@ -128,7 +125,6 @@ impl Results {
             let wanted = match row.measure.wanted {
                 Wanted::Nothing => String::new(),
                 Wanted::RatioAtLeast(least) => format!(">= {least}x"),
-                Wanted::RatioAtMost(most) => format!("<= {most}x"),
                 Wanted::AtMost(most) => format!("<= {most}"),
             };
             writeln!(text, " {wanted} | {} |", row.verdict()).ok();
@@ -155,9 +151,10 @@ mod tests {
         name: "time",
         wanted: Wanted::AtMost(3.0),
     };
-    const COST: Measure = Measure {
-        name: "cost",
-        wanted: Wanted::RatioAtMost(1.0),
+
+    const RARE: Measure = Measure {
+        name: "rare",
+        wanted: Wanted::RatioAtLeast(1.5),
     };
 
     #[test]
@@ -169,13 +166,13 @@ mod tests {
         results.add(&RATE, Program::Adit, 3.0);
         results.add(&TIME, Program::Autossh, f64::INFINITY);
         results.add(&TIME, Program::Adit, 4.0);
-        results.add(&COST, Program::Adit, 4.0);
+        results.add(&RARE, Program::Adit, 4.0);
         results.note(String::from("one was missing"));
         let text = results.markdown();
         for line in [
             "| rate | 2.00 | - | 3.00 (1.50x) | >= 1.5x | met |",
             "| time | - | never | 4.00 | <= 3 | missed |",
-            "| cost | - | - | 4.00 | <= 1x | - |",
+            "| rare | - | - | 4.00 | >= 1.5x | - |",
             "- one was missing",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}: {text}");

@@ -1,10 +1,9 @@
 //! What an idle tunnel puts on the wire in a day, by cause.
 //!
 //! Intervals are shortened to a second, exchanges are counted, and a day has as many of them as its intervals
-//! say. Bytes are those of whole IP packets both ways, as the kernel counts them at the tunnel's network
-//! device, which carries nothing else: headers of IPv4 and TCP (20 + 32 bytes with timestamps) and
-//! bare acknowledgements are in it. The exchanges of keep-alives are the segments with data that the program has sent
-//! (`ss`), those of probes are what the program logs.
+//! say. Bytes and packets are those of the tunnel's TCP connection both ways, as the kernel counts them
+//! (`ss -i`), retransmitted ones included; each packet has 52 bytes of headers. Keep-alives are the
+//! segments with data that the program has sent, probes and key exchanges are what it logs.
 
 use std::fs;
 use std::time::Duration;
@@ -37,6 +36,10 @@ const KEEP_ALIVE_PACKETS: Measure = Measure {
     name: "a keep-alive and its answer, packets",
     wanted: Wanted::Nothing,
 };
+const KEEP_ALIVE_ACKS: Measure = Measure {
+    name: "a keep-alive and its answer, packets that only acknowledge",
+    wanted: Wanted::Nothing,
+};
 const KEEP_ALIVE_PAYLOAD: Measure = Measure {
     name: "a keep-alive and its answer, bytes of SSH in them",
     wanted: Wanted::Nothing,
@@ -47,6 +50,10 @@ const PROBE: Measure = Measure {
 };
 const PROBE_PACKETS: Measure = Measure {
     name: "a probe, packets",
+    wanted: Wanted::Nothing,
+};
+const PROBE_ACKS: Measure = Measure {
+    name: "a probe, packets that only acknowledge",
     wanted: Wanted::Nothing,
 };
 const PROBE_PAYLOAD: Measure = Measure {
@@ -68,12 +75,12 @@ enum Cause {
 }
 
 impl Cause {
-    /// Time between keep-alives and between probes: a second, or none in any measurement.
+    /// Time between keep-alives and between probes: a second, or none in any measurement. An sshd whose keys
+    /// are old enough renews them when it next has something to say, so keep-alives go on there.
     const fn intervals(self) -> (&'static str, &'static str) {
         match self {
-            Self::KeepAlives => ("1s", NEVER),
+            Self::KeepAlives | Self::Rekeys => ("1s", NEVER),
             Self::Probes => (NEVER, "1s"),
-            Self::Rekeys => (NEVER, NEVER),
         }
     }
 
@@ -91,6 +98,7 @@ impl Cause {
 struct Cost {
     bytes: f64,
     packets: f64,
+    acknowledgements: f64,
     payload: f64,
 }
 
@@ -106,11 +114,14 @@ pub(super) fn wire(bench: &mut Bench) -> anyhow::Result<()> {
     let results = &mut bench.results;
     results.add(&PROBE, Program::Adit, probe.bytes);
     results.add(&PROBE_PACKETS, Program::Adit, probe.packets);
+    results.add(&PROBE_ACKS, Program::Adit, probe.acknowledgements);
     results.add(&PROBE_PAYLOAD, Program::Adit, probe.payload);
-    results.add(&REKEY, Program::Adit, rekey.bytes);
+    // Each follows a keep-alive, whose bytes are not its own.
+    let rekey = rekey.bytes - ours.bytes;
+    results.add(&REKEY, Program::Adit, rekey);
 
     // By OpenSSH's defaults a client renews no keys for their age, ours does after an hour.
-    let rekeys = 24.0 * rekey.bytes;
+    let rekeys = 24.0 * rekey;
     for (measure, unit, unit_bytes, keep_alive_every, probe_every) in [
         (&DAY, "MB", 1e6, 10.0, 300.0),
         (&THRIFTY_DAY, "KB", 1e3, 60.0, 1_800.0),
@@ -141,17 +152,19 @@ fn keep_alive(bench: &mut Bench, program: Program) -> anyhow::Result<Cost> {
     let results = &mut bench.results;
     results.add(&KEEP_ALIVE, program, cost.bytes);
     results.add(&KEEP_ALIVE_PACKETS, program, cost.packets);
+    results.add(&KEEP_ALIVE_ACKS, program, cost.acknowledgements);
     results.add(&KEEP_ALIVE_PAYLOAD, program, cost.payload);
     Ok(cost)
 }
 
 /// The cost of one exchange, over a line with a round trip of 50 ms.
-fn over(bench: &Bench, program: Program, cause: Cause) -> anyhow::Result<Cost> {
+fn over(bench: &mut Bench, program: Program, cause: Cause) -> anyhow::Result<Cost> {
     let lab = Lab::lay(&bench.kit, ONE_WAY)?;
     let host = Host::start(&bench.kit, &lab.public, lab.addr, cause.lines())?;
+    let inside = lab.inside.clone();
     let tunnel = Tunnel {
         program,
-        place: &lab.inside,
+        place: &inside,
         port: PORT,
         service: lab.services.echo(),
         cipher: CIPHER,
@@ -180,10 +193,19 @@ fn over(bench: &Bench, program: Program, cause: Cause) -> anyhow::Result<Cost> {
     };
     anyhow::ensure!(exchanges > 0.0, "nothing was exchanged");
     let each = |after: f64, before: f64| (after - before) / exchanges;
-    eprintln!("  {program}, {cause:?}: {exchanges} exchanges: {before:?} {after:?}");
+    let said = running.said()?;
+    let mut probes = said.lines().filter(|line| line.contains(PROBED));
+    if let Some(failed) = probes.find(|line| !line.contains(FOUND_UP)) {
+        let note = format!("{program}, {cause:?}: not every probe came back: {failed}");
+        bench.results.note(note);
+    }
+    eprintln!("  {program}, {cause:?}: {exchanges} exchanges");
+    drop((running, host));
+    lab.end(&bench.kit)?;
     Ok(Cost {
         bytes: each(after.bytes, before.bytes),
         packets: each(after.packets, before.packets),
+        acknowledgements: each(after.acknowledgements, before.acknowledgements),
         payload: each(after.payload, before.payload),
     })
 }
@@ -220,6 +242,7 @@ fn up(bench: &Bench, lab: &Lab, host: &Host, cause: Cause) -> anyhow::Result<Tal
 struct Counted {
     bytes: f64,
     packets: f64,
+    acknowledgements: f64,
     payload: f64,
     data_segments: f64,
     probes: f64,
@@ -228,9 +251,6 @@ struct Counted {
 
 impl Counted {
     fn now(bench: &Bench, lab: &Lab, running: &Talker) -> anyhow::Result<Self> {
-        let mut device = lab.inside.command("cat");
-        let device = bench.kit.output(device.arg("/proc/net/dev"), START)?;
-        let (bytes, packets) = device_counts(&device).context("/proc/net/dev has no tun device")?;
         let mut sockets = lab.inside.command("ss");
         sockets.args([
             "-tinHO",
@@ -243,28 +263,19 @@ impl Counted {
         let field = |name: &str| socket_count(&sockets, name);
         let said = running.said()?;
         let logged = |words: &str| u64::try_from(said.matches(words).count()).map(float);
+        let payload = field("bytes_sent:") + field("bytes_received:");
+        let packets = field("segs_out:") + field("segs_in:");
         Ok(Self {
-            bytes,
+            bytes: payload + packets * HEADERS,
             packets,
-            payload: field("bytes_sent:") + field("bytes_received:"),
+            acknowledgements: field("segs_out:") - field("data_segs_out:") + field("segs_in:")
+                - field("data_segs_in:"),
+            payload,
             data_segments: field("data_segs_out:"),
             probes: logged(PROBED)?,
             rekeys: logged(RENEWED)?,
         })
     }
-}
-
-/// Bytes and packets both ways of the only device besides the loopback (proc(5)).
-fn device_counts(text: &str) -> Option<(f64, f64)> {
-    let lines = text.lines().filter_map(|line| line.split_once(':'));
-    let mut devices = lines.filter(|(name, _)| name.trim() != "lo");
-    let (_, counts) = devices.next()?;
-    let counts: Vec<f64> = counts
-        .split_whitespace()
-        .filter_map(|count| count.parse().ok())
-        .collect();
-    let count = |at: usize| counts.get(at).copied();
-    Some((count(0)? + count(8)?, count(1)? + count(9)?))
 }
 
 /// A count in the words of `ss -i`, over all sockets it shows; none is nothing.
@@ -276,9 +287,13 @@ fn socket_count(text: &str, name: &str) -> f64 {
 
 /// What our client logs for each probe, and for each key exchange after the first.
 const PROBED: &str = "path was probed";
+const FOUND_UP: &str = "finding=up";
 const RENEWED: &str = "keys were renewed";
 const LOG_FILTER: &str =
     "info,adit_tunnel::agent::supervise::paths=debug,adit_tunnel::transport::ssh::task=debug";
+
+/// Of each packet: IPv4 20, TCP 20, its timestamps 12.
+const HEADERS: f64 = 52.0;
 
 const DAY_SECONDS: f64 = 86_400.0;
 
@@ -301,18 +316,6 @@ const START: Duration = Duration::from_secs(20);
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bytes_and_packets_are_those_of_the_device_both_ways() {
-        let text = "\
-Inter-|   Receive                                                |  Transmit
- face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
-    lo:    9     9    0    0    0     0          0         0   9    9    0    0    0     0       0          0
-  lab0:  1000    10    0    0    0     0          0         0  500    5    0    0    0     0       0          0
-";
-        assert_eq!(device_counts(text), Some((1500.0, 15.0)));
-        assert_eq!(device_counts("    lo: 1 1 1\n"), None);
-    }
 
     #[test]
     fn a_count_of_a_socket_is_found_by_its_name() {
