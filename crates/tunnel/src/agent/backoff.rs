@@ -1,6 +1,6 @@
 //! How long to wait before the next attempt: pure, without a clock and without chance.
 //!
-//! The first wait is short, since most cuts are; each further one is twice as long, up to a cap. A
+//! The first attempt comes at once, and the first wait is short, since most cuts are; each further one is twice as long, up to a cap. A
 //! connection that was up for a minute makes all that forgotten; one that was not does not, so that
 //! a peer that accepts and hangs up at once is not hammered. Waits are from the beginning of one attempt to
 //! that of the next, so that on a dark line, where each attempt waits for an answer itself, nearly all the
@@ -18,6 +18,9 @@ pub struct Backoff {
 
 /// The first wait at its longest.
 const FIRST: Duration = Duration::from_millis(500);
+/// The longest wait before the first attempt after a good connection: enough that agents of one gateway do
+/// not come in the same instant.
+const SOON: Duration = Duration::from_millis(100);
 /// The shortest wait after an attempt, however long that took.
 const LEAST: Duration = Duration::from_millis(250);
 /// The longest wait. An agent in a field must be back soon after its gateway.
@@ -35,13 +38,16 @@ impl Backoff {
         Self { failures: 0 }
     }
 
-    /// How long to wait after another end or failure: between half and all of the present wait.
+    /// How long to wait after another end or failure: between half and all of the present wait; hardly
+    /// at all after the end of a good connection.
     ///
     /// `up` is how long the connection had lasted, zero if there was none; `took` how long the attempt, which
     /// counts as a part of the wait, but for the shortest. `chance` is any random number.
     pub fn next(&mut self, up: Duration, took: Duration, chance: u64) -> Duration {
         if up >= FORGOTTEN_AFTER {
             self.failures = 0;
+            let spread = u64::try_from(SOON.as_nanos()).unwrap_or(u64::MAX);
+            return Duration::from_nanos(chance.checked_rem(spread).unwrap_or(0));
         }
         let doubled = 2_u32.saturating_pow(self.failures);
         let whole = FIRST.saturating_mul(doubled).min(LONGEST);
@@ -98,7 +104,9 @@ mod tests {
         longest(&mut backoff, 5);
         let short = backoff.next(FORGOTTEN_AFTER - Duration::from_nanos(1), Duration::ZERO, 0);
         assert_eq!(short, Duration::from_secs(8));
-        assert_eq!(backoff.next(FORGOTTEN_AFTER, Duration::ZERO, 0), FIRST / 2);
+        let soon = backoff.next(FORGOTTEN_AFTER, Duration::ZERO, u64::MAX);
+        assert!(soon < SOON, "{soon:?}");
+        assert_eq!(backoff.next(Duration::ZERO, Duration::ZERO, 0), FIRST / 2);
         assert_eq!(backoff.next(Duration::ZERO, Duration::ZERO, 0), FIRST);
     }
 

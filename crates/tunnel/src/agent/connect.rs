@@ -102,6 +102,11 @@ pub enum SetUpError {
     Algorithms(#[source] AlgorithmListError),
 }
 
+/// Who asks so seldom whether the peer is there pays by the byte.
+const METERED: Duration = Duration::from_secs(60);
+/// Keys are renewed each hour (RFC 4253 section 9), at 4.4 KB; over such a line, where hardly anything is
+/// sealed with them, once a day. Renewing them by volume is not touched.
+const METERED_REKEY_AGE: Duration = Duration::from_hours(24);
 /// Port of a host key's name that has none of its own.
 const SSH_PORT: u16 = 22;
 /// From a connected socket to a login where nobody types anything. With a person it is the engine's own
@@ -171,6 +176,9 @@ impl SshConnect {
         transport.preferences = self.preferences.clone();
         transport.preferences.host_key = host_key;
         transport.keep_alive = Some(self.keep_alive);
+        if self.keep_alive.interval >= METERED {
+            transport.rekey.age = Some(METERED_REKEY_AGE);
+        }
         let offered = offers.iter().map(|offer| offer.credential.clone());
         ClientConfig {
             transport,

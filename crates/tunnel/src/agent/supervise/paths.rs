@@ -40,6 +40,8 @@ struct Entry {
     out: Option<Out>,
     /// What was found last.
     found: Option<Finding>,
+    /// Somebody else seemed to answer where it was up; it is looked at again before that is told.
+    is_suspect: bool,
     /// How often in a row it was not good.
     failures: u32,
     /// How long its next probe is out at most.
@@ -282,6 +284,15 @@ impl<'a> Paths<'a> {
         let Some(entry) = self.entries.get_mut(number) else {
             return false;
         };
+        let was_up = entry.found.as_ref().is_some_and(Finding::is_up);
+        let is_stranger = matches!(finding, Finding::Foreign | Finding::Shared(_));
+        entry.is_suspect = is_stranger && was_up && !entry.is_suspect;
+        if entry.is_suspect {
+            // Where it worked a moment ago, a nonce that came late and went to a target that echoes is likelier
+            // than a thief of the port. A second one tells.
+            entry.due = Instant::now().checked_add(AGAIN);
+            return false;
+        }
         let wait = match finding {
             // Who said that it is not allowed would say so again.
             Finding::Up(_) | Finding::UpInPart(..) | Finding::Prohibited => {
@@ -293,8 +304,7 @@ impl<'a> Paths<'a> {
             | Finding::Nobody(_)
             | Finding::Silent
             | Finding::LoopbackOnly => {
-                let is_bothered = matches!(finding, Finding::Foreign | Finding::Shared(_));
-                let (first, most) = if is_bothered {
+                let (first, most) = if is_stranger {
                     (FOREIGN, interval.max(FOREIGN_AT_MOST))
                 } else {
                     (AGAIN, AGAIN_AT_MOST)

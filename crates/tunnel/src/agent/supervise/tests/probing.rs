@@ -42,11 +42,16 @@ async fn leads_round(peer: &mut Connection) {
 
 /// What sshd does for who connects to its own listener: opens the forward's channel to us.
 async fn come_in(peer: &Connection) -> ByteStream {
+    come_in_at("", peer).await
+}
+
+/// The same at a listener that was asked for there.
+async fn come_in_at(host: &str, peer: &Connection) -> ByteStream {
     let origin = Origin {
         host: String::from("127.0.0.1"),
         port: 5,
     };
-    let kind = StreamKind::Forwarded(bind("", 8080));
+    let kind = StreamKind::Forwarded(bind(host, 8080));
     let stream = peer.transport.open(StreamHead { kind, origin });
     within(stream).await.unwrap()
 }
@@ -191,4 +196,31 @@ async fn a_path_that_is_slow_is_given_time_and_is_up() {
     assert!(up >= 6 * half, "{waits:?}");
     let silent = "unproved 127.0.0.1:8080 -> 127.0.0.1:9: nothing came back in time";
     assert!(lab.events().iter().any(|event| event == silent));
+}
+
+/// A nonce that comes late goes to the target, which may answer it.
+#[tokio::test(start_paused = true)]
+async fn a_stranger_where_it_was_up_has_to_answer_twice() {
+    let prober = Prober::new().unwrap();
+    let forwards = vec![forward("127.0.0.1", 8080, 9)];
+    let mut lab = Lab::with(forwards, Vec::new(), Some(prober));
+    let mut peer = lab.peer().await;
+    asked(&mut peer).await.answer.grant(8080);
+    let up = "up 127.0.0.1:8080 -> 127.0.0.1:9";
+    for strangers in [1, 2] {
+        let mut there = probed(&mut peer).await.answer.accept();
+        let mut back = come_in_at("127.0.0.1", &peer).await;
+        drop(within(copy_bidirectional(&mut there, &mut back)).await);
+        lab.until(up).await;
+        for _ in 0..strangers {
+            let mut other = probed(&mut peer).await.answer.accept();
+            other.write_all(&[0; 32]).await.unwrap();
+            other.shutdown().await.unwrap();
+        }
+    }
+    lab.until("unproved 127.0.0.1:8080 -> 127.0.0.1:9: listener is owned by someone else")
+        .await;
+    let told = lab.events();
+    let strangers = told.iter().filter(|event| event.contains("someone else"));
+    assert_eq!(strangers.count(), 1, "{told:?}");
 }
