@@ -16,9 +16,9 @@ fn check(text: &str, template: &Template) {
         let written = text.get(variable.span()).expect("the span is of the text");
         assert!(written.starts_with("${") && written.ends_with('}'));
     }
-    for refusal in template.refusals() {
-        let rest = text.get(refusal.start..).expect("the start is in the text");
-        assert!(rest.starts_with("${") && refusal.offset <= text.len());
+    for stray in template.strays() {
+        let rest = text.get(stray.start..).expect("the start is in the text");
+        assert!(rest.starts_with("${") && stray.offset <= text.len());
     }
 }
 

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! [`Template::parse`] reads one text and never fails: what does not match is text, and a
-//! [`Refusal`] says where and why. [`Tree::parse`] reads whole lists and maps. Both are evaluated
+//! [`Stray`] says where and why. [`Tree::parse`] reads whole lists and maps. Both are evaluated
 //! over [`Sources`], which are asked for what is needed and for nothing else:
 //!
 //! - A variable that is the whole of a text keeps the type of its value; one among other text is
@@ -38,6 +38,10 @@
 //! # Ok(())
 //! # }
 //! ```
+#![cfg_attr(
+    not(test),
+    deny(clippy::arithmetic_side_effects, clippy::as_conversions)
+)]
 
 mod convert;
 mod duration;
@@ -56,7 +60,7 @@ pub use duration::{UnsupportedDuration, duration};
 pub use evaluate::{EvaluateError, Found, Sources};
 pub use json::JsonError;
 pub use template::{
-    Annotation, Conversion, DefaultText, Part, Reason, Refusal, Source, Step, Template, Variable,
+    Annotation, Conversion, DefaultText, Part, Reason, Source, Step, Stray, Template, Variable,
 };
 pub use tree::{Reference, Tree, TreeError, TreePath, TreeStep};
 pub use value::{Handle, HandleKind, Map, NoTextError, Pending, Value};

@@ -6,11 +6,11 @@
 //! variables: their beginnings become text, and what was found in them stays.
 
 use crate::expr::limits;
-use crate::expr::scan::{self, End, Head, Mismatch, Tail};
-use crate::expr::template::{DefaultText, Part, Reason, Refusal, Template, Variable, unquoted};
+use crate::expr::scan::{self, DeadEnd, End, Head, Mismatch, Tail};
+use crate::expr::template::{DefaultText, Part, Reason, Stray, Template, Variable, unquoted};
 
 impl Template {
-    /// Reads a text. What is no variable is text; [`refusals`](Self::refusals) says why.
+    /// Reads a text. What is no variable is text; [`strays`](Self::strays) says why.
     ///
     /// Takes time in proportion to the text.
     pub fn parse(text: &str) -> Self {
@@ -18,9 +18,10 @@ impl Template {
             text,
             last_brace: text.rfind('}'),
             quotes: [NextQuote::new('"'), NextQuote::new('\'')],
+            dead_end: DeadEnd::default(),
             root: Level::default(),
             frames: Vec::new(),
-            refusals: Vec::new(),
+            strays: Vec::new(),
         };
         let mut at = 0;
         while let Some(next) = parser.step(at) {
@@ -35,9 +36,10 @@ struct Parser<'t> {
     /// No variable begins behind it.
     last_brace: Option<usize>,
     quotes: [NextQuote; 2],
+    dead_end: DeadEnd,
     root: Level,
     frames: Vec<Frame>,
-    refusals: Vec<Refusal>,
+    strays: Vec<Stray>,
 }
 
 /// Parts one after the other.
@@ -106,7 +108,7 @@ impl<'t> Parser<'t> {
                 let is_apart = before.is_empty()
                     || before.ends_with(char::is_whitespace)
                     || frame.quote_end == at;
-                if is_apart && let Ok(end) = scan::end(self.text, at) {
+                if is_apart && let Ok(end) = scan::end(self.text, at, &mut self.dead_end) {
                     return Some(self.close(at, end));
                 }
             }
@@ -129,12 +131,12 @@ impl<'t> Parser<'t> {
                 reason: Reason::Nesting,
             })
         } else {
-            scan::head(self.text, inside)
+            scan::head(self.text, inside, &mut self.dead_end)
         };
         match head {
             Ok((head, tail)) => self.begin(at, head, tail),
             Err(mismatch) => {
-                self.refuse(at, mismatch);
+                self.stray(at, mismatch);
                 if let Some(frame) = self.frames.last_mut()
                     && frame.open_quote.is_none()
                 {
@@ -201,7 +203,7 @@ impl<'t> Parser<'t> {
         let default = DefaultText {
             template: Template {
                 parts: level.parts,
-                refusals: Vec::new(),
+                strays: Vec::new(),
             },
             is_quoted,
             written,
@@ -238,8 +240,8 @@ impl<'t> Parser<'t> {
         self.level().flush(text, at);
     }
 
-    fn refuse(&mut self, start: usize, mismatch: Mismatch) {
-        self.refusals.push(Refusal {
+    fn stray(&mut self, start: usize, mismatch: Mismatch) {
+        self.strays.push(Stray {
             start,
             offset: mismatch.offset,
             reason: mismatch.reason,
@@ -250,7 +252,7 @@ impl<'t> Parser<'t> {
         self.flush(self.text.len());
         let mut parts = self.root.parts;
         for frame in self.frames {
-            self.refusals.push(Refusal {
+            self.strays.push(Stray {
                 start: frame.start,
                 offset: self.text.len(),
                 reason: Reason::Unclosed,
@@ -264,10 +266,10 @@ impl<'t> Parser<'t> {
                 }
             }
         }
-        self.refusals.sort_by_key(|refusal| refusal.start);
+        self.strays.sort_by_key(|stray| stray.start);
         Template {
             parts,
-            refusals: self.refusals,
+            strays: self.strays,
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The beginning of a variable, up to its default or its end, and annotations.
 //!
-//! Nothing here looks past the next `{`, or past the next `@(` once it is in an annotation, so that
-//! whoever tries at every `${` of a text still reads it in linear time.
+//! A head is read up to the next `{`, an annotation up to the next `@(`, and a row of annotations that
+//! leads nowhere is read once ([`DeadEnd`]), so that whoever tries at every `${` and every `@(` of a
+//! text still reads it in linear time.
 
 use crate::expr::limits;
 use crate::expr::template::{Annotation, Conversion, Reason, Source, Step};
@@ -36,6 +37,15 @@ pub(crate) struct End {
 pub(crate) struct Mismatch {
     pub(crate) offset: usize,
     pub(crate) reason: Reason,
+}
+
+/// How far annotations are known to lead to no closing brace: none that begins before it does.
+///
+/// Annotations follow one another up to the brace, and none holds the beginning of another. So if a
+/// row of them fails, it fails whichever of them is the first.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct DeadEnd {
+    before: usize,
 }
 
 /// A place in a text.
@@ -89,7 +99,11 @@ impl<'t> Cursor<'t> {
 }
 
 /// Reads what stands behind the `${` that ends before `at`.
-pub(crate) fn head(text: &str, at: usize) -> Result<(Head, Tail), Mismatch> {
+pub(crate) fn head(
+    text: &str,
+    at: usize,
+    dead_end: &mut DeadEnd,
+) -> Result<(Head, Tail), Mismatch> {
     let mut cursor = Cursor { text, at };
     cursor.eat_space();
     let source = source(&mut cursor)?;
@@ -110,7 +124,7 @@ pub(crate) fn head(text: &str, at: usize) -> Result<(Head, Tail), Mismatch> {
         cursor.eat_space();
         Tail::Default { start: cursor.at }
     } else {
-        Tail::End(end(text, cursor.at)?)
+        Tail::End(end(text, cursor.at, dead_end)?)
     };
     let head = Head {
         source,
@@ -239,7 +253,7 @@ fn conversion(cursor: &mut Cursor<'_>) -> Result<Conversion, Mismatch> {
 }
 
 /// Reads annotations and the closing brace.
-pub(crate) fn end(text: &str, at: usize) -> Result<End, Mismatch> {
+pub(crate) fn end(text: &str, at: usize, dead_end: &mut DeadEnd) -> Result<End, Mismatch> {
     let mut cursor = Cursor { text, at };
     let mut annotations = Vec::new();
     loop {
@@ -250,17 +264,28 @@ pub(crate) fn end(text: &str, at: usize) -> Result<End, Mismatch> {
                 after: cursor.at,
             });
         }
-        if !cursor.eat("@(") {
+        if !cursor.rest().starts_with("@(") {
+            dead_end.before = dead_end.before.max(cursor.at);
             return cursor.mismatch(Reason::End);
         }
-        annotations.push(annotation(&mut cursor)?);
+        if cursor.at < dead_end.before {
+            return cursor.mismatch(Reason::Annotation);
+        }
+        match annotation(&mut cursor) {
+            Ok(annotation) => annotations.push(annotation),
+            Err(mismatch) => {
+                dead_end.before = cursor.at;
+                return Err(mismatch);
+            }
+        }
     }
 }
 
-/// Reads `name text)`. The text ends at the first parenthesis that another annotation or a closing
+/// Reads `@(name text)`. The text ends at the first parenthesis that another annotation or a closing
 /// brace follows, so that it may hold some: `@(description Randomness (0-2))`.
 fn annotation(cursor: &mut Cursor<'_>) -> Result<Annotation, Mismatch> {
     let start = *cursor;
+    cursor.eat("@(");
     let name = cursor.eat_while(is_in_name);
     let had_space = cursor.eat_space();
     if name.is_empty() || (!had_space && cursor.peek() != Some(')')) {

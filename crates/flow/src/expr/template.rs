@@ -7,7 +7,7 @@ use std::ops::Range;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     pub(crate) parts: Vec<Part>,
-    pub(crate) refusals: Vec<Refusal>,
+    pub(crate) strays: Vec<Stray>,
 }
 
 /// A part of a template.
@@ -83,7 +83,7 @@ pub struct Annotation {
 
 /// A `${` that begins no variable, and is text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct Stray {
     /// Where the `${` stands, in bytes from the text's beginning.
     pub start: usize,
     /// Where it stops to look like a variable, in bytes from the text's beginning.
@@ -135,9 +135,9 @@ impl Template {
     }
 
     /// What looked like a variable and is text, in the order of their places; none
-    /// in the template of a default, whose refusals are with those of the whole.
-    pub fn refusals(&self) -> &[Refusal] {
-        &self.refusals
+    /// in the template of a default, whose strays are with those of the whole.
+    pub fn strays(&self) -> &[Stray] {
+        &self.strays
     }
 
     /// The variable that is the whole of the text.

@@ -5,7 +5,7 @@ use std::fmt;
 use indexmap::IndexMap;
 
 use crate::expr::limits;
-use crate::expr::template::{Refusal, Template, Variable};
+use crate::expr::template::{Stray, Template, Variable};
 use crate::expr::value::Value;
 
 /// A value whose texts are templates. Keys are not.
@@ -119,11 +119,11 @@ impl Tree {
     }
 
     /// What looks like a variable and is text, in the order of the tree.
-    pub fn refusals(&self) -> Vec<(TreePath, Refusal)> {
+    pub fn strays(&self) -> Vec<(TreePath, Stray)> {
         let mut found = Vec::new();
         visit(&self.root, &mut TreePath::default(), &mut |at, template| {
-            let refusals = template.refusals().iter();
-            found.extend(refusals.map(|refusal| (at.clone(), *refusal)));
+            let strays = template.strays().iter();
+            found.extend(strays.map(|stray| (at.clone(), *stray)));
         });
         found
     }

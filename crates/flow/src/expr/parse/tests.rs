@@ -201,9 +201,9 @@ fn what_is_no_variable_is_text_and_says_where_and_why() {
         ("${a as image;}", 13, Reason::Type),
         ("${a as |}", 7, Reason::Type),
         ("${a|}", 4, Reason::Default),
-        ("${a @(}", 6, Reason::Annotation),
-        ("${a @(x y}", 6, Reason::Annotation),
-        ("${a @(x y) z}", 6, Reason::Annotation),
+        ("${a @(}", 4, Reason::Annotation),
+        ("${a @(x y}", 4, Reason::Annotation),
+        ("${a @(x y) z}", 4, Reason::Annotation),
         ("${a b}", 4, Reason::End),
         ("${a.b/c}", 5, Reason::End),
         ("${a{b}", 3, Reason::End),
@@ -213,16 +213,16 @@ fn what_is_no_variable_is_text_and_says_where_and_why() {
     ] {
         let template = Template::parse(text);
         assert_eq!(template.as_text(), Some(text), "{text}");
-        let [refusal] = template.refusals() else {
-            panic!("{text}: {:?}", template.refusals());
+        let [stray] = template.strays() else {
+            panic!("{text}: {:?}", template.strays());
         };
         let start = text.find("${").unwrap();
-        let expected = Refusal {
+        let expected = Stray {
             start,
             offset,
             reason,
         };
-        assert_eq!(*refusal, expected, "{text}");
+        assert_eq!(*stray, expected, "{text}");
     }
 }
 
@@ -236,11 +236,11 @@ fn places_are_bytes_of_the_whole_text() {
         .filter_map(|variable| text.get(variable.span()))
         .collect();
     assert_eq!(found, ["${a | ü ${b}}", "${b}", "${d}"]);
-    let [refusal] = template.refusals() else {
-        panic!("{:?}", template.refusals());
+    let [stray] = template.strays() else {
+        panic!("{:?}", template.strays());
     };
-    assert_eq!(text.get(refusal.start..refusal.offset), Some("${c."));
-    assert_eq!(refusal.reason, Reason::Name);
+    assert_eq!(text.get(stray.start..stray.offset), Some("${c."));
+    assert_eq!(stray.reason, Reason::Name);
 }
 
 #[test]
@@ -248,11 +248,11 @@ fn variables_nest_up_to_the_limit_and_are_text_beyond() {
     let nested = |depth: usize| "${a | ".repeat(depth) + "x" + &"}".repeat(depth);
     let right = Template::parse(&nested(limits::TEMPLATE_NESTING));
     assert_eq!(right.variables().len(), limits::TEMPLATE_NESTING);
-    assert_eq!(right.refusals(), []);
+    assert_eq!(right.strays(), []);
     let text = nested(limits::TEMPLATE_NESTING + 1);
     let deeper = Template::parse(&text);
     assert_eq!(deeper.variables().len(), limits::TEMPLATE_NESTING);
-    let reasons: Vec<_> = deeper.refusals().iter().map(|it| it.reason).collect();
+    let reasons: Vec<_> = deeper.strays().iter().map(|it| it.reason).collect();
     assert_eq!(reasons, [Reason::Nesting]);
     assert_eq!(deeper.to_string(), text);
 }
@@ -263,13 +263,13 @@ fn a_path_has_a_limit() {
     let right = Template::parse(&path(limits::PATH_STEPS));
     assert!(right.as_variable().is_some());
     let longer = Template::parse(&path(limits::PATH_STEPS + 1));
-    assert_eq!(longer.refusals()[0].reason, Reason::Path);
+    assert_eq!(longer.strays()[0].reason, Reason::Path);
 }
 
 #[test]
 fn any_text_is_read_in_linear_time() {
     // Quadratic would be minutes.
-    for beginning in [
+    let units = [
         "${",
         "${a | ",
         "${a | \"",
@@ -290,10 +290,18 @@ fn any_text_is_read_in_linear_time() {
         "${aaaaaaaa",
         "${a.b.c",
         "${a | @(b ) ",
-    ] {
-        let text = beginning.repeat(500_000 / beginning.len());
-        for text in [text.clone(), format!("{text}}}"), format!("{text})}}")] {
-            Template::parse(&text);
+        " @(b c)",
+        " @(b ${x)",
+        ") ",
+        "\" ",
+        "[0]",
+    ];
+    for beginning in ["", "${a", "${a | ", "${a | \"", "${a @(x "] {
+        for unit in units {
+            let text = beginning.to_owned() + &unit.repeat(100_000 / unit.len());
+            for end in ["", "}", ")}", " x}"] {
+                Template::parse(&format!("{text}{end}"));
+            }
         }
     }
 }
@@ -312,7 +320,7 @@ fn without_places(template: &Template) -> Template {
     });
     Template {
         parts: parts.collect(),
-        refusals: Vec::new(),
+        strays: Vec::new(),
     }
 }
 
@@ -363,7 +371,7 @@ proptest! {
         };
         let template = Template::parse(&variable.to_string());
         let parts = vec![Part::Variable(Box::new(variable))];
-        let built = Template { parts, refusals: Vec::new() };
+        let built = Template { parts, strays: Vec::new() };
         prop_assert_eq!(without_places(&template), built);
     }
 }
@@ -382,9 +390,9 @@ fn check(text: &str) {
         let written = text.get(variable.span()).unwrap();
         assert!(written.starts_with("${") && written.ends_with('}'));
     }
-    for refusal in template.refusals() {
-        assert!(text.get(refusal.start..).unwrap().starts_with("${"));
-        assert!(refusal.start <= refusal.offset && text.is_char_boundary(refusal.offset));
+    for stray in template.strays() {
+        assert!(text.get(stray.start..).unwrap().starts_with("${"));
+        assert!(stray.start <= stray.offset && text.is_char_boundary(stray.offset));
     }
 }
 

@@ -40,12 +40,12 @@ fn references_tell_all_that_a_schema_and_a_check_need() {
 }
 
 #[test]
-fn refusals_say_in_which_text_they_are() {
+fn strays_say_in_which_text_they_are() {
     let tree = parse(r#"{"a": ["x ${1}", "${ok}"], "b": "${한글} ${a.}"}"#).unwrap();
     let found: Vec<_> = tree
-        .refusals()
+        .strays()
         .iter()
-        .map(|(at, refusal)| format!("{at}:{}:{}", refusal.start, refusal.reason))
+        .map(|(at, stray)| format!("{at}:{}:{}", stray.start, stray.reason))
         .collect();
     let key = "a source's name begins with a letter from a to z or with an underscore";
     assert_eq!(
