@@ -28,7 +28,7 @@ pub fn duration(value: &Value) -> Result<Duration, UnsupportedDuration> {
             let found = Duration::try_from_secs_f64(*seconds).ok();
             (found, seconds.to_string())
         }
-        Value::Text(text) => (written(text.trim()), adit_text::show(text)),
+        Value::Text(text) => (written(text.trim()), bare(text)),
         Value::Null
         | Value::Boolean(_)
         | Value::List(_)
@@ -38,6 +38,13 @@ pub fn duration(value: &Value) -> Result<Duration, UnsupportedDuration> {
         | Value::Pending(_) => (None, value.kind().to_owned()),
     };
     found.ok_or(UnsupportedDuration { found: shown })
+}
+
+/// The text, cut and safe to print, without quotes: the message is that of model-compose.
+fn bare(text: &str) -> String {
+    let shown = adit_text::show(text);
+    let inside = shown.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
+    inside.unwrap_or_default().to_owned()
 }
 
 /// Seconds in a unit. `ms` stands before `s`, which it ends in.
@@ -122,20 +129,20 @@ mod tests {
     #[test]
     fn anything_else_is_refused_in_the_words_of_the_original() {
         for (value, found) in [
-            (Value::from("soon"), "\"soon\""),
-            (Value::from(""), "\"\""),
-            (Value::from("s"), "\"s\""),
-            (Value::from("-1s"), "\"-1s\""),
-            (Value::from("1e3s"), "\"1e3s\""),
-            (Value::from("1.2.3s"), "\"1.2.3s\""),
-            (Value::from("1:60"), "\"1:60\""),
-            (Value::from("1:60:00"), "\"1:60:00\""),
-            (Value::from("1:2:3:4"), "\"1:2:3:4\""),
-            (Value::from(":5"), "\":5\""),
-            (Value::from("inf"), "\"inf\""),
+            (Value::from("soon"), "soon"),
+            (Value::from(""), ""),
+            (Value::from("s"), "s"),
+            (Value::from("-1s"), "-1s"),
+            (Value::from("1e3s"), "1e3s"),
+            (Value::from("1.2.3s"), "1.2.3s"),
+            (Value::from("1:60"), "1:60"),
+            (Value::from("1:60:00"), "1:60:00"),
+            (Value::from("1:2:3:4"), "1:2:3:4"),
+            (Value::from(":5"), ":5"),
+            (Value::from("inf"), "inf"),
             (
                 Value::from("99999999999999999999d"),
-                "\"99999999999999999999d\"",
+                "99999999999999999999d",
             ),
             (Value::Integer(-1), "-1"),
             (Value::Float(f64::NAN), "NaN"),

@@ -125,11 +125,19 @@ impl Tree {
     }
 }
 
-struct Evaluation<'s> {
+struct Evaluation<'s, 't> {
     sources: &'s dyn Sources,
     /// How many bytes may still be made.
     left: usize,
-    at: TreePath,
+    /// Where in the tree the evaluation is.
+    at: Vec<Inside<'t>>,
+}
+
+/// A step of the path, borrowed from the tree.
+#[derive(Clone, Copy)]
+enum Inside<'t> {
+    Map(&'t str),
+    List(usize),
 }
 
 /// What was asked for is more than it may be.
@@ -138,17 +146,17 @@ enum Excess {
     Depth,
 }
 
-impl<'s> Evaluation<'s> {
+impl<'s, 't> Evaluation<'s, 't> {
     fn new(sources: &'s dyn Sources) -> Self {
         Self {
             sources,
             left: limits::OUTPUT_BYTES,
-            at: TreePath::default(),
+            at: Vec::new(),
         }
     }
 
     /// Recurses at most [`limits::VALUE_DEPTH`] times: no tree is deeper.
-    fn node(&mut self, node: &Node) -> Result<Value, EvaluateError> {
+    fn node(&mut self, node: &'t Node) -> Result<Value, EvaluateError> {
         match node {
             Node::Constant(value) => {
                 self.charge(value)?;
@@ -157,9 +165,10 @@ impl<'s> Evaluation<'s> {
             Node::Template(template) => self.template(template),
             Node::List(nodes) => {
                 self.take(limits::VALUE_BYTES)?;
-                let items = nodes.iter().enumerate().map(|(at, node)| {
-                    self.inside(TreeStep::Item(at), |evaluation| evaluation.node(node))
-                });
+                let items = nodes
+                    .iter()
+                    .enumerate()
+                    .map(|(at, node)| self.inside(Inside::List(at), node));
                 items.collect::<Result<_, _>>().map(Value::List)
             }
             Node::Map(entries) => {
@@ -167,8 +176,7 @@ impl<'s> Evaluation<'s> {
                 let mut map = Map::with_capacity(entries.len());
                 for (key, node) in entries {
                     self.take(key.len())?;
-                    let step = TreeStep::Key(key.clone());
-                    let value = self.inside(step, |evaluation| evaluation.node(node))?;
+                    let value = self.inside(Inside::Map(key), node)?;
                     map.insert(key.clone(), value);
                 }
                 Ok(Value::Map(map))
@@ -176,15 +184,22 @@ impl<'s> Evaluation<'s> {
         }
     }
 
-    fn inside<T>(
-        &mut self,
-        step: TreeStep,
-        evaluate: impl FnOnce(&mut Self) -> Result<T, EvaluateError>,
-    ) -> Result<T, EvaluateError> {
+    fn inside(&mut self, step: Inside<'t>, node: &'t Node) -> Result<Value, EvaluateError> {
         self.at.push(step);
-        let made = evaluate(self)?;
+        let made = self.node(node)?;
         self.at.pop();
         Ok(made)
+    }
+
+    fn place(&self) -> TreePath {
+        let mut path = TreePath::default();
+        for step in &self.at {
+            path.push(match step {
+                Inside::Map(key) => TreeStep::Key((*key).to_owned()),
+                Inside::List(item) => TreeStep::Item(*item),
+            });
+        }
+        path
     }
 
     /// Recurses at most [`limits::TEMPLATE_NESTING`] times, by defaults.
@@ -207,7 +222,7 @@ impl<'s> Evaluation<'s> {
                 Part::Variable(variable) => {
                     let value = self.variable(variable)?;
                     let form = value.text_form().map_err(|source| EvaluateError::Embed {
-                        at: self.at.clone(),
+                        at: self.place(),
                         variable: shown(variable),
                         source,
                     })?;
@@ -232,7 +247,7 @@ impl<'s> Evaluation<'s> {
         };
         let converted = conversion.apply(value.into_owned());
         let converted = converted.map_err(|source| EvaluateError::Convert {
-            at: self.at.clone(),
+            at: self.place(),
             variable: shown(variable),
             source,
         })?;
@@ -278,7 +293,7 @@ impl<'s> Evaluation<'s> {
     }
 
     fn error(&self, excess: &Excess) -> EvaluateError {
-        let at = self.at.clone();
+        let at = self.place();
         match excess {
             Excess::Size => EvaluateError::Size { at },
             Excess::Depth => EvaluateError::Depth { at },
