@@ -9,7 +9,7 @@ use crate::expr::json::JsonError;
 use crate::expr::limits;
 use crate::expr::path;
 use crate::expr::scan::relative_path;
-use crate::expr::template::Conversion;
+use crate::expr::template::{Conversion, Variable};
 use crate::expr::value::{Map, NoTextError, Pending, Value};
 
 /// Why a value cannot become what was asked for.
@@ -67,7 +67,29 @@ enum Kind {
     None,
 }
 
+impl Variable {
+    /// The default as a value of the variable's type, if no other variable is in it: what a schema
+    /// shows, and what a check can find wrong before anything is run.
+    ///
+    /// # Errors
+    ///
+    /// If the default cannot be converted, so that taking it would always fail.
+    pub fn constant_default(&self) -> Result<Option<Value>, ConvertError> {
+        let text = self.default().and_then(|it| it.template().as_text());
+        match (text.map(Value::from), self.conversion()) {
+            (Some(value), Some(conversion)) => conversion.apply(value).map(Some),
+            (value, _) => Ok(value),
+        }
+    }
+}
+
 impl Conversion {
+    /// Whether the type means something: to a conversion, or to a form as a hint. Others are taken,
+    /// and change nothing.
+    pub fn is_known(&self) -> bool {
+        self.kind() != Kind::None || matches!(self.name(), "select" | "slider")
+    }
+
     fn kind(&self) -> Kind {
         match self.name() {
             "string" | "text" | "markdown" => Kind::Text,

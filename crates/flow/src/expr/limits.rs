@@ -7,6 +7,9 @@ pub const TEMPLATE_NESTING: usize = 16;
 /// The most accessors of one variable. Evaluation recurses once for each `[*]`.
 pub const PATH_STEPS: usize = 64;
 
+/// The most strays of one text that are kept, besides at most [`TEMPLATE_NESTING`] that never end.
+pub const STRAYS: usize = 100;
+
 /// The most lists and maps inside one another in JSON from outside.
 pub const JSON_DEPTH: usize = 64;
 

@@ -241,11 +241,13 @@ impl<'t> Parser<'t> {
     }
 
     fn stray(&mut self, start: usize, mismatch: Mismatch) {
-        self.strays.push(Stray {
-            start,
-            offset: mismatch.offset,
-            reason: mismatch.reason,
-        });
+        if self.strays.len() < limits::STRAYS {
+            self.strays.push(Stray {
+                start,
+                offset: mismatch.offset,
+                reason: mismatch.reason,
+            });
+        }
     }
 
     fn finish(mut self) -> Template {

@@ -135,7 +135,8 @@ impl Template {
     }
 
     /// What looked like a variable and is text, in the order of their places; none
-    /// in the template of a default, whose strays are with those of the whole.
+    /// in the template of a default, whose strays are with those of the whole. Of very many, the first
+    /// [`STRAYS`](crate::expr::limits::STRAYS).
     pub fn strays(&self) -> &[Stray] {
         &self.strays
     }

@@ -286,3 +286,43 @@ fn subtypes_have_choices_and_attributes() {
     assert_eq!(select.attributes().count(), 0);
     assert_eq!(conversion("text").choices().count(), 0);
 }
+
+#[test]
+fn a_constant_default_is_a_value_of_its_type() {
+    for (text, expected) in [
+        ("${x | 3}", Ok(Some("\"3\""))),
+        ("${x as integer | 3}", Ok(Some("3"))),
+        ("${x as integer | \"3\"}", Ok(Some("3"))),
+        ("${x as select/a,b | b}", Ok(Some("\"b\""))),
+        ("${x as text | }", Ok(Some("\"\""))),
+        ("${x as integer}", Ok(None)),
+        ("${x as integer | ${y | 3}}", Ok(None)),
+        (
+            "${x as integer | three}",
+            Err("`integer` requires a whole number, got \"three\""),
+        ),
+    ] {
+        let template = Template::parse(text);
+        let found = template.as_variable().unwrap().constant_default();
+        let found = found.map(|value| value.map(|value| value.to_json().unwrap()));
+        let expected = expected
+            .map(|value| value.map(str::to_owned))
+            .map_err(str::to_owned);
+        assert_eq!(found.map_err(|error| error.to_string()), expected, "{text}");
+    }
+}
+
+#[test]
+fn types_that_mean_nothing_are_told_from_those_that_do() {
+    for (written, is_known) in [
+        ("integer", true),
+        ("object[]/a", true),
+        ("image/png;base64", true),
+        ("select/a,b", true),
+        ("slider/0,1", true),
+        ("interger", false),
+        ("Integer", false),
+    ] {
+        assert_eq!(conversion(written).is_known(), is_known, "{written}");
+    }
+}

@@ -267,6 +267,13 @@ fn a_path_has_a_limit() {
 }
 
 #[test]
+fn of_very_many_strays_the_first_are_kept() {
+    let template = Template::parse(&"${1} ".repeat(10_000));
+    assert_eq!(template.strays().len(), limits::STRAYS);
+    assert_eq!(template.strays()[1].start, 5);
+}
+
+#[test]
 fn any_text_is_read_in_linear_time() {
     // Quadratic would be minutes.
     let units = [
