@@ -1,0 +1,402 @@
+//! Compose files: from their bytes to a checked configuration, with all that is wrong at once.
+//!
+//! Several files are merged as trees, references to the environment are replaced in the merged tree
+//! (a value that an earlier file gave and a later one replaced needs no variable), and what stands
+//! there is read in both shapes of the grammar. Then the whole is checked: ids, graphs, ports, and
+//! what would be open to strangers. Nothing is read from the process: files come as bytes, variables
+//! as an [`Environment`].
+//!
+//! ```
+//! use adit_flow::file::{Dialect, Environment, Files, Source};
+//! use adit_text::Problems;
+//!
+//! let text = b"
+//! workflow: { title: Greet, component: hello }
+//! component: { id: hello, type: shell, command: [echo, 'hello ${input.name}'] }
+//! ";
+//! let source = Source { name: "model-compose.yml", bytes: text, dialect: Dialect::ModelCompose };
+//! let mut problems = Problems::new();
+//! let environment = Environment::default();
+//! let files = Files::parse(&[source], &environment, &mut problems).unwrap();
+//! let compose = files.compose(&mut problems).unwrap();
+//! assert_eq!(compose.workflows[0].jobs.len(), 1);
+//! assert!(problems.is_empty());
+//! ```
+
+use std::collections::BTreeSet;
+
+use adit_text::{Content, Document, Fields, Node, Place, Problem, Problems, Severity, Unset};
+
+use crate::model::Compose;
+
+mod check;
+mod component;
+mod controller;
+pub mod dotenv;
+pub mod duration;
+mod environment;
+mod field;
+mod gateway;
+mod http;
+mod job;
+mod listener;
+mod logger;
+mod route;
+mod workflow;
+
+pub use environment::{EntryError, Environment};
+
+/// One file.
+#[derive(Clone, Copy, Debug)]
+pub struct Source<'a> {
+    /// What messages call it.
+    pub name: &'a str,
+    /// What is in it.
+    pub bytes: &'a [u8],
+    /// Whose rules it follows.
+    pub dialect: Dialect,
+}
+
+/// Whose rules a file follows where model-compose and adit differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// `model-compose.yml` and `.yaml`: what nobody knows is a warning, and a secret may stand in
+    /// the file itself, with a warning.
+    ModelCompose,
+    /// `adit.yml` and `.yaml`: both are errors.
+    Adit,
+}
+
+/// Some files as one, with the environment's values in it.
+#[derive(Clone, Debug)]
+pub struct Files {
+    document: Document,
+    /// The names of those of adit's own.
+    strict: BTreeSet<String>,
+}
+
+impl Files {
+    /// Merges files, a later one counting before an earlier one, and replaces the references to the
+    /// environment.
+    ///
+    /// None if there is none, or one of them is no YAML; what else is wrong is only among the
+    /// problems.
+    pub fn parse(
+        sources: &[Source<'_>],
+        environment: &Environment,
+        problems: &mut Problems,
+    ) -> Option<Self> {
+        let mut merged: Option<Document> = None;
+        let mut is_whole = true;
+        for source in sources {
+            match adit_text::parse(source.name, source.bytes) {
+                Ok(document) => {
+                    merged = Some(match merged {
+                        Some(earlier) => earlier.merge(document),
+                        None => document,
+                    });
+                }
+                Err(found) => {
+                    problems.append(found);
+                    is_whole = false;
+                }
+            }
+        }
+        let mut document = merged.filter(|_| is_whole)?;
+        let lookup = |name: &str| environment.value(name).map(str::to_owned);
+        document.resolve_environment(&lookup, Unset::Refuse, problems);
+        let strict = sources.iter().filter(|one| one.dialect == Dialect::Adit);
+        Some(Self {
+            document,
+            strict: strict.map(|one| one.name.to_owned()).collect(),
+        })
+    }
+
+    /// The tunnels of the program, which it reads itself.
+    pub fn tunnels(&self) -> Option<&Node> {
+        let entry = self.document.root().as_mapping()?.entry("tunnels")?;
+        Some(&entry.node)
+    }
+
+    /// What the files say, checked.
+    ///
+    /// None if that cannot be used; the problems say why, and may hold warnings in any case.
+    pub fn compose(&self, problems: &mut Problems) -> Option<Compose> {
+        let grammar = Grammar {
+            strict: &self.strict,
+        };
+        let mut found = Problems::new();
+        let read = read(self.document.root(), grammar, &mut found);
+        if let Some(read) = &read {
+            check::all(read, &mut found);
+        }
+        let is_good = !found.has_errors();
+        problems.append(found);
+        let mut compose = read?.compose;
+        compose.private_variables = private_variables(self.document.root());
+        is_good.then_some(compose)
+    }
+}
+
+/// What a file says, and how far it could be read.
+struct Read {
+    compose: Compose,
+    /// Whether each component could be read, so that one that is missing was never there.
+    has_all_components: bool,
+    /// The same of workflows.
+    has_all_workflows: bool,
+    /// The same of listeners.
+    has_all_listeners: bool,
+    /// How bad it is if something is only unwise.
+    unwise: Severity,
+}
+
+fn read(root: &Node, grammar: Grammar<'_>, problems: &mut Problems) -> Option<Read> {
+    let mut fields = root.fields(problems)?;
+    let controller = fields.optional("controller", |node, problems| {
+        controller::read(node, grammar, problems)
+    });
+    let gateways = section(&mut fields, grammar, ["gateway", "gateways"], gateway::read);
+    let listeners = section(
+        &mut fields,
+        grammar,
+        ["listener", "listeners"],
+        listener::read,
+    );
+    let components = identified(
+        &mut fields,
+        grammar,
+        ["component", "components"],
+        component::read,
+    );
+    let workflows = identified(
+        &mut fields,
+        grammar,
+        ["workflow", "workflows"],
+        workflow::read,
+    );
+    let loggers = section(&mut fields, grammar, ["logger", "loggers"], logger::read);
+    for key in ["system", "systems", "tracer", "tracers"] {
+        if fields.node(key).is_some() {
+            let place = fields.place_of(key);
+            let problem = Problem::warning(place, format!("\"{key}\" is not read by adit"));
+            fields.problems().push(problem);
+        }
+    }
+    // The program's own.
+    fields.node("tunnels");
+    let unwise = match fields.boolean("strict") {
+        Some(true) => Severity::Error,
+        Some(false) | None => Severity::Warning,
+    };
+    grammar.finish(fields);
+    Some(Read {
+        compose: Compose {
+            controller,
+            gateways: gateways.all,
+            listeners: listeners.all,
+            components: components.all,
+            workflows: workflows.all,
+            loggers: loggers.all,
+            private_variables: BTreeSet::new(),
+        },
+        has_all_components: components.is_whole,
+        has_all_workflows: workflows.is_whole,
+        has_all_listeners: listeners.is_whole,
+        unwise,
+    })
+}
+
+/// What stands under one of the top keys.
+struct Section<T> {
+    all: Vec<T>,
+    /// Whether nothing is wrong in it.
+    is_whole: bool,
+}
+
+/// How one thing is read.
+type Reader<T> = fn(&Node, Grammar<'_>, &mut Problems) -> Option<T>;
+
+/// How one thing is read that may have its id from a key above it.
+type IdentifiedReader<T> = fn(&Node, Option<Id<'_>>, Grammar<'_>, &mut Problems) -> Option<T>;
+
+/// An id that stands as a key.
+#[derive(Clone, Copy)]
+struct Id<'a> {
+    text: &'a str,
+    place: &'a Place,
+}
+
+/// Reads what stands under the key for one or under that for several.
+fn section<T>(
+    fields: &mut Fields<'_, '_>,
+    grammar: Grammar<'_>,
+    keys: [&'static str; 2],
+    read: Reader<T>,
+) -> Section<T> {
+    of_either(fields, grammar, keys, |node, _, problems| {
+        node.one_or_many(problems, |node, problems| read(node, grammar, problems))
+    })
+}
+
+/// As [`section`]; several may also stand as a mapping with their ids as keys.
+fn identified<T>(
+    fields: &mut Fields<'_, '_>,
+    grammar: Grammar<'_>,
+    keys: [&'static str; 2],
+    read: IdentifiedReader<T>,
+) -> Section<T> {
+    of_either(fields, grammar, keys, |node, key, problems| {
+        let is_by_id = key == keys[1]
+            && node.as_mapping().is_some_and(|mapping| {
+                let mut entries = mapping.entries().iter();
+                !mapping.entries().is_empty()
+                    && entries.all(|entry| entry.node.as_mapping().is_some())
+            });
+        if !is_by_id {
+            return node.one_or_many(problems, |node, problems| {
+                read(node, None, grammar, problems)
+            });
+        }
+        node.named(problems, |entry, problems| {
+            let id = Id {
+                text: &entry.key,
+                place: &entry.place,
+            };
+            read(&entry.node, Some(id), grammar, problems)
+        })
+    })
+}
+
+fn of_either<'a, T>(
+    fields: &mut Fields<'a, '_>,
+    grammar: Grammar<'_>,
+    keys: [&'static str; 2],
+    read: impl FnOnce(&'a Node, &str, &mut Problems) -> Option<Vec<T>>,
+) -> Section<T> {
+    let key = either(fields, grammar, keys);
+    let mut is_whole = true;
+    let all = fields.optional(key, |node, problems| {
+        let mut found = Problems::new();
+        let all = read(node, key, &mut found);
+        is_whole = !found.has_errors();
+        problems.append(found);
+        all
+    });
+    Section {
+        all: all.unwrap_or_default(),
+        is_whole,
+    }
+}
+
+/// The key that counts of two that say the same, for one and for several. Where both are given the
+/// one for several counts, and the other is doubtful.
+fn either(
+    fields: &mut Fields<'_, '_>,
+    grammar: Grammar<'_>,
+    [one, several]: [&'static str; 2],
+) -> &'static str {
+    match (fields.node(one), fields.node(several)) {
+        (Some(_), Some(_)) => {
+            let place = fields.place_of(one);
+            let message = format!("\"{one}\" is not read, since \"{several}\" is there too");
+            let problem = grammar.doubt(place, message);
+            fields.problems().push(problem);
+            several
+        }
+        (Some(_), None) => one,
+        (None, _) => several,
+    }
+}
+
+/// Which rules count where.
+#[derive(Clone, Copy)]
+struct Grammar<'a> {
+    strict: &'a BTreeSet<String>,
+}
+
+impl Grammar<'_> {
+    /// Whether a place is in a file of adit's own.
+    fn is_strict(self, place: &Place) -> bool {
+        self.strict.contains(&*place.file)
+    }
+
+    fn severity(self, place: &Place) -> Severity {
+        if self.is_strict(place) {
+            Severity::Error
+        } else {
+            Severity::Warning
+        }
+    }
+
+    /// Reports unknown keys.
+    fn finish(self, fields: Fields<'_, '_>) {
+        fields.finish_by(|place| self.severity(place));
+    }
+
+    /// A problem with something that model-compose would take without a word.
+    fn doubt(self, place: &Place, message: impl Into<String>) -> Problem {
+        match self.severity(place) {
+            Severity::Error => Problem::error(place, message),
+            Severity::Warning => Problem::warning(place, message),
+        }
+    }
+}
+
+/// The variables that are named only where secrets of our own stand.
+fn private_variables(root: &Node) -> BTreeSet<String> {
+    let mut named = Named::default();
+    named.node(root, Kind::Open);
+    named.private.difference(&named.open).cloned().collect()
+}
+
+/// Which variables are named where.
+#[derive(Default)]
+struct Named {
+    private: BTreeSet<String>,
+    open: BTreeSet<String>,
+}
+
+/// What stands at a place of the tree.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Something that components may know.
+    Open,
+    /// One of the sections whose secrets are our own.
+    Ours,
+    /// A secret of our own.
+    Secret,
+}
+
+impl Named {
+    /// Recurses at most [`adit_text::limits::DEPTH`] times.
+    fn node(&mut self, node: &Node, kind: Kind) {
+        match node.content() {
+            Content::Scalar(scalar) => {
+                let names = scalar.variables().map(str::to_owned);
+                match kind {
+                    Kind::Secret => self.private.extend(names),
+                    Kind::Open | Kind::Ours => self.open.extend(names),
+                }
+            }
+            Content::Sequence(nodes) => nodes.iter().for_each(|node| self.node(node, kind)),
+            Content::Mapping(mapping) => {
+                for entry in mapping.entries() {
+                    let kind = match (kind, entry.key.as_str()) {
+                        (
+                            Kind::Open,
+                            "controller" | "gateway" | "gateways" | "listener" | "listeners"
+                            | "tunnels",
+                        ) => Kind::Ours,
+                        (Kind::Ours, "auth" | "token" | "passphrase" | "password") => Kind::Secret,
+                        (kind, _) => kind,
+                    };
+                    self.node(&entry.node, kind);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

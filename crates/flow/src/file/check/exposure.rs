@@ -1,0 +1,192 @@
+//! What strangers would reach: the controller through a gateway, triggers that start programs,
+//! callbacks that anybody can answer.
+
+use std::collections::HashSet;
+
+use adit_text::{Place, Problem, Problems};
+
+use crate::file::controller::is_loopback;
+use crate::model::component::{Component, Kind as ComponentKind};
+use crate::model::gateway::Gateway;
+use crate::model::job::{ComponentJob, ComponentRef, ForEach, InlineKind, Kind};
+use crate::model::listener::{Callback, Routes, Trigger};
+use crate::model::workflow::Workflow;
+use crate::model::{Compose, Text};
+
+pub(super) fn check(compose: &Compose, problems: &mut Problems) {
+    let public = Public::of(compose);
+    controller(compose, &public, problems);
+    for listener in &compose.listeners {
+        if public.place_of(listener.port.value).is_none() {
+            continue;
+        }
+        match &listener.routes {
+            Routes::Callbacks(callbacks) => {
+                for one in callbacks {
+                    callback(one, problems);
+                }
+            }
+            Routes::Triggers(triggers) => {
+                for one in triggers {
+                    trigger(one, compose, problems);
+                }
+            }
+        }
+    }
+}
+
+/// The ports of this machine that gateways make public, and where they say so.
+struct Public<'p> {
+    ports: Vec<(u16, &'p Place)>,
+}
+
+impl<'p> Public<'p> {
+    fn of(compose: &'p Compose) -> Self {
+        let mut ports = Vec::new();
+        for gateway in &compose.gateways {
+            match &gateway.value {
+                Gateway::Ssh(ssh) => {
+                    let forwards = ssh.forwards.iter();
+                    let here = forwards.filter(|forward| is_here(&forward.host));
+                    ports.extend(here.map(|forward| (forward.port, &forward.remote.place)));
+                }
+                Gateway::Http(http) => {
+                    ports.extend(http.ports.iter().map(|port| (port.value, &port.place)));
+                }
+            }
+        }
+        Self { ports }
+    }
+
+    fn place_of(&self, port: u16) -> Option<&'p Place> {
+        let mut ports = self.ports.iter();
+        ports
+            .find(|(public, _)| *public == port)
+            .map(|(_, place)| *place)
+    }
+}
+
+fn is_here(host: &str) -> bool {
+    is_loopback(host) || matches!(host, "0.0.0.0" | "::")
+}
+
+/// A gateway that leads to the API or to the page.
+fn controller(compose: &Compose, public: &Public<'_>, problems: &mut Problems) {
+    let Some(controller) = &compose.controller else {
+        return;
+    };
+    let is_meant =
+        |adapter: &crate::model::controller::Adapter| adapter.is_public && adapter.token.is_some();
+    for adapter in &controller.adapters {
+        if let Some(place) = public.place_of(adapter.port.value)
+            && !is_meant(adapter)
+        {
+            let message = format!("port {} is the controller", adapter.port.value);
+            let help = "who reaches it starts workflows; if that is meant, write \"public_controller: true\" and a token in the controller";
+            problems.push(Problem::error(place, message).with_help(help));
+        }
+    }
+    if let Some(page) = &controller.web_ui
+        && let Some(place) = public.place_of(page.port.value)
+    {
+        let message = format!("port {} is the controller's page", page.port.value);
+        let help = "who reaches it starts workflows, and it asks for no password";
+        problems.push(Problem::error(place, message).with_help(help));
+    }
+}
+
+/// A callback that anybody can answer who finds it.
+fn callback(callback: &Callback, problems: &mut Problems) {
+    let guard = &callback.route.guard;
+    if callback.identify_by.is_none() && guard.proof.is_none() && guard.allow.is_empty() {
+        let message = "this callback is public, and anybody who finds it completes a run";
+        let help = "add \"identify_by\", or \"auth\" with a token";
+        let problem = Problem::warning(&callback.route.path.place, message);
+        problems.push(problem.with_help(help));
+    }
+}
+
+/// A trigger that starts programs for anybody.
+fn trigger(trigger: &Trigger, compose: &Compose, problems: &mut Problems) {
+    if trigger.route.guard.proof.is_some() || trigger.is_open {
+        return;
+    }
+    let mut reach = Reach {
+        compose,
+        seen: HashSet::new(),
+        programs: None,
+    };
+    reach.workflow(&trigger.workflow);
+    if let Some(component) = reach.programs {
+        let message = format!(
+            "this trigger is public and asks for no proof, and its workflow runs programs (at {})",
+            component.id.place
+        );
+        let help = "add \"auth\" with a token or a secret; or \"allow_unauthenticated: true\" if anybody may";
+        let problem = Problem::error(&trigger.route.path.place, message);
+        problems.push(problem.with_help(help));
+    }
+}
+
+/// What a workflow can come to run.
+struct Reach<'r> {
+    compose: &'r Compose,
+    seen: HashSet<&'r str>,
+    /// The first component that runs programs.
+    programs: Option<&'r Component>,
+}
+
+impl<'r> Reach<'r> {
+    /// One that is only known later may be any.
+    fn workflow(&mut self, id: &Text) {
+        let compose = self.compose;
+        if !id.is_literal() {
+            compose.workflows.iter().for_each(|one| self.all_of(one));
+        } else if let Ok(workflow) = compose.workflow(id.as_str()) {
+            self.all_of(workflow);
+        }
+    }
+
+    /// Each workflow is looked at once, so this ends.
+    fn all_of(&mut self, workflow: &'r Workflow) {
+        if !self.seen.insert(&workflow.id.value) {
+            return;
+        }
+        for job in &workflow.jobs {
+            match &job.kind {
+                Kind::Component(job) => self.component_job(job),
+                Kind::ForEach(job) => self.for_each(job),
+                Kind::Delay(_) | Kind::If(_) | Kind::Switch(_) | Kind::Random(_) | Kind::Filter => {
+                }
+            }
+        }
+    }
+
+    fn for_each(&mut self, job: &'r ForEach) {
+        match &job.body.kind {
+            InlineKind::Component(job) => self.component_job(job),
+            InlineKind::ForEach(job) => self.for_each(job),
+        }
+    }
+
+    fn component_job(&mut self, job: &'r ComponentJob) {
+        let component = match &job.component {
+            ComponentRef::Inline(component) => component,
+            ComponentRef::Named(id) => match self.compose.component(&id.value) {
+                Ok(component) => component,
+                Err(_) => return,
+            },
+        };
+        match &component.kind {
+            ComponentKind::Shell(_) | ComponentKind::HttpServer(_) => {
+                self.programs.get_or_insert(component);
+            }
+            ComponentKind::HttpClient(_) => {}
+            ComponentKind::Workflow(actions) => {
+                for action in actions {
+                    self.workflow(&action.call.workflow);
+                }
+            }
+        }
+    }
+}

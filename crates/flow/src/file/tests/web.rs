@@ -1,0 +1,145 @@
+//! Listeners and requests.
+
+use super::*;
+use crate::model::component::{Completion, Target};
+use crate::model::listener::{HmacForm, Proof, Routes, TokenPlace};
+
+#[test]
+fn a_listener_says_who_may() {
+    let read = |auth: &str| {
+        let text = format!("listener: {{type: http-callback, path: /c, {auth}}}");
+        let compose = compose(&text);
+        let Routes::Callbacks(callbacks) = &compose.listeners[0].routes else {
+            panic!("{compose:?}");
+        };
+        callbacks[0].route.guard.clone()
+    };
+    let secret = adit_text::SecretSource::Value("s3cr3t".to_owned());
+    let guard =
+        read("auth: {type: token, token: '${env.SECRET}'}, allow: 10.0.0.0/8, body_limit: 2MiB");
+    let at = TokenPlace::Header("Authorization".to_owned());
+    assert_eq!(
+        guard.proof,
+        Some(Proof::Token {
+            secret: secret.clone(),
+            at
+        })
+    );
+    assert!(guard.allow[0].contains("10.1.1.1".parse().unwrap()));
+    assert_eq!(guard.body_limit, 2 << 20);
+    let guard = read("auth: {type: hmac, form: github, secret: '${env.SECRET}'}");
+    let header = "X-Hub-Signature-256".to_owned();
+    let form = HmacForm::GitHub;
+    assert_eq!(
+        guard.proof,
+        Some(Proof::Hmac {
+            secret: secret.clone(),
+            header,
+            form
+        })
+    );
+    let guard = read("auth: {type: token, in: path, token: '${env.SECRET}'}");
+    let at = TokenPlace::Path;
+    assert_eq!(guard.proof, Some(Proof::Token { secret, at }));
+    assert_eq!((guard.allow.len(), guard.body_limit), (0, 1 << 20));
+    for (auth, error) in [
+        ("auth: {type: token}", "the key \"token\" is missing"),
+        (
+            "auth: {type: hmac, secret: env:S, header: 'a b'}",
+            "wanted a header's name",
+        ),
+        ("allow: example.org", "wanted a network"),
+        ("bulk: maybe", "wanted true or false"),
+        ("method: BREW", "wanted a method"),
+        ("method: HEAD", "requests with a body"),
+    ] {
+        let shown = wrong(&format!(
+            "listener: {{type: http-callback, path: /c, {auth}}}"
+        ));
+        assert!(shown.contains(error), "{auth}: {shown}");
+    }
+}
+
+#[test]
+fn a_guard_of_one_route_counts_before_that_of_all() {
+    let compose = compose(
+        "listener:
+  type: http-callback
+  auth: {type: token, token: env:ALL}
+  callbacks:
+    - {path: /a}
+    - {path: /b, auth: {type: token, token: env:ONE}}
+",
+    );
+    let Routes::Callbacks(callbacks) = &compose.listeners[0].routes else {
+        panic!("{compose:?}");
+    };
+    let shown = callbacks
+        .iter()
+        .map(|one| format!("{:?}", one.route.guard.proof));
+    let shown: Vec<String> = shown.collect();
+    assert!(
+        shown[0].contains("ALL") && shown[1].contains("ONE"),
+        "{shown:?}"
+    );
+}
+
+#[test]
+fn requests_say_where_to_and_what_completes_them() {
+    let compose = compose(
+        "listener: {type: http-callback, path: /c}
+component:
+  type: http-client
+  base_url: http://x
+  rate_limit: 10/s
+  actions:
+    - {id: a, path: /a, completion: {type: polling, path: /s, status: '${result.s}', success_when: [200, 2xx], interval: 200ms}}
+    - {id: b, endpoint: http://y, completion: {type: callback, wait_for: '${context.run_id}', timeout: '${input.t}'}}
+",
+    );
+    let ComponentKind::HttpClient(client) = &compose.components[0].kind else {
+        panic!("{compose:?}");
+    };
+    let [a, b] = client.actions.as_slice() else {
+        panic!("{compose:?}");
+    };
+    assert!(matches!(&a.call.target, Target::Path(path) if path.as_str() == "/a"));
+    assert!(matches!(&b.call.target, Target::Endpoint(url) if url.as_str() == "http://y"));
+    let Some(Completion::Polling(polling)) = &a.call.completion else {
+        panic!("{a:?}");
+    };
+    assert_eq!(polling.success_when, ["200", "2xx"]);
+    let pause = std::time::Duration::from_millis(200);
+    assert_eq!(polling.interval, crate::model::Setting::Known(pause));
+    assert!(matches!(&b.call.completion, Some(Completion::Callback(one)) if one.timeout.is_some()));
+}
+
+#[test]
+fn requests_that_go_nowhere_are_refused() {
+    for (keys, error) in [
+        (
+            "base_url: http://x, action: {}",
+            "either endpoint or path is set",
+        ),
+        (
+            "base_url: http://x, action: {path: /, endpoint: http://y}",
+            "not both",
+        ),
+        ("action: {path: /}", "a path wants a base_url"),
+        (
+            "action: {endpoint: http://x, completion: {type: callback, wait_for: x}}",
+            "nothing takes the callback that is waited for",
+        ),
+        (
+            "action: {endpoint: http://x, completion: {type: polling, endpoint: http://y, interval: 0}}",
+            "without a pause",
+        ),
+        (
+            "action: {endpoint: http://x}, path: /y",
+            "\"path\" is not read here, since \"action\"",
+        ),
+    ] {
+        let shown = wrong(&format!("component: {{type: http-client, {keys}}}"));
+        assert!(shown.contains(error), "{keys}: {shown}");
+    }
+}

@@ -1,0 +1,186 @@
+//! Every example of model-compose that is here is read, and each says what it always said.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::path::{Path, PathBuf};
+
+use adit_flow::file::{Dialect, Environment, Files, Source};
+use adit_flow::model::Compose;
+use adit_flow::model::component::Kind;
+use adit_flow::model::gateway::{Gateway, Login};
+use adit_flow::model::listener::Routes;
+use adit_text::Problems;
+
+/// How much of what an example has.
+#[derive(Debug, PartialEq)]
+struct Found {
+    gateways: usize,
+    callbacks: usize,
+    triggers: usize,
+    components: usize,
+    actions: usize,
+    workflows: usize,
+    jobs: usize,
+    warnings: usize,
+}
+
+/// Of each example: gateways, callbacks, triggers, components, actions, workflows, jobs, warnings.
+const EXAMPLES: [(&str, [usize; 8]); 15] = [
+    ("analyze-disk-usage", [0, 0, 0, 2, 2, 1, 2, 0]),
+    ("echo-server", [0, 0, 0, 1, 1, 1, 1, 0]),
+    ("echo-server-current", [0, 0, 0, 1, 1, 1, 1, 0]),
+    ("http-tunnel-cloudflare-current", [1, 1, 0, 1, 1, 1, 1, 0]),
+    (
+        "http-tunnel-cloudflare-named-current",
+        [1, 1, 0, 1, 1, 1, 1, 0],
+    ),
+    ("http-tunnel-ngrok", [1, 1, 0, 1, 1, 1, 1, 0]),
+    ("http-tunnel-ngrok-current", [1, 1, 0, 1, 1, 1, 1, 0]),
+    ("job-flow-if-current", [0, 0, 0, 1, 1, 1, 4, 0]),
+    // A variable in the text of a shell.
+    ("job-flow-interrupt-current", [0, 0, 0, 1, 1, 1, 1, 1]),
+    ("job-flow-random-current", [0, 0, 0, 1, 1, 2, 8, 0]),
+    ("job-flow-switch-current", [0, 0, 0, 1, 1, 1, 5, 0]),
+    ("runtime-embedded-current", [0, 0, 0, 1, 1, 1, 1, 0]),
+    ("ssh-tunnel", [1, 1, 0, 1, 1, 1, 1, 0]),
+    ("ssh-tunnel-current", [1, 1, 0, 1, 1, 1, 1, 0]),
+    ("telegram-http-trigger-current", [0, 0, 1, 2, 2, 1, 2, 0]),
+];
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/model-compose")
+}
+
+/// The variables of the seed's own example file, and those that others name.
+fn environment() -> Environment {
+    let mut environment = Environment::default();
+    let mut problems = Problems::new();
+    for name in ["ssh-tunnel.env", "http-tunnel-ngrok.env"] {
+        let bytes = std::fs::read(folder().join(name)).unwrap();
+        environment.read_file(name, &bytes, &mut problems);
+    }
+    assert!(problems.is_empty(), "{problems}");
+    for name in [
+        "CLOUDFLARE_TUNNEL_TOKEN",
+        "OPENAI_API_KEY",
+        "TELEGRAM_BOT_TOKEN",
+    ] {
+        environment.say(&format!("{name}=s3cr3t")).unwrap();
+    }
+    environment
+}
+
+fn read(name: &str, dialect: Dialect) -> (Compose, Problems) {
+    let path = folder().join(format!("{name}.yml"));
+    let bytes = std::fs::read(path).unwrap();
+    let source = Source {
+        name,
+        bytes: &bytes,
+        dialect,
+    };
+    let mut problems = Problems::new();
+    let files = Files::parse(&[source], &environment(), &mut problems).unwrap();
+    let compose = files.compose(&mut problems);
+    (compose.unwrap_or_else(|| panic!("{problems}")), problems)
+}
+
+fn found(compose: &Compose, problems: &Problems) -> Found {
+    let mut found = Found {
+        gateways: compose.gateways.len(),
+        callbacks: 0,
+        triggers: 0,
+        components: compose.components.len(),
+        actions: 0,
+        workflows: compose.workflows.len(),
+        jobs: compose.workflows.iter().map(|one| one.jobs.len()).sum(),
+        warnings: problems.count(),
+    };
+    for listener in &compose.listeners {
+        match &listener.routes {
+            Routes::Callbacks(callbacks) => found.callbacks += callbacks.len(),
+            Routes::Triggers(triggers) => found.triggers += triggers.len(),
+        }
+    }
+    for component in &compose.components {
+        found.actions += component.action_ids().len();
+    }
+    found
+}
+
+#[test]
+fn every_example_is_read_as_it_always_was() {
+    let files = std::fs::read_dir(folder()).unwrap();
+    let files = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = files
+        .filter_map(|name| Some(name.strip_suffix(".yml")?.to_owned()))
+        .collect();
+    names.sort();
+    assert_eq!(names, EXAMPLES.map(|(name, _)| name));
+    for (name, counts) in EXAMPLES {
+        let (compose, problems) = read(name, Dialect::ModelCompose);
+        let [
+            gateways,
+            callbacks,
+            triggers,
+            components,
+            actions,
+            workflows,
+            jobs,
+            warnings,
+        ] = counts;
+        let wanted = Found {
+            gateways,
+            callbacks,
+            triggers,
+            components,
+            actions,
+            workflows,
+            jobs,
+            warnings,
+        };
+        assert_eq!(found(&compose, &problems), wanted, "{name}: {problems}");
+        // No example has a key that adit does not know.
+        read(name, Dialect::Adit);
+    }
+}
+
+#[test]
+fn both_shapes_of_an_example_say_the_same() {
+    for (old, new) in [
+        ("ssh-tunnel", "ssh-tunnel-current"),
+        ("echo-server", "echo-server-current"),
+        ("http-tunnel-ngrok", "http-tunnel-ngrok-current"),
+    ] {
+        let (old, _) = read(old, Dialect::ModelCompose);
+        let (new, _) = read(new, Dialect::ModelCompose);
+        assert_eq!(old, new);
+    }
+}
+
+#[test]
+fn the_seed_example_says_where_its_tunnel_ends_and_how_to_log_in() {
+    let (compose, _) = read("ssh-tunnel", Dialect::ModelCompose);
+    let Gateway::Ssh(gateway) = &compose.gateways[0].value else {
+        panic!("{:?}", compose.gateways);
+    };
+    assert_eq!(gateway.host.value, "your-server.example.com");
+    assert_eq!((gateway.port, gateway.user.as_str()), (22, "your-username"));
+    let file = "~/.ssh/id_rsa".into();
+    let passphrase = None;
+    assert_eq!(gateway.login, Login::KeyFile { file, passphrase });
+    assert_eq!(gateway.forwards.len(), 1);
+    assert_eq!(gateway.forwards[0].remote.value, 9834);
+    assert_eq!(gateway.forwards[0].port, 8090);
+    let Kind::HttpServer(server) = &compose.components[0].kind else {
+        panic!("{:?}", compose.components);
+    };
+    let start = server.manage.start.as_ref().unwrap().iter();
+    let start: Vec<&str> = start.map(adit_flow::model::Text::as_str).collect();
+    assert_eq!(
+        start,
+        ["uvicorn", "server:app", "--reload", "--port", "9000"]
+    );
+    // Components need not know how the gateway logs in.
+    let private: Vec<&String> = compose.private_variables.iter().collect();
+    assert_eq!(private, ["SSH_AUTH_TYPE", "SSH_KEYFILE", "SSH_USERNAME"]);
+}
