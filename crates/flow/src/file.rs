@@ -29,17 +29,17 @@ use adit_text::{Content, Document, Fields, Node, Place, Problem, Problems, Sever
 
 use crate::model::Compose;
 
+mod callback_server;
 mod check;
 mod component;
 mod controller;
 pub mod dotenv;
 pub mod duration;
 mod environment;
+mod expose;
 mod field;
-mod gateway;
 mod http;
 mod job;
-mod listener;
 mod logger;
 mod route;
 mod workflow;
@@ -145,8 +145,8 @@ struct Read {
     has_all_components: bool,
     /// The same of workflows.
     has_all_workflows: bool,
-    /// The same of listeners.
-    has_all_listeners: bool,
+    /// The same of callback servers.
+    has_all_callback_servers: bool,
     /// How bad it is if something is only unwise.
     unwise: Severity,
 }
@@ -156,12 +156,12 @@ fn read(root: &Node, grammar: Grammar<'_>, problems: &mut Problems) -> Option<Re
     let controller = fields.optional("controller", |node, problems| {
         controller::read(node, grammar, problems)
     });
-    let gateways = section(&mut fields, grammar, ["gateway", "gateways"], gateway::read);
-    let listeners = section(
+    let exposes = section(&mut fields, grammar, ["gateway", "gateways"], expose::read);
+    let callback_servers = section(
         &mut fields,
         grammar,
         ["listener", "listeners"],
-        listener::read,
+        callback_server::read,
     );
     let components = identified(
         &mut fields,
@@ -193,8 +193,8 @@ fn read(root: &Node, grammar: Grammar<'_>, problems: &mut Problems) -> Option<Re
     Some(Read {
         compose: Compose {
             controller,
-            gateways: gateways.all,
-            listeners: listeners.all,
+            exposes: exposes.all,
+            callback_servers: callback_servers.all,
             components: components.all,
             workflows: workflows.all,
             loggers: loggers.all,
@@ -202,7 +202,7 @@ fn read(root: &Node, grammar: Grammar<'_>, problems: &mut Problems) -> Option<Re
         },
         has_all_components: components.is_whole,
         has_all_workflows: workflows.is_whole,
-        has_all_listeners: listeners.is_whole,
+        has_all_callback_servers: callback_servers.is_whole,
         unwise,
     })
 }
@@ -218,11 +218,11 @@ struct Section<T> {
 type Reader<T> = fn(&Node, Grammar<'_>, &mut Problems) -> Option<T>;
 
 /// How one thing is read that may have its id from a key above it.
-type IdentifiedReader<T> = fn(&Node, Option<Id<'_>>, Grammar<'_>, &mut Problems) -> Option<T>;
+type IdentifiedReader<T> = fn(&Node, Option<Key<'_>>, Grammar<'_>, &mut Problems) -> Option<T>;
 
 /// An id that stands as a key.
 #[derive(Clone, Copy)]
-struct Id<'a> {
+struct Key<'a> {
     text: &'a str,
     place: &'a Place,
 }
@@ -259,7 +259,7 @@ fn identified<T>(
             });
         }
         node.named(problems, |entry, problems| {
-            let id = Id {
+            let id = Key {
                 text: &entry.key,
                 place: &entry.place,
             };

@@ -8,20 +8,21 @@ use std::fmt;
 
 use adit_text::{Place, Scalar};
 
+pub mod callback_server;
 pub mod component;
 pub mod controller;
+pub mod expose;
 pub mod find;
-pub mod gateway;
 pub mod job;
-pub mod listener;
 pub mod logger;
+pub mod method;
 pub mod network;
 pub mod workflow;
 
+use callback_server::CallbackServer;
 use component::Component;
 use controller::Controller;
-use gateway::Gateway;
-use listener::Listener;
+use expose::ExposeConfig;
 use logger::Logger;
 use workflow::Workflow;
 
@@ -33,10 +34,10 @@ pub const DEFAULT: &str = "__default__";
 pub struct Compose {
     /// The HTTP API and the page. Without one there are only the command line and the listeners.
     pub controller: Option<Controller>,
-    /// What makes local ports public, in the order of the file.
-    pub gateways: Vec<Placed<Gateway>>,
-    /// What waits for requests from outside.
-    pub listeners: Vec<Listener>,
+    /// What makes local ports public, in the order of the file: `gateway:` there.
+    pub exposes: Vec<Placed<ExposeConfig>>,
+    /// What waits for requests from outside: `listener:` there.
+    pub callback_servers: Vec<CallbackServer>,
     /// What jobs run.
     pub components: Vec<Component>,
     /// What can be run.
@@ -124,6 +125,15 @@ impl Text {
         self.is_from_environment
     }
 
+    /// How it stands in a message: in quotes, or without its text if that is the environment's.
+    pub fn shown(&self) -> String {
+        if self.is_from_environment {
+            "that the environment names".to_owned()
+        } else {
+            adit_text::show(&self.written)
+        }
+    }
+
     /// Whether it says the same each time: nothing in it looks like a variable.
     pub fn is_literal(&self) -> bool {
         !self.written.contains("${")
@@ -148,9 +158,40 @@ impl fmt::Debug for Text {
     }
 }
 
+/// What people call something by: the id of a workflow, a component, an action or a job. Two are
+/// equal if they say the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Id(Text);
+
+impl Id {
+    pub(crate) fn new(text: Text) -> Self {
+        Self(text)
+    }
+
+    /// The id.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// Where it stands; one that was left out stands where what it is for does.
+    pub fn place(&self) -> &Place {
+        self.0.place()
+    }
+
+    /// How it stands in a message: in quotes, or without its text if that is the environment's.
+    pub fn shown(&self) -> String {
+        self.0.shown()
+    }
+
+    /// Whether an environment variable's value is part of it, so that no message may quote it.
+    pub fn is_from_environment(&self) -> bool {
+        self.0.is_from_environment()
+    }
+}
+
 /// A value of any shape whose texts may hold variables: a body, an input, an output.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Tree {
+pub enum Written {
     /// Nothing, true, false or a number, which keeps the text that it was written as.
     Plain(Scalar),
     /// A text.

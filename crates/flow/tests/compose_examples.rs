@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use adit_flow::file::{Dialect, Environment, Files, Source};
 use adit_flow::model::Compose;
+use adit_flow::model::callback_server::Routes;
 use adit_flow::model::component::Kind;
-use adit_flow::model::gateway::{Gateway, Login};
-use adit_flow::model::listener::Routes;
+use adit_flow::model::expose::{ExposeConfig, Login};
 use adit_text::Problems;
 
 /// How much of what an example has.
@@ -86,7 +86,7 @@ fn read(name: &str, dialect: Dialect) -> (Compose, Problems) {
 
 fn found(compose: &Compose, problems: &Problems) -> Found {
     let mut found = Found {
-        gateways: compose.gateways.len(),
+        gateways: compose.exposes.len(),
         callbacks: 0,
         triggers: 0,
         components: compose.components.len(),
@@ -95,7 +95,7 @@ fn found(compose: &Compose, problems: &Problems) -> Found {
         jobs: compose.workflows.iter().map(|one| one.jobs.len()).sum(),
         warnings: problems.count(),
     };
-    for listener in &compose.listeners {
+    for listener in &compose.callback_servers {
         match &listener.routes {
             Routes::Callbacks(callbacks) => found.callbacks += callbacks.len(),
             Routes::Triggers(triggers) => found.triggers += triggers.len(),
@@ -160,8 +160,8 @@ fn both_shapes_of_an_example_say_the_same() {
 #[test]
 fn the_seed_example_says_where_its_tunnel_ends_and_how_to_log_in() {
     let (compose, _) = read("ssh-tunnel", Dialect::ModelCompose);
-    let Gateway::Ssh(gateway) = &compose.gateways[0].value else {
-        panic!("{:?}", compose.gateways);
+    let ExposeConfig::Ssh(gateway) = &compose.exposes[0].value else {
+        panic!("{:?}", compose.exposes);
     };
     assert_eq!(gateway.host.value, "your-server.example.com");
     assert_eq!((gateway.port, gateway.user.as_str()), (22, "your-username"));

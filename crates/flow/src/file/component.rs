@@ -3,7 +3,7 @@
 use adit_text::{Fields, Node, Problems};
 
 use super::http::{self, Whom};
-use super::{Grammar, Id, field};
+use super::{Grammar, Key, field};
 use crate::model::component::{
     Action, Command, Component, HttpClient, HttpServer, Kind, Manage, READY_TIMEOUT, Request,
     Restart, Shell, UNNAMED, UNNAMED_ACTION, WorkflowCall,
@@ -37,7 +37,7 @@ enum Type {
 /// Reads a component; `above` is its id if that stands as a key.
 pub(super) fn read(
     node: &Node,
-    above: Option<Id<'_>>,
+    above: Option<Key<'_>>,
     grammar: Grammar<'_>,
     problems: &mut Problems,
 ) -> Option<Component> {
@@ -119,7 +119,7 @@ impl One<'_> {
     ) -> (Vec<(String, Text)>, Vec<Action<Request>>) {
         let is_nested = field::has_any(self.node, &["action", "actions"]);
         let headers = if is_nested {
-            field::texts(fields, "headers")
+            field::headers(fields)
         } else {
             Vec::new()
         };

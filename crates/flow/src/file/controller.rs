@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use adit_text::{Fields, Node, Problem, Problems, show};
+use adit_text::{Fields, Node, Problem, Problems};
 
 use super::field::{self, Switched};
 use super::{Grammar, either};
@@ -109,10 +109,7 @@ fn adapter(fields: &mut Fields<'_, '_>, grammar: Grammar<'_>) -> Option<Adapter>
         }
     }
     if !is_loopback(&host) && token.is_none() {
-        let message = format!(
-            "a controller at {}, which others can reach, needs a token",
-            show(&host)
-        );
+        let message = "a controller that more than this machine can reach needs a token";
         let problem = Problem::error(fields.place_of("host"), message);
         let help = "for example: token: ${env.CONTROLLER_TOKEN}, or host: 127.0.0.1";
         fields.problems().push(problem.with_help(help));

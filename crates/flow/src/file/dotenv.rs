@@ -10,7 +10,7 @@
 //! ```
 //!
 //! A value in quotes may span lines. In single quotes `\'` and `\\` are escapes, in double quotes
-//! also `\" \a \b \f \n \r \t \v`. A value without quotes ends before white space that a `#` follows,
+//! also `\" \a \b \f \n \r \t \v`; before anything else a backslash stays. A value without quotes ends before white space that a `#` follows,
 //! and is trimmed. Then, also in quotes, `${NAME}` and `${NAME:-default}` are replaced: by an earlier
 //! variable of the same file, else by one of the process, else by the default, else by nothing. A key
 //! without `=` has no value and is no variable. A line that is none of this is passed over.
@@ -120,8 +120,12 @@ impl<'t> Reader<'t> {
         let mut value = None;
         if self.rest.starts_with('=') {
             self.take(1);
-            self.take_while(is_blank);
-            value = Some(self.value()?);
+            let blanks = self.take_while(is_blank);
+            value = Some(if !blanks.is_empty() && self.rest.starts_with('#') {
+                String::new()
+            } else {
+                self.value()?
+            });
         }
         let blanks = self.rest.len() - self.rest.trim_start_matches(is_blank).len();
         if self.rest.trim_start_matches(is_blank).starts_with('#') {
@@ -182,21 +186,18 @@ impl<'t> Reader<'t> {
     }
 }
 
-/// Where the quote stands that ends a value. One after a backslash ends it only if none without
-/// follows: that is how the expression `"((?:\\"|[^"])*)"` looks for it.
+/// Where the quote stands that ends a value: the first that no backslash takes.
 fn closing(inside: &str, quote: char) -> Option<usize> {
-    let mut last_escaped = None;
-    for (at, _) in inside.match_indices(quote) {
-        if inside
-            .get(..at)
-            .is_some_and(|before| before.ends_with('\\'))
-        {
-            last_escaped = Some(at);
-        } else {
+    let mut characters = inside.char_indices();
+    while let Some((at, c)) = characters.next() {
+        if c == quote {
             return Some(at);
         }
+        if c == '\\' {
+            characters.next();
+        }
     }
-    last_escaped
+    None
 }
 
 /// What a backslash and this character stand for.

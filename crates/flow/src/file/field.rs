@@ -8,8 +8,8 @@ use adit_text::{
     Content, Fields, Node, Place, Problem, Problems, Scalar, SecretSource, Value, show,
 };
 
-use super::{Grammar, Id, duration};
-use crate::model::{DEFAULT, Placed, Setting, Text, Tree};
+use super::{Grammar, Key, duration};
+use crate::model::{DEFAULT, Id, Placed, Setting, Text, Written};
 
 /// What a message shows as a good duration.
 const DURATION_EXAMPLE: &str = "30s";
@@ -26,9 +26,9 @@ pub(super) fn owned(node: &Node, problems: &mut Problems) -> Option<String> {
     node.text(problems).map(str::to_owned)
 }
 
-/// A text that is kept as it is, with its place.
-pub(super) fn placed(node: &Node, problems: &mut Problems) -> Option<Placed<String>> {
-    owned(node, problems).map(|text| Placed::new(text, node.place()))
+/// The id of something.
+pub(super) fn name(node: &Node, problems: &mut Problems) -> Option<Id> {
+    text(node, problems).map(Id::new)
 }
 
 /// A port, with its place.
@@ -38,16 +38,16 @@ pub(super) fn port(node: &Node, problems: &mut Problems) -> Option<Placed<u16>> 
 }
 
 /// A value of any shape. Recurses at most [`adit_text::limits::DEPTH`] times.
-pub(super) fn tree(node: &Node) -> Tree {
+pub(super) fn tree(node: &Node) -> Written {
     match node.content() {
         Content::Scalar(scalar) if scalar.value() == Value::Text => {
-            Tree::Text(Text::new(scalar, node.place()))
+            Written::Text(Text::new(scalar, node.place()))
         }
-        Content::Scalar(scalar) => Tree::Plain(scalar.clone()),
-        Content::Sequence(nodes) => Tree::List(nodes.iter().map(tree).collect()),
+        Content::Scalar(scalar) => Written::Plain(scalar.clone()),
+        Content::Sequence(nodes) => Written::List(nodes.iter().map(tree).collect()),
         Content::Mapping(mapping) => {
             let entries = mapping.entries().iter();
-            Tree::Mapping(
+            Written::Mapping(
                 entries
                     .map(|entry| (entry.key.clone(), tree(&entry.node)))
                     .collect(),
@@ -57,11 +57,49 @@ pub(super) fn tree(node: &Node) -> Tree {
 }
 
 /// A field with a value of any shape.
-pub(super) fn any(fields: &mut Fields<'_, '_>, key: &'static str) -> Option<Tree> {
-    fields.node(key).map(tree)
+pub(super) fn any(fields: &mut Fields<'_, '_>, key: &'static str) -> Option<Written> {
+    fields.optional(key, |node, problems| {
+        operators(node, problems);
+        Some(tree(node))
+    })
 }
 
-/// Texts by name: headers, variables.
+/// Keys that model-compose takes as operators, and adit does not have: taken as plain keys they
+/// would give something else than was meant.
+const OPERATORS: [&str; 5] = ["...", "*", "+", "|", "?"];
+
+/// Reports operators. Recurses at most [`adit_text::limits::DEPTH`] times.
+fn operators(node: &Node, problems: &mut Problems) {
+    match node.content() {
+        Content::Scalar(_) => {}
+        Content::Sequence(nodes) => {
+            for node in nodes {
+                let text = node.as_scalar().map_or("", Scalar::text);
+                if text.starts_with("...${") {
+                    problems.push(operator("...", node.place()));
+                }
+                operators(node, problems);
+            }
+        }
+        Content::Mapping(mapping) => {
+            for entry in mapping.entries() {
+                if OPERATORS.contains(&entry.key.as_str()) {
+                    problems.push(operator(&entry.key, &entry.place));
+                }
+                operators(&entry.node, problems);
+            }
+        }
+    }
+}
+
+fn operator(operator: &str, place: &Place) -> Problem {
+    Problem::error(
+        place,
+        format!("adit does not have the operator {}", show(operator)),
+    )
+}
+
+/// Texts by name; nothing is an empty text.
 pub(super) fn texts(fields: &mut Fields<'_, '_>, key: &'static str) -> Vec<(String, Text)> {
     let texts = fields.named(key, |entry, problems| {
         let text = if entry.node.is_null() {
@@ -74,9 +112,23 @@ pub(super) fn texts(fields: &mut Fields<'_, '_>, key: &'static str) -> Vec<(Stri
     texts.unwrap_or_default()
 }
 
+/// Headers, of which one without a value is none.
+pub(super) fn headers(fields: &mut Fields<'_, '_>) -> Vec<(String, Text)> {
+    let headers = fields.named("headers", |entry, problems| {
+        if entry.node.is_null() {
+            return None;
+        }
+        Some((entry.key.clone(), text(&entry.node, problems)?))
+    });
+    headers.unwrap_or_default()
+}
+
 /// Values of any shape by name.
-pub(super) fn trees(fields: &mut Fields<'_, '_>, key: &'static str) -> Vec<(String, Tree)> {
-    let trees = fields.named(key, |entry, _| Some((entry.key.clone(), tree(&entry.node))));
+pub(super) fn trees(fields: &mut Fields<'_, '_>, key: &'static str) -> Vec<(String, Written)> {
+    let trees = fields.named(key, |entry, problems| {
+        operators(&entry.node, problems);
+        Some((entry.key.clone(), tree(&entry.node)))
+    });
     trees.unwrap_or_default()
 }
 
@@ -190,27 +242,23 @@ pub(super) fn commands(node: &Node, problems: &mut Problems) -> Option<Vec<Vec<T
 }
 
 /// An id: what stands as a key above, or in the field, or `unnamed`.
-pub(super) fn id(
-    fields: &mut Fields<'_, '_>,
-    above: Option<Id<'_>>,
-    unnamed: &str,
-) -> Placed<String> {
-    let written = fields.optional("id", placed);
+pub(super) fn id(fields: &mut Fields<'_, '_>, above: Option<Key<'_>>, unnamed: &str) -> Id {
+    let written = fields.optional("id", name);
     let id = match (above, written) {
         (None, Some(written)) => written,
-        (None, None) => Placed::new(unnamed.to_owned(), fields.place()),
-        (Some(above), None) => Placed::new(above.text.to_owned(), above.place),
+        (None, None) => implied(unnamed, fields.place()),
+        (Some(above), None) => implied(above.text, above.place),
         (Some(above), Some(written)) => {
-            if written.value != above.text {
+            if written.as_str() != above.text {
                 let shown = show(above.text);
                 fields.refuse("id", format!("the key above has another id, {shown}"));
             }
             written
         }
     };
-    if id.value == DEFAULT {
+    if id.as_str() == DEFAULT {
         let message = format!("no id is \"{DEFAULT}\", which stands for the one that is meant");
-        let problem = Problem::error(&id.place, message);
+        let problem = Problem::error(id.place(), message);
         fields.problems().push(problem);
     }
     id
@@ -329,7 +377,7 @@ pub(super) fn left_over(
     }
 }
 
-/// Where something that was left out stands.
-pub(super) fn implied(text: &str, place: &Place) -> Placed<String> {
-    Placed::new(text.to_owned(), place)
+/// The id of something that says none.
+pub(super) fn implied(id: &str, place: &Place) -> Id {
+    Id::new(Text::implied(id, place))
 }

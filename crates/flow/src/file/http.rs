@@ -9,7 +9,7 @@ use super::{Grammar, duration, field};
 use crate::model::component::{
     CallbackCompletion, Completion, Polling, RateLimit, Request, StreamFormat, Target,
 };
-use crate::model::listener::Method;
+use crate::model::method::Method;
 use crate::model::{Setting, Text};
 
 /// model-compose's own.
@@ -65,7 +65,7 @@ pub(super) fn request(
 ) -> Option<Request> {
     let target = target(fields, whom);
     let method = fields.optional("method", method);
-    let headers = field::texts(fields, "headers");
+    let headers = field::headers(fields);
     let params = field::trees(fields, "params");
     let body = field::any(fields, "body");
     let stream_format = stream_format(fields);
@@ -154,7 +154,7 @@ fn completion(
 fn polling(fields: &mut Fields<'_, '_>, whom: Whom) -> Option<Polling> {
     let target = target(fields, whom);
     let method = fields.optional("method", method);
-    let headers = field::texts(fields, "headers");
+    let headers = field::headers(fields);
     let params = field::trees(fields, "params");
     let body = field::any(fields, "body");
     let status = fields.optional("status", field::text);

@@ -5,12 +5,12 @@ use std::num::NonZeroU32;
 use adit_text::{Fields, Node, Problem, Problems};
 
 use super::field::{self, Switched};
-use super::{Grammar, Id, component, route};
+use super::{Grammar, Key, component, route};
 use crate::model::job::{
     Backoff, ComponentJob, ComponentRef, Delay, ForEach, Inline, InlineKind, Interrupt, Job, Kind,
     OnError, Pause, Retry, UNNAMED,
 };
-use crate::model::{DEFAULT, Placed, Setting};
+use crate::model::{DEFAULT, Id, Setting};
 
 /// How often a job may be run in one run where nothing else is said; model-compose's own.
 const MAX_RUN_COUNT: u32 = 25;
@@ -73,7 +73,7 @@ pub(super) fn is_by_id(node: &Node) -> bool {
 /// Reads a job; `above` is its id if that stands as a key.
 pub(super) fn read(
     node: &Node,
-    above: Option<Id<'_>>,
+    above: Option<Key<'_>>,
     grammar: Grammar<'_>,
     problems: &mut Problems,
 ) -> Option<Job> {
@@ -93,7 +93,7 @@ pub(super) fn flat(fields: &mut Fields<'_, '_>, grammar: Grammar<'_>) -> Option<
 
 fn body(
     fields: &mut Fields<'_, '_>,
-    id: Placed<String>,
+    id: Id,
     name: Option<String>,
     grammar: Grammar<'_>,
 ) -> Option<Job> {
@@ -151,9 +151,9 @@ fn body(
 }
 
 /// Ids, or groups of ids of which one is enough.
-fn depends_on(node: &Node, problems: &mut Problems) -> Option<Vec<Vec<Placed<String>>>> {
+fn depends_on(node: &Node, problems: &mut Problems) -> Option<Vec<Vec<Id>>> {
     node.one_or_many(problems, |node, problems| {
-        let group = node.one_or_many(problems, field::placed)?;
+        let group = node.one_or_many(problems, field::name)?;
         if group.is_empty() && node.as_sequence() == Some(&[]) {
             problems.push(Problem::error(node.place(), "the group names no job"));
             return None;
@@ -206,7 +206,7 @@ fn on_error(node: &Node, grammar: Grammar<'_>, problems: &mut Problems) -> Optio
     }
     let mut fields = node.fields(problems)?;
     let output = field::any(&mut fields, "output");
-    let to = fields.optional("to", field::placed);
+    let to = fields.optional("to", field::name);
     grammar.finish(fields);
     Some(OnError { output, to })
 }
@@ -248,14 +248,14 @@ fn component_job(fields: &mut Fields<'_, '_>, grammar: Grammar<'_>) -> Option<Co
                 .map(Box::new)
                 .map(ComponentRef::Inline);
         }
-        field::placed(node, problems).map(ComponentRef::Named)
+        field::name(node, problems).map(ComponentRef::Named)
     });
     let usual = |fields: &Fields<'_, '_>| field::implied(DEFAULT, fields.place());
     let component = match component {
         None if !is_named => Some(ComponentRef::Named(usual(fields))),
         component => component,
     };
-    let action = fields.optional("action", field::placed);
+    let action = fields.optional("action", field::name);
     let input = field::any(fields, "input");
     let repeat_count = fields.optional("repeat_count", |node, problems| {
         field::setting(node, problems, field::count)
@@ -293,7 +293,8 @@ fn delay(fields: &mut Fields<'_, '_>) -> Option<Delay> {
 }
 
 fn for_each(fields: &mut Fields<'_, '_>, grammar: Grammar<'_>) -> Option<ForEach> {
-    let input = fields.required("input", |node, _| Some(field::tree(node)));
+    fields.required("input", |_, _| Some(()));
+    let input = field::any(fields, "input");
     let batch_size = fields.optional("batch_size", field::count);
     let is_streaming = fields.boolean("streaming") == Some(true);
     let body = fields.required("do", |node, problems| inline(node, grammar, problems));

@@ -3,7 +3,7 @@
 use adit_text::{Fields, Node, Problem, Problems};
 
 use super::{Grammar, field};
-use crate::model::Tree;
+use crate::model::Written;
 use crate::model::job::{Case, Condition, If, Operator, Random, Routing, Switch};
 
 const OPERATORS: [(&str, Operator); 12] = [
@@ -42,7 +42,7 @@ pub(super) fn conditional(fields: &mut Fields<'_, '_>, grammar: Grammar<'_>) -> 
     }
     Some(If {
         conditions,
-        otherwise: fields.optional("otherwise", field::placed),
+        otherwise: fields.optional("otherwise", field::name),
     })
 }
 
@@ -64,13 +64,13 @@ fn of_fields(fields: &mut Fields<'_, '_>) -> Condition {
         input: field::any(fields, "input"),
         operator: operator.unwrap_or(Operator::Equal),
         value: value(fields),
-        if_true: fields.optional("if_true", field::placed),
-        if_false: fields.optional("if_false", field::placed),
+        if_true: fields.optional("if_true", field::name),
+        if_false: fields.optional("if_false", field::name),
     }
 }
 
 /// `value:`, whose null is a value like any other.
-fn value(fields: &mut Fields<'_, '_>) -> Option<Tree> {
+fn value(fields: &mut Fields<'_, '_>) -> Option<Written> {
     field::any(fields, "value")
 }
 
@@ -80,12 +80,12 @@ pub(super) fn switch(fields: &mut Fields<'_, '_>, grammar: Grammar<'_>) -> Optio
         node.one_or_many(problems, |node, problems| {
             let mut fields = node.fields(problems)?;
             let value = value(&mut fields);
-            let then = fields.required("then", field::placed);
+            let then = fields.required("then", field::name);
             grammar.finish(fields);
             Some(Case { value, then: then? })
         })
     });
-    let otherwise = fields.optional("otherwise", field::placed);
+    let otherwise = fields.optional("otherwise", field::name);
     Some(Switch {
         input,
         cases: cases?,
@@ -133,10 +133,10 @@ fn routing(
         fields.refuse("weight", "a weight is not negative");
     }
     // The name of old.
-    let old = fields.optional("target", field::placed);
+    let old = fields.optional("target", field::name);
     let to = match old {
         Some(target) => Some(target),
-        None => fields.required("to", field::placed),
+        None => fields.required("to", field::name),
     };
     grammar.finish(fields);
     Some(Routing {

@@ -2,7 +2,8 @@ use super::*;
 use crate::model::component::Kind as ComponentKind;
 use crate::model::job::Kind as JobKind;
 
-mod gateway;
+mod expose;
+mod job;
 mod strange;
 mod web;
 mod whole;
@@ -68,8 +69,8 @@ fn both_shapes_say_the_same() {
             "controller: {adapters: [{type: http-server, host: 127.0.0.1, port: 8080, websocket: {path: /ws}}]}",
         ),
         (
-            "listener: {type: http-callback, path: /c, identify_by: '${body.id}', success_when: ok}",
-            "listeners: [{type: http-callback, callbacks: [{path: c, identify_by: '${body.id}', success_when: [ok]}]}]",
+            "listener: {type: http-callback, path: /c, identify_by: '${body.id}', status: '${body.s}', success_when: ok}",
+            "listeners: [{type: http-callback, callbacks: [{path: c, identify_by: '${body.id}', status: '${body.s}', success_when: [ok]}]}]",
         ),
         (
             "component: {type: shell, command: [ls], output: 1}",
@@ -217,7 +218,7 @@ fn one_and_several_do_not_merge_and_that_is_told() {
     ]);
     let warning = "a.yml:1:1: warning: \"workflow\" is not read, since \"workflows\" is there too";
     assert_eq!(problems, warning);
-    assert_eq!(compose.unwrap().workflows[0].id.value, "b");
+    assert_eq!(compose.unwrap().workflows[0].id.as_str(), "b");
 }
 
 #[test]
@@ -299,6 +300,10 @@ fn what_adit_does_not_do_is_told() {
         (
             "controller: {type: http-server, webui: {driver: dynamic, command: [x]}}",
             "write gradio or static",
+        ),
+        (
+            "listener: {type: http-callback, path: /c, success_when: ok}",
+            "\"success_when\" has no effect",
         ),
         (
             "workflow: {jobs: [{id: a, type: filter, hook: {before: {}}}]}",

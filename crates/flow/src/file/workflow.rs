@@ -2,13 +2,13 @@
 
 use adit_text::{Node, Problems};
 
-use super::{Grammar, Id, either, field, job};
+use super::{Grammar, Key, either, field, job};
 use crate::model::workflow::{UNNAMED, Workflow};
 
 /// Reads a workflow; `above` is its id if that stands as a key.
 pub(super) fn read(
     node: &Node,
-    above: Option<Id<'_>>,
+    above: Option<Key<'_>>,
     grammar: Grammar<'_>,
     problems: &mut Problems,
 ) -> Option<Workflow> {
@@ -25,7 +25,7 @@ pub(super) fn read(
         let jobs = fields.optional(key, |node, problems| {
             if key == "jobs" && job::is_by_id(node) {
                 return node.named(problems, |entry, problems| {
-                    let id = Id {
+                    let id = Key {
                         text: &entry.key,
                         place: &entry.place,
                     };

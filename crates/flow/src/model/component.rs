@@ -4,8 +4,8 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::listener::Method;
-use super::{Placed, Setting, Text, Tree};
+use super::method::Method;
+use super::{Id, Placed, Setting, Text, Written};
 
 /// The id of a component that has none.
 pub const UNNAMED: &str = "__component__";
@@ -17,7 +17,7 @@ pub const UNNAMED_ACTION: &str = "__action__";
 #[derive(Clone, Debug, PartialEq)]
 pub struct Component {
     /// Its id; [`UNNAMED`] if it has none.
-    pub id: Placed<String>,
+    pub id: Id,
     /// Whether it is the one that is meant where none is named.
     pub is_default: bool,
     /// Most of its actions at once; the others wait in line. None is no limit.
@@ -43,11 +43,11 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Action<T> {
     /// Its id; [`UNNAMED_ACTION`] if it has none.
-    pub id: Placed<String>,
+    pub id: Id,
     /// Whether it is the one that is meant where none is named.
     pub is_default: bool,
     /// What it gives. None is the result as it is.
-    pub output: Option<Tree>,
+    pub output: Option<Written>,
     /// What is done.
     pub call: T,
 }
@@ -157,9 +157,9 @@ pub struct Request {
     /// Headers; they replace the component's of the same name.
     pub headers: Vec<(String, Text)>,
     /// What follows the question mark.
-    pub params: Vec<(String, Tree)>,
+    pub params: Vec<(String, Written)>,
     /// The body. None is no body.
-    pub body: Option<Tree>,
+    pub body: Option<Written>,
     /// How chunks of a streamed answer are read.
     pub stream_format: Option<StreamFormat>,
     /// What else has to happen before it is done.
@@ -203,9 +203,9 @@ pub struct Polling {
     /// Headers; they replace the component's of the same name.
     pub headers: Vec<(String, Text)>,
     /// What follows the question mark.
-    pub params: Vec<(String, Tree)>,
+    pub params: Vec<(String, Written)>,
     /// The body. None is no body.
-    pub body: Option<Tree>,
+    pub body: Option<Written>,
     /// What says how it stands. None is the status code.
     pub status: Option<Text>,
     /// Status texts or codes (`200`, `2xx`) that mean done.
@@ -267,5 +267,5 @@ pub struct WorkflowCall {
     /// The workflow's id.
     pub workflow: Text,
     /// What it gets. None is the job's input.
-    pub input: Option<Tree>,
+    pub input: Option<Written>,
 }

@@ -2,25 +2,20 @@
 
 use super::component::{Action, Component, Kind};
 use super::workflow::Workflow;
-use super::{Compose, DEFAULT};
+use super::{Compose, DEFAULT, Id};
 
 /// What can be asked for by an id.
 pub trait Identified {
-    /// What people call such a thing, in small letters.
-    const NOUN: &'static str;
-
     /// Its id.
-    fn id(&self) -> &str;
+    fn id(&self) -> &Id;
 
     /// Whether it is the one that is meant where none is named.
     fn is_default(&self) -> bool;
 }
 
 impl Identified for Workflow {
-    const NOUN: &'static str = "workflow";
-
-    fn id(&self) -> &str {
-        &self.id.value
+    fn id(&self) -> &Id {
+        &self.id
     }
 
     fn is_default(&self) -> bool {
@@ -29,10 +24,8 @@ impl Identified for Workflow {
 }
 
 impl Identified for Component {
-    const NOUN: &'static str = "component";
-
-    fn id(&self) -> &str {
-        &self.id.value
+    fn id(&self) -> &Id {
+        &self.id
     }
 
     fn is_default(&self) -> bool {
@@ -41,10 +34,8 @@ impl Identified for Component {
 }
 
 impl<T> Identified for Action<T> {
-    const NOUN: &'static str = "action";
-
-    fn id(&self) -> &str {
-        &self.id.value
+    fn id(&self) -> &Id {
+        &self.id
     }
 
     fn is_default(&self) -> bool {
@@ -72,7 +63,7 @@ pub fn find<'a, T: Identified>(all: &'a [T], id: &str) -> Result<&'a T, Missing>
     if id != DEFAULT {
         return all
             .iter()
-            .find(|one| one.id() == id)
+            .find(|one| one.id().as_str() == id)
             .ok_or(Missing::Unknown);
     }
     match all {
@@ -121,7 +112,7 @@ impl Component {
     }
 
     /// The ids of its actions, in the order of the file.
-    pub fn action_ids(&self) -> Vec<&super::Placed<String>> {
+    pub fn action_ids(&self) -> Vec<&Id> {
         match &self.kind {
             Kind::HttpServer(server) => server.actions.iter().map(|one| &one.id).collect(),
             Kind::HttpClient(client) => client.actions.iter().map(|one| &one.id).collect(),

@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::component::Component;
-use super::{Placed, Setting, Text, Tree};
+use super::{Id, Setting, Text, Written};
 
 /// The id of a job that has none.
 pub const UNNAMED: &str = "__job__";
@@ -13,11 +13,11 @@ pub const UNNAMED: &str = "__job__";
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
     /// Its id; [`UNNAMED`] if it has none.
-    pub id: Placed<String>,
+    pub id: Id,
     /// What people call it.
     pub name: Option<String>,
     /// Jobs that are waited for: of each group, one.
-    pub depends_on: Vec<Vec<Placed<String>>>,
+    pub depends_on: Vec<Vec<Id>>,
     /// How often it may be run in one run of the workflow, when others lead back to it.
     pub max_run_count: NonZeroU32,
     /// Where a person is waited for.
@@ -27,7 +27,7 @@ pub struct Job {
     /// What happens when the last attempt has failed. None fails the workflow.
     pub on_error: Option<OnError>,
     /// What it gives. None is the result as it is.
-    pub output: Option<Tree>,
+    pub output: Option<Written>,
     /// What is done.
     pub kind: Kind,
 }
@@ -54,8 +54,8 @@ pub enum Kind {
 impl Job {
     /// The jobs that this one may go on with: those that it leads to, and the one for errors. Each
     /// as it was written, so not each is there and one may come twice.
-    pub fn routes(&self) -> Vec<&Placed<String>> {
-        let mut routes: Vec<&Placed<String>> = match &self.kind {
+    pub fn routes(&self) -> Vec<&Id> {
+        let mut routes: Vec<&Id> = match &self.kind {
             Kind::If(job) => {
                 let both = job.conditions.iter();
                 let both = both.flat_map(|one| [one.if_true.as_ref(), one.if_false.as_ref()]);
@@ -79,9 +79,9 @@ pub struct ComponentJob {
     /// Whose.
     pub component: ComponentRef,
     /// The action's id.
-    pub action: Placed<String>,
+    pub action: Id,
     /// What it gets. None is the workflow's input.
-    pub input: Option<Tree>,
+    pub input: Option<Written>,
     /// How often at once. More than once gives a list.
     pub repeat_count: Setting<NonZeroU32>,
 }
@@ -90,7 +90,7 @@ pub struct ComponentJob {
 #[derive(Clone, Debug, PartialEq)]
 pub enum ComponentRef {
     /// One of the file's, by its id.
-    Named(Placed<String>),
+    Named(Id),
     /// One of its own.
     Inline(Box<Component>),
 }
@@ -115,22 +115,22 @@ pub struct If {
     /// Asked one after the other.
     pub conditions: Vec<Condition>,
     /// The job if none leads anywhere.
-    pub otherwise: Option<Placed<String>>,
+    pub otherwise: Option<Id>,
 }
 
 /// One condition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Condition {
     /// What is compared: its own, or the job's. None is the job's whole input.
-    pub input: Option<Tree>,
+    pub input: Option<Written>,
     /// How.
     pub operator: Operator,
     /// With what.
-    pub value: Option<Tree>,
+    pub value: Option<Written>,
     /// The job if it holds.
-    pub if_true: Option<Placed<String>>,
+    pub if_true: Option<Id>,
     /// The job if it does not.
-    pub if_false: Option<Placed<String>>,
+    pub if_false: Option<Id>,
 }
 
 /// How two values are compared.
@@ -164,20 +164,20 @@ pub enum Operator {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Switch {
     /// The value.
-    pub input: Option<Tree>,
+    pub input: Option<Written>,
     /// What is compared with it, in order.
     pub cases: Vec<Case>,
     /// The job if none is it.
-    pub otherwise: Option<Placed<String>>,
+    pub otherwise: Option<Id>,
 }
 
 /// One case.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case {
     /// The value that it stands for.
-    pub value: Option<Tree>,
+    pub value: Option<Written>,
     /// The job that it leads to.
-    pub then: Placed<String>,
+    pub then: Id,
 }
 
 /// Goes on with another job, by chance.
@@ -197,14 +197,14 @@ pub struct Routing {
     /// Its part of all: 1 where all are alike. Neither negative nor infinite, and not all are 0.
     pub weight: f64,
     /// The job.
-    pub to: Placed<String>,
+    pub to: Id,
 }
 
 /// Does a job for each item of a list.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ForEach {
     /// The list.
-    pub input: Tree,
+    pub input: Written,
     /// How many at once.
     pub batch_size: NonZeroU32,
     /// Whether each result is handed on as it comes.
@@ -221,7 +221,7 @@ pub struct Inline {
     /// What happens when the last attempt has failed. It leads nowhere.
     pub on_error: Option<OnError>,
     /// What it gives.
-    pub output: Option<Tree>,
+    pub output: Option<Written>,
     /// What is done.
     pub kind: InlineKind,
 }
@@ -252,7 +252,7 @@ pub struct Pause {
     /// What the person is told.
     pub message: Option<Text>,
     /// What the person is shown.
-    pub metadata: Option<Tree>,
+    pub metadata: Option<Written>,
 }
 
 /// How often a job is tried.
@@ -292,7 +292,7 @@ pub enum Backoff {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OnError {
     /// What the job gives instead.
-    pub output: Option<Tree>,
+    pub output: Option<Written>,
     /// The job to go on with.
-    pub to: Option<Placed<String>>,
+    pub to: Option<Id>,
 }

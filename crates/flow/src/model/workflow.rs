@@ -1,7 +1,7 @@
 //! Workflows: what can be run.
 
 use super::job::Job;
-use super::{Placed, Tree};
+use super::{Id, Written};
 
 /// The id of a workflow that has none.
 pub const UNNAMED: &str = "__workflow__";
@@ -10,7 +10,7 @@ pub const UNNAMED: &str = "__workflow__";
 #[derive(Clone, Debug, PartialEq)]
 pub struct Workflow {
     /// Its id; [`UNNAMED`] if it has none.
-    pub id: Placed<String>,
+    pub id: Id,
     /// A short name.
     pub name: Option<String>,
     /// What people call it.
@@ -24,5 +24,5 @@ pub struct Workflow {
     /// What it consists of, in the order of the file. Without any it gives nothing.
     pub jobs: Vec<Job>,
     /// What it gives. None is what its last jobs give.
-    pub output: Option<Tree>,
+    pub output: Option<Written>,
 }

@@ -6,17 +6,17 @@ use std::collections::HashSet;
 use adit_text::{Place, Problem, Problems};
 
 use crate::file::controller::is_loopback;
+use crate::model::callback_server::{Callback, Routes, Trigger};
 use crate::model::component::{Component, Kind as ComponentKind};
-use crate::model::gateway::Gateway;
+use crate::model::expose::ExposeConfig;
 use crate::model::job::{ComponentJob, ComponentRef, ForEach, InlineKind, Kind};
-use crate::model::listener::{Callback, Routes, Trigger};
 use crate::model::workflow::Workflow;
 use crate::model::{Compose, Text};
 
 pub(super) fn check(compose: &Compose, problems: &mut Problems) {
     let public = Public::of(compose);
     controller(compose, &public, problems);
-    for listener in &compose.listeners {
+    for listener in &compose.callback_servers {
         if public.place_of(listener.port.value).is_none() {
             continue;
         }
@@ -43,14 +43,14 @@ struct Public<'p> {
 impl<'p> Public<'p> {
     fn of(compose: &'p Compose) -> Self {
         let mut ports = Vec::new();
-        for gateway in &compose.gateways {
+        for gateway in &compose.exposes {
             match &gateway.value {
-                Gateway::Ssh(ssh) => {
+                ExposeConfig::Ssh(ssh) => {
                     let forwards = ssh.forwards.iter();
                     let here = forwards.filter(|forward| is_here(&forward.host));
                     ports.extend(here.map(|forward| (forward.port, &forward.remote.place)));
                 }
-                Gateway::Http(http) => {
+                ExposeConfig::Http(http) => {
                     ports.extend(http.ports.iter().map(|port| (port.value, &port.place)));
                 }
             }
@@ -120,7 +120,7 @@ fn trigger(trigger: &Trigger, compose: &Compose, problems: &mut Problems) {
     if let Some(component) = reach.programs {
         let message = format!(
             "this trigger is public and asks for no proof, and its workflow runs programs (at {})",
-            component.id.place
+            component.id.place()
         );
         let help = "add \"auth\" with a token or a secret; or \"allow_unauthenticated: true\" if anybody may";
         let problem = Problem::error(&trigger.route.path.place, message);
@@ -149,7 +149,7 @@ impl<'r> Reach<'r> {
 
     /// Each workflow is looked at once, so this ends.
     fn all_of(&mut self, workflow: &'r Workflow) {
-        if !self.seen.insert(&workflow.id.value) {
+        if !self.seen.insert(workflow.id.as_str()) {
             return;
         }
         for job in &workflow.jobs {
@@ -172,7 +172,7 @@ impl<'r> Reach<'r> {
     fn component_job(&mut self, job: &'r ComponentJob) {
         let component = match &job.component {
             ComponentRef::Inline(component) => component,
-            ComponentRef::Named(id) => match self.compose.component(&id.value) {
+            ComponentRef::Named(id) => match self.compose.component(id.as_str()) {
                 Ok(component) => component,
                 Err(_) => return,
             },

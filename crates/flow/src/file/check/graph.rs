@@ -7,9 +7,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use adit_text::{Problem, Problems, closest, show};
+use adit_text::{Problem, Problems};
 
-use crate::model::Placed;
+use super::reference::with_suggestion;
+
+use crate::model::Id;
 use crate::model::job::Job;
 use crate::model::workflow::Workflow;
 
@@ -32,15 +34,12 @@ impl<'g> Graph<'g> {
         let mut led_to_by: HashMap<&str, Vec<&Job>> = HashMap::new();
         for job in jobs {
             for to in job.routes() {
-                led_to_by.entry(&to.value).or_default().push(job);
+                led_to_by.entry(to.as_str()).or_default().push(job);
             }
         }
         Self {
             jobs,
-            by_id: jobs
-                .iter()
-                .map(|job| (job.id.value.as_str(), job))
-                .collect(),
+            by_id: jobs.iter().map(|job| (job.id.as_str(), job)).collect(),
             led_to_by,
         }
     }
@@ -55,7 +54,7 @@ impl<'g> Graph<'g> {
             }
             let groups = job.depends_on.iter();
             for group in groups.filter(|group| group.iter().all(|id| *id == job.id)) {
-                let place = group.first().map_or(&job.id.place, |id| &id.place);
+                let place = group.first().unwrap_or(&job.id).place();
                 problems.push(Problem::error(place, "a job cannot wait for itself"));
                 is_good = false;
             }
@@ -63,17 +62,14 @@ impl<'g> Graph<'g> {
         is_good
     }
 
-    fn is_there(&self, id: &Placed<String>, problems: &mut Problems) -> bool {
-        if self.by_id.contains_key(id.value.as_str()) {
+    fn is_there(&self, id: &Id, problems: &mut Problems) -> bool {
+        if self.by_id.contains_key(id.as_str()) {
             return true;
         }
-        let message = format!("there is no job {} in this workflow", show(&id.value));
-        let problem = Problem::error(&id.place, message);
-        let known = self.jobs.iter().map(|job| job.id.value.as_str());
-        problems.push(match closest(&id.value, known) {
-            Some(meant) => problem.with_help(format!("did you mean {}?", show(meant))),
-            None => problem,
-        });
+        let message = format!("there is no job {} in this workflow", id.shown());
+        let problem = Problem::error(id.place(), message);
+        let known = self.jobs.iter().map(|job| &job.id);
+        problems.push(with_suggestion(problem, id, known));
         false
     }
 
@@ -84,7 +80,7 @@ impl<'g> Graph<'g> {
         while is_growing {
             is_growing = false;
             for job in self.jobs {
-                let id = job.id.value.as_str();
+                let id = job.id.as_str();
                 if !running.contains(id) && self.can_run(job, &running) {
                     running.insert(id);
                     is_growing = true;
@@ -94,13 +90,13 @@ impl<'g> Graph<'g> {
         let mut stuck = self
             .jobs
             .iter()
-            .filter(|job| !running.contains(job.id.value.as_str()));
+            .filter(|job| !running.contains(job.id.as_str()));
         let Some(first) = stuck.next() else {
             return;
         };
         if let Some(circle) = self.circle(first, &running) {
-            let shown: Vec<String> = circle.iter().map(|job| show(&job.id.value)).collect();
-            let place = circle.first().map_or(&first.id.place, |job| &job.id.place);
+            let shown: Vec<String> = circle.iter().map(|job| job.id.shown()).collect();
+            let place = circle.first().map_or(&first.id, |job| &job.id).place();
             let message = format!("these jobs wait for one another: {}", shown.join(", "));
             problems.push(Problem::error(place, message));
             return;
@@ -109,24 +105,21 @@ impl<'g> Graph<'g> {
         let message = if running.is_empty() {
             "no job can begin: others lead to each of them".to_owned()
         } else {
-            let shown = show(&first.id.value);
+            let shown = first.id.shown();
             format!("the job {shown} can never run: nothing that runs leads to it")
         };
-        problems.push(Problem::error(&first.id.place, message));
+        problems.push(Problem::error(first.id.place(), message));
     }
 
     fn can_run(&self, job: &Job, running: &HashSet<&str>) -> bool {
-        let is_running = |id: &Placed<String>| running.contains(id.value.as_str());
+        let is_running = |id: &Id| running.contains(id.as_str());
         let may_start = job
             .depends_on
             .iter()
             .all(|group| group.iter().any(is_running));
-        let leaders = self.led_to_by.get(job.id.value.as_str());
-        let is_led = leaders.is_none_or(|leaders| {
-            leaders
-                .iter()
-                .any(|one| running.contains(one.id.value.as_str()))
-        });
+        let leaders = self.led_to_by.get(job.id.as_str());
+        let is_led = leaders
+            .is_none_or(|leaders| leaders.iter().any(|one| running.contains(one.id.as_str())));
         may_start && is_led
     }
 
@@ -135,12 +128,12 @@ impl<'g> Graph<'g> {
         let mut path: Vec<&Job> = vec![from];
         loop {
             let last = path.last()?;
-            let is_running = |id: &Placed<String>| running.contains(id.value.as_str());
+            let is_running = |id: &Id| running.contains(id.as_str());
             let mut groups = last.depends_on.iter();
             let next = groups
                 .find(|group| !group.iter().any(is_running))?
                 .first()?;
-            let next = *self.by_id.get(next.value.as_str())?;
+            let next = *self.by_id.get(next.as_str())?;
             if let Some(at) = path.iter().position(|job| job.id == next.id) {
                 return Some(path.split_off(at));
             }

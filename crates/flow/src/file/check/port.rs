@@ -4,7 +4,7 @@ use adit_text::{Place, Problem, Problems};
 
 use crate::file::controller::is_loopback;
 use crate::model::component::Kind;
-use crate::model::gateway::Gateway;
+use crate::model::expose::ExposeConfig;
 use crate::model::{Compose, Placed};
 
 /// Something that listens.
@@ -31,8 +31,8 @@ pub(super) fn check(compose: &Compose, problems: &mut Problems) {
             None => taken.push(one),
         }
     }
-    for (at, gateway) in compose.gateways.iter().enumerate() {
-        forwards(at, gateway, &compose.gateways, problems);
+    for (at, gateway) in compose.exposes.iter().enumerate() {
+        forwards(at, gateway, &compose.exposes, problems);
     }
 }
 
@@ -46,7 +46,7 @@ fn all(compose: &Compose) -> Vec<Taken<'_>> {
             all.push(taken("web UI", &page.host, &page.port));
         }
     }
-    for listener in &compose.listeners {
+    for listener in &compose.callback_servers {
         all.push(taken("listener", &listener.host, &listener.port));
     }
     for component in &compose.components {
@@ -77,16 +77,16 @@ fn meet(one: &str, other: &str) -> bool {
 /// Public ports of one server: each asked for once.
 fn forwards(
     at: usize,
-    gateway: &Placed<Gateway>,
-    all: &[Placed<Gateway>],
+    gateway: &Placed<ExposeConfig>,
+    all: &[Placed<ExposeConfig>],
     problems: &mut Problems,
 ) {
-    let Gateway::Ssh(ssh) = &gateway.value else {
+    let ExposeConfig::Ssh(ssh) = &gateway.value else {
         return;
     };
     let mut earlier = Vec::new();
     for other in all.iter().take(at) {
-        if let Gateway::Ssh(other) = &other.value
+        if let ExposeConfig::Ssh(other) = &other.value
             && (&other.host, other.port) == (&ssh.host, ssh.port)
         {
             earlier.extend(&other.forwards);

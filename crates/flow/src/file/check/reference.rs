@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use adit_text::{Place, Problem, Problems, closest, show};
 
 use crate::file::Read;
+use crate::model::callback_server::Routes;
 use crate::model::component::{Action, Completion, Component, Kind as ComponentKind, Request};
 use crate::model::find::{Identified, Missing};
 use crate::model::job::{ComponentJob, ComponentRef, ForEach, InlineKind, Kind};
-use crate::model::listener::Routes;
-use crate::model::{DEFAULT, Placed, Text};
+use crate::model::{Id, Text};
 
 pub(super) fn check(read: &Read, problems: &mut Problems) {
     let compose = &read.compose;
@@ -42,7 +42,7 @@ pub(super) fn check(read: &Read, problems: &mut Problems) {
             }
         }
     }
-    for listener in &compose.listeners {
+    for listener in &compose.callback_servers {
         let Routes::Triggers(triggers) = &listener.routes else {
             continue;
         };
@@ -53,25 +53,21 @@ pub(super) fn check(read: &Read, problems: &mut Problems) {
 }
 
 /// Reports ids that come twice.
-pub(super) fn once<'a>(
-    noun: &str,
-    ids: impl Iterator<Item = &'a Placed<String>>,
-    problems: &mut Problems,
-) {
+pub(super) fn once<'a>(noun: &str, ids: impl Iterator<Item = &'a Id>, problems: &mut Problems) {
     let mut first: HashMap<&str, &Place> = HashMap::new();
     for id in ids {
-        if let Some(earlier) = first.get(id.value.as_str()) {
-            let problem = if id.value.starts_with("__") {
+        if let Some(earlier) = first.get(id.as_str()) {
+            let problem = if id.as_str().starts_with("__") {
                 let message = format!("two {noun}s without an id, the other at {earlier}");
-                Problem::error(&id.place, message).with_help("give each an id")
+                Problem::error(id.place(), message).with_help("give each an id")
             } else {
-                let shown = show(&id.value);
+                let shown = id.shown();
                 let message = format!("the {noun} {shown} is there already, at {earlier}");
-                Problem::error(&id.place, message)
+                Problem::error(id.place(), message)
             };
             problems.push(problem);
         } else {
-            first.insert(&id.value, &id.place);
+            first.insert(id.as_str(), id.place());
         }
     }
 }
@@ -98,8 +94,8 @@ impl References<'_> {
 
     /// Who waits for a request from outside needs somebody who takes it.
     fn callbacks(&mut self, actions: &[Action<Request>]) {
-        let mut listeners = self.read.compose.listeners.iter();
-        if !self.read.has_all_listeners
+        let mut listeners = self.read.compose.callback_servers.iter();
+        if !self.read.has_all_callback_servers
             || listeners.any(|one| matches!(one.routes, Routes::Callbacks(_)))
         {
             return;
@@ -108,7 +104,7 @@ impl References<'_> {
             if let Some(Completion::Callback(completion)) = &action.call.completion {
                 let place = completion.wait_for.as_ref().map(Text::place);
                 let message = "nothing takes the callback that is waited for";
-                let problem = Problem::error(place.unwrap_or(&action.id.place), message);
+                let problem = Problem::error(place.unwrap_or_else(|| action.id.place()), message);
                 let help = "add a listener of type http-callback";
                 self.problems.push(problem.with_help(help));
             }
@@ -121,13 +117,8 @@ impl References<'_> {
         }
         let compose = &self.read.compose;
         if let Err(missing) = compose.workflow(id.as_str()) {
-            let shown = if id.is_from_environment() {
-                "of the name that the environment gives".to_owned()
-            } else {
-                show(id.as_str())
-            };
             let known = compose.workflows.iter().map(Identified::id);
-            let problem = problem("workflow", id.as_str(), &shown, missing, id.place(), known);
+            let problem = problem("workflow", &Id::new(id.clone()), missing, known);
             self.problems.push(problem);
         }
     }
@@ -143,24 +134,20 @@ impl References<'_> {
                     return;
                 }
                 let compose = &self.read.compose;
-                match compose.component(&id.value) {
+                match compose.component(id.as_str()) {
                     Ok(component) => component,
                     Err(missing) => {
                         let known = compose.components.iter().map(Identified::id);
-                        let (id, place) = (&id.value, &id.place);
-                        let problem = problem("component", id, &show(id), missing, place, known);
-                        self.problems.push(problem);
+                        self.problems.push(problem("component", id, missing, known));
                         return;
                     }
                 }
             }
         };
-        if let Err(missing) = component.has_action(&job.action.value) {
-            let ids = component.action_ids();
-            let known = ids.iter().map(|id| id.value.as_str());
-            let (id, place) = (&job.action.value, &job.action.place);
-            let noun = format!("action of the component {}", show(&component.id.value));
-            let problem = problem(&noun, id, &show(id), missing, place, known);
+        if let Err(missing) = component.has_action(job.action.as_str()) {
+            let known = component.action_ids().into_iter();
+            let noun = format!("action of the component {}", component.id.shown());
+            let problem = problem(&noun, &job.action, missing, known);
             self.problems.push(problem);
         }
     }
@@ -174,29 +161,43 @@ impl References<'_> {
     }
 }
 
-/// The problem that `id`, shown as `shown`, is missing.
+/// The problem that what `id` names is missing. No help says which of the known ids comes close to
+/// a value of the environment.
 fn problem<'a>(
     noun: &str,
-    id: &str,
-    shown: &str,
+    id: &Id,
     missing: Missing,
-    place: &Place,
-    known: impl Iterator<Item = &'a str>,
+    known: impl Iterator<Item = &'a Id>,
 ) -> Problem {
+    let error = |message: String| Problem::error(id.place(), message);
     match missing {
-        Missing::None => Problem::error(place, format!("there is no {noun}")),
+        Missing::None => error(format!("there is no {noun}")),
         Missing::Ambiguous => {
             let message = format!("it is not said which {noun} is meant, and there are several");
-            let help = "name one, or write \"default: true\" in it";
-            Problem::error(place, message).with_help(help)
+            error(message).with_help("name one, or write \"default: true\" in it")
         }
         Missing::Unknown => {
-            let problem = Problem::error(place, format!("there is no {noun} {shown}"));
-            let known = known.filter(|known| !known.starts_with("__") && *known != DEFAULT);
-            match closest(id, known) {
-                Some(meant) => problem.with_help(format!("did you mean {}?", show(meant))),
-                None => problem,
-            }
+            let problem = error(format!("there is no {noun} {}", id.shown()));
+            with_suggestion(problem, id, known)
         }
+    }
+}
+
+/// The problem with the known id that was probably meant, if there is one.
+pub(super) fn with_suggestion<'a>(
+    problem: Problem,
+    id: &Id,
+    known: impl Iterator<Item = &'a Id>,
+) -> Problem {
+    if id.is_from_environment() {
+        return problem;
+    }
+    let known = known.filter(|known| !known.is_from_environment());
+    let known = known
+        .map(Id::as_str)
+        .filter(|known| !known.starts_with("__"));
+    match closest(id.as_str(), known) {
+        Some(meant) => problem.with_help(format!("did you mean {}?", show(meant))),
+        None => problem,
     }
 }

@@ -55,6 +55,7 @@ fn a_value_without_quotes_ends_before_space_and_a_hash() {
         ("a\\nb", "a\\nb"),
         ("a'b\"c", "a'b\"c"),
         ("# c", "# c"),
+        (" # c", ""),
         ("", ""),
         ("$HOME", "$HOME"),
     ] {

@@ -1,15 +1,15 @@
 //! Listeners and requests.
 
 use super::*;
+use crate::model::callback_server::{HmacForm, Proof, Routes, TokenPlace};
 use crate::model::component::{Completion, Target};
-use crate::model::listener::{HmacForm, Proof, Routes, TokenPlace};
 
 #[test]
 fn a_listener_says_who_may() {
     let read = |auth: &str| {
         let text = format!("listener: {{type: http-callback, path: /c, {auth}}}");
         let compose = compose(&text);
-        let Routes::Callbacks(callbacks) = &compose.listeners[0].routes else {
+        let Routes::Callbacks(callbacks) = &compose.callback_servers[0].routes else {
             panic!("{compose:?}");
         };
         callbacks[0].route.guard.clone()
@@ -71,7 +71,7 @@ fn a_guard_of_one_route_counts_before_that_of_all() {
     - {path: /b, auth: {type: token, token: env:ONE}}
 ",
     );
-    let Routes::Callbacks(callbacks) = &compose.listeners[0].routes else {
+    let Routes::Callbacks(callbacks) = &compose.callback_servers[0].routes else {
         panic!("{compose:?}");
     };
     let shown = callbacks
@@ -141,5 +141,138 @@ fn requests_that_go_nowhere_are_refused() {
     ] {
         let shown = wrong(&format!("component: {{type: http-client, {keys}}}"));
         assert!(shown.contains(error), "{keys}: {shown}");
+    }
+}
+
+#[test]
+fn a_route_is_there_once_and_tells_requests_apart() {
+    let read =
+        |callbacks: &str| format!("listener: {{type: http-callback, callbacks: [{callbacks}]}}");
+    let shown = wrong(&read("{path: /a}, {path: a, method: PUT}, {path: a}"));
+    assert!(
+        shown.ends_with("POST to this path is taken already, at f.yml:1:52"),
+        "{shown}"
+    );
+    let shown = wrong(&read("{path: /a, identify_by: body.task_id}"));
+    assert!(
+        shown.contains("warning") && shown.contains("the same of each request"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn operators_that_adit_does_not_have_are_no_keys() {
+    for body in [
+        "{'...': '${input}'}",
+        "{a: [{'+': [1, 2]}]}",
+        "['...${input.list}']",
+        "{'?': {input: 1}}",
+        "{'*': '${input}', a: 1}",
+        "{'|': '${input}'}",
+    ] {
+        let shown = wrong(&format!(
+            "component: {{type: http-client, endpoint: http://x, body: {body}}}"
+        ));
+        assert!(
+            shown.contains("does not have the operator"),
+            "{body}: {shown}"
+        );
+    }
+    compose("component: {type: http-client, endpoint: http://x, body: {a: '...', '...a': '*'}}");
+}
+
+#[test]
+fn what_is_wrong_with_a_component_or_a_controller_is_told() {
+    for (text, error) in [
+        ("component: {}", "the key \"type\" is missing"),
+        (
+            "component: {type: shell, command: []}",
+            "the list names no program",
+        ),
+        (
+            "component: {type: shell, command: [[]]}",
+            "the list names no program",
+        ),
+        (
+            "component: {type: shell, command: [ls], timeout: -1}",
+            "a duration is not negative",
+        ),
+        (
+            "component: {type: shell, action: {command: [ls]}, command: [df]}",
+            "\"command\" is not read here, since \"action\" is there too",
+        ),
+        (
+            "component: {type: shell, action: {command: [a]}, actions: []}",
+            "\"action\" is not read, since \"actions\" is there too",
+        ),
+        (
+            "component: {type: http-server, start: 'uvicorn server:app'}",
+            "no shell reads it",
+        ),
+        (
+            "component: {type: http-server, start: [x], manage: {restart: no}}",
+            "\"start\" is not read here, since \"manage\" is there too",
+        ),
+        (
+            "component: {type: http-server, manage: {start: [x], scripts: {}}}",
+            "\"start\" is not read here, since \"scripts\" is there too",
+        ),
+        (
+            "component: {type: http-server, manage: {restart: sometimes}}",
+            "wanted \"no\", \"on-failure\" or \"always\"",
+        ),
+        (
+            "component: {type: http-client, endpoint: http://x, rate_limit: often}",
+            "wanted a rate",
+        ),
+        (
+            "component: {type: http-client, endpoint: http://x, rate_limit: {requests: 1, period: 0}}",
+            "a period is not nothing",
+        ),
+        (
+            "component: {type: http-client, endpoint: http://x, completion: {}}",
+            "the key \"type\" is missing",
+        ),
+        (
+            "component: {type: http-client, endpoint: http://x, completion: {type: polling}}",
+            "either endpoint or path is set",
+        ),
+        (
+            "controller: {type: http-sever}",
+            "did you mean \"http-server\"?",
+        ),
+        ("controller: {port: 1}", "the key \"type\" is missing"),
+        (
+            "controller: {port: 1, adapter: {type: http-server}}",
+            "\"port\" is not read here, since \"adapter\" is there too",
+        ),
+        (
+            "controller: {type: http-server, websocket: {ping_interval: x}}",
+            "wanted a duration",
+        ),
+        ("logger: {type: console, path: x}", "unknown key \"path\""),
+        ("logger: {type: console, level: loud}", "wanted \"debug\""),
+    ] {
+        let shown = wrong(text);
+        assert!(shown.contains(error), "{text}: {shown}");
+    }
+}
+
+#[test]
+fn origins_are_several_and_none_is_said_is_none() {
+    for (keys, origins) in [
+        ("", vec![]),
+        (", origins: '*'", vec!["*"]),
+        (
+            ", origins: 'http://a, http://b/'",
+            vec!["http://a", "http://b"],
+        ),
+        (
+            ", origins: [http://a, http://b]",
+            vec!["http://a", "http://b"],
+        ),
+    ] {
+        let compose = compose(&format!("controller: {{type: http-server{keys}}}"));
+        assert_eq!(compose.controller.unwrap().adapters[0].origins, origins);
     }
 }

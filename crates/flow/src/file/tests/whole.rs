@@ -72,6 +72,25 @@ fn ids_that_lead_nowhere_or_come_twice_are_refused() {
 }
 
 #[test]
+fn an_id_of_the_environments_is_never_quoted() {
+    for text in [
+        "workflow: {component: '${env.SECRET}'}",
+        "{component: {id: s3cr3x, type: shell, command: [ls]}, workflow: {component: '${env.SECRET}'}}",
+        "{component: {type: shell, command: [ls]}, workflow: {action: '${env.SECRET}'}}",
+        "workflows: [{id: '${env.SECRET}'}, {id: '${env.SECRET}'}]",
+        "workflow: {jobs: [{id: '${env.SECRET}', depends_on: ['${env.SECRET}']}]}",
+        "workflow: {jobs: [{id: a, depends_on: ['${env.SECRET}']}]}",
+        "workflow: {jobs: [{id: '${env.SECRET}', type: filter, depends_on: [a]}, {id: a, type: filter, depends_on: ['${env.SECRET}']}]}",
+        "listener: {type: http-trigger, path: /t, workflow: '${env.SECRET}'}",
+        "controller: {type: http-server, host: '${env.SECRET}'}",
+    ] {
+        let shown = wrong(text);
+        assert!(!shown.contains("s3cr3"), "{text}: {shown}");
+        assert!(!shown.is_empty(), "{text}");
+    }
+}
+
+#[test]
 fn a_component_that_cannot_be_read_is_not_missing_too() {
     let text = "{component: {id: a, type: shell, command: 1}, workflow: {component: a}}";
     assert_eq!(wrong(text).matches("f.yml").count(), 1, "{}", wrong(text));

@@ -1,7 +1,7 @@
 //! Gateways: how they log in, and who is refused.
 
 use super::*;
-use crate::model::gateway::{Gateway, HostKey, HttpDriver, Login};
+use crate::model::expose::{ExposeConfig, HostKey, HttpDriver, Login};
 
 /// A gateway with a login like this.
 fn gateway(connection: &str) -> String {
@@ -32,7 +32,7 @@ fn a_gateway_logs_in_as_it_is_said() {
         ),
     ] {
         let compose = compose(&gateway(&format!("auth: {auth}")));
-        let Gateway::Ssh(ssh) = &compose.gateways[0].value else {
+        let ExposeConfig::Ssh(ssh) = &compose.exposes[0].value else {
             panic!("{compose:?}");
         };
         assert_eq!(ssh.login, login, "{auth}");
@@ -117,7 +117,7 @@ fn cloudflare_is_asked_in_one_way() {
     let read = |keys: &str| format!("gateway: {{type: http-tunnel, driver: cloudflare{keys}}}");
     let driver = |keys: &str| {
         let compose = compose(&read(keys));
-        let Gateway::Http(http) = &compose.gateways[0].value else {
+        let ExposeConfig::Http(http) = &compose.exposes[0].value else {
             panic!("{compose:?}");
         };
         assert_eq!(http.ports[0].value, 8090);

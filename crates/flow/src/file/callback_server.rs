@@ -3,9 +3,10 @@
 use adit_text::{Fields, Node, Problem, Problems};
 
 use super::{Grammar, field, http};
-use crate::model::listener::{
-    Callback, Guard, HmacForm, Listener, Method, Proof, Route, Routes, TokenPlace, Trigger,
+use crate::model::callback_server::{
+    Callback, CallbackServer, Guard, HmacForm, Proof, Route, Routes, TokenPlace, Trigger,
 };
+use crate::model::method::Method;
 use crate::model::{Placed, Setting, Text};
 
 /// model-compose's own.
@@ -36,7 +37,11 @@ enum Kind {
     Trigger,
 }
 
-pub(super) fn read(node: &Node, grammar: Grammar<'_>, problems: &mut Problems) -> Option<Listener> {
+pub(super) fn read(
+    node: &Node,
+    grammar: Grammar<'_>,
+    problems: &mut Problems,
+) -> Option<CallbackServer> {
     let mut fields = node.fields(problems)?;
     let kinds = [
         ("http-callback", Kind::Callback),
@@ -76,14 +81,37 @@ pub(super) fn read(node: &Node, grammar: Grammar<'_>, problems: &mut Problems) -
             |fields, guard| trigger(fields, guard, is_open),
         )),
     };
+    let all = match &routes {
+        Routes::Callbacks(callbacks) => callbacks.iter().map(|one| &one.route).collect(),
+        Routes::Triggers(triggers) => triggers.iter().map(|one| &one.route).collect(),
+    };
+    once(all, fields.problems());
     grammar.finish(fields);
-    Some(Listener {
+    Some(CallbackServer {
         host,
         port,
         base_path,
         max_concurrent_count,
         routes,
     })
+}
+
+/// Reports routes that take what an earlier one takes.
+fn once(all: Vec<&Route>, problems: &mut Problems) {
+    let mut earlier: Vec<&Route> = Vec::new();
+    for route in all {
+        let mut same = earlier.iter();
+        let same = same.find(|one| one.path == route.path && one.method == route.method);
+        if let Some(same) = same {
+            let message = format!(
+                "{} to this path is taken already, at {}",
+                route.method.as_str(),
+                same.path.place
+            );
+            problems.push(Problem::error(&route.path.place, message));
+        }
+        earlier.push(route);
+    }
 }
 
 /// What a listener says for all of its routes.
@@ -126,10 +154,22 @@ impl Shared<'_> {
 fn callback(fields: &mut Fields<'_, '_>, guard: Guard) -> Option<Callback> {
     let route = route(fields, guard);
     let identify_by = fields.optional("identify_by", field::text);
+    if let Some(same) = identify_by.as_ref().filter(|text| text.is_literal()) {
+        let message = "it says the same of each request, so nothing tells one from another";
+        let problem = Problem::warning(same.place(), message);
+        let help = "for example: identify_by: ${body.task_id}";
+        fields.problems().push(problem.with_help(help));
+    }
     let status = fields.optional("status", field::text);
     let success_when = field::words(fields, "success_when");
     let fail_when = field::words(fields, "fail_when");
     let result = field::any(fields, "result");
+    if status.is_none() {
+        let listed = [("success_when", &success_when), ("fail_when", &fail_when)];
+        for (key, _) in listed.iter().filter(|(_, words)| !words.is_empty()) {
+            field::without_effect(fields, key, "\"status\" does not say what to compare");
+        }
+    }
     Some(Callback {
         route: route?,
         identify_by,

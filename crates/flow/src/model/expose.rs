@@ -1,4 +1,4 @@
-//! Gateways: what makes local ports public.
+//! What makes local ports public, `gateway:` in a file.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,18 +7,18 @@ use adit_text::SecretSource;
 
 use super::Placed;
 
-/// A gateway of a file.
+/// One of a file's.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Gateway {
+pub enum ExposeConfig {
     /// Ports of an SSH server.
-    Ssh(Box<SshGateway>),
+    Ssh(Box<SshExpose>),
     /// Names of a provider, by its own program.
-    Http(HttpGateway),
+    Http(HttpExpose),
 }
 
 /// Ports of an SSH server that lead here.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SshGateway {
+pub struct SshExpose {
     /// The server's name or address, word for word: it is also the first half of the public address.
     pub host: Placed<String>,
     /// The server's SSH port.
@@ -87,7 +87,7 @@ pub struct PortForward {
 
 /// Local ports that get a name from a provider.
 #[derive(Clone, Debug, PartialEq)]
-pub struct HttpGateway {
+pub struct HttpExpose {
     /// Whose program does it.
     pub driver: HttpDriver,
     /// The local ports; one at least.

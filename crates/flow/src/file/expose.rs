@@ -6,8 +6,8 @@ use adit_text::{Fields, Node, Problem, Problems};
 
 use super::{Grammar, field};
 use crate::model::Placed;
-use crate::model::gateway::{
-    Gateway, HostKey, HttpDriver, HttpGateway, Login, PortForward, SshGateway,
+use crate::model::expose::{
+    ExposeConfig, HostKey, HttpDriver, HttpExpose, Login, PortForward, SshExpose,
 };
 
 mod port;
@@ -30,14 +30,14 @@ pub(super) fn read(
     node: &Node,
     grammar: Grammar<'_>,
     problems: &mut Problems,
-) -> Option<Placed<Gateway>> {
+) -> Option<Placed<ExposeConfig>> {
     let mut fields = node.fields(problems)?;
     let kinds = [("ssh-tunnel", Kind::Ssh), ("http-tunnel", Kind::Http)];
     let kind = fields.required("type", |node, problems| node.choice(&kinds, problems))?;
     field::runtime(&mut fields);
     let gateway = match kind {
-        Kind::Ssh => ssh(&mut fields, grammar).map(|ssh| Gateway::Ssh(Box::new(ssh))),
-        Kind::Http => http(&mut fields, grammar).map(Gateway::Http),
+        Kind::Ssh => ssh(&mut fields, grammar).map(|ssh| ExposeConfig::Ssh(Box::new(ssh))),
+        Kind::Http => http(&mut fields, grammar).map(ExposeConfig::Http),
     };
     grammar.finish(fields);
     gateway.map(|gateway| Placed::new(gateway, node.place()))
@@ -57,7 +57,7 @@ struct Connection {
     max_retry_count: Option<u32>,
 }
 
-fn ssh(fields: &mut Fields<'_, '_>, grammar: Grammar<'_>) -> Option<SshGateway> {
+fn ssh(fields: &mut Fields<'_, '_>, grammar: Grammar<'_>) -> Option<SshExpose> {
     let forwards = fields.optional("port", port::forwards);
     let forwards = forwards.unwrap_or_else(|| {
         vec![PortForward {
@@ -69,7 +69,7 @@ fn ssh(fields: &mut Fields<'_, '_>, grammar: Grammar<'_>) -> Option<SshGateway> 
     let connection = fields.required("connection", |node, problems| {
         connection(node, grammar, problems)
     })?;
-    Some(SshGateway {
+    Some(SshExpose {
         host: connection.host,
         port: connection.port.unwrap_or(SSH_PORT),
         user: connection.user,
@@ -220,7 +220,7 @@ enum Driver {
     Cloudflare,
 }
 
-fn http(fields: &mut Fields<'_, '_>, grammar: Grammar<'_>) -> Option<HttpGateway> {
+fn http(fields: &mut Fields<'_, '_>, grammar: Grammar<'_>) -> Option<HttpExpose> {
     let drivers = [("ngrok", Driver::Ngrok), ("cloudflare", Driver::Cloudflare)];
     let driver = fields.required("driver", |node, problems| node.choice(&drivers, problems));
     let ports = fields.one_or_many("port", field::port);
@@ -232,7 +232,7 @@ fn http(fields: &mut Fields<'_, '_>, grammar: Grammar<'_>) -> Option<HttpGateway
         Driver::Ngrok => Some(HttpDriver::Ngrok),
         Driver::Cloudflare => cloudflare(fields, grammar),
     };
-    Some(HttpGateway {
+    Some(HttpExpose {
         driver: driver?,
         ports,
     })

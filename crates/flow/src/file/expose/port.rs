@@ -13,7 +13,7 @@ use std::net::Ipv6Addr;
 use adit_text::{Content, Node, Problem, Problems};
 
 use crate::model::Placed;
-use crate::model::gateway::PortForward;
+use crate::model::expose::PortForward;
 
 /// The host of a forward that names none.
 pub(super) const LOCAL: &str = "localhost";

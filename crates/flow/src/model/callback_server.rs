@@ -1,15 +1,16 @@
-//! Listeners: what waits for requests from outside.
+//! Callback servers: what waits for requests from outside, `listener:` in a file.
 
 use std::num::NonZeroU32;
 
 use adit_text::SecretSource;
 
+use super::method::Method;
 use super::network::Network;
-use super::{Placed, Setting, Text, Tree};
+use super::{Placed, Setting, Text, Written};
 
 /// One HTTP server for requests from outside.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Listener {
+pub struct CallbackServer {
     /// The address or name that it listens at.
     pub host: String,
     /// Its port.
@@ -45,7 +46,7 @@ pub struct Callback {
     /// Status texts that mean badly.
     pub fail_when: Vec<String>,
     /// What the job gets. None is the whole item.
-    pub result: Option<Tree>,
+    pub result: Option<Written>,
 }
 
 /// Requests that start a workflow.
@@ -56,7 +57,7 @@ pub struct Trigger {
     /// The workflow's id.
     pub workflow: Text,
     /// What it gets. None is the whole item.
-    pub input: Option<Tree>,
+    pub input: Option<Written>,
     /// Whether it may be public with no proof, whatever it starts.
     pub is_open: bool,
 }
@@ -124,38 +125,4 @@ pub enum HmacForm {
     Timestamped,
     /// `sha256=HEX`, over the body: GitHub's.
     GitHub,
-}
-
-/// A method of HTTP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
-    /// GET
-    Get,
-    /// POST
-    Post,
-    /// PUT
-    Put,
-    /// DELETE
-    Delete,
-    /// PATCH
-    Patch,
-    /// HEAD, in requests of ours alone.
-    Head,
-    /// OPTIONS, in requests of ours alone.
-    Options,
-}
-
-impl Method {
-    /// As it stands in a request.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Post => "POST",
-            Self::Put => "PUT",
-            Self::Delete => "DELETE",
-            Self::Patch => "PATCH",
-            Self::Head => "HEAD",
-            Self::Options => "OPTIONS",
-        }
-    }
 }
