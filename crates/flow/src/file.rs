@@ -25,7 +25,7 @@
 
 use std::collections::BTreeSet;
 
-use adit_text::{Content, Document, Fields, Node, Place, Problem, Problems, Severity, Unset};
+use adit_text::{Document, Fields, Node, Place, Problem, Problems, Severity, Unset};
 
 use crate::model::Compose;
 
@@ -41,6 +41,7 @@ mod field;
 mod http;
 mod job;
 mod logger;
+mod private;
 mod route;
 mod workflow;
 
@@ -73,6 +74,8 @@ pub struct Files {
     document: Document,
     /// The names of those of adit's own.
     strict: BTreeSet<String>,
+    /// Where the environment's part could not be filled in, which was told.
+    unfilled: BTreeSet<Place>,
 }
 
 impl Files {
@@ -104,11 +107,16 @@ impl Files {
         }
         let mut document = merged.filter(|_| is_whole)?;
         let lookup = |name: &str| environment.value(name).map(str::to_owned);
-        document.resolve_environment(&lookup, Unset::Refuse, problems);
+        let mut unfilled = Problems::new();
+        document.resolve_environment(&lookup, Unset::Refuse, &mut unfilled);
+        let places = unfilled.iter().map(|problem| problem.place().clone());
+        let places = places.collect();
+        problems.append(unfilled);
         let strict = sources.iter().filter(|one| one.dialect == Dialect::Adit);
         Some(Self {
             document,
             strict: strict.map(|one| one.name.to_owned()).collect(),
+            unfilled: places,
         })
     }
 
@@ -120,7 +128,8 @@ impl Files {
 
     /// What the files say, checked.
     ///
-    /// None if that cannot be used; the problems say why, and may hold warnings in any case.
+    /// None if that cannot be used; the problems say why, and may hold warnings in any case. What
+    /// [`parse`](Self::parse) has told of is not told again.
     pub fn compose(&self, problems: &mut Problems) -> Option<Compose> {
         let grammar = Grammar {
             strict: &self.strict,
@@ -131,9 +140,14 @@ impl Files {
             check::all(read, &mut found);
         }
         let is_good = !found.has_errors();
-        problems.append(found);
+        // What stands where a value is missing is not what was meant.
+        for problem in &found {
+            if !self.unfilled.contains(problem.place()) {
+                problems.push(problem.clone());
+            }
+        }
         let mut compose = read?.compose;
-        compose.private_variables = private_variables(self.document.root());
+        compose.private_variables = private::variables(self.document.root());
         is_good.then_some(compose)
     }
 }
@@ -141,14 +155,26 @@ impl Files {
 /// What a file says, and how far it could be read.
 struct Read {
     compose: Compose,
-    /// Whether each component could be read, so that one that is missing was never there.
-    has_all_components: bool,
-    /// The same of workflows.
-    has_all_workflows: bool,
-    /// The same of callback servers.
-    has_all_callback_servers: bool,
+    /// Parts in which something could not be read, so that what is missing there may be there.
+    broken: Vec<Part>,
     /// How bad it is if something is only unwise.
     unwise: Severity,
+}
+
+/// A part of a file that others refer to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Exposes,
+    CallbackServers,
+    Components,
+    Workflows,
+}
+
+impl Read {
+    /// Whether all of a part was read, so that what is missing was never there.
+    fn has_all(&self, part: Part) -> bool {
+        !self.broken.contains(&part)
+    }
 }
 
 fn read(root: &Node, grammar: Grammar<'_>, problems: &mut Problems) -> Option<Read> {
@@ -190,6 +216,12 @@ fn read(root: &Node, grammar: Grammar<'_>, problems: &mut Problems) -> Option<Re
         Some(false) | None => Severity::Warning,
     };
     grammar.finish(fields);
+    let parts = [
+        (Part::Exposes, exposes.is_whole),
+        (Part::CallbackServers, callback_servers.is_whole),
+        (Part::Components, components.is_whole),
+        (Part::Workflows, workflows.is_whole),
+    ];
     Some(Read {
         compose: Compose {
             controller,
@@ -200,9 +232,11 @@ fn read(root: &Node, grammar: Grammar<'_>, problems: &mut Problems) -> Option<Re
             loggers: loggers.all,
             private_variables: BTreeSet::new(),
         },
-        has_all_components: components.is_whole,
-        has_all_workflows: workflows.is_whole,
-        has_all_callback_servers: callback_servers.is_whole,
+        broken: parts
+            .into_iter()
+            .filter(|(_, is_whole)| !is_whole)
+            .map(|(part, _)| part)
+            .collect(),
         unwise,
     })
 }
@@ -339,61 +373,6 @@ impl Grammar<'_> {
         match self.severity(place) {
             Severity::Error => Problem::error(place, message),
             Severity::Warning => Problem::warning(place, message),
-        }
-    }
-}
-
-/// The variables that are named only where secrets of our own stand.
-fn private_variables(root: &Node) -> BTreeSet<String> {
-    let mut named = Named::default();
-    named.node(root, Kind::Open);
-    named.private.difference(&named.open).cloned().collect()
-}
-
-/// Which variables are named where.
-#[derive(Default)]
-struct Named {
-    private: BTreeSet<String>,
-    open: BTreeSet<String>,
-}
-
-/// What stands at a place of the tree.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    /// Something that components may know.
-    Open,
-    /// One of the sections whose secrets are our own.
-    Ours,
-    /// A secret of our own.
-    Secret,
-}
-
-impl Named {
-    /// Recurses at most [`adit_text::limits::DEPTH`] times.
-    fn node(&mut self, node: &Node, kind: Kind) {
-        match node.content() {
-            Content::Scalar(scalar) => {
-                let names = scalar.variables().map(str::to_owned);
-                match kind {
-                    Kind::Secret => self.private.extend(names),
-                    Kind::Open | Kind::Ours => self.open.extend(names),
-                }
-            }
-            Content::Sequence(nodes) => nodes.iter().for_each(|node| self.node(node, kind)),
-            Content::Mapping(mapping) => {
-                for entry in mapping.entries() {
-                    let kind = match (kind, entry.key.as_str()) {
-                        (
-                            Kind::Open,
-                            "controller" | "gateway" | "gateways" | "listener" | "listeners"
-                            | "tunnels",
-                        ) => Kind::Ours,
-                        (Kind::Ours, "auth" | "token" | "passphrase" | "password") => Kind::Secret,
-                        (kind, _) => kind,
-                    };
-                    self.node(&entry.node, kind);
-                }
-            }
         }
     }
 }

@@ -10,6 +10,7 @@ use adit_flow::model::callback_server::Routes;
 use adit_flow::model::component::Kind;
 use adit_flow::model::expose::{ExposeConfig, Login};
 use adit_text::Problems;
+use proptest::prelude::*;
 
 /// How much of what an example has.
 #[derive(Debug, PartialEq)]
@@ -183,4 +184,80 @@ fn the_seed_example_says_where_its_tunnel_ends_and_how_to_log_in() {
     // Components need not know how the gateway logs in.
     let private: Vec<&String> = compose.private_variables.iter().collect();
     assert_eq!(private, ["SSH_AUTH_TYPE", "SSH_KEYFILE", "SSH_USERNAME"]);
+}
+
+/// What is wrong with the seed's example where these are the variables.
+fn wrong(entries: &[&str]) -> String {
+    let bytes = std::fs::read(folder().join("ssh-tunnel.yml")).unwrap();
+    let source = Source {
+        name: "model-compose.yml",
+        bytes: &bytes,
+        dialect: Dialect::ModelCompose,
+    };
+    let mut environment = Environment::default();
+    for entry in entries {
+        environment.say(entry).unwrap();
+    }
+    let mut problems = Problems::new();
+    let files = Files::parse(&[source], &environment, &mut problems).unwrap();
+    files.compose(&mut problems);
+    problems.to_string()
+}
+
+#[test]
+fn a_variable_that_is_not_set_is_told_once() {
+    let shown = "\
+model-compose.yml:13:11: the environment variable SSH_TUNNEL_HOST is not set
+help: set it, or write ${env.SSH_TUNNEL_HOST | a default}
+model-compose.yml:17:17: the environment variable SSH_USERNAME is not set
+help: set it, or write ${env.SSH_USERNAME | a default}";
+    assert_eq!(wrong(&[]), shown);
+}
+
+#[test]
+fn the_other_way_to_log_in_needs_another_line_in_the_file() {
+    let entries = [
+        "SSH_TUNNEL_HOST=h",
+        "SSH_USERNAME=u",
+        "SSH_AUTH_TYPE=password",
+        "SSH_PASSWORD=s3cr3t",
+    ];
+    let shown = "\
+model-compose.yml:16:7: auth: the type is \"password\", and the key \"password\" is missing
+help: write \"password: ${env.SSH_PASSWORD}\" below \"type\" and set SSH_PASSWORD; SSH_AUTH_TYPE alone does not change what the file names";
+    assert_eq!(wrong(&entries), shown);
+}
+
+proptest! {
+    /// Words and lines of an example in the wrong place, missing, or twice.
+    #[test]
+    fn no_slip_of_the_pen_is_too_strange(
+        example in 0_usize..EXAMPLES.len(),
+        slips in proptest::collection::vec((any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0_u8..4), 1..5),
+        is_strict: bool,
+    ) {
+        let path = folder().join(format!("{}.yml", EXAMPLES[example].0));
+        let text = std::fs::read_to_string(path).unwrap();
+        let mut words: Vec<&str> = text.split_inclusive([' ', '\n', ':']).collect();
+        for (from, to, slip) in slips {
+            let (from, to) = (from.index(words.len()), to.index(words.len()));
+            match slip {
+                0 => drop(words.remove(from)),
+                1 => words.insert(to, words[from]),
+                2 => words.swap(from, to),
+                _ => words[to] = words[from],
+            }
+            prop_assume!(!words.is_empty());
+        }
+        let dialect = if is_strict { Dialect::Adit } else { Dialect::ModelCompose };
+        let text = words.concat();
+        let source = Source { name: "f.yml", bytes: text.as_bytes(), dialect };
+        let mut problems = Problems::new();
+        if let Some(files) = Files::parse(&[source], &environment(), &mut problems) {
+            let before = problems.has_errors();
+            let compose = files.compose(&mut problems);
+            prop_assert!(before || compose.is_none() == problems.has_errors());
+        }
+        prop_assert!(!problems.to_string().contains("s3cr3t"), "{problems}");
+    }
 }

@@ -3,8 +3,9 @@
 
 use adit_text::Problems;
 
-use super::Read;
+use super::{Part, Read};
 
+mod address;
 mod exposure;
 mod graph;
 mod interpreter;
@@ -18,6 +19,9 @@ pub(super) fn all(read: &Read, problems: &mut Problems) {
         graph::check(workflow, problems);
     }
     port::check(&read.compose, problems);
+    if read.has_all(Part::Exposes) {
+        address::check(&read.compose, problems);
+    }
     exposure::check(&read.compose, problems);
     interpreter::check(read, problems);
 }

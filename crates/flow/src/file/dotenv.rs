@@ -10,8 +10,8 @@
 //! ```
 //!
 //! A value in quotes may span lines. In single quotes `\'` and `\\` are escapes, in double quotes
-//! also `\" \a \b \f \n \r \t \v`; before anything else a backslash stays. A value without quotes ends before white space that a `#` follows,
-//! and is trimmed. Then, also in quotes, `${NAME}` and `${NAME:-default}` are replaced: by an earlier
+//! also `\" \a \b \f \n \r \t \v`; before anything else a backslash stays. A value without quotes
+//! ends before white space that a `#` follows, and is trimmed. Then, also in quotes, `${NAME}` and `${NAME:-default}` are replaced: by an earlier
 //! variable of the same file, else by one of the process, else by the default, else by nothing. A key
 //! without `=` has no value and is no variable. A line that is none of this is passed over.
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use adit_text::{Place, Problem, Problems, closest, show};
 
-use crate::file::Read;
+use crate::file::{Part, Read};
 use crate::model::callback_server::Routes;
 use crate::model::component::{Action, Completion, Component, Kind as ComponentKind, Request};
 use crate::model::find::{Identified, Missing};
@@ -95,7 +95,7 @@ impl References<'_> {
     /// Who waits for a request from outside needs somebody who takes it.
     fn callbacks(&mut self, actions: &[Action<Request>]) {
         let mut listeners = self.read.compose.callback_servers.iter();
-        if !self.read.has_all_callback_servers
+        if !self.read.has_all(Part::CallbackServers)
             || listeners.any(|one| matches!(one.routes, Routes::Callbacks(_)))
         {
             return;
@@ -112,7 +112,7 @@ impl References<'_> {
     }
 
     fn workflow(&mut self, id: &Text) {
-        if !id.is_literal() || !self.read.has_all_workflows {
+        if !id.is_literal() || !self.read.has_all(Part::Workflows) {
             return;
         }
         let compose = &self.read.compose;
@@ -130,7 +130,7 @@ impl References<'_> {
                 component
             }
             ComponentRef::Named(id) => {
-                if !self.read.has_all_components {
+                if !self.read.has_all(Part::Components) {
                     return;
                 }
                 let compose = &self.read.compose;

@@ -221,3 +221,26 @@ fn issue_4_a_public_callback_for_anybody_is_a_warning() {
         compose(&read(keys));
     }
 }
+
+#[test]
+fn an_address_is_one_that_a_gateway_gives_to_an_action() {
+    let gateway = "gateway: {type: http-tunnel, driver: ngrok, port: [8090, 8091]}";
+    let client = |body: &str| {
+        format!("component: {{type: http-client, endpoint: http://x, body: {{a: ['{body}']}}}}")
+    };
+    let text = "http://${gateway:809.public_address}/c";
+    let shown = wrong(&format!("{gateway}\n{}", client(text)));
+    let error = "f.yml:2:63: no gateway makes port 809 public, so this has no address\nhelp: public are: 8090, 8091";
+    assert_eq!(shown, error);
+    let shown = wrong(&client(text));
+    assert!(shown.ends_with("help: add a gateway"), "{shown}");
+    compose(&client("${gateway:809.public_url | http://localhost:809}"));
+    compose(&format!(
+        "{gateway}\n{}",
+        client("${gateway:8091.public_url}")
+    ));
+    let job = "{component: {type: shell, command: [ls]}, workflow: {input: '${gateway:8090.public_url}'}}";
+    assert!(wrong(job).contains("known in actions of components alone"));
+    let command = "component: {type: shell, command: [curl, '${gateway:1.public_url}']}";
+    assert!(wrong(command).contains("no gateway makes port 1 public"));
+}
