@@ -312,7 +312,7 @@ fn of_either<'a, T>(
     let mut is_whole = true;
     let all = fields.optional(key, |node, problems| {
         let mut found = Problems::new();
-        let all = read(node, key, &mut found);
+        let all = read(node, key, &mut found).map(|all| limited(all, node, &mut found));
         is_whole = !found.has_errors();
         problems.append(found);
         all
@@ -321,6 +321,20 @@ fn of_either<'a, T>(
         all: all.unwrap_or_default(),
         is_whole,
     }
+}
+
+/// Most entries of one kind. Some checks compare each with each: jobs in the slowest order take half
+/// a second (debug build, 2026-11-22), ten times as many would take most of a minute.
+const MOST: usize = 1_000;
+
+/// No more than [`MOST`] of those that a node holds; more are an error.
+fn limited<T>(mut all: Vec<T>, node: &Node, problems: &mut Problems) -> Vec<T> {
+    if all.len() > MOST {
+        let message = format!("there are {} here; {MOST} are the most", all.len());
+        problems.push(Problem::error(node.place(), message));
+        all.truncate(MOST);
+    }
+    all
 }
 
 /// The key that counts of two that say the same, for one and for several. Where both are given the

@@ -2,7 +2,7 @@
 
 use adit_text::{Fields, Node, Problem, Problems};
 
-use super::{Grammar, field, http};
+use super::{Grammar, field, http, limited};
 use crate::model::callback_server::{
     Callback, CallbackServer, Guard, HmacForm, Proof, Route, Routes, TokenPlace, Trigger,
 };
@@ -132,12 +132,15 @@ impl Shared<'_> {
     ) -> Vec<T> {
         if fields.node(key).is_some() {
             field::left_over(self.node, fields, flat, key, self.grammar);
-            let each = fields.one_or_many(key, |node, problems| {
-                let mut fields = node.fields(problems)?;
-                let guard = guard(&mut fields, self.grammar, self.guard);
-                let one = read(&mut fields, guard);
-                self.grammar.finish(fields);
-                one
+            let each = fields.optional(key, |node, problems| {
+                let each = node.one_or_many(problems, |node, problems| {
+                    let mut fields = node.fields(problems)?;
+                    let guard = guard(&mut fields, self.grammar, self.guard);
+                    let one = read(&mut fields, guard);
+                    self.grammar.finish(fields);
+                    one
+                })?;
+                Some(limited(each, node, problems))
             });
             return each.unwrap_or_default();
         }

@@ -1,6 +1,6 @@
 //! `component:`, with its actions in it or below.
 
-use adit_text::{Fields, Node, Problems};
+use adit_text::{Fields, Node, Problem, Problems};
 
 use super::http::{self, Whom};
 use super::{Grammar, Key, field};
@@ -131,6 +131,16 @@ impl One<'_> {
 
     fn shell(&self, fields: &mut Fields<'_, '_>) -> Shell {
         let manage = self.manage(fields);
+        for (key, script) in [
+            ("build", manage.build.first()),
+            ("start", manage.start.as_ref()),
+        ] {
+            if let Some(program) = script.and_then(|script| script.first()) {
+                let message = format!("\"{key}\" has no effect: a shell has nothing to {key}");
+                let problem = Problem::warning(program.place(), message);
+                fields.problems().push(problem);
+            }
+        }
         let base_dir = fields.path("base_dir");
         let env = field::texts(fields, "env");
         let actions = self.actions(fields, &COMMAND, &[], command);

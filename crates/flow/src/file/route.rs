@@ -3,7 +3,6 @@
 use adit_text::{Fields, Node, Problem, Problems};
 
 use super::{Grammar, field};
-use crate::model::Written;
 use crate::model::job::{Case, Condition, If, Operator, Random, Routing, Switch};
 
 const OPERATORS: [(&str, Operator); 12] = [
@@ -63,15 +62,10 @@ fn of_fields(fields: &mut Fields<'_, '_>) -> Condition {
     Condition {
         input: field::any(fields, "input"),
         operator: operator.unwrap_or(Operator::Equal),
-        value: value(fields),
+        value: field::any(fields, "value"),
         if_true: fields.optional("if_true", field::name),
         if_false: fields.optional("if_false", field::name),
     }
-}
-
-/// `value:`, whose null is a value like any other.
-fn value(fields: &mut Fields<'_, '_>) -> Option<Written> {
-    field::any(fields, "value")
 }
 
 pub(super) fn switch(fields: &mut Fields<'_, '_>, grammar: Grammar<'_>) -> Option<Switch> {
@@ -79,7 +73,7 @@ pub(super) fn switch(fields: &mut Fields<'_, '_>, grammar: Grammar<'_>) -> Optio
     let cases = fields.required("cases", |node, problems| {
         node.one_or_many(problems, |node, problems| {
             let mut fields = node.fields(problems)?;
-            let value = value(&mut fields);
+            let value = field::any(&mut fields, "value");
             let then = fields.required("then", field::name);
             grammar.finish(fields);
             Some(Case { value, then: then? })

@@ -2,7 +2,7 @@
 
 use adit_text::{Node, Problems};
 
-use super::{Grammar, Key, either, field, job};
+use super::{Grammar, Key, either, field, job, limited};
 use crate::model::workflow::{UNNAMED, Workflow};
 
 /// Reads a workflow; `above` is its id if that stands as a key.
@@ -23,18 +23,20 @@ pub(super) fn read(
     let (jobs, output) = if fields.node(key).is_some() {
         field::left_over(node, &mut fields, &job::FLAT, key, grammar);
         let jobs = fields.optional(key, |node, problems| {
-            if key == "jobs" && job::is_by_id(node) {
-                return node.named(problems, |entry, problems| {
+            let jobs = if key == "jobs" && job::is_by_id(node) {
+                node.named(problems, |entry, problems| {
                     let id = Key {
                         text: &entry.key,
                         place: &entry.place,
                     };
                     job::read(&entry.node, Some(id), grammar, problems)
-                });
-            }
-            node.one_or_many(problems, |node, problems| {
-                job::read(node, None, grammar, problems)
-            })
+                })
+            } else {
+                node.one_or_many(problems, |node, problems| {
+                    job::read(node, None, grammar, problems)
+                })
+            };
+            jobs.map(|jobs| limited(jobs, node, problems))
         });
         (jobs.unwrap_or_default(), field::any(&mut fields, "output"))
     } else if field::has_any(node, &job::FLAT) || field::has_any(node, &["output"]) {

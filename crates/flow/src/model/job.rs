@@ -125,7 +125,7 @@ pub struct Condition {
     pub input: Option<Written>,
     /// How.
     pub operator: Operator,
-    /// With what.
+    /// With what. None is null.
     pub value: Option<Written>,
     /// The job if it holds.
     pub if_true: Option<Id>,
@@ -174,7 +174,7 @@ pub struct Switch {
 /// One case.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case {
-    /// The value that it stands for.
+    /// The value that it stands for. None is null.
     pub value: Option<Written>,
     /// The job that it leads to.
     pub then: Id,

@@ -12,6 +12,7 @@ use std::net::Ipv6Addr;
 
 use adit_text::{Content, Node, Problem, Problems};
 
+use crate::file::limited;
 use crate::model::Placed;
 use crate::model::expose::PortForward;
 
@@ -28,7 +29,7 @@ pub(super) fn forwards(node: &Node, problems: &mut Problems) -> Option<Vec<PortF
         problems.push(Problem::error(node.place(), "the list names no port"));
         return None;
     }
-    Some(forwards)
+    Some(limited(forwards, node, problems))
 }
 
 fn forward(node: &Node, problems: &mut Problems) -> Option<PortForward> {

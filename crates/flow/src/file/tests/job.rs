@@ -102,6 +102,20 @@ fn a_job_of_a_type_that_nobody_knows_has_one_problem() {
 }
 
 #[test]
+fn there_are_only_so_many_jobs() {
+    let jobs: Vec<String> = (0..=1_000).map(|n| format!("{{id: j{n}}}")).collect();
+    let shown = wrong(&with(&jobs.join(", ")));
+    assert!(
+        shown.contains("there are 1001 here; 1000 are the most"),
+        "{shown}"
+    );
+    // The slowest order to find out that all of them run.
+    let jobs = (0..999).map(|n| format!("{{id: j{n}, depends_on: [j{}]}}", n + 1));
+    let jobs: Vec<String> = jobs.chain(["{id: j999}".to_owned()]).collect();
+    compose(&with(&jobs.join(", ")));
+}
+
+#[test]
 fn what_may_be_known_later_is_kept_as_text() {
     let compose = compose(&with(
         "{id: a, repeat_count: '${input.n}'}, {id: b, type: delay, duration: '${input.d}'}",

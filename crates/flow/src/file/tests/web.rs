@@ -184,6 +184,10 @@ fn operators_that_adit_does_not_have_are_no_keys() {
 #[test]
 fn what_is_wrong_with_a_component_or_a_controller_is_told() {
     for (text, error) in [
+        (
+            "component: {type: shell, command: [ls], start: [x]}",
+            "warning: component: \"start\" has no effect",
+        ),
         ("component: {}", "the key \"type\" is missing"),
         (
             "component: {type: shell, command: []}",
