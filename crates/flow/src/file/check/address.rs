@@ -4,6 +4,7 @@
 
 use adit_text::{Problem, Problems};
 
+use super::reference::some;
 use crate::model::component::{
     Action, Command, Completion, Component, Kind as ComponentKind, Request, Target,
 };
@@ -115,10 +116,11 @@ impl Addresses<'_> {
             }
             let message = format!("no gateway makes port {port} public, so this has no address");
             let problem = Problem::error(text.place(), message);
-            let known: Vec<String> = self.ports.iter().map(u16::to_string).collect();
-            self.problems.push(match known.as_slice() {
-                [] => problem.with_help("add a gateway"),
-                _ => problem.with_help(format!("public are: {}", known.join(", "))),
+            self.problems.push(if self.ports.is_empty() {
+                problem.with_help("add a gateway")
+            } else {
+                let known = some(self.ports.iter().map(u16::to_string));
+                problem.with_help(format!("public are: {known}"))
             });
         }
     }

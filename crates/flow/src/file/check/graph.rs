@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use adit_text::{Problem, Problems};
 
-use super::reference::with_suggestion;
+use super::reference::{some, with_suggestion};
 
 use crate::model::Id;
 use crate::model::job::Job;
@@ -95,9 +95,9 @@ impl<'g> Graph<'g> {
             return;
         };
         if let Some(circle) = self.circle(first, &running) {
-            let shown: Vec<String> = circle.iter().map(|job| job.id.shown()).collect();
+            let shown = some(circle.iter().map(|job| job.id.shown()));
             let place = circle.first().map_or(&first.id, |job| &job.id).place();
-            let message = format!("these jobs wait for one another: {}", shown.join(", "));
+            let message = format!("these jobs wait for one another: {shown}");
             problems.push(Problem::error(place, message));
             return;
         }

@@ -9,7 +9,7 @@ use crate::model::callback_server::Routes;
 use crate::model::component::{Action, Completion, Component, Kind as ComponentKind, Request};
 use crate::model::find::{Identified, Missing};
 use crate::model::job::{ComponentJob, ComponentRef, ForEach, InlineKind, Kind};
-use crate::model::{Id, Text};
+use crate::model::{Id, Text, component, job, workflow};
 
 pub(super) fn check(read: &Read, problems: &mut Problems) {
     let compose = &read.compose;
@@ -57,7 +57,7 @@ pub(super) fn once<'a>(noun: &str, ids: impl Iterator<Item = &'a Id>, problems: 
     let mut first: HashMap<&str, &Place> = HashMap::new();
     for id in ids {
         if let Some(earlier) = first.get(id.as_str()) {
-            let problem = if id.as_str().starts_with("__") {
+            let problem = if is_unnamed(id) {
                 let message = format!("two {noun}s without an id, the other at {earlier}");
                 Problem::error(id.place(), message).with_help("give each an id")
             } else {
@@ -70,6 +70,17 @@ pub(super) fn once<'a>(noun: &str, ids: impl Iterator<Item = &'a Id>, problems: 
             first.insert(id.as_str(), id.place());
         }
     }
+}
+
+/// Whether an id stands for none.
+fn is_unnamed(id: &Id) -> bool {
+    let unnamed = [
+        component::UNNAMED,
+        component::UNNAMED_ACTION,
+        job::UNNAMED,
+        workflow::UNNAMED,
+    ];
+    unnamed.contains(&id.as_str())
 }
 
 struct References<'r> {
@@ -159,6 +170,19 @@ impl References<'_> {
             InlineKind::ForEach(job) => self.for_each(job),
         }
     }
+}
+
+/// The most things that one message lists.
+const LISTED: usize = 12;
+
+/// The first few of several, and how many more there are.
+pub(super) fn some(all: impl ExactSizeIterator<Item = String>) -> String {
+    let more = all.len().saturating_sub(LISTED);
+    let mut shown: Vec<String> = all.take(LISTED).collect();
+    if more > 0 {
+        shown.push(format!("and {more} more"));
+    }
+    shown.join(", ")
 }
 
 /// The problem that what `id` names is missing. No help says which of the known ids comes close to
