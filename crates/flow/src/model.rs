@@ -17,6 +17,7 @@ pub mod job;
 pub mod logger;
 pub mod method;
 pub mod network;
+pub mod reach;
 pub mod workflow;
 
 use callback_server::CallbackServer;
@@ -101,8 +102,8 @@ impl Text {
         }
     }
 
-    /// Text that stands for something left out.
-    pub(crate) fn implied(text: &str, place: &Place) -> Self {
+    /// Text that was not written, with a place to tell of.
+    pub fn implied(text: &str, place: &Place) -> Self {
         Self {
             written: text.to_owned(),
             place: place.clone(),

@@ -1,17 +1,13 @@
 //! What strangers would reach: the controller through a gateway, triggers that start programs,
 //! callbacks that anybody can answer.
 
-use std::collections::HashSet;
-
 use adit_text::{Place, Problem, Problems};
 
 use crate::file::controller::is_loopback;
+use crate::model::Compose;
 use crate::model::callback_server::{Callback, Routes, Trigger};
 use crate::model::component::{Component, Kind as ComponentKind};
 use crate::model::expose::ExposeConfig;
-use crate::model::job::{ComponentJob, ComponentRef, ForEach, InlineKind, Kind};
-use crate::model::workflow::Workflow;
-use crate::model::{Compose, Text};
 
 pub(super) fn check(compose: &Compose, problems: &mut Problems) {
     let public = Public::of(compose);
@@ -111,13 +107,13 @@ fn trigger(trigger: &Trigger, compose: &Compose, problems: &mut Problems) {
     if trigger.route.guard.proof.is_some() || trigger.is_open {
         return;
     }
-    let mut reach = Reach {
-        compose,
-        seen: HashSet::new(),
-        programs: None,
+    let reach = compose.reach(&trigger.workflow);
+    let mut components = reach.components.into_iter();
+    let runs_programs = |component: &&Component| match &component.kind {
+        ComponentKind::Shell(_) | ComponentKind::HttpServer(_) => true,
+        ComponentKind::HttpClient(_) | ComponentKind::Workflow(_) => false,
     };
-    reach.workflow(&trigger.workflow);
-    if let Some(component) = reach.programs {
+    if let Some(component) = components.find(runs_programs) {
         let message = format!(
             "this trigger is public and asks for no proof, and its workflow runs programs (at {})",
             component.id.place()
@@ -125,68 +121,5 @@ fn trigger(trigger: &Trigger, compose: &Compose, problems: &mut Problems) {
         let help = "add \"auth\" with a token or a secret; or \"allow_unauthenticated: true\" if anybody may";
         let problem = Problem::error(&trigger.route.path.place, message);
         problems.push(problem.with_help(help));
-    }
-}
-
-/// What a workflow can come to run.
-struct Reach<'r> {
-    compose: &'r Compose,
-    seen: HashSet<&'r str>,
-    /// The first component that runs programs.
-    programs: Option<&'r Component>,
-}
-
-impl<'r> Reach<'r> {
-    /// One that is only known later may be any.
-    fn workflow(&mut self, id: &Text) {
-        let compose = self.compose;
-        if !id.is_literal() {
-            compose.workflows.iter().for_each(|one| self.all_of(one));
-        } else if let Ok(workflow) = compose.workflow(id.as_str()) {
-            self.all_of(workflow);
-        }
-    }
-
-    /// Each workflow is looked at once, so this ends.
-    fn all_of(&mut self, workflow: &'r Workflow) {
-        if !self.seen.insert(workflow.id.as_str()) {
-            return;
-        }
-        for job in &workflow.jobs {
-            match &job.kind {
-                Kind::Component(job) => self.component_job(job),
-                Kind::ForEach(job) => self.for_each(job),
-                Kind::Delay(_) | Kind::If(_) | Kind::Switch(_) | Kind::Random(_) | Kind::Filter => {
-                }
-            }
-        }
-    }
-
-    fn for_each(&mut self, job: &'r ForEach) {
-        match &job.body.kind {
-            InlineKind::Component(job) => self.component_job(job),
-            InlineKind::ForEach(job) => self.for_each(job),
-        }
-    }
-
-    fn component_job(&mut self, job: &'r ComponentJob) {
-        let component = match &job.component {
-            ComponentRef::Inline(component) => component,
-            ComponentRef::Named(id) => match self.compose.component(id.as_str()) {
-                Ok(component) => component,
-                Err(_) => return,
-            },
-        };
-        match &component.kind {
-            ComponentKind::Shell(_) | ComponentKind::HttpServer(_) => {
-                self.programs.get_or_insert(component);
-            }
-            ComponentKind::HttpClient(_) => {}
-            ComponentKind::Workflow(actions) => {
-                for action in actions {
-                    self.workflow(&action.call.workflow);
-                }
-            }
-        }
     }
 }
