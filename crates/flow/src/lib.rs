@@ -4,3 +4,5 @@
 #![forbid(unsafe_code)]
 
 pub mod expr;
+pub mod file;
+pub mod model;
