@@ -196,15 +196,17 @@ impl<'a, 'p> Fields<'a, 'p> {
 
     /// Refuses the keys that nobody asked for.
     pub fn finish(self) {
-        self.report(Severity::Error);
+        self.finish_by(|_| Severity::Error);
     }
 
     /// Warns of the keys that nobody asked for.
     pub fn finish_with_warnings(self) {
-        self.report(Severity::Warning);
+        self.finish_by(|_| Severity::Warning);
     }
 
-    fn report(self, severity: Severity) {
+    /// Reports the keys that nobody asked for, as severely as `severity` says of the place of each:
+    /// files that were merged need not be of one kind.
+    pub fn finish_by(self, severity: impl Fn(&Place) -> Severity) {
         let entries = self.mapping.map(Mapping::entries).unwrap_or_default();
         for entry in entries {
             let key = entry.key.as_str();
@@ -212,7 +214,7 @@ impl<'a, 'p> Fields<'a, 'p> {
                 continue;
             }
             let message = format!("unknown key {}", quoted(key));
-            let problem = match severity {
+            let problem = match severity(&entry.place) {
                 Severity::Error => Problem::error(&entry.place, message),
                 Severity::Warning => Problem::warning(&entry.place, message),
             };

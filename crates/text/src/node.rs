@@ -90,6 +90,11 @@ impl Scalar {
         !self.variables.is_empty()
     }
 
+    /// The names of the variables whose values are part of the text, each once.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        self.variables.iter().map(|name| &**name)
+    }
+
     /// What a person is told that they wrote.
     pub(crate) fn describe(&self) -> String {
         if self.is_from_environment() {

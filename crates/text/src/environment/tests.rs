@@ -208,3 +208,14 @@ proptest! {
         prop_assert!(is_nested || joined == text);
     }
 }
+
+#[test]
+fn a_scalar_names_the_variables_in_it_each_once() {
+    let mut document = parse("f.yml", b"\"${env.A}-${env.B}-${env.A}-${env.C | d}\"").unwrap();
+    let lookup = |name: &str| (name != "C").then(|| "x".to_owned());
+    let mut problems = Problems::new();
+    document.resolve_environment(&lookup, Unset::Refuse, &mut problems);
+    let scalar = document.root().as_scalar().unwrap();
+    assert_eq!(scalar.text(), "x-x-x-d");
+    assert_eq!(scalar.variables().collect::<Vec<_>>(), ["A", "B"]);
+}

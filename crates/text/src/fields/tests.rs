@@ -352,6 +352,23 @@ fn tunnels(node: &Node, problems: &mut Problems) -> Option<Vec<Tunnel>> {
 }
 
 #[test]
+fn a_key_is_as_unknown_as_the_file_that_it_stands_in_says() {
+    let parsed = |name, text: &str| parse(name, text.as_bytes()).unwrap();
+    let merged = parsed("lax.yml", "a: 1").merge(parsed("strict.yml", "b: 2"));
+    let mut problems = Problems::new();
+    let fields = merged.root().fields(&mut problems).unwrap();
+    fields.finish_by(|place| match &*place.file {
+        "strict.yml" => Severity::Error,
+        _ => Severity::Warning,
+    });
+    let help = "help: no key is known here";
+    let shown = format!(
+        "lax.yml:1:1: warning: unknown key \"a\"\n{help}\nstrict.yml:1:1: unknown key \"b\"\n{help}"
+    );
+    assert_eq!(problems.to_string(), shown);
+}
+
+#[test]
 fn unknown_keys_may_be_warnings() {
     let document = parse("f.yml", b"hots: 1\nhost: 2\n\"\\e[2J\": 3\n").unwrap();
     let mut problems = Problems::new();

@@ -1,0 +1,8 @@
+//! Workflows: from files to plans to runs, with jobs that wait for callbacks.
+//!
+//! What a file means is found out before anything is run; what is run next is decided by pure code.
+#![forbid(unsafe_code)]
+
+pub mod expr;
+pub mod file;
+pub mod model;
