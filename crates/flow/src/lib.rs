@@ -6,3 +6,4 @@
 pub mod expr;
 pub mod file;
 pub mod model;
+pub mod schedule;
