@@ -165,18 +165,26 @@ impl<E> Schedule<E> {
         }
     }
 
-    /// Begins what may begin, in the order of the file, until nothing more may.
+    /// Begins what may begin, in the order of the file, unless one of them has run too often: then
+    /// none does.
     fn begin_all(&mut self, now: Duration, steps: &mut Vec<Step<E>>) {
-        let mut has_begun = true;
-        while has_begun {
-            has_begun = false;
-            for job in self.plan.jobs() {
-                if matches!(self.phase, Phase::Running) && self.is_ready(job) {
-                    self.begin(job, now, steps);
-                    has_begun = true;
-                }
-            }
+        if !matches!(self.phase, Phase::Running) {
+            return;
         }
+        let jobs = self.plan.jobs();
+        let ready: Vec<JobIndex> = jobs.filter(|job| self.is_ready(*job)).collect();
+        if let Some(cause) = ready.iter().find_map(|job| self.run_too_often(*job)) {
+            return self.end(Step::Failed { cause }, steps);
+        }
+        for job in ready {
+            self.begin(job, now, steps);
+        }
+    }
+
+    fn run_too_often(&self, job: JobIndex) -> Option<Cause<E>> {
+        let max_run_count = self.plan.rule(job)?.max_run_count;
+        let has_run_enough = self.work.get(job.0)?.run_count >= max_run_count.get();
+        has_run_enough.then_some(Cause::RunTooOften { job, max_run_count })
     }
 
     fn is_ready(&self, job: JobIndex) -> bool {
@@ -210,13 +218,6 @@ impl<E> Schedule<E> {
         let Some((rule, work)) = self.plan.rule(job).zip(self.work.get_mut(job.0)) else {
             return;
         };
-        if work.run_count >= rule.max_run_count.get() {
-            let cause = Cause::RunTooOften {
-                job,
-                max_run_count: rule.max_run_count,
-            };
-            return self.end(Step::Failed { cause }, steps);
-        }
         work.run_count = work.run_count.saturating_add(1);
         work.leads = work.leads.saturating_sub(1);
         work.has_led = false;

@@ -233,6 +233,60 @@ fn the_last_jobs_give_the_output_together() {
 }
 
 #[test]
+fn a_thousand_jobs_run_one_after_the_other_and_all_at_once() {
+    let one = workflow("    - {id: a}\n    - {id: b, depends_on: a}").unwrap();
+    let id = |place: usize| {
+        let text = format!("    - {{id: j{place}}}");
+        workflow(&text).unwrap().jobs[0].id.clone()
+    };
+    let ids: Vec<_> = (0..1_000).map(id).collect();
+    let jobs = |waits_for: &dyn Fn(usize) -> Vec<usize>| {
+        let mut workflow = one.clone();
+        let job = |(place, id): (usize, &crate::model::Id)| crate::model::job::Job {
+            id: id.clone(),
+            depends_on: waits_for(place)
+                .iter()
+                .map(|one| vec![ids[*one].clone()])
+                .collect(),
+            ..one.jobs[0].clone()
+        };
+        workflow.jobs = ids.iter().enumerate().map(job).collect();
+        workflow
+    };
+    // The first waits for the second, and so on; the first waits for all; the last does.
+    let chain = jobs(&|place| (place + 1..1_000).take(1).collect());
+    let join = jobs(&|place| {
+        if place == 0 {
+            (1..1_000).collect()
+        } else {
+            Vec::new()
+        }
+    });
+    let last = jobs(&|place| {
+        if place == 999 {
+            (0..999).collect()
+        } else {
+            Vec::new()
+        }
+    });
+    for workflow in [chain, join, last] {
+        let mut schedule = Schedule::<()>::new(&workflow).unwrap();
+        let now = Duration::ZERO;
+        let mut left = schedule.take(Input::Start, now, 0);
+        let mut run_count = 0;
+        while let Some(step) = left.pop() {
+            if let Step::Run { job, .. } = step {
+                run_count += 1;
+                let (output, to) = (Value::Null, None);
+                left.extend(schedule.take(Input::Finished { job, output, to }, now, 0));
+            }
+        }
+        assert!(schedule.is_over());
+        assert_eq!(run_count, 1_000);
+    }
+}
+
+#[test]
 fn graphs_without_an_order_are_refused() {
     let good = workflow("    - {id: a}\n    - {id: b, depends_on: a}").unwrap();
     let mut cut = good.clone();
