@@ -29,6 +29,7 @@ use crate::expr::Value;
 use crate::model::workflow::Workflow;
 
 mod batch;
+mod chance;
 pub mod limits;
 mod output;
 mod plan;
@@ -39,6 +40,7 @@ mod step;
 mod work;
 
 pub use batch::{Batch, BatchInput, BatchRules, BatchStep, ItemError, TooManyItems};
+pub use chance::choose;
 pub use plan::GraphError;
 pub use step::{Cause, Input, JobIndex, Point, Step};
 

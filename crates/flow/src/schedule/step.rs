@@ -79,7 +79,8 @@ pub enum Step<E> {
         /// Why it failed.
         error: E,
     },
-    /// Nothing now: the job goes on at a time. [`Schedule::due`](super::Schedule::due) is the earliest of all.
+    /// Nothing now: the job goes on at a time. [`Schedule::due`](super::Schedule::due) is the
+    /// earliest of all.
     Wait {
         /// Which.
         job: JobIndex,
