@@ -35,7 +35,8 @@ enum Check {
         at: TokenPlace,
     },
     Hmac {
-        key: hmac::Key,
+        /// Boxed: it is twelve hundred bytes.
+        key: Box<hmac::Key>,
         header: String,
         form: HmacForm,
     },
@@ -123,7 +124,7 @@ impl Gate {
                 at: at.clone(),
             },
             Some(Proof::Hmac { header, form, .. }) => Check::Hmac {
-                key: hmac::Key::new(hmac::HMAC_SHA256, secret?),
+                key: Box::new(hmac::Key::new(hmac::HMAC_SHA256, secret?)),
                 header: header.clone(),
                 form: *form,
             },

@@ -42,7 +42,7 @@ pub struct Items<'r> {
 #[derive(Clone, Copy, Debug)]
 pub struct Item<'i> {
     rule: &'i Rule,
-    item: &'i Value,
+    value: &'i Value,
     query: &'i Value,
 }
 
@@ -173,9 +173,9 @@ impl Items<'_> {
             Some(list) if self.is_bulk => list,
             _ => std::slice::from_ref(self.whole.as_ref()),
         };
-        items.iter().map(|item| Item {
+        items.iter().map(|value| Item {
             rule: self.rule,
-            item,
+            value,
             query: self.query,
         })
     }
@@ -233,14 +233,14 @@ impl Item<'_> {
     fn result(&self) -> Result<Value, EvaluateError> {
         match &self.rule.result {
             Some(tree) => tree.evaluate(&self.sources()),
-            None => Ok(self.item.clone()),
+            None => Ok(self.value.clone()),
         }
     }
 
     /// `body` is the item, too.
     fn sources(&self) -> Request<'_> {
         Request {
-            body: self.item,
+            body: self.value,
             query: self.query,
         }
     }

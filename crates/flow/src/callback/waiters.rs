@@ -18,7 +18,7 @@ use super::{CallbackId, CallbackIndex, RunNumber, Ticket, limits};
 pub struct Waiters {
     /// The last number that was given, to a waiter or to a delivery: the order of both.
     last: u64,
-    waiters: BTreeMap<Ticket, Waiter>,
+    waiting: BTreeMap<Ticket, Waiter>,
     lanes: BTreeMap<CallbackIndex, Lane>,
     by_run: BTreeSet<(RunNumber, Ticket)>,
     by_due: BTreeSet<(Instant, Ticket)>,
@@ -162,7 +162,7 @@ impl Waiters {
         id: CallbackId,
         now: Instant,
     ) -> Result<Learnt, LearnError> {
-        let waiter = self.waiters.get_mut(&ticket).ok_or(LearnError::Ended)?;
+        let waiter = self.waiting.get_mut(&ticket).ok_or(LearnError::Ended)?;
         let callback = waiter.expected.callback;
         let lane = self.lanes.get_mut(&callback).ok_or(LearnError::Ended)?;
         if !lane.without_id.contains(&ticket) {
@@ -260,12 +260,12 @@ impl Waiters {
 
     /// How many wait.
     pub fn len(&self) -> usize {
-        self.waiters.len()
+        self.waiting.len()
     }
 
     /// Whether nobody waits.
     pub fn is_empty(&self) -> bool {
-        self.waiters.is_empty()
+        self.waiting.is_empty()
     }
 
     /// How many deliveries are parked.
@@ -285,19 +285,19 @@ impl Waiters {
 
     /// The caller puts it into its lane.
     fn add(&mut self, expected: Expected, id: Option<CallbackId>) -> Result<Ticket, ExpectError> {
-        if self.waiters.len() >= limits::WAITERS {
+        if self.waiting.len() >= limits::WAITERS {
             return Err(ExpectError::Full);
         }
         let ticket = Ticket(self.number());
         self.by_run.insert((expected.run, ticket));
         self.by_due.extend(expected.due.map(|due| (due, ticket)));
-        self.waiters.insert(ticket, Waiter { expected, id });
+        self.waiting.insert(ticket, Waiter { expected, id });
         Ok(ticket)
     }
 
     /// The one way in which a waiter ends.
     fn remove(&mut self, ticket: Ticket) -> Option<Ended> {
-        let Waiter { expected, id } = self.waiters.remove(&ticket)?;
+        let Waiter { expected, id } = self.waiting.remove(&ticket)?;
         let Expected { callback, run, due } = expected;
         self.by_run.remove(&(run, ticket));
         if let Some(due) = due {
@@ -331,11 +331,11 @@ impl Waiters {
 
     /// What is always so. Takes the same time however many wait.
     fn check(&self) {
-        debug_assert_eq!(self.waiters.len(), self.by_run.len());
-        debug_assert!(self.by_due.len() <= self.waiters.len());
-        debug_assert!(self.lanes.len() <= self.waiters.len());
-        debug_assert!(self.waiters.len() <= limits::WAITERS);
-        debug_assert!(!self.waiters.is_empty() || self.parking.len() == 0);
+        debug_assert_eq!(self.waiting.len(), self.by_run.len());
+        debug_assert!(self.by_due.len() <= self.waiting.len());
+        debug_assert!(self.lanes.len() <= self.waiting.len());
+        debug_assert!(self.waiting.len() <= limits::WAITERS);
+        debug_assert!(!self.waiting.is_empty() || self.parking.len() == 0);
     }
 
     /// Looks at each waiter.
@@ -349,8 +349,8 @@ impl Waiters {
             assert_ne!(here, 0);
             in_lanes += here;
         }
-        assert_eq!(in_lanes, self.waiters.len());
-        for (ticket, Waiter { expected, id }) in &self.waiters {
+        assert_eq!(in_lanes, self.waiting.len());
+        for (ticket, Waiter { expected, id }) in &self.waiting {
             let lane = &self.lanes[&expected.callback];
             match id {
                 Some(id) => assert_eq!(lane.by_id.get(id), Some(ticket)),
@@ -360,7 +360,7 @@ impl Waiters {
             let due = expected.due;
             assert!(due.is_none_or(|due| self.by_due.contains(&(due, *ticket))));
         }
-        let with_due = self.waiters.values();
+        let with_due = self.waiting.values();
         let with_due = with_due.filter(|waiter| waiter.expected.due.is_some());
         assert_eq!(with_due.count(), self.by_due.len());
     }

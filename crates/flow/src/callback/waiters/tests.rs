@@ -270,17 +270,17 @@ fn parking_is_bounded_for_each_address_and_in_all() {
 fn parking_counts_what_a_delivery_has_in_memory_and_not_on_the_wire() {
     let mut waiters = Waiters::new();
     waiters.expect(expected(ONE, 1, None)).unwrap();
-    let numbers = format!("[{}0]", "0,".repeat(50_000));
-    let keys: Map = (0..20_000)
+    let numbers = format!("[{}0]", "0,".repeat(10_000));
+    let keys: Map = (0..5_000)
         .map(|key| (key.to_string(), Value::Null))
         .collect();
     let bytes = Value::Bytes(vec![0; 1 << 20].into());
     for (value, least) in [
         (
             Value::from_json(numbers.as_bytes()).unwrap(),
-            50_000 * size_of::<Value>(),
+            10_000 * size_of::<Value>(),
         ),
-        (Value::Map(keys), 20_000 * (size_of::<Value>() + 24)),
+        (Value::Map(keys), 5_000 * (size_of::<Value>() + 24)),
         (Value::List(vec![bytes]), 1 << 20),
         (Value::from("x".repeat(1 << 20)), 1 << 20),
     ] {
