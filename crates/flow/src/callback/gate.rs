@@ -290,6 +290,7 @@ fn timestamped(
     match replays.record(tag, signed_at, now) {
         Recorded::New => Ok(Proven::New),
         Recorded::Repeated => Ok(Proven::Repeated),
+        Recorded::Forgotten => Err(Refusal::Stale),
         Recorded::Full => Err(Refusal::Busy),
     }
 }

@@ -11,6 +11,8 @@ pub struct Replays {
     seen: BTreeSet<[u8; 32]>,
     /// By the second from which their time is too old to be accepted anyway.
     by_end: BTreeSet<(u64, [u8; 32])>,
+    /// Those that end until here may have been forgotten, even if the clock has gone back since.
+    forgotten_until: u64,
 }
 
 /// What a signature is, next to those that were seen.
@@ -20,6 +22,8 @@ pub(super) enum Recorded {
     New,
     /// Seen.
     Repeated,
+    /// Perhaps seen and forgotten: the clock has gone back.
+    Forgotten,
     /// There are [`limits::REPLAYS`]. Letting it pass would let it pass again.
     Full,
 }
@@ -48,15 +52,19 @@ impl Replays {
             }
             self.by_end.remove(&(end, tag));
             self.seen.remove(&tag);
+            self.forgotten_until = self.forgotten_until.max(end);
         }
         if self.seen.contains(&tag) {
             return Recorded::Repeated;
+        }
+        let end = signed_at.saturating_add(limits::WINDOW_SECONDS);
+        if end <= self.forgotten_until {
+            return Recorded::Forgotten;
         }
         if self.seen.len() >= limits::REPLAYS {
             return Recorded::Full;
         }
         self.seen.insert(tag);
-        let end = signed_at.saturating_add(limits::WINDOW_SECONDS);
         self.by_end.insert((end, tag));
         debug_assert_eq!(self.seen.len(), self.by_end.len());
         Recorded::New
@@ -80,6 +88,15 @@ mod tests {
         assert_eq!(replays.record(tag(1), 1000, 1300), Recorded::Repeated);
         assert_eq!(replays.record(tag(2), 1301, 1301), Recorded::New);
         assert_eq!(replays.len(), 1);
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_makes_no_signature_good_again() {
+        let mut replays = Replays::new();
+        assert_eq!(replays.record(tag(1), 1000, 1000), Recorded::New);
+        assert_eq!(replays.record(tag(2), 1400, 1400), Recorded::New);
+        assert_eq!(replays.record(tag(1), 1000, 1000), Recorded::Forgotten);
+        assert_eq!(replays.record(tag(3), 1001, 1001), Recorded::New);
     }
 
     #[test]
