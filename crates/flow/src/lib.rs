@@ -3,6 +3,7 @@
 //! What a file means is found out before anything is run; what is run next is decided by pure code.
 #![forbid(unsafe_code)]
 
+pub mod callback;
 pub mod expr;
 pub mod file;
 pub mod model;
