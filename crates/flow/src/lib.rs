@@ -3,6 +3,8 @@
 //! What a file means is found out before anything is run; what is run next is decided by pure code.
 #![forbid(unsafe_code)]
 
+pub mod callback;
 pub mod expr;
 pub mod file;
 pub mod model;
+pub mod schedule;

@@ -1,0 +1,303 @@
+//! What a request means to a callback: its items, whose each is, and how it went.
+
+use std::borrow::Cow;
+
+use crate::expr::{
+    EvaluateError, Found, Map, Source, Sources, Step, Template, Tree, TreeError, Value,
+};
+use crate::model::callback_server::{Callback, Route};
+use crate::model::{Setting, Text, Written};
+
+use super::{CallbackId, IdError, limits};
+
+/// What a callback of a file says of its requests.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    bulk: Bulk,
+    item: Option<Template>,
+    identify_by: Option<Template>,
+    status: Option<Template>,
+    success_when: Vec<String>,
+    fail_when: Vec<String>,
+    result: Option<Tree>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Bulk {
+    Known(bool),
+    Rendered(Template),
+}
+
+/// The items of one request, in their order.
+#[derive(Debug)]
+pub struct Items<'r> {
+    rule: &'r Rule,
+    /// The item, or the list of them.
+    whole: Cow<'r, Value>,
+    query: &'r Value,
+    is_bulk: bool,
+}
+
+/// One of them. Nothing of it is evaluated before it is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Item<'i> {
+    rule: &'i Rule,
+    value: &'i Value,
+    query: &'i Value,
+}
+
+/// What an item says of its job.
+#[derive(Debug)]
+pub enum Verdict {
+    /// It is over.
+    Final(Outcome),
+    /// It goes on: the status is none that ends it. The waiter stays.
+    NotFinal,
+}
+
+/// How a job went.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Well; this is its result.
+    Done(Value),
+    /// Badly.
+    Failed(Failure),
+}
+
+/// Why a job failed that a callback completed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The status is one of `fail_when`.
+    #[error("the callback's status is {}", adit_text::show(.0))]
+    Status(String),
+    /// What the callback's `status` or `result` asks for cannot be made of what it brought.
+    #[error("the callback's result could not be read")]
+    Result(#[source] Box<EvaluateError>),
+}
+
+/// Why there are no items in a request. The answer is 400: senders repeat after a 500.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// `item` or `bulk` cannot be evaluated.
+    #[error("the request's items could not be found")]
+    Evaluate(#[from] Box<EvaluateError>),
+    /// `bulk` is neither true nor false.
+    #[error("the request does not say whether it is a list of items")]
+    Bulk,
+    /// A list was wanted.
+    #[error("the request is no list of items")]
+    NoList,
+    /// There are more items than may be.
+    #[error("the request has more than {} items", limits::ITEMS)]
+    Many,
+}
+
+/// Why an item is nobody's.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unidentified {
+    /// `identify_by` cannot be evaluated.
+    #[error("the callback's id could not be read")]
+    Evaluate(#[source] Box<EvaluateError>),
+    /// What it says is no id.
+    #[error("the callback has no id")]
+    Id(#[source] IdError),
+}
+
+impl Rule {
+    /// What a callback says.
+    ///
+    /// # Errors
+    ///
+    /// If there is an operator in its `result` that adit does not have, or if it is too deep.
+    pub fn new(callback: &Callback) -> Result<Self, TreeError> {
+        let Callback {
+            route: Route { bulk, item, .. },
+            identify_by,
+            status,
+            success_when,
+            fail_when,
+            result,
+        } = callback;
+        let result = result.as_ref().map(|result| Tree::parse(&plain(result)));
+        Ok(Self {
+            bulk: match bulk {
+                Setting::Known(is_bulk) => Bulk::Known(*is_bulk),
+                Setting::Rendered(text) => Bulk::Rendered(template(text)),
+            },
+            item: item.as_ref().map(template),
+            identify_by: identify_by.as_ref().map(template),
+            status: status.as_ref().map(template),
+            success_when: success_when.clone(),
+            fail_when: fail_when.clone(),
+            result: result.transpose()?,
+        })
+    }
+
+    /// The items of a request: a body, and a map of what follows the question mark.
+    ///
+    /// # Errors
+    ///
+    /// If the request is not as the callback wants it.
+    pub fn items<'r>(&'r self, body: &'r Value, query: &'r Value) -> Result<Items<'r>, ReadError> {
+        let request = Request { body, query };
+        let is_bulk = match &self.bulk {
+            Bulk::Known(is_bulk) => *is_bulk,
+            Bulk::Rendered(template) => is_true(&template.evaluate(&request).map_err(Box::new)?)?,
+        };
+        let whole = match &self.item {
+            Some(template) => Cow::Owned(template.evaluate(&request).map_err(Box::new)?),
+            None => Cow::Borrowed(body),
+        };
+        if is_bulk {
+            let list = whole.as_list().ok_or(ReadError::NoList)?;
+            if list.len() > limits::ITEMS {
+                return Err(ReadError::Many);
+            }
+        }
+        Ok(Items {
+            rule: self,
+            whole,
+            query,
+            is_bulk,
+        })
+    }
+}
+
+impl Items<'_> {
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = Item<'_>> {
+        let items = match self.whole.as_list() {
+            Some(list) if self.is_bulk => list,
+            _ => std::slice::from_ref(self.whole.as_ref()),
+        };
+        items.iter().map(|value| Item {
+            rule: self.rule,
+            value,
+            query: self.query,
+        })
+    }
+}
+
+impl Item<'_> {
+    /// Whose it is.
+    ///
+    /// # Errors
+    ///
+    /// If it says nothing that can be an id. Nobody waits for it then; the other items of its
+    /// request are what they are.
+    pub fn id(&self) -> Result<CallbackId, Unidentified> {
+        let Some(template) = &self.rule.identify_by else {
+            return Ok(CallbackId::unsaid());
+        };
+        let value = template.evaluate(&self.sources());
+        let value = value.map_err(|error| Unidentified::Evaluate(Box::new(error)))?;
+        CallbackId::try_from(&value).map_err(Unidentified::Id)
+    }
+
+    /// How it went. Statuses are compared as text; none, and an empty one, means well. One that is
+    /// in neither list means that the job goes on, but means well if both lists are empty.
+    pub fn verdict(&self) -> Verdict {
+        match self.is_final() {
+            Ok(false) => Verdict::NotFinal,
+            Ok(true) => Verdict::Final(match self.result() {
+                Ok(value) => Outcome::Done(value),
+                Err(error) => Outcome::Failed(Failure::Result(Box::new(error))),
+            }),
+            Err(failure) => Verdict::Final(Outcome::Failed(failure)),
+        }
+    }
+
+    fn is_final(&self) -> Result<bool, Failure> {
+        let Self { rule, .. } = self;
+        let Some(template) = &rule.status else {
+            return Ok(true);
+        };
+        let status = template.evaluate(&self.sources());
+        let status = status.map_err(|error| Failure::Result(Box::new(error)))?;
+        // What has no text is in no list.
+        let status = status.text_form().unwrap_or(Cow::Borrowed("?"));
+        let is_in = |list: &[String]| list.iter().any(|word| *word == status);
+        if is_in(&rule.success_when) {
+            return Ok(true);
+        }
+        if is_in(&rule.fail_when) {
+            return Err(Failure::Status(status.into_owned()));
+        }
+        let says_nothing = rule.success_when.is_empty() && rule.fail_when.is_empty();
+        Ok(status.is_empty() || says_nothing)
+    }
+
+    fn result(&self) -> Result<Value, EvaluateError> {
+        match &self.rule.result {
+            Some(tree) => tree.evaluate(&self.sources()),
+            None => Ok(self.value.clone()),
+        }
+    }
+
+    /// `body` is the item, too.
+    fn sources(&self) -> Request<'_> {
+        Request {
+            body: self.value,
+            query: self.query,
+        }
+    }
+}
+
+/// What `body`, `item` and `query` stand for.
+struct Request<'v> {
+    body: &'v Value,
+    query: &'v Value,
+}
+
+impl Sources for Request<'_> {
+    fn look_up(&self, source: &Source, _path: &[Step]) -> Option<Found<'_>> {
+        if source.is_chunk() {
+            return None;
+        }
+        match source.name() {
+            "body" | "item" => Some(Found::whole(self.body)),
+            "query" => Some(Found::whole(self.query)),
+            _ => None,
+        }
+    }
+}
+
+fn template(text: &Text) -> Template {
+    Template::parse(text.as_str())
+}
+
+/// Recurses at most [`adit_text::limits::DEPTH`] times.
+fn plain(written: &Written) -> Value {
+    match written {
+        Written::Plain(scalar) => match scalar.value() {
+            adit_text::Value::Null => Value::Null,
+            adit_text::Value::Boolean(boolean) => Value::Boolean(boolean),
+            adit_text::Value::Integer(integer) => Value::Integer(integer),
+            adit_text::Value::Float(float) => Value::Float(float),
+            adit_text::Value::Text => Value::from(scalar.text()),
+        },
+        Written::Text(text) => Value::from(text.as_str()),
+        Written::List(list) => Value::List(list.iter().map(plain).collect()),
+        Written::Mapping(entries) => {
+            let entries = entries.iter();
+            let entries = entries.map(|(key, value)| (key.clone(), plain(value)));
+            Value::Map(entries.collect::<Map>())
+        }
+    }
+}
+
+/// `bulk` as its text is rendered; what is missing is false.
+fn is_true(value: &Value) -> Result<bool, ReadError> {
+    let text = value.text_form().map_err(|_| ReadError::Bulk)?;
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "1" => Ok(true),
+        "false" | "0" | "" => Ok(false),
+        _ => Err(ReadError::Bulk),
+    }
+}
+
+#[cfg(test)]
+mod tests;
