@@ -39,7 +39,8 @@ fn print(template: &Template) {
     }
 }
 
-/// Twice it is the same, and what is JSON is read as what was written.
+/// Twice it is the same, and what is JSON is read as what was written, but for whole numbers of more than 64
+/// bits, which JSON's reader takes for floats: so what was read once is read the same from there on.
 fn evaluate(tree: &Tree, sources: &Map) {
     let once = tree.evaluate(sources);
     let twice = tree.evaluate(sources);
@@ -51,7 +52,9 @@ fn evaluate(tree: &Tree, sources: &Map) {
     if let Ok(json) = once.to_json()
         && let Ok(read) = Value::from_json(json.as_bytes())
     {
-        assert_eq!(read.to_json().expect("it was JSON"), json);
+        let written = read.to_json().expect("it was JSON");
+        let again = Value::from_json(written.as_bytes()).expect("it was JSON");
+        assert_eq!(again.to_json().expect("it was JSON"), written);
     }
 }
 
