@@ -12,7 +12,7 @@
 //! The visitor is not told: 200 with an empty body is the answer to a delivery that completed a
 //! job, that is parked, and that nobody waits for.
 //!
-//! All of this is pure: no clock, no randomness, no I/O; `now` is an argument.
+//! All of this is pure: no clock, no randomness, no I/O; `now` is an argument. Only [`Hub`] wakes tasks.
 //!
 //! ```
 //! use std::time::Instant;
@@ -37,6 +37,7 @@
 //! ```
 
 mod gate;
+mod hub;
 mod id;
 pub mod limits;
 mod parking;
@@ -48,6 +49,7 @@ mod waiters;
 mod simulation;
 
 pub use gate::{Gate, GateError, Proven, Refusal, Shown};
+pub use hub::{Hub, Taken, Waiting};
 pub use id::{CallbackId, CallbackIndex, IdError, RunNumber, Ticket};
 pub use parking::Source;
 pub use replay::Replays;

@@ -4,6 +4,8 @@
 #![forbid(unsafe_code)]
 
 pub mod callback;
+pub mod exec;
+pub mod expose;
 pub mod expr;
 pub mod file;
 pub mod model;

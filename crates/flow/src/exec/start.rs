@@ -1,0 +1,48 @@
+//! How a run is asked for.
+
+use crate::exec::TaskId;
+use crate::expr::Value;
+use crate::model::find::Missing;
+
+/// Whoever can start runs: an [`Engine`](crate::exec::Engine), for those who only do that.
+pub trait Launch: Send + Sync {
+    /// Starts a run of a workflow, [`DEFAULT`](crate::model::DEFAULT) included, and does not wait.
+    ///
+    /// # Errors
+    ///
+    /// There is no such workflow, or no room for the run.
+    fn launch(&self, workflow: &str, input: Value) -> Result<TaskId, StartError>;
+}
+
+/// Why a run was not started.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// There is no such workflow, or the default one cannot be told.
+    #[error("Workflow {} not found.", quoted(.workflow))]
+    Missing {
+        /// The id that was asked for.
+        workflow: String,
+        /// Why there is none.
+        missing: Missing,
+    },
+    /// There are as many runs as there may be.
+    #[error("too many runs")]
+    Full,
+    /// Everything is about to end.
+    #[error("adit is shutting down")]
+    Closing,
+}
+
+/// In single quotes, cut and safe to print.
+fn quoted(id: &str) -> String {
+    let id: String = id
+        .chars()
+        .take(SHOWN)
+        .flat_map(char::escape_debug)
+        .collect();
+    format!("'{id}'")
+}
+
+/// How much of an id that nobody has is shown again.
+const SHOWN: usize = 100;
