@@ -15,6 +15,7 @@ pub mod limits;
 mod names;
 mod report;
 mod run;
+mod settle;
 mod start;
 mod tasks;
 mod tools;

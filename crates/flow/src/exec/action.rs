@@ -39,7 +39,7 @@ pub(super) async fn run(
     teller: &Teller,
 ) -> Result<Value, JobError> {
     let place = run.engine.place(component);
-    let queue = place.and_then(|place| run.engine.tools.queue(place));
+    let queue = place.and_then(|place| run.engine.limits.queue(place));
     let turn = match queue {
         None => None,
         Some(queue) => {

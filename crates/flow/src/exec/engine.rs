@@ -20,7 +20,7 @@ use super::report::{Report, Status, TaskId};
 use super::run::{self, Outcome, Run};
 use super::start::{CancelError, Launch, ResumeError, StartError};
 use super::tasks::Tasks;
-use super::tools::Tools;
+use super::tools::{Limits, Tools};
 use crate::callback::RunNumber;
 use crate::expr::Value;
 use crate::model::Compose;
@@ -36,6 +36,7 @@ pub struct Engine(Arc<Inner>);
 pub(super) struct Inner {
     pub(super) compose: Arc<Compose>,
     pub(super) tools: Tools,
+    pub(super) limits: Limits,
     /// Where each component stands among all, by its address: those of the compose file never move.
     components: BTreeMap<usize, usize>,
     tasks: Mutex<Tasks>,
@@ -60,6 +61,7 @@ impl Engine {
             most.map(|most| Semaphore::new(usize::try_from(most.get()).unwrap_or(usize::MAX >> 3)));
         Self(Arc::new(Inner {
             components: components.collect(),
+            limits: Limits::new(&compose),
             compose,
             tools,
             tasks: Mutex::default(),
@@ -280,7 +282,7 @@ async fn keep(run: Run, place: usize, input: Arc<Value>) {
             run.board.end(Status::Completed, output, None);
         }
         Outcome::Failed(error) => {
-            let error = run.engine.tools.masked(&error.to_string());
+            let error = run.engine.tools.secrets.mask(&error.to_string()).into_owned();
             error!("[task-{}] Workflow '{id}' failed: {error}", run.task);
             run.board.end(Status::Failed, Value::Null, Some(error));
         }
