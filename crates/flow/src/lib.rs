@@ -9,4 +9,6 @@ pub mod expose;
 pub mod expr;
 pub mod file;
 pub mod model;
+pub mod process;
 pub mod schedule;
+pub mod shell;
