@@ -17,6 +17,8 @@ use crate::expr::{Map, Value};
 use crate::model::Compose;
 use crate::model::expose::{ExposeConfig, SshExpose};
 
+pub mod provider;
+
 /// The seam to whoever can make ports public over SSH: this crate knows no tunnels.
 pub trait Expose: Send + Sync {
     /// Keeps the ports of a gateway public until `stop`, and tells `addresses` of each change.

@@ -1,0 +1,437 @@
+//! A server that is set up, started, kept and taken down for a component.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::limits::STOP_GRACE;
+use super::{ChildEnvironment, Exit, Followed, Keeper, Pause, Program, SpawnError, Tail};
+use crate::model::component::{Arguments, Manage, Restart};
+
+mod port;
+
+/// The server of one component. It runs in [`run`](Self::run); meanwhile others look at its [`State`].
+#[derive(Debug)]
+pub struct Service {
+    keeper: Keeper,
+    /// What its lines begin with in the log.
+    id: String,
+    manage: Manage,
+    port: u16,
+    dir: PathBuf,
+    environment: ChildEnvironment,
+    state: watch::Sender<State>,
+}
+
+/// Where a server stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is set up, started, or not listening yet.
+    Starting,
+    /// It accepts connections.
+    Ready,
+    /// It has ended and will be started again.
+    Restarting {
+        /// How it has ended, or why it did not start.
+        why: String,
+    },
+    /// It has ended and stays so.
+    Failed {
+        /// How it has ended, or why it did not start.
+        why: String,
+    },
+    /// It was stopped.
+    Stopped,
+}
+
+/// Why there is no server.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServiceError {
+    /// A program was not started.
+    #[error("{script} cannot be run")]
+    Spawn {
+        /// `start`, or the script that it was for.
+        script: &'static str,
+        /// Why not.
+        source: SpawnError,
+    },
+    /// A script has failed.
+    #[error("the {script} script has failed: {command} ({exit}){last}")]
+    Script {
+        /// `install`, `build` or `clean`.
+        script: &'static str,
+        /// Its name and arguments.
+        command: String,
+        /// How it has ended.
+        exit: Exit,
+        /// How the message goes on: its last lines.
+        last: String,
+    },
+    /// Somebody else listens where it should.
+    #[error("port {port} is in use by another program")]
+    PortInUse {
+        /// The port.
+        port: u16,
+    },
+    /// It has ended before it listened.
+    #[error("{command} has ended before it listened at port {port} ({exit}){last}")]
+    EndedEarly {
+        /// Its name and arguments.
+        command: String,
+        /// Where it should have listened.
+        port: u16,
+        /// How it has ended.
+        exit: Exit,
+        /// How the message goes on: its last lines.
+        last: String,
+    },
+    /// It does not listen.
+    #[error("nothing listens at port {port} after {within:?}{last}")]
+    Late {
+        /// Where it should listen.
+        port: u16,
+        /// How long it was waited for.
+        within: Duration,
+        /// How the message goes on: its last lines.
+        last: String,
+    },
+    /// It has ended after it was ready, and is not started again.
+    #[error("{command} has ended ({exit}){last}")]
+    Ended {
+        /// Its name and arguments.
+        command: String,
+        /// How it has ended.
+        exit: Exit,
+        /// How the message goes on: its last lines.
+        last: String,
+    },
+    /// The system does not tell of it.
+    #[error("{command}: cannot be followed")]
+    Lost {
+        /// Its name and arguments.
+        command: String,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// Why a server cannot be asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unready {
+    /// It will not be ready any more.
+    #[error("the server of {id} has failed: {why}")]
+    Failed {
+        /// The component.
+        id: String,
+        /// Why.
+        why: String,
+    },
+    /// It was not ready in time.
+    #[error("the server of {id} is not ready: {why}")]
+    Late {
+        /// The component.
+        id: String,
+        /// What it waits for.
+        why: String,
+    },
+    /// It was stopped.
+    #[error("the server of {id} was stopped")]
+    Stopped {
+        /// The component.
+        id: String,
+    },
+}
+
+impl Service {
+    /// The server of the component `id`, which listens at `port` of the loopback. Paths of `manage` are from
+    /// `base`.
+    pub fn new(
+        keeper: &Keeper,
+        id: &str,
+        manage: &Manage,
+        port: u16,
+        base: &std::path::Path,
+        environment: &ChildEnvironment,
+    ) -> Self {
+        let dir = manage.working_dir.as_deref();
+        Self {
+            keeper: keeper.clone(),
+            id: adit_text::escape(id),
+            manage: manage.clone(),
+            port,
+            dir: dir.map_or_else(|| base.to_owned(), |dir| base.join(dir)),
+            environment: environment.clone(),
+            state: watch::Sender::new(State::Starting),
+        }
+    }
+
+    /// Where it stands, now and later.
+    pub fn state(&self) -> watch::Receiver<State> {
+        self.state.subscribe()
+    }
+
+    /// Waits until it accepts connections, also while it is started again.
+    ///
+    /// # Errors
+    ///
+    /// It has failed or was stopped, or it was not ready `within` that time.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn ready(&self, within: Duration) -> Result<(), Unready> {
+        let id = || self.id.clone();
+        let mut states = self.state();
+        let settled = states.wait_for(|state| match state {
+            State::Ready | State::Failed { .. } | State::Stopped => true,
+            State::Starting | State::Restarting { .. } => false,
+        });
+        let state = match timeout(within, settled).await {
+            Ok(Ok(state)) => state.clone(),
+            // The sender is our own.
+            Ok(Err(_)) => State::Stopped,
+            Err(_) => self.state.borrow().clone(),
+        };
+        match state {
+            State::Ready => Ok(()),
+            State::Failed { why } => Err(Unready::Failed { id: id(), why }),
+            State::Stopped => Err(Unready::Stopped { id: id() }),
+            State::Restarting { why } => Err(Unready::Late { id: id(), why }),
+            State::Starting => {
+                let why = format!("nothing listens at port {} yet", self.port);
+                Err(Unready::Late { id: id(), why })
+            }
+        }
+    }
+
+    /// Sets the server up, starts it and keeps it until `stop`. When this returns nothing of it runs any more. To be
+    /// called once.
+    ///
+    /// # Errors
+    ///
+    /// It could not be set up or was never ready, or it has ended and its policy says that it stays so.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the server as dropping a [`Child`](super::Child) does, and is not waited for.
+    pub async fn run(&self, stop: &CancellationToken) -> Result<(), ServiceError> {
+        let kept = self.keep(stop).await;
+        self.state.send_replace(match &kept {
+            Ok(()) => State::Stopped,
+            Err(error) => State::Failed { why: told(error) },
+        });
+        kept
+    }
+
+    /// Runs the `clean` scripts.
+    ///
+    /// # Errors
+    ///
+    /// One has failed; those after it were not run.
+    ///
+    /// # Cancel safety
+    ///
+    /// As that of [`run`](Self::run).
+    pub async fn clean(&self, stop: &CancellationToken) -> Result<(), ServiceError> {
+        self.scripts("clean", &self.manage.clean, stop).await
+    }
+
+    async fn keep(&self, stop: &CancellationToken) -> Result<(), ServiceError> {
+        self.scripts("install", &self.manage.install, stop).await?;
+        self.scripts("build", &self.manage.build, stop).await?;
+        let Some(start) = &self.manage.start else {
+            return self.wait_for_another(stop).await;
+        };
+        let program = self.program(start);
+        let mut pause = Pause::new();
+        let mut was_ready = false;
+        loop {
+            if stop.is_cancelled() {
+                return Ok(());
+            }
+            let (error, up_for) = match self.start(&program, stop).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(mut server)) => {
+                    was_ready = true;
+                    let since = Instant::now();
+                    self.state.send_replace(State::Ready);
+                    let exit = tokio::select! {
+                        () = stop.cancelled() => return self.stop(&mut server).await,
+                        exit = server.wait() => exit.map_err(|source| lost(&program, source))?,
+                    };
+                    let error = ServiceError::Ended {
+                        command: program.line(),
+                        exit,
+                        last: server.tail().to_string(),
+                    };
+                    if !self.is_restarted_after(exit) {
+                        return Err(error);
+                    }
+                    (error, since.elapsed())
+                }
+                Err(error) if was_ready => (error, Duration::ZERO),
+                Err(error) => return Err(error),
+            };
+            let pause = pause.next(up_for);
+            let why = told(&error);
+
+            warn!("[{}] {why}\n  it is started again in {pause:?}", self.id);
+            self.state.send_replace(State::Restarting { why });
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Starts it and waits until it is ready; none if it was stopped meanwhile.
+    async fn start(
+        &self,
+        program: &Program,
+        stop: &CancellationToken,
+    ) -> Result<Option<Followed>, ServiceError> {
+        let port = self.port;
+        if !port::is_free(port) {
+            return Err(ServiceError::PortInUse { port });
+        }
+        let mut server = self.follow("start", program)?;
+        tokio::select! {
+            () = stop.cancelled() => {
+                self.stop(&mut server).await?;
+                Ok(None)
+            }
+            exit = server.wait() => Err(ServiceError::EndedEarly {
+                command: program.line(),
+                port,
+                exit: exit.map_err(|source| lost(program, source))?,
+                last: server.tail().to_string(),
+            }),
+            ready = timeout(self.manage.ready_timeout, port::accepts(port)) => {
+                if ready.is_err() {
+                    self.stop(&mut server).await?;
+                    return Err(self.late(server.tail()));
+                }
+                info!("[{}] ready at port {port}", self.id);
+                Ok(Some(server))
+            }
+        }
+    }
+
+    /// There is nothing to start: somebody else does.
+    async fn wait_for_another(&self, stop: &CancellationToken) -> Result<(), ServiceError> {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            ready = timeout(self.manage.ready_timeout, port::accepts(self.port)) => {
+                if ready.is_err() {
+                    let nobody = ServiceError::Late {
+                        port: self.port,
+                        within: self.manage.ready_timeout,
+                        last: String::new(),
+                    };
+                    return Err(nobody);
+                }
+            }
+        }
+        self.state.send_replace(State::Ready);
+        stop.cancelled().await;
+        Ok(())
+    }
+
+    async fn scripts(
+        &self,
+        script: &'static str,
+        scripts: &[Arguments],
+        stop: &CancellationToken,
+    ) -> Result<(), ServiceError> {
+        for arguments in scripts {
+            let program = self.program(arguments);
+            info!("[{}] {script}: {}", self.id, program.line());
+            let mut running = self.follow(script, &program)?;
+            let exit = tokio::select! {
+                () = stop.cancelled() => return self.stop(&mut running).await,
+                exit = running.wait() => exit.map_err(|source| lost(&program, source))?,
+            };
+            if !exit.is_success() {
+                return Err(ServiceError::Script {
+                    script,
+                    command: program.line(),
+                    exit,
+                    last: running.tail().to_string(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn program(&self, arguments: &Arguments) -> Program {
+        let own = self.manage.env.iter();
+        let own = own.map(|(name, value)| (name.as_str(), value.as_str()));
+        Program {
+            argv: arguments
+                .iter()
+                .map(|text| text.as_str().to_owned())
+                .collect(),
+            dir: self.dir.clone(),
+            env: self.environment.with(own),
+        }
+    }
+
+    /// Starts a program whose lines go to the log.
+    fn follow(&self, script: &'static str, program: &Program) -> Result<Followed, ServiceError> {
+        let id = self.id.clone();
+        let log = move |line: &str| info!("[{id}] {line}");
+        Followed::start(&self.keeper, program, log)
+            .map_err(|source| ServiceError::Spawn { script, source })
+    }
+
+    /// However it ends, it was asked to.
+    async fn stop(&self, running: &mut Followed) -> Result<(), ServiceError> {
+        let stopped = running.stop(STOP_GRACE).await;
+        stopped.map(drop).map_err(|source| ServiceError::Lost {
+            command: self.id.clone(),
+            source,
+        })
+    }
+
+    fn is_restarted_after(&self, exit: Exit) -> bool {
+        match self.manage.restart {
+            Restart::Never => false,
+            Restart::OnFailure => !exit.is_success(),
+            Restart::Always => true,
+        }
+    }
+
+    fn late(&self, tail: &Tail) -> ServiceError {
+        ServiceError::Late {
+            port: self.port,
+            within: self.manage.ready_timeout,
+            last: tail.to_string(),
+        }
+    }
+}
+
+fn lost(program: &Program, source: io::Error) -> ServiceError {
+    ServiceError::Lost {
+        command: program.line(),
+        source,
+    }
+}
+
+/// An error and what it comes from.
+fn told(error: &ServiceError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
