@@ -5,12 +5,8 @@
 //! in vain (`${gateway:8090.public_address}` where no gateway makes port 8090 public) is an error:
 //! a stranger would be told to call back at `http:///callback`.
 
-use std::ops::Range;
+use adit_text::Problems;
 
-use adit_text::{Problem, Problems, closest, show};
-
-use super::reference::{some, with_suggestion};
-use crate::expr::{Step, Stray, Variable};
 use crate::file::{Part, Read};
 use crate::model::callback_server::{CallbackServer, Route, Routes};
 use crate::model::component::{
@@ -22,13 +18,20 @@ use crate::model::job::{
     ComponentJob, ComponentRef, Condition, Delay, ForEach, InlineKind, Job, Kind, OnError, Pause,
 };
 use crate::model::workflow::Workflow;
-use crate::model::{Compose, Id, Setting, Text, Written};
+use crate::model::{Compose, Setting, Text, Written};
+use judge::Known;
+use scope::{ACTION, CALLBACK, INTERRUPT, JOB, NOWHERE, ON_ERROR, OUTPUT, Scope};
+
+mod judge;
+mod scope;
 
 pub(super) fn check(read: &Read, problems: &mut Problems) {
     let compose = &read.compose;
     let mut variables = Variables {
-        ports: read.has_all(Part::Exposes).then(|| ports(compose)),
-        jobs: Vec::new(),
+        known: Known {
+            ports: read.has_all(Part::Exposes).then(|| ports(compose)),
+            jobs: Vec::new(),
+        },
         problems,
     };
     for server in &compose.callback_servers {
@@ -54,64 +57,8 @@ fn ports(compose: &Compose) -> Vec<u16> {
     ports
 }
 
-/// Which sources are known in some place.
-#[derive(Clone, Copy)]
-struct Scope {
-    names: &'static [&'static str],
-    /// Whether public addresses are.
-    has_addresses: bool,
-    /// Whether it is inside a job that is done for each item of a list.
-    is_per_item: bool,
-}
-
-impl Scope {
-    const fn of(names: &'static [&'static str]) -> Self {
-        Self {
-            names,
-            has_addresses: false,
-            is_per_item: false,
-        }
-    }
-
-    /// The same place in a job that is done for each item.
-    fn per_item(self, is_per_item: bool) -> Self {
-        Self {
-            is_per_item,
-            ..self
-        }
-    }
-
-    fn names(self) -> impl Iterator<Item = &'static str> {
-        let per_item: &[&str] = if self.is_per_item { PER_ITEM } else { &[] };
-        self.names.iter().chain(per_item).copied()
-    }
-}
-
-/// What a job asks for before it is done.
-const JOB: Scope = Scope::of(&["input", "jobs", "context"]);
-/// What it gives, and what its workflow does.
-const OUTPUT: Scope = Scope::of(&["input", "jobs", "context", "output"]);
-/// What it gives instead, when it has failed.
-const ON_ERROR: Scope = Scope::of(&["input", "jobs", "context", "error"]);
-/// What a person is shown before it and after.
-const INTERRUPT: Scope = Scope::of(&["input", "jobs", "context", "output", "job"]);
-const PER_ITEM: &[&str] = &["item", "index"];
-const CALLBACK: Scope = Scope::of(&["body", "item", "query"]);
-const ACTION: Scope = Scope {
-    has_addresses: true,
-    ..Scope::of(&["input", "context", "response", "result", "output"])
-};
-/// What is not rendered.
-const NOWHERE: Scope = Scope::of(&[]);
-
-/// What a source begins with that is a public address, if a port follows.
-const ADDRESS: &str = "gateway:";
-
 struct Variables<'v> {
-    /// The ports that are public, if all of them are known.
-    ports: Option<Vec<u16>>,
-    /// The ids of the workflow's jobs.
-    jobs: Vec<&'v Id>,
+    known: Known<'v>,
     problems: &'v mut Problems,
 }
 
@@ -216,7 +163,7 @@ impl<'v> Variables<'v> {
     }
 
     fn workflow(&mut self, workflow: &'v Workflow) {
-        self.jobs = workflow.jobs.iter().map(|job| &job.id).collect();
+        self.known.jobs = workflow.jobs.iter().map(|job| &job.id).collect();
         self.all(&workflow.output, OUTPUT);
         for job in &workflow.jobs {
             self.job(job);
@@ -318,138 +265,10 @@ impl<'v> Variables<'v> {
     }
 
     fn text(&mut self, text: &Text, scope: Scope) {
-        if text.is_literal() {
-            return;
-        }
-        let template = text.template();
-        for variable in template.variables() {
-            let problem = match scope.names {
-                [] => Some(unfilled(text)),
-                _ => self.judge(text, variable, scope),
-            };
-            if let Some(problem) = problem {
-                self.problems.push(problem);
-            }
-        }
-        // Others of the same text are probably there for the same reason.
-        if let Some(stray) = template.strays().first() {
-            self.problems.push(no_variable(text, stray));
+        for problem in self.known.problems(text, scope) {
+            self.problems.push(problem);
         }
     }
-
-    /// What is wrong with a variable.
-    fn judge(&self, text: &Text, variable: &Variable, scope: Scope) -> Option<Problem> {
-        let source = variable.source();
-        let name = source.name();
-        if let Some(port) = name
-            .strip_prefix(ADDRESS)
-            .and_then(|port| port.parse().ok())
-        {
-            return self.address(text, variable, port, scope);
-        }
-        let is_streamed = scope.has_addresses && matches!(name, "response" | "result");
-        if !scope.names().any(|known| known == name) || (source.is_chunk() && !is_streamed) {
-            return Some(unknown(text, variable, scope));
-        }
-        match variable.path() {
-            [Step::Name(id), ..] if name == "jobs" => self.job_id(text, variable, id),
-            _ => None,
-        }
-    }
-
-    /// Whether a public address is there; no problem if there is something to fall back on.
-    fn address(
-        &self,
-        text: &Text,
-        variable: &Variable,
-        port: u16,
-        scope: Scope,
-    ) -> Option<Problem> {
-        let is_needed = variable.default().is_none();
-        if !scope.has_addresses {
-            let message = "an address is known in actions of components alone";
-            let problem = if is_needed {
-                Problem::error(text.place(), message)
-            } else {
-                Problem::warning(text.place(), message)
-            };
-            return Some(problem.with_help("move it into the component's action"));
-        }
-        let ports = self.ports.as_ref()?;
-        if ports.contains(&port) || !is_needed {
-            return None;
-        }
-        let port = if is_foreign(text, &variable.span()) {
-            "that the environment names".to_owned()
-        } else {
-            port.to_string()
-        };
-        let message = format!("no gateway makes port {port} public, so this has no address");
-        let problem = Problem::error(text.place(), message);
-        Some(if ports.is_empty() {
-            problem.with_help("add a gateway")
-        } else {
-            let known = some(ports.iter().map(u16::to_string));
-            problem.with_help(format!("public are: {known}"))
-        })
-    }
-
-    /// Whether a job is there whose output is asked for.
-    fn job_id(&self, text: &Text, variable: &Variable, id: &str) -> Option<Problem> {
-        if self.jobs.iter().any(|job| job.as_str() == id) {
-            return None;
-        }
-        let warning = |message: &str| Problem::warning(text.place(), message);
-        if is_foreign(text, &variable.span()) {
-            return Some(warning("the environment names no job of this workflow"));
-        }
-        let problem = warning(&format!("there is no job {} in this workflow", show(id)));
-        let id = Id::new(Text::implied(id, text.place()));
-        Some(with_suggestion(problem, &id, self.jobs.iter().copied()))
-    }
-}
-
-/// Whether a value of the environment is part of what stands here, so that no message may quote it.
-fn is_foreign(text: &Text, here: &Range<usize>) -> bool {
-    let mut literals = text.literals().iter();
-    literals.any(|literal| literal.start < here.end && here.start < literal.end)
-}
-
-/// A source that is none here.
-fn unknown(text: &Text, variable: &Variable, scope: Scope) -> Problem {
-    let warning = |message: &str| Problem::warning(text.place(), message);
-    if is_foreign(text, &variable.span()) {
-        return warning("a variable that the environment names is not known here");
-    }
-    let source = variable.source();
-    let problem = warning(&format!("{} is not known here", show(&source.to_string())));
-    if source.name() == "env" {
-        let help = "write ${env.NAME} or ${env.NAME | default}; \"as\" takes string, integer, number or boolean";
-        return problem.with_help(help);
-    }
-    problem.with_help(match closest(source.name(), scope.names()) {
-        Some(meant) if meant != source.name() => format!("did you mean {}?", show(meant)),
-        _ => {
-            let address = scope.has_addresses.then_some("gateway:PORT");
-            let known: Vec<&str> = scope.names().chain(address).collect();
-            format!("known are: {}", known.join(", "))
-        }
-    })
-}
-
-/// A variable where none is filled in.
-fn unfilled(text: &Text) -> Problem {
-    let message = "variables are not filled in here, so this stays as it is";
-    Problem::warning(text.place(), message).with_help("move it into the action")
-}
-
-/// What looks like a variable and is none.
-fn no_variable(text: &Text, stray: &Stray) -> Problem {
-    let message = format!(
-        "\"${{\" begins no variable here and stays: {}",
-        stray.reason
-    );
-    Problem::warning(text.place(), message)
 }
 
 #[cfg(test)]
