@@ -266,7 +266,10 @@ impl<'v> Variables<'v> {
 
     fn text(&mut self, text: &Text, scope: Scope) {
         for problem in self.known.problems(text, scope) {
-            self.problems.push(problem);
+            // A text may stand in several places: the input of an "if" is each of its conditions'.
+            if !self.problems.iter().any(|earlier| *earlier == problem) {
+                self.problems.push(problem);
+            }
         }
     }
 }

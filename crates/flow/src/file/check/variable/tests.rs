@@ -141,3 +141,13 @@ fn a_source_that_nobody_knows_is_a_warning_at_its_place() {
         }
     }
 }
+
+#[test]
+fn what_is_wrong_with_one_text_is_told_once() {
+    let conditions = "[{value: 1, if_true: a}, {value: 2, if_true: a}]";
+    let text = format!(
+        "workflow: {{jobs: [{{id: i, type: if, input: '${{x}} ${{x}}', conditions: {conditions}}}, {{id: a, type: filter}}]}}"
+    );
+    let shown = wrong(&text, Dialect::Adit);
+    assert_eq!(shown.matches("is not known here").count(), 1, "{shown}");
+}
