@@ -220,13 +220,14 @@ impl Addresses {
         let mut changes = self.0.subscribe();
         let up = async {
             loop {
-                let state = changes.borrow_and_update();
-                match state.get(&local_port).map(|entry| &entry.state) {
+                match changes.borrow_and_update().get(&local_port) {
                     None => return Err(NotPublic::Unknown { port: local_port }),
-                    Some(State::Up(address)) => return Ok(address.clone()),
-                    Some(State::Down(_)) => {}
+                    Some(Entry {
+                        state: State::Up(address),
+                        ..
+                    }) => return Ok(address.clone()),
+                    Some(_) => {}
                 }
-                drop(state);
                 if changes.changed().await.is_err() {
                     return Err(NotPublic::Unknown { port: local_port });
                 }

@@ -282,7 +282,12 @@ async fn keep(run: Run, place: usize, input: Arc<Value>) {
             run.board.end(Status::Completed, output, None);
         }
         Outcome::Failed(error) => {
-            let error = run.engine.tools.secrets.mask(&error.to_string()).into_owned();
+            let error = run
+                .engine
+                .tools
+                .secrets
+                .mask(&error.to_string())
+                .into_owned();
             error!("[task-{}] Workflow '{id}' failed: {error}", run.task);
             run.board.end(Status::Failed, Value::Null, Some(error));
         }

@@ -101,7 +101,7 @@ async fn of(pending: Pending, tools: &Tools) -> Result<Value, JobError> {
         Value::Text(text) => match conversion.format() {
             Some("path") => file(&text, &tools.folder).await?,
             Some("url") => fetched(&text, tools).await?,
-            Some("base64" | "data-uri") | None if is_media => decoded(text, &conversion)?,
+            Some("base64" | "data-uri") | None if is_media => media(text, &conversion)?,
             _ => Value::Text(text),
         },
         content => content,
@@ -123,13 +123,13 @@ fn format(conversion: &Conversion) -> Option<StreamFormat> {
 }
 
 /// A picture or the like as text: base64, perhaps in a data URI, if it says so or looks like it.
-fn decoded(text: String, conversion: &Conversion) -> Result<Value, JobError> {
+fn media(text: String, conversion: &Conversion) -> Result<Value, JobError> {
     if conversion.format().is_none() && !text.starts_with("data:") {
         return Ok(Value::Text(text));
     }
-    let bytes = crate::expr::from_base64(&text);
-    let bytes = bytes.ok_or_else(|| JobError::new(format!("`{conversion}` requires base64")))?;
-    Ok(Value::Bytes(Arc::from(bytes)))
+    conversion
+        .decoded(&text)
+        .map_err(|error| JobError::chain(&error))
 }
 
 async fn file(path: &str, folder: &Path) -> Result<Value, JobError> {
@@ -149,7 +149,9 @@ async fn file(path: &str, folder: &Path) -> Result<Value, JobError> {
             tokio::fs::canonicalize(folder).await?,
         );
         if !real.starts_with(folder) {
-            return Err(std::io::Error::other("it leads out of the folder of this run"));
+            return Err(std::io::Error::other(
+                "it leads out of the folder of this run",
+            ));
         }
         let length = tokio::fs::metadata(&real).await?.len();
         if usize::try_from(length).unwrap_or(usize::MAX) > OUTPUT_BYTES {
@@ -165,7 +167,7 @@ async fn file(path: &str, folder: &Path) -> Result<Value, JobError> {
 
 async fn fetched(url: &str, tools: &Tools) -> Result<Value, JobError> {
     let url = Url::endpoint(url).map_err(|error| JobError::chain(&error))?;
-    let answer = tools.http.send(Request::new(Method::Get, url)).await;
+    let answer = tools.http.send(&Request::new(Method::Get, url)).await;
     let value = answer.map_err(|error| JobError::chain(&error))?.value;
     let Value::Handle(handle) = &value else {
         return Ok(value);

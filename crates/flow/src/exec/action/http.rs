@@ -94,7 +94,7 @@ async fn run(
         method: request.method.as_str(),
         url: request.url.to_string(),
     });
-    let answer = Box::pin(on.run.engine.tools.http.send(request)).await;
+    let answer = Box::pin(on.run.engine.tools.http.send(&request)).await;
     let answer = answer.map_err(|error| JobError::chain(&error))?;
     known.response = Some(answer.value);
     match &asked.completion {
@@ -122,7 +122,11 @@ async fn given(on: &On<'_>, action: &Action<Asked>, known: Known) -> Result<Valu
         Some(Completion::Callback(callback)) => ("result", &known.result, callback.stream_format),
     };
     let value = value.clone().unwrap_or_default();
-    let chunk = if name == "result" { "result[]" } else { "response[]" };
+    let chunk = if name == "result" {
+        "result[]"
+    } else {
+        "response[]"
+    };
     if let Some(output) = &action.output
         && streaming::speaks_of_chunks(Some(output), name)?
         && let Some(stream) = streaming::mapped(&known, output, chunk, &value, format)?
@@ -182,10 +186,14 @@ impl Parts<'_> {
             request.headers.push((name.clone(), value));
         }
         for (name, text) in self.headers {
-            request.headers.push((name.clone(), render::text(text, names)?));
+            request
+                .headers
+                .push((name.clone(), render::text(text, names)?));
         }
         for (name, written) in self.params {
-            request.params.push((name.clone(), render::tree(written, names)?));
+            request
+                .params
+                .push((name.clone(), render::tree(written, names)?));
         }
         let body = self.body.map(|written| render::tree(written, names));
         Ok((request, body.transpose()?))
@@ -218,11 +226,12 @@ async fn poll(
         None => Ok(None),
         Some(text) => {
             let names = names.with("result", result);
-            render::text(text, &names).map(Some).map_err(|error| JobError::from(error).to_string())
+            Ok(Some(render::text(text, &names)?))
         }
     };
-    let polled = http::poll(&on.run.engine.tools.http, &request, &rules, status).await;
-    polled.map_err(|error| JobError::chain(&error))
+    let polled = http::poll(&on.run.engine.tools.http, &request, &rules, status, |_| ()).await;
+    let answer = polled.map_err(|error| JobError::chain(&error))?;
+    Ok(answer.value)
 }
 
 /// A callback that is waited for.
@@ -233,11 +242,7 @@ struct Expecting {
 }
 
 impl Expecting {
-    fn new(
-        on: &On<'_>,
-        callback: &CallbackCompletion,
-        known: &Known,
-    ) -> Result<Self, JobError> {
+    fn new(on: &On<'_>, callback: &CallbackCompletion, known: &Known) -> Result<Self, JobError> {
         let hub = &on.run.engine.tools.hub;
         let number = on.run.number;
         let waits_for_response = callback.wait_for.as_ref().is_some_and(|text| {
@@ -305,7 +310,9 @@ impl Expecting {
                 Err(JobError::new(format!("Task failed for '{shown}'")))
             }
             Some(Outcome::Failed(failure)) => Err(JobError::chain(&failure)),
-            None => Err(JobError::new(format!("nobody waits for '{shown}' any more"))),
+            None => Err(JobError::new(format!(
+                "nobody waits for '{shown}' any more"
+            ))),
         }
     }
 }

@@ -60,7 +60,8 @@ async fn once(
 ) -> Result<Value, JobError> {
     let rendered = rendered(on, component, action, &known)?;
     let name = rendered.commands.first().and_then(|argv| argv.first());
-    on.teller.at(name.map(|name| Hop::Program { name: name.clone() }));
+    on.teller
+        .at(name.map(|name| Hop::Program { name: name.clone() }));
     let tools = &on.run.engine.tools;
     if action.call.is_streaming {
         let lines = rendered.stream(&tools.keeper, &tools.environment, on.job);
