@@ -8,6 +8,8 @@ use std::fmt;
 
 use adit_text::{Place, Scalar};
 
+use crate::expr::{Map, Value};
+
 pub mod callback_server;
 pub mod component;
 pub mod controller;
@@ -201,6 +203,29 @@ pub enum Written {
     List(Vec<Self>),
     /// Keys in the order of the file, each once. Keys hold no variables.
     Mapping(Vec<(String, Self)>),
+}
+
+impl Written {
+    /// The value, with its variables as they were written. Recurses at most
+    /// [`adit_text::limits::DEPTH`] times.
+    pub fn value(&self) -> Value {
+        match self {
+            Self::Plain(scalar) => match scalar.value() {
+                adit_text::Value::Null => Value::Null,
+                adit_text::Value::Boolean(boolean) => Value::Boolean(boolean),
+                adit_text::Value::Integer(integer) => Value::Integer(integer),
+                adit_text::Value::Float(float) => Value::Float(float),
+                adit_text::Value::Text => Value::from(scalar.text()),
+            },
+            Self::Text(text) => Value::from(text.as_str()),
+            Self::List(list) => Value::List(list.iter().map(Self::value).collect()),
+            Self::Mapping(entries) => {
+                let entries = entries.iter();
+                let entries = entries.map(|(key, value)| (key.clone(), value.value()));
+                Value::Map(entries.collect::<Map>())
+            }
+        }
+    }
 }
 
 /// A setting that is known now, or is a text to be rendered before each use.
