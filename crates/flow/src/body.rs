@@ -117,10 +117,7 @@ impl ReceiveError {
 /// # Cancel safety
 ///
 /// Dropping the future drops the body.
-pub async fn receive(
-    body: Body,
-    allowance: Allowance<'_>,
-) -> Result<Received, ReceiveError> {
+pub async fn receive(body: Body, allowance: Allowance<'_>) -> Result<Received, ReceiveError> {
     let limit = allowance.bytes;
     if body.size_hint().lower() > limit {
         return Err(ReceiveError::Long { limit });

@@ -256,7 +256,10 @@ impl Server {
         });
         if drained.await.is_err() {
             let left = connections.len();
-            warn!(left, "drain time is over; closing the connections that are left");
+            warn!(
+                left,
+                "drain time is over; closing the connections that are left"
+            );
             connections.shutdown().await;
         }
     }

@@ -45,11 +45,7 @@ pub(super) fn map<const N: usize>(entries: [(&str, &str); N]) -> Value {
     Value::Map(Map::from_iter(entries))
 }
 
-pub(super) fn with(
-    mut response: Response<Body>,
-    name: HeaderName,
-    value: &str,
-) -> Response<Body> {
+pub(super) fn with(mut response: Response<Body>, name: HeaderName, value: &str) -> Response<Body> {
     // Both come from a request's head, or are our own.
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);

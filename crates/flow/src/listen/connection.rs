@@ -56,6 +56,7 @@ pub(super) async fn serve(
         .header_read_timeout(limits.head)
         .max_headers(limits.headers)
         .max_buf_size(limits.head_bytes)
+        .max_header_size(limits.head_bytes)
         // A visitor that has said all may close its side, as `nc -N` does.
         .half_close(true);
     let mut connection = builder.serve_connection(TokioIo::new(stream), service);

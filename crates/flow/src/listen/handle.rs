@@ -210,7 +210,10 @@ impl Handler {
     fn deliver(&self, visitor: IpAddr, entry: &Entry, items: &Items<'_>) {
         let now = Instant::now().into_std();
         let taken = self.context.hub.deliver(visitor, items, now);
-        let ids = items.iter().take(SHOWN_IDS).filter_map(|item| item.id().ok());
+        let ids = items
+            .iter()
+            .take(SHOWN_IDS)
+            .filter_map(|item| item.id().ok());
         let ids: Vec<String> = ids.map(|id| show(id.as_str())).collect();
         info!(
             target: ACCESS,

@@ -11,7 +11,8 @@ pub struct Limits {
     pub connections: usize,
     /// How long the head of a request may take, the first or, on a connection that is kept, the next.
     pub head: Duration,
-    /// The most bytes of a head. At least 8,192.
+    /// The most bytes of a head that is not whole yet, so that one may be a read longer; and the most of
+    /// a chunked body's trailers. At least 8,192.
     pub head_bytes: usize,
     /// The most header lines of a head.
     pub headers: usize,

@@ -90,7 +90,11 @@ impl Table {
 
     /// The largest body that any route takes.
     pub(super) fn body_limit(&self) -> u64 {
-        self.0.iter().map(|entry| entry.body_limit).max().unwrap_or(0)
+        self.0
+            .iter()
+            .map(|entry| entry.body_limit)
+            .max()
+            .unwrap_or(0)
     }
 
     pub(super) fn find(&self, method: &Method, uri: &Uri) -> Found<'_> {
