@@ -32,6 +32,7 @@ mod answer;
 mod connection;
 mod handle;
 mod limits;
+mod refused;
 mod socket;
 mod table;
 

@@ -40,9 +40,9 @@ impl Form {
         }
     }
 
-    /// Adds a field; no value is null.
+    /// Adds a field, a text or bytes.
     pub(super) fn add(&mut self, key: &str, value: Value) -> Result<(), ContentError> {
-        debug_assert!(!value.is_null());
+        debug_assert!(matches!(value, Value::Text(_) | Value::Bytes(_)));
         if self.count == FIELDS {
             return Err(ContentError::Fields);
         }
@@ -83,11 +83,15 @@ fn enter<'v>(value: &'v mut Value, step: Step<'_>) -> Result<&'v mut Value, Cont
 
 /// The first value stands alone; with the second, both are in a list.
 fn put(at: &mut Value, value: Value) -> Result<(), ContentError> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "fields are texts and bytes")]
     match at {
         Value::Null => *at = value,
         Value::List(list) => list.push(value),
-        Value::Map(_) => return Err(ContentError::Conflict),
-        _ => *at = Value::List(vec![std::mem::take(at), value]),
+        Value::Text(_) | Value::Bytes(_) => {
+            *at = Value::List(vec![std::mem::take(at), value]);
+        }
+        // No field has a value of another kind, so this is a map.
+        _ => return Err(ContentError::Conflict),
     }
     Ok(())
 }

@@ -26,9 +26,14 @@ pub(super) fn detail(status: StatusCode, text: &str) -> Response<Body> {
     json(status, &map([("detail", text)]))
 }
 
+/// `{"detail": "Not Found"}`, or what else the status is called.
+pub(super) fn plain(status: StatusCode) -> Response<Body> {
+    detail(status, status.canonical_reason().unwrap_or("Error"))
+}
+
 /// 405, and what is allowed.
 pub(super) fn methods(allowed: &str) -> Response<Body> {
-    let response = detail(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed");
+    let response = plain(StatusCode::METHOD_NOT_ALLOWED);
     with(response, ALLOW, allowed)
 }
 

@@ -65,13 +65,12 @@ pub(super) async fn serve(
         () = stop.cancelled() => None,
         () = sleep(limits.lifetime) => None,
     };
-    let ended = match ended {
-        Some(ended) => Ok(ended),
-        None => {
-            Pin::new(&mut connection).graceful_shutdown();
-            let last = poll_fn(|cx| connection.poll_without_shutdown(cx));
-            timeout(limits.drain, last).await
-        }
+    let ended = if let Some(ended) = ended {
+        Ok(ended)
+    } else {
+        Pin::new(&mut connection).graceful_shutdown();
+        let last = poll_fn(|cx| connection.poll_without_shutdown(cx));
+        timeout(limits.drain, last).await
     };
     let is_unread = match ended {
         Ok(Ok(())) => is_cut.load(Ordering::Relaxed),

@@ -8,18 +8,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use adit_text::show;
 use axum::body::{Body, HttpBody as _};
-use axum::http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, Request, Response, StatusCode};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
 use tracing::{debug, info};
 
-use super::answer::{self, detail, json};
+use super::answer::{self, detail, json, plain};
+use super::refused::Refused;
 use super::table::{Entry, Found, Table, Work};
 use super::{Context, Limits};
-use crate::body::{self, Allowance, ContentError, Keys, ReceiveError, Room};
-use crate::callback::{Items, Proven, ReadError, Refusal, Shown, Start, Starts};
+use crate::body::{self, Allowance, Keys, Room};
+use crate::callback::{Items, Proven, Refusal, Shown, Start, Starts};
 use crate::exec::{StartError, TaskId};
 use crate::expr::Value;
 
@@ -39,25 +40,6 @@ pub(super) struct Answered {
     pub(super) response: Response<Body>,
     /// Whether the body was read to its end. If not, nothing can follow on the connection.
     pub(super) is_body_read: bool,
-}
-
-/// Why a request is not taken. The text is for the log; [`Refused::response`] is for the visitor.
-#[derive(Debug, thiserror::Error)]
-enum Refused {
-    #[error(transparent)]
-    Gate(#[from] Refusal),
-    #[error("the request is compressed")]
-    Compressed,
-    #[error("the request had no turn in time")]
-    Turn,
-    #[error(transparent)]
-    Receive(#[from] ReceiveError),
-    #[error("the query is invalid: {0}")]
-    Query(#[source] ContentError),
-    #[error("the body is invalid: {0}")]
-    Body(#[source] ContentError),
-    #[error(transparent)]
-    Items(#[from] ReadError),
 }
 
 /// What a request brings, once it is believed.
@@ -104,27 +86,27 @@ impl Handler {
                 match answered.await {
                     Ok(response) => response,
                     Err(refused) => {
-                        let response = refused.response(entry);
+                        let response = refused.response(entry.header.as_ref());
                         self.log_refusal(visitor, entry, &response, &refused);
                         response
                     }
                 }
             }
-            found => {
-                debug!(listener.port = self.port, visitor.addr = %visitor, "nobody takes the request");
-                match found {
-                    Found::Methods(allowed) => answer::methods(&allowed),
-                    Found::Slash(location) => answer::redirect(&location),
-                    Found::Entry { .. } | Found::Nobody => {
-                        detail(StatusCode::NOT_FOUND, "Not Found")
-                    }
-                }
-            }
+            Found::Methods(allowed) => self.pass(visitor, answer::methods(&allowed)),
+            Found::Slash(location) => self.pass(visitor, answer::redirect(&location)),
+            Found::Nobody => self.pass(visitor, plain(StatusCode::NOT_FOUND)),
         };
         Answered {
             response,
             is_body_read,
         }
+    }
+
+    /// Nobody takes the request. Its path is not logged: it may be a token's, a little wrong.
+    fn pass(&self, visitor: IpAddr, response: Response<Body>) -> Response<Body> {
+        let status = response.status().as_u16();
+        debug!(listener.port = self.port, visitor.addr = %visitor, status, "nobody takes the request");
+        response
     }
 
     async fn take(
@@ -281,9 +263,9 @@ impl Handler {
                 status: StatusCode::NOT_FOUND,
                 text: error.to_string(),
             },
-            _ => NotStarted {
+            StartError::Full | StartError::Closing => NotStarted {
                 status: StatusCode::SERVICE_UNAVAILABLE,
-                text: UNAVAILABLE.to_owned(),
+                text: String::from("Service Unavailable"),
             },
         })
     }
@@ -323,49 +305,6 @@ struct NotStarted {
     text: String,
 }
 
-impl Refused {
-    fn response(&self, entry: &Entry) -> Response<Body> {
-        let status = match self {
-            Self::Gate(refusal) => refusal.status(),
-            Self::Receive(error) => error.status(),
-            Self::Turn => 503,
-            Self::Compressed => 415,
-            Self::Query(_) | Self::Body(_) | Self::Items(_) => 400,
-        };
-        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
-        let said;
-        let text = match self {
-            Self::Query(error) => {
-                said = format!("Invalid query: {error}");
-                &said
-            }
-            Self::Body(error) => {
-                said = format!("Invalid request body: {error}");
-                &said
-            }
-            Self::Items(error) => {
-                said = format!("Invalid request body: {error}");
-                &said
-            }
-            Self::Compressed => "Unsupported Content-Encoding",
-            Self::Gate(_) | Self::Receive(_) | Self::Turn => match status {
-                StatusCode::UNAUTHORIZED => "Unauthorized",
-                StatusCode::FORBIDDEN => "Forbidden",
-                StatusCode::PAYLOAD_TOO_LARGE => "Request body too large",
-                StatusCode::REQUEST_TIMEOUT => "Request Timeout",
-                StatusCode::SERVICE_UNAVAILABLE => UNAVAILABLE,
-                _ => "Bad Request",
-            },
-        };
-        let response = detail(status, text);
-        // RFC 6750, 3. There is no scheme to name for a token or a code elsewhere.
-        if status == StatusCode::UNAUTHORIZED && entry.header == Some(AUTHORIZATION) {
-            return answer::with(response, WWW_AUTHENTICATE, "Bearer");
-        }
-        response
-    }
-}
-
 /// Room for the bodies of a listener: one of the largest always has its room beside the others.
 fn room(table: &Table, limits: Limits) -> Room {
     let largest = usize::try_from(table.body_limit()).unwrap_or(usize::MAX);
@@ -393,5 +332,3 @@ const ACCESS: &str = "adit::access";
 
 /// How many ids of a request its line shows.
 const SHOWN_IDS: usize = 3;
-
-const UNAVAILABLE: &str = "Service Unavailable";

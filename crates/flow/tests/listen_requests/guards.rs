@@ -221,7 +221,9 @@ async fn a_token_in_the_path_is_checked_and_logged_nowhere() {
     .await;
     let waiting = lab.waiting("a\u{1b}[2J");
     let body = r#"{"id":"a\u001b[2J","result":"private"}"#;
-    let encoded: String = SECRET.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let encoded = SECRET.bytes().fold(String::new(), |encoded, byte| {
+        format!("{encoded}%{byte:02X}")
+    });
     for (path, answer) in [
         (format!("/c/{SECRET}"), "200"),
         (format!("/c/{encoded}"), "200"),

@@ -11,7 +11,7 @@ use crate::support::{DEADLINE, JSON, Lab, outcome, request, short, timed};
 
 const SEED: &str = "type: http-callback, path: /c, identify_by: '${body.id}'";
 const SHORT: Duration = Duration::from_millis(300);
-const TOO_LARGE: &str = r#"413 {"detail":"Request body too large"}"#;
+const TOO_LARGE: &str = r#"413 {"detail":"Payload Too Large"}"#;
 
 #[tokio::test]
 async fn slow_heads_are_closed_and_nobody_waits_for_them() {
@@ -98,7 +98,7 @@ async fn a_body_is_as_long_as_its_path_allows() {
     let zipped = lab.post("/c", "content-encoding: gzip\r\n", "x").await;
     assert_eq!(
         short(&zipped),
-        r#"415 {"detail":"Unsupported Content-Encoding"}"#
+        r#"415 {"detail":"Unsupported Media Type"}"#
     );
 }
 
@@ -131,7 +131,7 @@ async fn a_hundred_megabytes_are_refused_at_their_beginning() {
         let answer = String::from_utf8_lossy(&answer).into_owned();
         assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
         assert!(
-            answer.ends_with(r#"{"detail":"Request body too large"}"#),
+            answer.ends_with(r#"{"detail":"Payload Too Large"}"#),
             "{answer}"
         );
     }
@@ -149,9 +149,7 @@ async fn bodies_share_a_room() {
     for _ in 0..2 {
         let mut client = lab.dial().await;
         client
-            .send(format!(
-                "POST /c HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 100\r\nconnection: close\r\n\r\n"
-            ))
+            .send("POST /c HTTP/1.1\r\nexpect: 100-continue\r\ncontent-length: 100\r\nconnection: close\r\n\r\n")
             .await;
         assert!(client.answer().await.starts_with("HTTP/1.1 100 "));
         client.send(&held).await;
@@ -271,4 +269,33 @@ async fn a_stop_does_not_wait_for_ever() {
     let ended = timeout(DEADLINE, lab.running.join_next());
     let (ended, took) = timed(ended).await;
     assert!(ended.is_ok() && took < Limits::USUAL.drain, "{took:?}");
+}
+
+#[tokio::test]
+async fn no_connection_is_kept_for_ever() {
+    let limits = Limits {
+        lifetime: SHORT,
+        ..Limits::USUAL
+    };
+    let lab = Lab::with_limits(SEED, limits).await;
+    let mut client = lab.dial().await;
+    client.send(request("POST", "/c", "", "")).await;
+    assert_eq!(short(&client.answer().await), "200");
+    let (rest, took) = timed(client.rest()).await;
+    assert!(
+        rest.trim().is_empty() && took < Limits::USUAL.head,
+        "{rest}{took:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_panic_is_one_connections_end() {
+    let lab = Lab::new("type: http-trigger, path: /t, workflow: '${body}'").await;
+    let text = "content-type: text/plain\r\n";
+    let mut other = lab.dial().await;
+    other.send(request("POST", "/t", text, "w")).await;
+    assert!(short(&other.answer().await).starts_with("200"));
+    assert_eq!(lab.post("/t", text, "panic").await.trim(), "");
+    other.send(request("POST", "/t", text, "w")).await;
+    assert!(short(&other.answer().await).starts_with("200"));
 }
