@@ -10,3 +10,4 @@ pub mod expr;
 pub mod file;
 pub mod model;
 pub mod schedule;
+pub mod schema;
