@@ -7,4 +7,4 @@ mod report;
 mod start;
 
 pub use report::{Hop, Interruption, JobReport, JobState, Phase, Report, Status, TaskId};
-pub use start::{Launch, StartError};
+pub use start::{CancelError, Launch, ResumeError, StartError};

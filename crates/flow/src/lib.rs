@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod callback;
+pub mod controller;
 pub mod exec;
 pub mod expose;
 pub mod expr;

@@ -12,7 +12,7 @@
 //!
 //! Text that the environment gave is a secret as likely as not, so nothing of it is shown.
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::expr::Value;
 use crate::model::Compose;
@@ -61,7 +61,7 @@ pub struct Field {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub options: Option<Vec<String>>,
     /// What is taken where it is missing.
-    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
     /// What people are told of it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,14 +87,6 @@ impl Compose {
 )]
 fn is_false(value: &bool) -> bool {
     !value
-}
-
-/// A default that JSON has no word for (a picture that nobody has read yet) is not shown.
-fn shown<S: Serializer>(value: &Option<Value>, serializer: S) -> Result<S::Ok, S::Error> {
-    match value {
-        Some(value) if value.to_json().is_ok() => value.serialize(serializer),
-        Some(_) | None => serializer.serialize_none(),
-    }
 }
 
 #[cfg(test)]

@@ -64,7 +64,9 @@ impl Fields {
             Written::Text(text) => self.text(text),
             Written::List(items) => items.iter().for_each(|item| self.written(item)),
             Written::Mapping(entries) => {
-                entries.iter().for_each(|(_, entry)| self.written(entry));
+                for (_, entry) in entries {
+                    self.written(entry);
+                }
             }
         }
     }
@@ -96,12 +98,14 @@ pub(super) fn field(name: Option<String>, variable: Option<&Variable>, is_privat
 /// What a variable is that says nothing about it.
 const PLAIN: &str = "string";
 
-/// The default, if it is the same each time. One that cannot be converted is shown as it was written.
+/// The default, if it is the same each time and JSON has a word for it. One that cannot be converted
+/// is shown as it was written.
 fn default(variable: &Variable) -> Option<Value> {
-    variable.constant_default().unwrap_or_else(|_| {
+    let default = variable.constant_default().unwrap_or_else(|_| {
         let text = variable.default()?.template().as_text()?;
         Some(Value::from(text))
-    })
+    });
+    default.filter(|value| value.to_json().is_ok())
 }
 
 /// The texts of `@(description …)`.

@@ -7,7 +7,7 @@ use crate::model::component::Kind as ComponentKind;
 use crate::model::find::find;
 use crate::model::job::{ComponentJob, Job, Kind};
 use crate::model::workflow::Workflow;
-use crate::model::{Compose, Text, Written};
+use crate::model::{Compose, Id, Text, Written};
 use crate::schema::Field;
 use crate::schema::collect::{Fields, field, is_whole};
 use crate::schema::input::{NESTING, component};
@@ -39,7 +39,7 @@ fn terminal(workflow: &Workflow) -> impl Iterator<Item = &Job> {
     let jobs = workflow.jobs.iter();
     let waited: HashSet<&str> = jobs
         .flat_map(|job| job.depends_on.iter().flatten())
-        .map(|id| id.as_str())
+        .map(Id::as_str)
         .collect();
     let jobs = workflow.jobs.iter();
     jobs.filter(move |job| !waited.contains(job.id.as_str()))
