@@ -5,6 +5,7 @@
 
 pub mod body;
 pub mod callback;
+pub mod controller;
 pub mod exec;
 pub mod expose;
 pub mod expr;
@@ -16,6 +17,7 @@ pub mod process;
 pub mod rate;
 pub mod render;
 pub mod schedule;
+pub mod schema;
 pub mod secrets;
 pub mod shell;
 pub mod stream;

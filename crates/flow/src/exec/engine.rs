@@ -22,6 +22,7 @@ use super::start::{CancelError, Launch, ResumeError, StartError};
 use super::tasks::Tasks;
 use super::tools::{Limits, Tools};
 use crate::callback::RunNumber;
+use crate::controller::Runs;
 use crate::expr::Value;
 use crate::model::Compose;
 use crate::model::component::Component;
@@ -211,6 +212,36 @@ impl Engine {
 impl Launch for Engine {
     fn launch(&self, workflow: &str, input: Value) -> Result<TaskId, StartError> {
         self.start(workflow, input)
+    }
+}
+
+impl Runs for Engine {
+    fn compose(&self) -> &Compose {
+        Self::compose(self)
+    }
+
+    fn start(&self, workflow: &str, input: Value) -> Result<TaskId, StartError> {
+        Self::start(self, workflow, input)
+    }
+
+    fn report(&self, task: &TaskId) -> Option<Arc<Report>> {
+        Self::report(self, task)
+    }
+
+    fn watch(&self, task: &TaskId) -> Option<watch::Receiver<Arc<Report>>> {
+        Self::watch(self, task)
+    }
+
+    fn resume(&self, task: &TaskId, job: &str, answer: Option<Value>) -> Result<(), ResumeError> {
+        Self::resume(self, task, job, answer)
+    }
+
+    fn cancel(&self, task: &TaskId) -> Result<(), CancelError> {
+        Self::cancel(self, task)
+    }
+
+    fn is_closing(&self) -> bool {
+        Self::is_closing(self)
     }
 }
 
