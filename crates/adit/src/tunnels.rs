@@ -210,6 +210,7 @@ async fn keep_one(
                     }),
                     meters: meters.clone(),
                     network: Some(network.subscribe()),
+                    ..Instruments::default()
                 };
                 let forwards = config.forwards.clone();
                 let ran = supervise::run(&connect, forwards, instruments, &events, stop.clone());
