@@ -10,6 +10,11 @@ mod commands;
 mod config;
 mod control;
 mod detach;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the commands for compose files use it")
+)]
+mod expose;
 mod log;
 mod manual;
 mod memory;

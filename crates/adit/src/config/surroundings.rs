@@ -64,6 +64,14 @@ impl Surroundings {
         self.user.is_some()
     }
 
+    /// A path as it was written, with the home directory in the place of `~`.
+    pub(crate) fn at_home(&self, path: &Path) -> anyhow::Result<PathBuf> {
+        match path.strip_prefix("~") {
+            Ok(below) => self.below_home(below),
+            Err(_) => Ok(path.to_owned()),
+        }
+    }
+
     /// A file below the home directory.
     pub(super) fn below_home(&self, file: &Path) -> anyhow::Result<PathBuf> {
         let home = self.home.as_deref();
