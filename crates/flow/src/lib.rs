@@ -9,4 +9,5 @@ pub mod expose;
 pub mod expr;
 pub mod file;
 pub mod model;
+pub mod render;
 pub mod schedule;

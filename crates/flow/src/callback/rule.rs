@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::expr::{
-    EvaluateError, Found, Map, Source, Sources, Step, Template, Tree, TreeError, Value,
-};
+use crate::expr::{EvaluateError, Found, Source, Sources, Step, Template, Tree, TreeError, Value};
 use crate::model::callback_server::{Callback, Route};
 use crate::model::{Setting, Text, Written};
 
@@ -121,15 +119,15 @@ impl Rule {
             fail_when,
             result,
         } = callback;
-        let result = result.as_ref().map(|result| Tree::parse(&plain(result)));
+        let result = result.as_ref().map(Written::tree);
         Ok(Self {
             bulk: match bulk {
                 Setting::Known(is_bulk) => Bulk::Known(*is_bulk),
-                Setting::Rendered(text) => Bulk::Rendered(template(text)),
+                Setting::Rendered(text) => Bulk::Rendered(text.template()),
             },
-            item: item.as_ref().map(template),
-            identify_by: identify_by.as_ref().map(template),
-            status: status.as_ref().map(template),
+            item: item.as_ref().map(Text::template),
+            identify_by: identify_by.as_ref().map(Text::template),
+            status: status.as_ref().map(Text::template),
             success_when: success_when.clone(),
             fail_when: fail_when.clone(),
             result: result.transpose()?,
@@ -261,30 +259,6 @@ impl Sources for Request<'_> {
             "body" | "item" => Some(Found::whole(self.body)),
             "query" => Some(Found::whole(self.query)),
             _ => None,
-        }
-    }
-}
-
-fn template(text: &Text) -> Template {
-    Template::parse(text.as_str())
-}
-
-/// Recurses at most [`adit_text::limits::DEPTH`] times.
-fn plain(written: &Written) -> Value {
-    match written {
-        Written::Plain(scalar) => match scalar.value() {
-            adit_text::Value::Null => Value::Null,
-            adit_text::Value::Boolean(boolean) => Value::Boolean(boolean),
-            adit_text::Value::Integer(integer) => Value::Integer(integer),
-            adit_text::Value::Float(float) => Value::Float(float),
-            adit_text::Value::Text => Value::from(scalar.text()),
-        },
-        Written::Text(text) => Value::from(text.as_str()),
-        Written::List(list) => Value::List(list.iter().map(plain).collect()),
-        Written::Mapping(entries) => {
-            let entries = entries.iter();
-            let entries = entries.map(|(key, value)| (key.clone(), plain(value)));
-            Value::Map(entries.collect::<Map>())
         }
     }
 }

@@ -32,6 +32,33 @@ pub enum StartError {
     /// Everything is about to end.
     #[error("adit is shutting down")]
     Closing,
+    /// The system has no randomness, so the run could have no id that nobody guesses.
+    #[error("the system has no randomness")]
+    Randomness,
+}
+
+/// Why a job does not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResumeError {
+    /// There is no such run, or no more.
+    #[error("Task not found.")]
+    NotFound,
+    /// The job waits for nobody.
+    #[error("the job does not wait for an answer")]
+    NotWaiting,
+}
+
+/// Why a run is not stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CancelError {
+    /// There is no such run, or no more.
+    #[error("Task not found.")]
+    NotFound,
+    /// It is over.
+    #[error("the task is over")]
+    Over,
 }
 
 /// In single quotes, cut and safe to print.
