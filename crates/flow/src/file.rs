@@ -119,6 +119,11 @@ impl Files {
         })
     }
 
+    /// All that the files say together, with the environment's values in it.
+    pub fn root(&self) -> &Node {
+        self.document.root()
+    }
+
     /// The tunnels of the program, which it reads itself.
     pub fn tunnels(&self) -> Option<&Node> {
         let entry = self.document.root().as_mapping()?.entry("tunnels")?;
