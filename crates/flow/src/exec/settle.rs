@@ -64,7 +64,13 @@ fn inside(value: Value, tools: &Tools) -> Settling<'_> {
                 }
                 Value::Map(map)
             }
-            settled => settled,
+            Value::Null
+            | Value::Boolean(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Text(_)
+            | Value::Bytes(_)
+            | Value::Handle(_) => value,
         })
     })
 }
@@ -104,7 +110,14 @@ async fn of(pending: Pending, tools: &Tools) -> Result<Value, JobError> {
             Some("base64" | "data-uri") | None if is_media => media(text, &conversion)?,
             _ => Value::Text(text),
         },
-        content => content,
+        Value::Null
+        | Value::Boolean(_)
+        | Value::Integer(_)
+        | Value::Float(_)
+        | Value::List(_)
+        | Value::Map(_)
+        | Value::Bytes(_)
+        | Value::Pending(_) => content,
     };
     if is_media || is_stream {
         return Ok(content);

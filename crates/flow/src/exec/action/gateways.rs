@@ -26,7 +26,7 @@ pub(super) fn of_request(action: &Action<Request>) -> Vec<u16> {
     match completion {
         None => {}
         Some(Completion::Callback(callback)) => {
-            callback.wait_for.iter().for_each(|text| ports.text(text))
+            callback.wait_for.iter().for_each(|text| ports.text(text));
         }
         Some(Completion::Polling(polling)) => {
             ports.target(&polling.target);
@@ -73,7 +73,9 @@ impl Ports {
     }
 
     fn texts(&mut self, texts: &[(String, Text)]) {
-        texts.iter().for_each(|(_, text)| self.text(text));
+        for (_, text) in texts {
+            self.text(text);
+        }
     }
 
     /// Recurses at most [`adit_text::limits::DEPTH`] times.
@@ -87,7 +89,9 @@ impl Ports {
     }
 
     fn values(&mut self, entries: &[(String, Written)]) {
-        entries.iter().for_each(|(_, value)| self.value(value));
+        for (_, value) in entries {
+            self.value(value);
+        }
     }
 
     fn maybe(&mut self, written: Option<&Written>) {

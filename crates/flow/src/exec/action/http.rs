@@ -269,15 +269,14 @@ impl Expecting {
         callback: &CallbackCompletion,
         known: &Known,
     ) -> Result<Value, JobError> {
-        let id = match &self.id {
-            Some(id) => id.clone(),
-            None => {
-                let id = id(callback, known)?;
-                let now = Instant::now().into_std();
-                let learnt = self.waiting.learn(id.clone(), now);
-                learnt.map_err(|error| JobError::chain(&error))?;
-                id
-            }
+        let id = if let Some(id) = &self.id {
+            id.clone()
+        } else {
+            let id = id(callback, known)?;
+            let now = Instant::now().into_std();
+            let learnt = self.waiting.learn(id.clone(), now);
+            learnt.map_err(|error| JobError::chain(&error))?;
+            id
         };
         let shown = adit_text::show(id.as_str());
         let shown = shown.trim_matches('"');

@@ -20,14 +20,13 @@ fn chunks(value: &Value, format: Option<StreamFormat>) -> Result<Option<Values>,
     } else if let Some(values) = ValueSource::of(handle) {
         values.take()
     } else if let Some(bytes) = ByteSource::of(handle) {
-        let chunks = bytes.take().map(|chunks| {
+        bytes.take().map(|chunks| {
             let values = chunks.map(move |chunk| match chunk {
                 Ok(chunk) => Ok(stream::chunk_value(&chunk, format)),
                 Err(error) => Err(JobError::chain(&error).to_string()),
             });
             Box::pin(values) as Values
-        });
-        chunks
+        })
     } else {
         return Ok(None);
     };
