@@ -96,10 +96,7 @@ async fn a_body_is_as_long_as_its_path_allows() {
         assert_eq!(short(&lab.ask(chunked(more)).await), TOO_LARGE, "{path}");
     }
     let zipped = lab.post("/c", "content-encoding: gzip\r\n", "x").await;
-    assert_eq!(
-        short(&zipped),
-        r#"415 {"detail":"Unsupported Media Type"}"#
-    );
+    assert_eq!(short(&zipped), r#"415 {"detail":"Unsupported Media Type"}"#);
 }
 
 #[tokio::test]
