@@ -232,17 +232,17 @@ pub enum ContentError {
 /// Dropping the future changes nothing. It never waits: everything is there.
 pub async fn read(
     content_type: Option<&str>,
-    body: &Bytes,
+    body: Bytes,
     keys: Keys,
 ) -> Result<Value, ContentError> {
     match Kind::of(content_type) {
-        Kind::Json => Ok(Value::from_json(body.strip_prefix(BOM).unwrap_or(body))?),
-        Kind::Form => form::read(body, keys),
+        Kind::Json => Ok(Value::from_json(body.strip_prefix(BOM).unwrap_or(&body))?),
+        Kind::Form => form::read(&body, keys),
         Kind::Multipart => {
             let content_type = content_type.unwrap_or_default();
-            multipart::read(content_type, body.clone(), keys).await
+            multipart::read(content_type, body, keys).await
         }
-        Kind::Text => Ok(text(body)),
+        Kind::Text => Ok(text(&body)),
         Kind::Missing | Kind::Other if body.is_empty() => Ok(Value::Null),
         Kind::Missing | Kind::Other => Ok(Value::Bytes(body.as_ref().into())),
     }

@@ -6,7 +6,7 @@ use super::*;
 
 fn meaning(content_type: Option<&str>, body: &[u8], keys: Keys) -> Result<Value, ContentError> {
     let body = Bytes::copy_from_slice(body);
-    let read = read(content_type, &body, keys).now_or_never();
+    let read = read(content_type, body, keys).now_or_never();
     read.expect("everything is there")
 }
 

@@ -151,7 +151,7 @@ impl Handler {
         }
         let content_type = only(&head.headers, &CONTENT_TYPE);
         let content_type = content_type.and_then(|value| str::from_utf8(value).ok());
-        let read = body::read(content_type, received.bytes(), Keys::Plain);
+        let read = body::read(content_type, received.bytes().clone(), Keys::Plain);
         let believed = Believed {
             body: read.await.map_err(Refused::Body)?,
             query: body::query(head.uri.query()).map_err(Refused::Query)?,

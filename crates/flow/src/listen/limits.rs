@@ -33,8 +33,8 @@ pub struct Limits {
 impl Limits {
     /// What every listener of a file has.
     pub const USUAL: Self = Self {
-        // Each costs about 20 KiB while it is idle.
-        connections: 1_024,
+        // A process may have 1,024 descriptors on most systems, and its tunnels and jobs need theirs.
+        connections: 256,
         // A head is a packet or two; ten seconds are three retransmissions on a bad line.
         head: Duration::from_secs(10),
         // nginx reads heads of up to 32 KiB, Apache of 8 KiB for each line.

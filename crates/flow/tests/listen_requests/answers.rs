@@ -1,5 +1,8 @@
 //! What callbacks answer, and what they mean to those who wait.
 
+use adit_flow::callback::{CallbackId, RunNumber};
+use adit_flow::expr::Value;
+
 use crate::support::{JSON, Lab, outcome, post, request, short, still_waits};
 
 const SEED: &str = "type: http-callback, path: /callback, identify_by: '${body.task_id}', result: '${body.result}'";
@@ -160,6 +163,21 @@ async fn the_second_of_two_equal_deliveries_is_nobodys() {
     }
     assert_eq!(outcome(first).await, "1");
     still_waits(&lab, other);
+}
+
+#[tokio::test]
+async fn a_delivery_that_is_faster_than_its_id_is_kept_for_it() {
+    let lab = Lab::new(SEED).await;
+    let body = r#"{"task_id":"theirs","result":1}"#;
+    // Before anybody has asked for anything, it is nobody's.
+    assert_eq!(short(&lab.post("/callback", JSON, body).await), "200");
+    let mut waiting = lab.hub.expect(RunNumber(1)).unwrap();
+    let body = r#"{"task_id":"theirs","result":2}"#;
+    assert_eq!(short(&lab.post("/callback", JSON, body).await), "200");
+    let id = CallbackId::try_from(&Value::from("theirs")).unwrap();
+    let now = tokio::time::Instant::now().into_std();
+    waiting.learn(id, now).unwrap();
+    assert_eq!(outcome(waiting).await, "2");
 }
 
 #[tokio::test]

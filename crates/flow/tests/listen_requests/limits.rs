@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::support::{DEADLINE, JSON, Lab, outcome, request, short, timed};
+use crate::support::{DEADLINE, JSON, Lab, outcome, request, rss, short, timed};
 
 const SEED: &str = "type: http-callback, path: /c, identify_by: '${body.id}'";
 const SHORT: Duration = Duration::from_millis(300);
@@ -103,6 +103,7 @@ async fn a_body_is_as_long_as_its_path_allows() {
 async fn a_hundred_megabytes_are_refused_at_their_beginning() {
     const SIZE: usize = 100 << 20;
     let lab = Lab::new(SEED).await;
+    let before = rss();
     for head in [
         format!("POST /c HTTP/1.1\r\ncontent-length: {SIZE}\r\n\r\n"),
         format!("POST /c HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n{SIZE:x}\r\n"),
@@ -132,6 +133,8 @@ async fn a_hundred_megabytes_are_refused_at_their_beginning() {
             "{answer}"
         );
     }
+    let growth = rss().saturating_sub(before);
+    assert!(growth < 16 << 20, "{growth} bytes more");
 }
 
 #[tokio::test]

@@ -280,3 +280,9 @@ pub(crate) async fn timed<T>(work: impl Future<Output = T>) -> (T, std::time::Du
     let begin = Instant::now();
     (work.await, begin.elapsed())
 }
+
+/// The memory that this process has.
+pub(crate) fn rss() -> u64 {
+    let memory = adit_testkit::measure::memory(rustix::process::getpid());
+    memory.expect("this process is there").rss_bytes
+}

@@ -1,10 +1,8 @@
 //! Strangers' bodies: nobody who waits is lost, nothing panics, and memory stays where it is.
 
-use adit_testkit::measure;
 use adit_testkit::seeded::SeededRandom;
-use rustix::process::getpid;
 
-use crate::support::{JSON, Lab, outcome, request, short};
+use crate::support::{JSON, Lab, outcome, request, rss, short};
 
 /// Bodies that are sent to each kind of listener.
 const BODIES: u64 = 10_000;
@@ -94,12 +92,6 @@ async fn send_strange_bodies(lab: &Lab, paths: &[&str]) {
         }
     });
     futures_util::future::join_all(senders).await;
-}
-
-fn rss() -> u64 {
-    measure::memory(getpid())
-        .expect("this process is there")
-        .rss_bytes
 }
 
 #[tokio::test]
