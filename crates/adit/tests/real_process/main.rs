@@ -73,6 +73,18 @@ impl Folder {
         })
     }
 
+    /// As [`read`](Self::read), while the runtime goes on.
+    async fn said(&self, name: &str) -> String {
+        let path = self.path().join(name);
+        wait::until_async(name, || async {
+            match tokio::fs::read_to_string(&path).await {
+                Ok(text) if text.ends_with('\n') => Ok(text),
+                other => Err(other),
+            }
+        })
+        .await
+    }
+
     /// The process whose number a program has written.
     fn pid(&self, name: &str) -> Pid {
         let text = self.read(name);

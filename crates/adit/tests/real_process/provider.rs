@@ -118,11 +118,11 @@ async fn ngrok_is_run_for_each_port_and_says_its_names() {
     assert_eq!(address.driver, Some("ngrok"));
     assert_eq!(kept.up(8091).await.url, "https://abc-8091.ngrok-free.app");
     assert_eq!(
-        folder.read("args-8090"),
+        folder.said("args-8090").await,
         "http 8090 --log=stdout --log-format=json\n"
     );
-    assert_eq!(folder.read("token-8091"), "ngrok-token\n");
-    folder.read("drained-8090");
+    assert_eq!(folder.said("token-8091").await, "ngrok-token\n");
+    folder.said("drained-8090").await;
     let pids = ["pid-8090", "pid-8091"].map(|name| folder.pid(name));
     kept.stop().await;
     assert!(!pids.into_iter().any(is_alive));
@@ -199,10 +199,10 @@ exec sleep 1000"#;
     assert_eq!(address.url, "https://four-odd-words-here.trycloudflare.com");
     assert_eq!(address.driver, Some("cloudflare"));
     assert_eq!(
-        folder.read("args"),
+        folder.said("args").await,
         "tunnel --no-autoupdate --url http://localhost:8090\n"
     );
-    folder.read("drained");
+    folder.said("drained").await;
     kept.stop().await;
 }
 
@@ -221,8 +221,8 @@ exec sleep 1000"#;
     let gateway = "driver: cloudflare, port: 8090, token: '${env.CLOUDFLARE_TUNNEL_TOKEN}', hostname: app.example.com";
     let kept = Kept::new(&folder, gateway, &environment);
     assert_eq!(kept.up(8090).await.url, "https://app.example.com");
-    assert_eq!(folder.read("token"), "eyJs3cr3t\n");
-    let seen = folder.read("parent");
+    assert_eq!(folder.said("token").await, "eyJs3cr3t\n");
+    let seen = folder.said("parent").await;
     assert!(seen.ends_with("tunnel --no-autoupdate run\n"), "{seen}");
     assert!(!seen.contains("s3cr3t"), "{seen}");
     kept.stop().await;
@@ -243,15 +243,15 @@ exec sleep 1000"#;
     let kept = Kept::new(&folder, gateway, &Environment::default());
     assert_eq!(kept.up(8090).await.url, "https://mine.cfargotunnel.com");
     kept.state(8091, |why| why.contains("one name")).await;
-    let (file, creds) = (folder.read("where"), folder.path().join("creds.json"));
+    let (file, creds) = (folder.said("where").await, folder.path().join("creds.json"));
     let file = std::path::Path::new(file.trim());
-    assert_eq!(folder.read("mode"), "600\n");
+    assert_eq!(folder.said("mode").await, "600\n");
     let args = format!(
         "tunnel --no-autoupdate --config {} run mine\n",
         file.display()
     );
-    assert_eq!(folder.read("args"), args);
-    let config: serde_json::Value = serde_json::from_str(&folder.read("config")).unwrap();
+    assert_eq!(folder.said("args").await, args);
+    let config: serde_json::Value = serde_json::from_str(&folder.said("config").await).unwrap();
     let wanted = serde_json::json!({
         "tunnel": "mine",
         "credentials-file": creds,
