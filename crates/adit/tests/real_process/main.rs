@@ -7,7 +7,6 @@
     reason = "tests"
 )]
 
-use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -26,7 +25,7 @@ mod service;
 fn the_keeper() -> Keeper {
     Keeper {
         program: PathBuf::from(env!("CARGO_BIN_EXE_adit")),
-        arguments: vec![OsString::from("__keeper")],
+        ..Keeper::of_this_program()
     }
 }
 

@@ -119,7 +119,7 @@ async fn ngrok_is_run_for_each_port_and_says_its_names() {
     assert_eq!(kept.up(8091).await.url, "https://abc-8091.ngrok-free.app");
     assert_eq!(
         folder.said("args-8090").await,
-        "http 8090 --log=stdout --log-format=json\n"
+        "http 8090 --log=stdout --log-format=json --log-level=info\n"
     );
     assert_eq!(folder.said("token-8091").await, "ngrok-token\n");
     folder.said("drained-8090").await;
@@ -147,7 +147,7 @@ echo '{"err":"authentication failed","lvl":"eror","msg":"session closing"}'; exi
     let why = kept.state(8090, |why| why.contains("exit code")).await;
     assert_eq!(
         why,
-        "the tunnel's program has ended (exit code 1): authentication failed"
+        "the program of ngrok has ended (exit code 1): authentication failed"
     );
     kept.up(8090).await;
     rustix::process::kill_process(folder.pid("pid-8090"), rustix::process::Signal::KILL).unwrap();

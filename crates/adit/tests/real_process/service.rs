@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use adit_flow::file::{Dialect, Files, Source};
 use adit_flow::model::component::{Kind, Manage};
-use adit_flow::process::{Service, ServiceError, State, Unready};
+use adit_flow::process::{Scripts, Service, ServiceError, State, Unready};
 use adit_testkit::{require, wait};
 use adit_text::Problems;
 use tokio::sync::watch;
@@ -217,7 +217,7 @@ async fn a_missing_program_fails_at_once_with_the_reason() {
     );
     let unready = running.ready().await.unwrap_err();
     let told = format!(
-        "the server of helper has failed: start cannot be run: uvicorn-that-is-not-here: not found in PATH ({})",
+        "the server of helper has failed: uvicorn-that-is-not-here: not found in PATH ({})",
         crate::PATH
     );
     assert_eq!(unready.to_string(), told);
@@ -245,12 +245,18 @@ async fn a_script_that_fails_is_named_and_nothing_is_started() {
         "    build: [[sh, -c, 'echo no compiler; exit 2']]\n    start: [touch, started]\n    clean: [touch, cleaned]",
     );
     let running = Running::new(&folder, &manage, free_port());
-    let service = Arc::clone(&running.service);
     let error = running.fail().await;
     let told = "the build script has failed: sh -c echo no compiler; exit 2 (exit code 2); its last lines:\n  no compiler";
     assert_eq!(error.to_string(), told);
     assert!(!folder.path().join("started").exists());
-    service.clean(&CancellationToken::new()).await.unwrap();
+    let scripts = Scripts::new(
+        &the_keeper(),
+        "helper",
+        &manage,
+        folder.path(),
+        &children(&[]),
+    );
+    scripts.clean(&CancellationToken::new()).await.unwrap();
     assert!(folder.path().join("cleaned").exists());
 }
 
