@@ -53,7 +53,13 @@ impl Kept {
         let environment = Arc::new(environment.clone());
         run.spawn(async move {
             let keeper = the_keeper();
-            let children = children(&[("PATH", &path), ("NGROK_AUTHTOKEN", "ngrok-token")]);
+            let home = dir.join("home").display().to_string();
+            let own = [
+                ("PATH", &*path),
+                ("HOME", &home),
+                ("NGROK_AUTHTOKEN", "ngrok-token"),
+            ];
+            let children = children(&own);
             let provider = Provider {
                 keeper: &keeper,
                 dir: &dir,
@@ -239,11 +245,14 @@ echo '2026-11-22T10:00:01Z INF Registered tunnel connection connIndex=0' >&2
 exec sleep 1000"#;
     folder.executable("bin/cloudflared", script);
     let gateway =
-        "driver: cloudflare, port: [8090, 8091], tunnel: mine, credentials_file: creds.json";
+        "driver: cloudflare, port: [8090, 8091], tunnel: mine, credentials_file: ~/creds.json";
     let kept = Kept::new(&folder, gateway, &Environment::default());
     assert_eq!(kept.up(8090).await.url, "https://mine.cfargotunnel.com");
     kept.state(8091, |why| why.contains("one name")).await;
-    let (file, creds) = (folder.said("where").await, folder.path().join("creds.json"));
+    let (file, creds) = (
+        folder.said("where").await,
+        folder.path().join("home/creds.json"),
+    );
     let file = std::path::Path::new(file.trim());
     assert_eq!(folder.said("mode").await, "600\n");
     let args = format!(

@@ -151,7 +151,14 @@ async fn a_server_that_has_ended_is_started_again_and_who_asks_meanwhile_waits()
     );
     let late = running.service.ready(Duration::ZERO).await.unwrap_err();
     assert!(matches!(late, Unready::Late { .. }), "{late}");
-    running.ready().await.unwrap();
+    let mut asking = JoinSet::new();
+    for _ in 0..3 {
+        let service = Arc::clone(&running.service);
+        asking.spawn(async move { service.ready(wait::DEADLINE).await });
+    }
+    while let Some(ready) = asking.join_next().await {
+        ready.unwrap().unwrap();
+    }
     assert_ne!(folder.pid("worker"), worker);
     wait_for_end(worker);
     running.stop().await.unwrap();

@@ -109,7 +109,7 @@ impl Provider<'_> {
                 credentials_file,
                 hostname,
             } => {
-                let credentials = self.dir.join(credentials_file);
+                let credentials = self.path(credentials_file);
                 let job = cloudflare::named(&ports, tunnel, &credentials, hostname.as_deref());
                 vec![job.map_err(|source| ProviderError::Configuration {
                     driver: cloudflare::DRIVER,
@@ -199,6 +199,14 @@ impl Provider<'_> {
         Running::start(self.keeper, &program, job.driver, job.listen)
     }
 
+    /// A path of the file: from the folder, or from the home folder if it begins with `~/`.
+    fn path(&self, written: &Path) -> PathBuf {
+        match (written.strip_prefix("~"), self.children.value("HOME")) {
+            (Ok(rest), Some(home)) => Path::new(home).join(rest),
+            (Err(_), _) | (_, None) => self.dir.join(written),
+        }
+    }
+
     fn secret(&self, source: &SecretSource) -> Result<Zeroizing<String>, ProviderError> {
         match source {
             SecretSource::Value(value) => Ok(Zeroizing::new(value.clone())),
@@ -207,7 +215,7 @@ impl Provider<'_> {
                 None => Err(ProviderError::TokenVariable { name: name.clone() }),
             },
             SecretSource::File(path) => {
-                let path = self.dir.join(path);
+                let path = self.path(path);
                 let text = std::fs::read_to_string(&path).map(Zeroizing::new);
                 text.map(|text| Zeroizing::new(text.trim().to_owned()))
                     .map_err(|source| ProviderError::TokenFile { path, source })

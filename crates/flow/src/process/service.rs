@@ -245,12 +245,8 @@ impl Service {
                 Err(error) => return Err(error),
             };
             let pause = pause.next(up_for);
-            let why = told(&error);
-
-            warn!(
-                "[{}] {why}\n  it is started again in {pause:?}",
-                self.scripts.id()
-            );
+            let (id, why) = (self.scripts.id(), told(&error));
+            warn!("[{id}] {why}\n  it is started again in {pause:?}");
             self.state.send_replace(State::Restarting { why });
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
