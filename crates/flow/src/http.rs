@@ -47,6 +47,7 @@ use crate::expr::limits;
 use crate::secrets::Secrets;
 use answer::Limits;
 use body::Body;
+use error::Times;
 
 /// The most redirects of one request (security rule G94).
 pub const REDIRECTS: usize = 5;
@@ -268,8 +269,12 @@ impl Client {
         } else {
             &inner.far
         };
+        let times = Times {
+            whole: limit,
+            connect: inner.config.connect_timeout,
+        };
         let asked = client.execute(hop.request()).await;
-        asked.map_err(|error| error::of_library(error, hop.asked(), limit))
+        asked.map_err(|error| error::of_library(error, hop.asked(), times))
     }
 }
 
@@ -394,6 +399,7 @@ impl Hop {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::method::Method;
 
     #[test]
     fn hosts_are_allowed_by_name_and_below_a_name() {
@@ -419,5 +425,39 @@ mod tests {
             assert_eq!(config.allows(host), is_allowed, "{host}");
         }
         assert!(Config::default().allows("anything"));
+    }
+
+    fn redirected(from: &str, location: &str) -> Result<Hop, AskError> {
+        let url = Url::endpoint(from).unwrap();
+        let mut request = Request::new(Method::Get, url);
+        request.headers = vec![("Authorization".to_owned(), "Bearer hush".into())];
+        let mut hop = Hop::new(&request)?;
+        let response = axum::http::Response::builder();
+        let response = response.status(302).header("location", location);
+        let followed = hop.follow(&response.body("").unwrap().into())?;
+        assert!(followed);
+        Ok(hop)
+    }
+
+    #[test]
+    fn a_redirect_may_lead_into_tls_and_not_out_of_it() {
+        for (from, to, has_login) in [
+            ("http://h/", "https://h/", false),
+            ("http://h/", "http://h:80/x", true),
+            ("https://h/", "//h:443/x", true),
+            ("https://h/", "https://h:444/x", false),
+            ("https://h/", "https://other/", false),
+            ("https://h/", "https://sub.h/", false),
+        ] {
+            let hop = redirected(from, to).unwrap();
+            assert_eq!(
+                hop.headers.contains_key(AUTHORIZATION),
+                has_login,
+                "{from} {to}"
+            );
+        }
+        let error = redirected("https://h/x?hush", "http://h/x").err().unwrap();
+        let text = "GET https://h/x: the redirect is not followed: it leads from https to http";
+        assert_eq!(error.to_string(), text);
     }
 }

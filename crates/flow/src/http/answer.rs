@@ -147,7 +147,8 @@ fn chunks(response: reqwest::Response, pause: Duration) -> Chunks {
             Err(_) => Some((Err(StreamError::Stalled { pause }), None)),
         }
     });
-    chunks.boxed()
+    // Whoever asks once more than there is gets nothing.
+    chunks.fuse().boxed()
 }
 
 /// The events of a body. None is kept that nobody has asked for, but those of one chunk.
@@ -167,7 +168,7 @@ fn events(chunks: Chunks) -> Events {
             }
         }
     });
-    events.boxed()
+    events.fuse().boxed()
 }
 
 /// The whole body.
