@@ -38,7 +38,9 @@ use tokio::time::{Instant, timeout_at};
 
 pub use answer::Answer;
 pub use error::{AnswerError, AskError, RedirectError, SHOWN_BYTES};
-pub use poll::{Ask, Judgement, LEAST_PAUSE, Matched, PollError, PollRules, poll};
+pub use poll::{
+    Ask, Judgement, LEAST_PAUSE, Matched, PollError, PollRules, QUESTION_TIMEOUT, poll,
+};
 pub use request::{Request, RequestError};
 pub use sse::{EVENT_BYTES, EventParser};
 pub use url::{Url, UrlError};
@@ -309,7 +311,7 @@ impl Hop {
             reason,
         };
         let url = request.url.clone().with_params(&request.params);
-        let url = url.map_err(|(name, source)| refused(RequestError::Param { name, source }))?;
+        let url = url.map_err(refused)?;
         let mut headers = header::map(&request.headers).map_err(refused)?;
         if let Some(login) = url.login()
             && !headers.contains_key(AUTHORIZATION)

@@ -7,6 +7,7 @@ mod limits;
 mod redirects;
 mod requests;
 mod server;
+mod tls;
 
 use adit_flow::expr::Value;
 use adit_flow::http::{Client, Config, Request, Url};
