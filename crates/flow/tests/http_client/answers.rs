@@ -268,6 +268,11 @@ async fn a_server_that_is_not_there_is_told_in_one_line() {
     }
 }
 
+/// Runs are tasks, and tasks move from thread to thread.
+fn movable<T: Send>(future: T) -> T {
+    future
+}
+
 #[tokio::test]
 async fn a_poll_asks_until_the_answer_says_so() {
     let count = AtomicUsize::new(0);
@@ -293,11 +298,11 @@ async fn a_poll_asks_until_the_answer_says_so() {
     };
     let status = |value: &Value| Ok(value.as_map().and_then(|map| map.get("s")).cloned());
     let mut rounds = Vec::new();
-    let answer = poll(&client(), &get(&server, "/"), &rules, status, |round| {
+    let (client, asked) = (client(), get(&server, "/"));
+    let polling = poll(&client, &asked, &rules, status, |round| {
         rounds.push(round.as_ref().map_or(0, |answer| answer.status));
-    })
-    .await
-    .unwrap();
+    });
+    let answer = movable(polling).await.unwrap();
     assert_eq!(answer.value, json("{\"s\":\"done\"}"));
     assert_eq!(rounds, [0, 503, 200]);
 }

@@ -17,6 +17,9 @@ const MEBIBYTE: usize = 1 << 20;
 /// What is on its way: buffers of two sockets.
 const ON_THE_WAY: usize = 16 * MEBIBYTE;
 
+/// Within this, a busy machine answers on its loopback; and a test may take so long.
+const AMPLE: Duration = Duration::from_secs(3);
+
 #[tokio::test]
 async fn an_answer_of_100_mebibytes_is_refused_when_64_have_come() {
     let head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -92,7 +95,7 @@ async fn a_server_that_does_not_answer_in_time_is_told_so() {
     let error = "HTTP/1.1 500 Oops\r\nContent-Length: 9\r\n\r\nhalf";
     let server = Server::start(move |_| raw(error, Then::Hang)).await;
     let mut asked = get(&server, "/x");
-    asked.timeout = Some(Duration::from_millis(250));
+    asked.timeout = Some(AMPLE);
     let error = client().send(&asked).await.unwrap_err();
     assert!(
         error.to_string().ends_with("status 500\nResponse: half"),
@@ -102,7 +105,7 @@ async fn a_server_that_does_not_answer_in_time_is_told_so() {
 
 #[tokio::test]
 async fn a_stream_in_which_nothing_comes_any_more_ends_with_an_error() {
-    let pause = Duration::from_millis(250);
+    let pause = AMPLE;
     let config = Config {
         timeout: pause,
         ..Config::default()
