@@ -145,7 +145,8 @@ async fn a_service_learns_where_its_visitors_really_are() {
 async fn a_port_that_is_busy_is_had_as_soon_as_it_is_free() {
     require!("sshd", "ssh-keygen");
     let (sshd, home) = (Sshd::builder().start(), home());
-    let holder = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // At every address: a port of which sshd gets a part is granted.
+    let holder = TcpListener::bind("[::]:0").await.unwrap();
     let busy = holder.local_addr().unwrap().port();
     let port = named_service();
     let ports = format!("'{busy}:{port}'");
@@ -174,7 +175,7 @@ fn a_port_at_the_loopback_alone_is_not_public_and_the_log_names_gateway_ports() 
         .config_line("GatewayPorts no")
         .start_in(&public, addr);
     let home = home();
-    inside.runtime().block_on(async {
+    let test = async {
         let up = Up::new(home.path(), &file(&sshd, "'0:8090'", None, ""));
         let why = up.down(8_090, "GatewayPorts").await;
         let line = up.log.line("GatewayPorts clientspecified");
@@ -182,7 +183,10 @@ fn a_port_at_the_loopback_alone_is_not_public_and_the_log_names_gateway_ports() 
         assert_eq!(up.log.count("forwarding started"), 0);
         assert!(!up.board.is_ready());
         up.end().await;
-    });
+    };
+    // All in one thread, of which the log is told.
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    inside.enter(|| runtime.enable_all().build().unwrap().block_on(test));
 }
 
 #[tokio::test]
@@ -191,16 +195,17 @@ async fn what_cannot_be_looked_at_is_public_and_said_to_be_unchecked() {
     let sshd = Sshd::builder().config_line("PermitOpen none").start();
     let home = home();
     let port = named_service();
-    // Nobody can look from outside either: the host is reached over another one's back.
-    std::fs::write(
-        home.path().join(".ssh/config"),
-        format!(
-            "Host 127.0.0.1\n ProxyCommand nc 127.0.0.1 {}\n",
-            sshd.addr().port()
-        ),
-    )
-    .unwrap();
-    require!("nc");
+    // Nobody can look from outside either: the host is reached over another.
+    let hop = Sshd::builder().start();
+    let lines = format!(
+        "Host 127.0.0.1\n ProxyJump hop\nHost hop\n HostName 127.0.0.1\n Port {}\n User {}\n \
+         IdentityFile {}\n UserKnownHostsFile {}\n",
+        hop.addr().port(),
+        hop.user(),
+        hop.user_key().private_path().display(),
+        hop.known_hosts_path().display()
+    );
+    std::fs::write(home.path().join(".ssh/config"), lines).unwrap();
     let up = Up::new(home.path(), &file(&sshd, &format!("'0:{port}'"), None, ""));
     let public = up.public(port).await.port.unwrap();
     up.log.line("Remote port forwarding started");
