@@ -8,9 +8,11 @@
 )]
 
 mod answers;
+mod chromium;
 mod fake;
 mod guard;
 mod http;
+mod real;
 mod served;
 mod socket;
 mod stop;
