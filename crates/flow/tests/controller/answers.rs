@@ -115,11 +115,14 @@ async fn forms_start_runs() {
     }
 }
 
+/// Headers and a body; a status and a text.
+type Case<'a> = (&'a [(&'a str, &'a str)], &'a str, u16, &'a str);
+
 #[tokio::test]
 async fn requests_that_start_nothing_say_why() {
     let served = Served::seed().await;
     let json = ("Content-Type", "application/json");
-    let cases: [(&[(&str, &str)], &str, u16, &str); 8] = [
+    let cases: [Case<'_>; 8] = [
         (&[], "{}", 400, "Missing or empty Content-Type header."),
         (
             &[("Content-Type", "text/plain")],

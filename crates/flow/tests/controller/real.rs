@@ -200,9 +200,9 @@ async fn each_kind_of_input_has_its_widget() {
     // With a file the form goes as one.
     let folder = tempfile::tempdir().unwrap();
     let photo = Base64::decode_vec(PNG).unwrap();
-    let file = folder.path().join("dot.png");
-    std::fs::write(&file, &photo).unwrap();
-    browser.choose("[name=photo]", &file).await;
+    let dot = folder.path().join("dot.png");
+    std::fs::write(&dot, &photo).unwrap();
+    browser.choose("[name=photo]", &dot).await;
     browser.evaluate(send).await;
     let run = served.fake.run(1).await;
     let input = run.input.as_map().unwrap();
