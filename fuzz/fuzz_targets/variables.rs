@@ -1,6 +1,7 @@
 //! Variables: parsed, printed and parsed again, and evaluated.
 //!
-//! The first line is a template, the rest is JSON: the value of every source, and a tree.
+//! The first line is a template, the rest is JSON: the value of every source, and a tree. Of the
+//! template, what stands between two bells (U+0007) is literal.
 #![no_main]
 
 use adit_flow::expr::{Map, Part, Template, Tree, Value, duration};
@@ -19,6 +20,47 @@ fn check(text: &str, template: &Template) {
     for stray in template.strays() {
         let rest = text.get(stray.start..).expect("the start is in the text");
         assert!(rest.starts_with("${") && stray.offset <= text.len());
+    }
+}
+
+/// Literal text stays as it is, and what it says changes nothing: beside what another text in its
+/// place would make of the template, nothing but that text is different.
+fn literals(text: &str) {
+    let read = |value: fn(&str) -> &str| {
+        let (mut written, mut literals) = (String::new(), Vec::new());
+        for (at, piece) in text.split('\u{7}').enumerate() {
+            let start = written.len();
+            if at % 2 == 1 {
+                written.push_str(value(piece));
+                literals.push(start..written.len());
+            } else {
+                written.push_str(piece);
+            }
+        }
+        let template = Template::parse_with_literals(&written, &literals);
+        check(&written, &template);
+        template
+    };
+    let is_name = |piece: &str| {
+        let mut letters = piece.bytes();
+        letters.all(|it| it.is_ascii_alphanumeric() || matches!(it, b'-' | b'_'))
+    };
+    // A name may be part of a variable; anything else means the same as anything else.
+    if text.split('\u{7}').skip(1).step_by(2).any(is_name) {
+        read(|value| value);
+        return;
+    }
+    let (found, other) = (read(|value| value), read(|_| "."));
+    assert_eq!(found.strays().len(), other.strays().len());
+    assert_eq!(found.parts().len(), other.parts().len());
+    for (part, other) in found.parts().iter().zip(other.parts()) {
+        match (part, other) {
+            (Part::Text(_), Part::Text(_)) => {}
+            (Part::Variable(one), Part::Variable(other)) => {
+                assert_eq!(one.to_string(), other.to_string());
+            }
+            _ => panic!("text is a variable"),
+        }
     }
 }
 
@@ -66,6 +108,7 @@ fuzz_target!(|input: &[u8]| {
     let template = Template::parse(text);
     check(text, &template);
     print(&template);
+    literals(text);
     let value = Value::from_json(json.as_bytes()).unwrap_or_default();
     duration(&value).ok();
     let mut sources = Map::new();

@@ -10,6 +10,11 @@ mod commands;
 mod config;
 mod control;
 mod detach;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the commands for compose files use it")
+)]
+mod expose;
 mod log;
 mod manual;
 mod memory;
@@ -24,6 +29,9 @@ mod tunnels;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    if let Some(code) = commands::keeper::run_if_meant() {
+        return code;
+    }
     let cli = cli::Cli::parse();
     log::start(cli.verbose, cli.command.is_quiet(), cli.log_format);
     match memory::withhold().and_then(|()| commands::run(cli.command, cli.verbose)) {

@@ -23,6 +23,9 @@
 //!   is converted like any other value.
 //! - Conversions do fail, and with them the evaluation.
 //!
+//! Text that came into the file from the environment is literal: nothing in it is a variable or
+//! closes one ([`Template::parse_with_literals`]).
+//!
 //! All of this is pure: no clock, no randomness, no I/O. What cannot be had without them travels as
 //! a [`Handle`] or is [`Pending`]. What an evaluation may cost is in [`limits`].
 //!
@@ -50,17 +53,20 @@ mod json;
 pub mod limits;
 mod parse;
 mod path;
+mod reading;
 mod scan;
 mod template;
 mod tree;
 mod value;
 
 pub use convert::ConvertError;
-pub use duration::{UnsupportedDuration, duration};
+pub use duration::{DurationError, UnsupportedDuration, duration, parse_duration};
 pub use evaluate::{EvaluateError, Found, Sources};
 pub use json::JsonError;
+pub(crate) use parse::is_literal;
 pub use template::{
     Annotation, Conversion, DefaultText, Part, Reason, Source, Step, Stray, Template, Variable,
 };
+pub(crate) use tree::{Branch, OPERATORS, Shape, is_spread};
 pub use tree::{Reference, Tree, TreeError, TreePath, TreeStep};
 pub use value::{Handle, HandleKind, Map, NoTextError, Pending, Value};

@@ -34,7 +34,6 @@ mod check;
 mod component;
 mod controller;
 pub mod dotenv;
-pub mod duration;
 mod environment;
 mod expose;
 mod field;
@@ -118,6 +117,11 @@ impl Files {
             strict: strict.map(|one| one.name.to_owned()).collect(),
             unfilled: places,
         })
+    }
+
+    /// All that the files say together, with the environment's values in it.
+    pub fn root(&self) -> &Node {
+        self.document.root()
     }
 
     /// The tunnels of the program, which it reads itself.

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use adit_text::{Place, Scalar};
+use adit_text::Place;
 
 pub mod callback_server;
 pub mod component;
@@ -18,14 +18,18 @@ pub mod logger;
 pub mod method;
 pub mod network;
 pub mod reach;
+mod text;
 pub mod workflow;
+mod written;
 
 use callback_server::CallbackServer;
 use component::Component;
 use controller::Controller;
 use expose::ExposeConfig;
 use logger::Logger;
+pub use text::Text;
 use workflow::Workflow;
+pub use written::Written;
 
 /// The id that stands for the only one there is, or for the one that says `default: true`.
 pub const DEFAULT: &str = "__default__";
@@ -83,82 +87,6 @@ impl<T: fmt::Debug> fmt::Debug for Placed<T> {
     }
 }
 
-/// Text that may hold variables (`${input.name}`), as it was written, and where. Two are equal if
-/// they say the same.
-#[derive(Clone)]
-pub struct Text {
-    written: String,
-    place: Place,
-    is_from_environment: bool,
-}
-
-impl Text {
-    /// A scalar's text.
-    pub(crate) fn new(scalar: &Scalar, place: &Place) -> Self {
-        Self {
-            written: scalar.text().to_owned(),
-            place: place.clone(),
-            is_from_environment: scalar.is_from_environment(),
-        }
-    }
-
-    /// Text that was not written, with a place to tell of.
-    pub fn implied(text: &str, place: &Place) -> Self {
-        Self {
-            written: text.to_owned(),
-            place: place.clone(),
-            is_from_environment: false,
-        }
-    }
-
-    /// The text, with its variables as they were written.
-    pub fn as_str(&self) -> &str {
-        &self.written
-    }
-
-    /// Where it stands.
-    pub fn place(&self) -> &Place {
-        &self.place
-    }
-
-    /// Whether an environment variable's value is part of it, so that no message may quote it.
-    pub fn is_from_environment(&self) -> bool {
-        self.is_from_environment
-    }
-
-    /// How it stands in a message: in quotes, or without its text if that is the environment's.
-    pub fn shown(&self) -> String {
-        if self.is_from_environment {
-            "that the environment names".to_owned()
-        } else {
-            adit_text::show(&self.written)
-        }
-    }
-
-    /// Whether it says the same each time: nothing in it looks like a variable.
-    pub fn is_literal(&self) -> bool {
-        !self.written.contains("${")
-    }
-}
-
-impl PartialEq for Text {
-    fn eq(&self, other: &Self) -> bool {
-        self.written == other.written
-    }
-}
-
-impl Eq for Text {}
-
-impl fmt::Debug for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_from_environment {
-            f.write_str("(from the environment)")
-        } else {
-            self.written.fmt(f)
-        }
-    }
-}
-
 /// What people call something by: the id of a workflow, a component, an action or a job. Two are
 /// equal if they say the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,19 +116,6 @@ impl Id {
     pub fn is_from_environment(&self) -> bool {
         self.0.is_from_environment()
     }
-}
-
-/// A value of any shape whose texts may hold variables: a body, an input, an output.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Written {
-    /// Nothing, true, false or a number, which keeps the text that it was written as.
-    Plain(Scalar),
-    /// A text.
-    Text(Text),
-    /// Values in their order.
-    List(Vec<Self>),
-    /// Keys in the order of the file, each once. Keys hold no variables.
-    Mapping(Vec<(String, Self)>),
 }
 
 /// A setting that is known now, or is a text to be rendered before each use.

@@ -106,6 +106,16 @@ impl<E> Schedule<E> {
         }
     }
 
+    /// A person gives something else in the place of what a job that is interrupted after its work
+    /// would.
+    pub fn replace_held(&mut self, job: JobIndex, output: Value) {
+        if let Some(work) = self.work.get_mut(job.0)
+            && let State::Held { output: held, .. } = &mut work.state
+        {
+            *held = output;
+        }
+    }
+
     /// Where a job waits for a person, if it does.
     pub fn interrupted(&self, job: JobIndex) -> Option<Point> {
         match self.state(job) {

@@ -11,7 +11,8 @@
 //! ```
 //!
 //! A default is taken only if the variable is absent; one that is set to nothing is set. What does
-//! not match (`${input.text}`, an unknown type) stays. A value is not searched for references.
+//! not match (`${input.text}`, an unknown type) stays. A value is not searched for references, and
+//! [`Scalar::foreign`] says where it is, so that nobody takes what is in it for anything but text.
 //!
 //! If a reference is the whole of a scalar without quotes, the type of the result is that of its
 //! text: `port: ${env.PORT | 22}` is a number. A default in quotes is a text. A value of a variable
@@ -107,6 +108,7 @@ impl Resolver<'_> {
         }
         let mut text = String::new();
         let mut variables: Vec<Arc<str>> = Vec::new();
+        let mut foreign = Vec::new();
         for piece in &pieces {
             match piece {
                 Piece::Text(part) => text.push_str(part),
@@ -117,7 +119,9 @@ impl Resolver<'_> {
                 }
                 Piece::Reference(reference) => match self.found(reference, place) {
                     Some(Found::Variable(value)) => {
+                        let start = text.len();
                         text.push_str(&value);
+                        foreign.push(start..text.len());
                         if !variables.iter().any(|name| **name == *reference.name) {
                             variables.push(reference.name.into());
                         }
@@ -129,6 +133,7 @@ impl Resolver<'_> {
         }
         scalar.text = text;
         scalar.variables = variables;
+        scalar.foreign = foreign;
     }
 
     /// What a reference stands for; a problem or nothing if that is not known.
@@ -173,12 +178,14 @@ impl Resolver<'_> {
         found: Found<'_>,
         place: &Place,
     ) -> Scalar {
+        let mut foreign = Vec::new();
         let (text, mut value, variables) = match found {
             Found::Variable(text) => {
                 let mut value = schema::resolve(&text);
                 if value == Value::Null && !text.is_empty() {
                     value = Value::Text;
                 }
+                foreign.push(0..text.len());
                 (text, value, vec![Arc::from(reference.name)])
             }
             Found::Default(text) => match unquoted(text) {
@@ -205,6 +212,7 @@ impl Resolver<'_> {
             value,
             style: Style::Fixed,
             variables,
+            foreign,
         };
         if let Some(kind) = reference.kind
             && !is_as_said

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::printable::{printable, quoted};
@@ -61,6 +62,8 @@ pub struct Scalar {
     pub(crate) style: Style,
     /// The environment variables whose values are part of the text.
     pub(crate) variables: Vec<Arc<str>>,
+    /// Where in the text those values are.
+    pub(crate) foreign: Vec<Range<usize>>,
 }
 
 /// How a scalar was written.
@@ -93,6 +96,16 @@ impl Scalar {
     /// The names of the variables whose values are part of the text, each once.
     pub fn variables(&self) -> impl Iterator<Item = &str> {
         self.variables.iter().map(|name| &**name)
+    }
+
+    /// Where in the [text](Self::text) variables' values are, in bytes: one range for each reference
+    /// that became its variable's value, in order, also where that is empty. Defaults, which the file
+    /// itself gives, are in none.
+    ///
+    /// Whoever gives characters of the text a meaning leaves those out: they are data, and may be
+    /// a stranger's.
+    pub fn foreign(&self) -> &[Range<usize>] {
+        &self.foreign
     }
 
     /// What a person is told that they wrote.

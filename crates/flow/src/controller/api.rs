@@ -219,7 +219,9 @@ impl Api {
         started.map_err(|error| {
             let status = match error {
                 StartError::Missing { .. } => StatusCode::NOT_FOUND,
-                StartError::Full | StartError::Closing => StatusCode::SERVICE_UNAVAILABLE,
+                StartError::Full | StartError::Closing | StartError::Randomness => {
+                    StatusCode::SERVICE_UNAVAILABLE
+                }
             };
             Denied::new(status, error.to_string())
         })

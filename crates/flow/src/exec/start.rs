@@ -32,6 +32,9 @@ pub enum StartError {
     /// Everything is about to end.
     #[error("adit is shutting down")]
     Closing,
+    /// The system has no randomness, so the run could have no id that nobody guesses.
+    #[error("the system has no randomness")]
+    Randomness,
 }
 
 /// In single quotes, cut and safe to print.

@@ -5,7 +5,10 @@
 //! innermost frame makes a variable of it. Frames that are still open at the end of the text were no
 //! variables: their beginnings become text, and what was found in them stays.
 
+use std::ops::Range;
+
 use crate::expr::limits;
+use crate::expr::reading::Reading;
 use crate::expr::scan::{self, DeadEnd, End, Head, Mismatch, Tail};
 use crate::expr::template::{DefaultText, Part, Reason, Stray, Template, Variable, unquoted};
 
@@ -14,7 +17,26 @@ impl Template {
     ///
     /// Takes time in proportion to the text.
     pub fn parse(text: &str) -> Self {
+        Self::read(&Reading::plain(text))
+    }
+
+    /// As [`parse`](Self::parse), but what is in these ranges is text, whatever it says: values that
+    /// came from the environment and are not the file's. In bytes, in order, apart from one another
+    /// and between characters; from one on that is not, all of the text is literal.
+    ///
+    /// Literal text stands wherever text does, in defaults and annotations too. In a source's name
+    /// (not as its beginning), behind a dot or between brackets it may be a part of the name if it
+    /// consists of letters and digits of ASCII, `-` and `_`: `${gateway:` 8090 `.public_address}`. If
+    /// it is anything else there, or stands anywhere else in a variable, that is no variable but
+    /// text ([`Reason::Literal`], or what is missing in its place).
+    pub fn parse_with_literals(text: &str, literals: &[Range<usize>]) -> Self {
+        Self::read(&Reading::new(text, literals))
+    }
+
+    fn read(reading: &Reading<'_>) -> Self {
+        let text = reading.seen();
         let mut parser = Parser {
+            reading,
             text,
             last_brace: text.rfind('}'),
             quotes: [NextQuote::new('"'), NextQuote::new('\'')],
@@ -31,7 +53,15 @@ impl Template {
     }
 }
 
+/// Whether nothing that is not literal looks like a variable in a text.
+pub(crate) fn is_literal(text: &str, literals: &[Range<usize>]) -> bool {
+    const MARK: &str = "${";
+    !text.contains(MARK) || !Reading::new(text, literals).seen().contains(MARK)
+}
+
 struct Parser<'t> {
+    reading: &'t Reading<'t>,
+    /// What is seen of it. All places are in this, until they are handed out.
     text: &'t str,
     /// No variable begins behind it.
     last_brace: Option<usize>,
@@ -108,7 +138,7 @@ impl<'t> Parser<'t> {
                 let is_apart = before.is_empty()
                     || before.ends_with(char::is_whitespace)
                     || frame.quote_end == at;
-                if is_apart && let Ok(end) = scan::end(self.text, at, &mut self.dead_end) {
+                if is_apart && let Ok(end) = scan::end(self.reading, at, &mut self.dead_end) {
                     return Some(self.close(at, end));
                 }
             }
@@ -131,7 +161,7 @@ impl<'t> Parser<'t> {
                 reason: Reason::Nesting,
             })
         } else {
-            scan::head(self.text, inside, &mut self.dead_end)
+            scan::head(self.reading, inside, &mut self.dead_end)
         };
         match head {
             Ok((head, tail)) => self.begin(at, head, tail),
@@ -191,12 +221,12 @@ impl<'t> Parser<'t> {
             return end.after;
         };
         let after = end.after;
-        let written = self.text.get(frame.default_start..at).unwrap_or_default();
-        let written = written.trim_end().to_owned();
-        let trimmed_end = frame.default_start.saturating_add(written.len());
+        let seen = self.text.get(frame.default_start..at).unwrap_or_default();
+        let seen = seen.trim_end();
+        let trimmed_end = frame.default_start.saturating_add(seen.len());
         let mut level = frame.level;
-        level.flush(self.text, trimmed_end);
-        let is_quoted = unquoted(&written).is_some();
+        level.flush(self.reading, trimmed_end);
+        let is_quoted = unquoted(seen).is_some();
         if is_quoted {
             level.strip_quotes();
         }
@@ -206,7 +236,7 @@ impl<'t> Parser<'t> {
                 strays: Vec::new(),
             },
             is_quoted,
-            written,
+            shown: self.reading.shown(&(frame.default_start..trimmed_end)),
         };
         self.push(frame.start, frame.head, Some(default), end);
         after
@@ -215,7 +245,7 @@ impl<'t> Parser<'t> {
     /// Adds a variable to what it is in.
     fn push(&mut self, start: usize, head: Head, default: Option<DefaultText>, end: End) {
         let variable = Variable {
-            span: start..end.after,
+            span: self.reading.place(start)..self.reading.place(end.after),
             source: head.source,
             path: head.path,
             conversion: head.conversion,
@@ -236,15 +266,15 @@ impl<'t> Parser<'t> {
 
     /// Adds the text up to `at` to the parts.
     fn flush(&mut self, at: usize) {
-        let text = self.text;
-        self.level().flush(text, at);
+        let reading = self.reading;
+        self.level().flush(reading, at);
     }
 
     fn stray(&mut self, start: usize, mismatch: Mismatch) {
         if self.strays.len() < limits::STRAYS {
             self.strays.push(Stray {
-                start,
-                offset: mismatch.offset,
+                start: self.reading.place(start),
+                offset: self.reading.place(mismatch.offset),
                 reason: mismatch.reason,
             });
         }
@@ -255,12 +285,12 @@ impl<'t> Parser<'t> {
         let mut parts = self.root.parts;
         for frame in self.frames {
             self.strays.push(Stray {
-                start: frame.start,
-                offset: self.text.len(),
+                start: self.reading.place(frame.start),
+                offset: self.reading.place(self.text.len()),
                 reason: Reason::Unclosed,
             });
-            let beginning = self.text.get(frame.start..frame.default_start);
-            push_text(&mut parts, beginning.unwrap_or_default());
+            let beginning = self.reading.written(frame.start..frame.default_start);
+            push_text(&mut parts, beginning);
             for part in frame.level.parts {
                 match part {
                     Part::Text(text) => push_text(&mut parts, &text),
@@ -277,12 +307,9 @@ impl<'t> Parser<'t> {
 }
 
 impl Level {
-    /// Adds `text` up to `at` to the parts.
-    fn flush(&mut self, text: &str, at: usize) {
-        push_text(
-            &mut self.parts,
-            text.get(self.text_start..at).unwrap_or_default(),
-        );
+    /// Adds what is written up to `at` to the parts.
+    fn flush(&mut self, reading: &Reading<'_>, at: usize) {
+        push_text(&mut self.parts, reading.written(self.text_start..at));
         self.text_start = at;
     }
 

@@ -4,8 +4,11 @@
 //! leads nowhere is read once ([`DeadEnd`]), so that whoever tries at every `${` and every `@(` of a
 //! text still reads it in linear time.
 
+use std::ops::Range;
+
 use crate::expr::limits;
-use crate::expr::template::{Annotation, Conversion, Reason, Source, Step};
+use crate::expr::reading::Reading;
+use crate::expr::template::{Annotation, Conversion, Reason, Source, Step, unquoted};
 
 /// What stands before a default or the end.
 pub(crate) struct Head {
@@ -51,13 +54,26 @@ pub(crate) struct DeadEnd {
 /// A place in a text.
 #[derive(Clone, Copy)]
 struct Cursor<'t> {
-    text: &'t str,
+    reading: &'t Reading<'t>,
     at: usize,
 }
 
 impl<'t> Cursor<'t> {
     fn rest(&self) -> &'t str {
-        self.text.get(self.at..).unwrap_or_default()
+        self.reading.seen().get(self.at..).unwrap_or_default()
+    }
+
+    /// What was gone past since `start`.
+    fn since(&self, start: Self) -> Range<usize> {
+        start.at..self.at
+    }
+
+    /// The name that was gone past since `start`.
+    fn name_since(&self, start: Self) -> Result<&'t str, Mismatch> {
+        match self.reading.name(self.since(start)) {
+            Some(name) => Ok(name),
+            None => start.mismatch(Reason::Literal),
+        }
     }
 
     fn peek(&self) -> Option<char> {
@@ -100,11 +116,11 @@ impl<'t> Cursor<'t> {
 
 /// Reads what stands behind the `${` that ends before `at`.
 pub(crate) fn head(
-    text: &str,
+    reading: &Reading<'_>,
     at: usize,
     dead_end: &mut DeadEnd,
 ) -> Result<(Head, Tail), Mismatch> {
-    let mut cursor = Cursor { text, at };
+    let mut cursor = Cursor { reading, at };
     cursor.eat_space();
     let source = source(&mut cursor)?;
     let path = path(&mut cursor)?;
@@ -124,7 +140,7 @@ pub(crate) fn head(
         cursor.eat_space();
         Tail::Default { start: cursor.at }
     } else {
-        Tail::End(end(text, cursor.at, dead_end)?)
+        Tail::End(end(reading, cursor.at, dead_end)?)
     };
     let head = Head {
         source,
@@ -143,7 +159,9 @@ fn source(cursor: &mut Cursor<'_>) -> Result<Source, Mismatch> {
     }
     let is_inside =
         |letter: char| !letter.is_whitespace() && !matches!(letter, '.' | '[' | '{' | '}' | '|');
-    let name = cursor.eat_while(is_inside).to_owned();
+    let start = *cursor;
+    cursor.eat_while(is_inside);
+    let name = cursor.name_since(start)?.to_owned();
     let is_chunk = cursor.eat("[]");
     Ok(Source { name, is_chunk })
 }
@@ -153,14 +171,15 @@ fn path(cursor: &mut Cursor<'_>) -> Result<Vec<Step>, Mismatch> {
     loop {
         let before = *cursor;
         let step = if cursor.eat(".") {
-            let name = cursor.eat_while(is_in_name);
-            if name.is_empty() {
+            let start = *cursor;
+            if cursor.eat_while(is_in_name).is_empty() {
                 return cursor.mismatch(Reason::Name);
             }
-            Step::Name(name.to_owned())
+            Step::Name(cursor.name_since(start)?.to_owned())
         } else if cursor.eat("[") {
-            let inside = cursor.eat_while(|letter| !matches!(letter, ']' | '{' | '}'));
-            match subscript(inside) {
+            let start = *cursor;
+            cursor.eat_while(|letter| !matches!(letter, ']' | '{' | '}'));
+            match subscript(cursor.name_since(start)?) {
                 Some(step) if cursor.eat("]") => step,
                 _ => return before.mismatch(Reason::Subscript),
             }
@@ -177,8 +196,9 @@ fn path(cursor: &mut Cursor<'_>) -> Result<Vec<Step>, Mismatch> {
 /// The steps of `user.name` or `items[0].id`, which may begin without a dot.
 pub(crate) fn relative_path(text: &str) -> Option<Vec<Step>> {
     let dotted = format!(".{text}");
+    let reading = Reading::plain(if text.starts_with('[') { text } else { &dotted });
     let mut cursor = Cursor {
-        text: if text.starts_with('[') { text } else { &dotted },
+        reading: &reading,
         at: 0,
     };
     let path = path(&mut cursor).ok()?;
@@ -219,6 +239,7 @@ fn integer(text: &str) -> Option<i64> {
 }
 
 fn conversion(cursor: &mut Cursor<'_>) -> Result<Conversion, Mismatch> {
+    let start = *cursor;
     let is_word = |letter: char| !letter.is_whitespace() && !matches!(letter, '{' | '}' | '|');
     let name = cursor.eat_while(|letter| is_word(letter) && !matches!(letter, '/' | ';'));
     let (name, is_list) = match name.strip_suffix("[]") {
@@ -244,6 +265,9 @@ fn conversion(cursor: &mut Cursor<'_>) -> Result<Conversion, Mismatch> {
         }
         format = Some(written.to_owned());
     }
+    if cursor.reading.has_literal(&cursor.since(start)) {
+        return start.mismatch(Reason::Literal);
+    }
     Ok(Conversion {
         name,
         is_list,
@@ -253,8 +277,12 @@ fn conversion(cursor: &mut Cursor<'_>) -> Result<Conversion, Mismatch> {
 }
 
 /// Reads annotations and the closing brace.
-pub(crate) fn end(text: &str, at: usize, dead_end: &mut DeadEnd) -> Result<End, Mismatch> {
-    let mut cursor = Cursor { text, at };
+pub(crate) fn end(
+    reading: &Reading<'_>,
+    at: usize,
+    dead_end: &mut DeadEnd,
+) -> Result<End, Mismatch> {
+    let mut cursor = Cursor { reading, at };
     let mut annotations = Vec::new();
     loop {
         cursor.eat_space();
@@ -286,7 +314,9 @@ pub(crate) fn end(text: &str, at: usize, dead_end: &mut DeadEnd) -> Result<End, 
 fn annotation(cursor: &mut Cursor<'_>) -> Result<Annotation, Mismatch> {
     let start = *cursor;
     cursor.eat("@(");
-    let name = cursor.eat_while(is_in_name);
+    let name_start = *cursor;
+    cursor.eat_while(is_in_name);
+    let name = cursor.name_since(name_start)?;
     let had_space = cursor.eat_space();
     if name.is_empty() || (!had_space && cursor.peek() != Some(')')) {
         return start.mismatch(Reason::Annotation);
@@ -301,10 +331,17 @@ fn annotation(cursor: &mut Cursor<'_>) -> Result<Annotation, Mismatch> {
         let mut follows = *cursor;
         follows.eat_space();
         if follows.rest().starts_with('}') || follows.rest().starts_with("@(") {
-            let written = text.text.get(text.at..end).unwrap_or_default();
+            let seen = text.reading.seen().get(text.at..end).unwrap_or_default();
+            let seen = seen.trim_end();
+            let whole = text.at..text.at.saturating_add(seen.len());
+            let inside = match unquoted(seen) {
+                Some(_) => whole.start.saturating_add(1)..whole.end.saturating_sub(1),
+                None => whole.clone(),
+            };
             return Ok(Annotation {
                 name: name.to_owned(),
-                written: written.trim_end().to_owned(),
+                text: text.reading.written(inside).to_owned(),
+                shown: text.reading.shown(&whole),
             });
         }
     }

@@ -70,15 +70,18 @@ pub struct DefaultText {
     /// Without the quotes.
     pub(crate) template: Template,
     pub(crate) is_quoted: bool,
-    /// As it was written, quotes included.
-    pub(crate) written: String,
+    /// As a message may show it, quotes included.
+    pub(crate) shown: String,
 }
 
 /// What a schema is told of a variable: `@(description How many)`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Annotation {
     pub(crate) name: String,
-    pub(crate) written: String,
+    /// Without the quotes.
+    pub(crate) text: String,
+    /// As a message may show it, quotes included.
+    pub(crate) shown: String,
 }
 
 /// A `${` that begins no variable, and is text.
@@ -123,6 +126,10 @@ pub enum Reason {
     /// It never ends.
     #[error("the closing brace is missing")]
     Unclosed,
+    /// Text that is taken as it is stands where a type belongs, or it stands where a name belongs and
+    /// is not made of letters and digits of ASCII, `-` and `_` alone.
+    #[error("a value from elsewhere is no name here")]
+    Literal,
     /// It is inside too many others; [`TEMPLATE_NESTING`](crate::expr::limits::TEMPLATE_NESTING).
     #[error("too many variables inside one another")]
     Nesting,
@@ -290,7 +297,7 @@ impl Annotation {
 
     /// Its text, without quotes around it.
     pub fn text(&self) -> &str {
-        unquoted(&self.written).unwrap_or(&self.written)
+        &self.text
     }
 }
 
@@ -301,7 +308,8 @@ pub(crate) fn unquoted(text: &str) -> Option<&str> {
         .find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote))
 }
 
-/// As it could be written; parsing that makes the same template, but for places.
+/// As it could be written; parsing that makes the same template, but for places. Of
+/// [literal text](Template::parse_with_literals) in a default or an annotation there is only `…`.
 impl fmt::Display for Template {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.parts.iter().try_for_each(|part| match part {
@@ -321,8 +329,8 @@ impl fmt::Display for Variable {
             write!(f, " as {conversion}")?;
         }
         if let Some(default) = &self.default {
-            write!(f, " | {}", default.written)?;
-            if default.written.ends_with('\\') {
+            write!(f, " | {}", default.shown)?;
+            if default.shown.ends_with('\\') {
                 // It would take the brace for text.
                 f.write_str(" ")?;
             }
@@ -372,8 +380,8 @@ impl fmt::Display for Conversion {
 impl fmt::Display for Annotation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "@({}", self.name)?;
-        if !self.written.is_empty() {
-            write!(f, " {}", self.written)?;
+        if !self.shown.is_empty() {
+            write!(f, " {}", self.shown)?;
         }
         f.write_str(")")
     }

@@ -1,11 +1,13 @@
 //! Lists and maps with templates in them.
 
 use std::fmt;
+use std::ops::Range;
 
 use indexmap::IndexMap;
 
 use crate::expr::limits;
-use crate::expr::template::{Stray, Template, Variable};
+use crate::expr::parse::is_literal;
+use crate::expr::template::{Part, Stray, Template, Variable};
 use crate::expr::value::Value;
 
 /// A value whose texts are templates. Keys are not.
@@ -82,7 +84,7 @@ impl TreeError {
 }
 
 /// Keys that mean an operator: spread, for each, join, split, choose.
-const OPERATORS: [&str; 5] = ["...", "*", "+", "|", "?"];
+pub(crate) const OPERATORS: [&str; 5] = ["...", "*", "+", "|", "?"];
 
 impl Tree {
     /// Reads the templates in a value.
@@ -91,8 +93,13 @@ impl Tree {
     ///
     /// If there is an operator in it, and if it is too deep.
     pub fn parse(value: &Value) -> Result<Self, TreeError> {
+        Self::grow(value)
+    }
+
+    /// As [`parse`](Self::parse), for whatever can be a tree.
+    pub(crate) fn grow(branch: &impl Branch) -> Result<Self, TreeError> {
         let mut at = TreePath::default();
-        let root = node(value, &mut at)?;
+        let root = node(branch, &mut at)?;
         Ok(Self { root })
     }
 
@@ -129,25 +136,65 @@ impl Tree {
     }
 }
 
+/// What a tree can be made of.
+pub(crate) trait Branch: Sized {
+    /// What it is.
+    fn shape(&self) -> Shape<'_, Self>;
+}
+
+/// What a branch is.
+pub(crate) enum Shape<'b, B> {
+    /// A value that stays, and is neither a text nor a list nor a map.
+    Constant(Value),
+    /// A text, of which these ranges are [literal](Template::parse_with_literals).
+    Text(&'b str, &'b [Range<usize>]),
+    /// Branches in their order.
+    List(&'b [B]),
+    /// Branches by name, each once.
+    Map(Vec<(&'b str, &'b B)>),
+}
+
+impl Branch for Value {
+    fn shape(&self) -> Shape<'_, Self> {
+        match self {
+            Self::Text(text) => Shape::Text(text, &[]),
+            Self::List(list) => Shape::List(list),
+            Self::Map(map) => {
+                let entries = map.iter();
+                Shape::Map(entries.map(|(key, value)| (key.as_str(), value)).collect())
+            }
+            Self::Null
+            | Self::Boolean(_)
+            | Self::Integer(_)
+            | Self::Float(_)
+            | Self::Bytes(_)
+            | Self::Handle(_)
+            | Self::Pending(_) => Shape::Constant(self.clone()),
+        }
+    }
+}
+
 /// Recurses at most [`limits::VALUE_DEPTH`] times.
-fn node(value: &Value, at: &mut TreePath) -> Result<Node, TreeError> {
-    let is_nested = matches!(value, Value::List(_) | Value::Map(_));
+fn node(branch: &impl Branch, at: &mut TreePath) -> Result<Node, TreeError> {
+    let shape = branch.shape();
+    let is_nested = matches!(shape, Shape::List(_) | Shape::Map(_));
     if is_nested && at.len() >= limits::VALUE_DEPTH {
         return Err(TreeError::Depth { at: at.clone() });
     }
-    match value {
-        Value::Text(text) if text.contains("${") => {
-            let template = Template::parse(text);
+    match shape {
+        Shape::Text(text, literals) if !is_literal(text, literals) => {
             let is_item = matches!(at.steps.last(), Some(TreeStep::Item(_)));
-            if is_item && is_spread(text, &template) {
+            if is_item && is_spread(text, literals) {
                 return Err(TreeError::Operator {
                     at: at.clone(),
                     operator: "...",
                 });
             }
-            Ok(Node::Template(template))
+            Ok(Node::Template(Template::parse_with_literals(
+                text, literals,
+            )))
         }
-        Value::List(list) => {
+        Shape::List(list) => {
             let mut nodes = Vec::with_capacity(list.len());
             for (position, item) in list.iter().enumerate() {
                 at.push(TreeStep::Item(position));
@@ -156,33 +203,34 @@ fn node(value: &Value, at: &mut TreePath) -> Result<Node, TreeError> {
             }
             Ok(Node::List(nodes))
         }
-        Value::Map(map) => {
-            let mut nodes = IndexMap::with_capacity(map.len());
-            if let Some(operator) = OPERATORS.into_iter().find(|key| map.contains_key(*key)) {
+        Shape::Map(entries) => {
+            let is_key = |operator: &&str| entries.iter().any(|(key, _)| key == operator);
+            if let Some(operator) = OPERATORS.into_iter().find(is_key) {
                 let at = at.clone();
                 return Err(TreeError::Operator { at, operator });
             }
-            for (key, value) in map {
-                at.push(TreeStep::Key(key.clone()));
-                nodes.insert(key.clone(), node(value, at)?);
+            let mut nodes = IndexMap::with_capacity(entries.len());
+            for (key, value) in entries {
+                at.push(TreeStep::Key(key.to_owned()));
+                nodes.insert(key.to_owned(), node(value, at)?);
                 at.pop();
             }
             Ok(Node::Map(nodes))
         }
-        Value::Text(_)
-        | Value::Null
-        | Value::Boolean(_)
-        | Value::Integer(_)
-        | Value::Float(_)
-        | Value::Bytes(_)
-        | Value::Handle(_)
-        | Value::Pending(_) => Ok(Node::Constant(value.clone())),
+        Shape::Text(text, _) => Ok(Node::Constant(Value::from(text))),
+        Shape::Constant(value) => Ok(Node::Constant(value)),
     }
 }
 
-/// Whether an item is `...${list}`, as a whole.
-fn is_spread(text: &str, template: &Template) -> bool {
-    text.starts_with("...${") && template.parts().len() == 2
+/// Whether an item of a list is `...${list}`, as a whole, which model-compose takes as an operator.
+pub(crate) fn is_spread(text: &str, literals: &[Range<usize>]) -> bool {
+    const MARK: &str = "...";
+    let is_mark = text.starts_with(MARK)
+        && literals
+            .first()
+            .is_none_or(|literal| literal.start > MARK.len());
+    let parts = || Template::parse_with_literals(text, literals).parts;
+    is_mark && matches!(parts().as_slice(), [Part::Text(mark), Part::Variable(_)] if mark == MARK)
 }
 
 /// Calls `each` with every template. Recurses at most [`limits::VALUE_DEPTH`] times.

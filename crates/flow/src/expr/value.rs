@@ -200,29 +200,16 @@ impl From<String> for Value {
     }
 }
 
-/// What a file says; places are not kept, [`Tree`](crate::expr::Tree) says which node it speaks of.
-impl From<&adit_text::Node> for Value {
-    /// Recurses at most [`adit_text::limits::DEPTH`] times.
-    fn from(node: &adit_text::Node) -> Self {
-        match node.content() {
-            adit_text::Content::Scalar(scalar) => match scalar.value() {
-                adit_text::Value::Null => Self::Null,
-                adit_text::Value::Boolean(boolean) => Self::Boolean(boolean),
-                adit_text::Value::Integer(integer) => Self::Integer(integer),
-                adit_text::Value::Float(float) => Self::Float(float),
-                adit_text::Value::Text => Self::Text(scalar.text().to_owned()),
-            },
-            adit_text::Content::Sequence(nodes) => {
-                Self::List(nodes.iter().map(Self::from).collect())
-            }
-            adit_text::Content::Mapping(mapping) => {
-                let entries = mapping.entries().iter();
-                Self::Map(
-                    entries
-                        .map(|entry| (entry.key.clone(), Self::from(&entry.node)))
-                        .collect(),
-                )
-            }
+/// What a single value of a file says. A text is not searched for variables;
+/// [`Written::tree`](crate::model::Written::tree) knows those.
+impl From<&adit_text::Scalar> for Value {
+    fn from(scalar: &adit_text::Scalar) -> Self {
+        match scalar.value() {
+            adit_text::Value::Null => Self::Null,
+            adit_text::Value::Boolean(boolean) => Self::Boolean(boolean),
+            adit_text::Value::Integer(integer) => Self::Integer(integer),
+            adit_text::Value::Float(float) => Self::Float(float),
+            adit_text::Value::Text => Self::Text(scalar.text().to_owned()),
         }
     }
 }

@@ -8,7 +8,8 @@ use adit_text::{
     Content, Fields, Node, Place, Problem, Problems, Scalar, SecretSource, Value, show,
 };
 
-use super::{Grammar, Key, duration};
+use super::{Grammar, Key};
+use crate::expr::{self, OPERATORS, parse_duration};
 use crate::model::{DEFAULT, Id, Placed, Setting, Text, Written};
 
 /// What a message shows as a good duration.
@@ -64,18 +65,14 @@ pub(super) fn any(fields: &mut Fields<'_, '_>, key: &'static str) -> Option<Writ
     })
 }
 
-/// Keys that model-compose takes as operators, and adit does not have: taken as plain keys they
-/// would give something else than was meant.
-const OPERATORS: [&str; 5] = ["...", "*", "+", "|", "?"];
-
 /// Reports operators. Recurses at most [`adit_text::limits::DEPTH`] times.
 fn operators(node: &Node, problems: &mut Problems) {
     match node.content() {
         Content::Scalar(_) => {}
         Content::Sequence(nodes) => {
             for node in nodes {
-                let text = node.as_scalar().map_or("", Scalar::text);
-                if text.starts_with("...${") {
+                let is_spread = |scalar: &Scalar| expr::is_spread(scalar.text(), scalar.foreign());
+                if node.as_scalar().is_some_and(is_spread) {
                     problems.push(operator("...", node.place()));
                 }
                 operators(node, problems);
@@ -139,7 +136,7 @@ pub(super) fn words(fields: &mut Fields<'_, '_>, key: &'static str) -> Vec<Strin
 
 /// A duration.
 pub(super) fn duration(node: &Node, problems: &mut Problems) -> Option<Duration> {
-    node.parsed("a duration", DURATION_EXAMPLE, problems, duration::parse)
+    node.parsed("a duration", DURATION_EXAMPLE, problems, parse_duration)
 }
 
 /// Something that a file may also turn off.
@@ -182,10 +179,11 @@ pub(super) fn setting<T>(
     problems: &mut Problems,
     read: impl FnOnce(&Node, &mut Problems) -> Option<T>,
 ) -> Option<Setting<T>> {
-    match node.as_scalar() {
-        Some(scalar) if scalar.text().contains("${") => {
-            Some(Setting::Rendered(Text::new(scalar, node.place())))
-        }
+    let text = node
+        .as_scalar()
+        .map(|scalar| Text::new(scalar, node.place()));
+    match text {
+        Some(text) if !text.is_literal() => Some(Setting::Rendered(text)),
         _ => read(node, problems).map(Setting::Known),
     }
 }

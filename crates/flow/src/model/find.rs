@@ -1,6 +1,7 @@
 //! Finding by id what a file has, [`DEFAULT`] included.
 
 use super::component::{Action, Component, Kind};
+use super::job::{ComponentRef, ForEach, InlineKind, Kind as JobKind};
 use super::workflow::Workflow;
 use super::{Compose, DEFAULT, Id};
 
@@ -93,6 +94,41 @@ impl Compose {
     /// There is none; see [`Missing`].
     pub fn component(&self, id: &str) -> Result<&Component, Missing> {
         find(&self.components, id)
+    }
+}
+
+impl Compose {
+    /// All components, those of jobs of their own behind those of the file, in the order of the file.
+    pub fn every_component(&self) -> Vec<&Component> {
+        let mut every: Vec<&Component> = self.components.iter().collect();
+        let jobs = self.workflows.iter().flat_map(|workflow| &workflow.jobs);
+        for job in jobs {
+            match &job.kind {
+                JobKind::Component(job) => every.extend(inline(&job.component)),
+                JobKind::ForEach(job) => every.extend(inside(job)),
+                JobKind::Delay(_)
+                | JobKind::If(_)
+                | JobKind::Switch(_)
+                | JobKind::Random(_)
+                | JobKind::Filter => {}
+            }
+        }
+        every
+    }
+}
+
+fn inline(component: &ComponentRef) -> Option<&Component> {
+    match component {
+        ComponentRef::Inline(component) => Some(component),
+        ComponentRef::Named(_) => None,
+    }
+}
+
+/// Recurses at most [`adit_text::limits::DEPTH`] times.
+fn inside(job: &ForEach) -> Option<&Component> {
+    match &job.body.kind {
+        InlineKind::Component(job) => inline(&job.component),
+        InlineKind::ForEach(job) => inside(job),
     }
 }
 

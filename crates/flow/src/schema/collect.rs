@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use crate::expr::{Conversion, Step, Template, Value, Variable};
+use crate::expr::{Conversion, Step, Value, Variable};
 use crate::model::{Setting, Text, Written};
 use crate::schema::Field;
 
@@ -27,7 +27,7 @@ impl Fields {
 
     /// Each `${input…}` of a text.
     pub(super) fn text(&mut self, text: &Text) {
-        let template = Template::parse(text.as_str());
+        let template = text.template();
         for variable in template.variables() {
             if variable.source().name() == "input" && !variable.source().is_chunk() {
                 self.input(variable, text.is_from_environment());
@@ -128,7 +128,7 @@ pub(super) fn is_whole(written: &Written, source: &str) -> bool {
     let Written::Text(text) = written else {
         return false;
     };
-    let template = Template::parse(text.as_str());
+    let template = text.template();
     template.as_variable().is_some_and(|variable| {
         let is_source = variable.source().name() == source && !variable.source().is_chunk();
         is_source && variable.path().is_empty() && variable.conversion().is_none()

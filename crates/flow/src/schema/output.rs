@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::expr::{Template, TreePath, TreeStep};
+use crate::expr::{TreePath, TreeStep};
 use crate::model::component::Kind as ComponentKind;
 use crate::model::find::find;
 use crate::model::job::{ComponentJob, Job, Kind};
@@ -119,7 +119,7 @@ fn walk(written: &Written, at: &mut TreePath, found: &mut Vec<Field>) {
 
 /// A variable among other text makes a text.
 fn at_text(text: &Text, at: &TreePath) -> Option<Field> {
-    let template = Template::parse(text.as_str());
+    let template = text.template();
     if template.variables().is_empty() {
         return None;
     }

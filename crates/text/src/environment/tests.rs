@@ -219,3 +219,34 @@ fn a_scalar_names_the_variables_in_it_each_once() {
     assert_eq!(scalar.text(), "x-x-x-d");
     assert_eq!(scalar.variables().collect::<Vec<_>>(), ["A", "B"]);
 }
+
+#[test]
+fn the_values_of_variables_are_told_apart_from_the_files_own_text() {
+    for (scalar, ranges) in [
+        ("${env.PORT}", &[(0, 4)][..]),
+        ("'${env.SECRET}'", &[(0, 23)][..]),
+        ("${env.EMPTY as string}", &[(0, 0)][..]),
+        ("${env.NONE | 22}", &[][..]),
+        ("${input.x}", &[][..]),
+        (
+            "a ${env.PORT}-${env.NONE | d}-${env.HOST}",
+            &[(2, 6), (9, 19)][..],
+        ),
+        ("${input.k | ${env.PORT}}", &[(12, 16)][..]),
+        (
+            "é${env.PORT}${env.EMPTY}${env.PORT}",
+            &[(2, 6), (6, 6), (6, 10)][..],
+        ),
+    ] {
+        let mut document = parse("f.yml", format!("- {scalar}").as_bytes()).unwrap();
+        let mut problems = Problems::new();
+        document.resolve_environment(&lookup, Unset::Refuse, &mut problems);
+        let nodes = document.root().as_sequence().unwrap();
+        let found = nodes[0].as_scalar().unwrap();
+        let ranges: Vec<_> = ranges.iter().map(|(from, to)| *from..*to).collect();
+        assert_eq!(found.foreign(), ranges, "{scalar}");
+        for range in found.foreign() {
+            assert!(found.text().get(range.clone()).is_some(), "{scalar}");
+        }
+    }
+}

@@ -261,6 +261,7 @@ impl Builder {
                 value: Value::Null,
                 style: Style::Plain,
                 variables: Vec::new(),
+                foreign: Vec::new(),
             }),
         });
         Ok(Document { root })

@@ -29,6 +29,7 @@ pub(super) fn scalar(
         value,
         style,
         variables: Vec::new(),
+        foreign: Vec::new(),
     }
 }
 

@@ -1,0 +1,107 @@
+//! Which gateways an action's texts name.
+
+use std::collections::BTreeSet;
+
+use crate::model::component::{Action, Command, Completion, Request, Target};
+use crate::model::{Setting, Text, Written};
+
+/// The local ports of the gateways that a request names, its completion and its output included, in
+/// their order.
+pub(super) fn of_request(action: &Action<Request>) -> Vec<u16> {
+    let mut ports = Ports::default();
+    let Request {
+        target,
+        method: _,
+        headers,
+        params,
+        body,
+        stream_format: _,
+        completion,
+    } = &action.call;
+    ports.target(target);
+    ports.texts(headers);
+    ports.values(params);
+    ports.maybe(body.as_ref());
+    ports.maybe(action.output.as_ref());
+    match completion {
+        None => {}
+        Some(Completion::Callback(callback)) => {
+            callback.wait_for.iter().for_each(|text| ports.text(text));
+        }
+        Some(Completion::Polling(polling)) => {
+            ports.target(&polling.target);
+            ports.texts(&polling.headers);
+            ports.values(&polling.params);
+            ports.maybe(polling.body.as_ref());
+        }
+    }
+    ports.found()
+}
+
+/// The same of programs.
+pub(super) fn of_command(action: &Action<Command>) -> Vec<u16> {
+    let mut ports = Ports::default();
+    let command = &action.call;
+    for text in command.commands.iter().flatten() {
+        ports.text(text);
+    }
+    ports.texts(&command.env);
+    if let Some(dir) = &command.working_dir {
+        ports.text(dir);
+    }
+    if let Some(Setting::Rendered(text)) = &command.timeout {
+        ports.text(text);
+    }
+    ports.maybe(action.output.as_ref());
+    ports.found()
+}
+
+#[derive(Default)]
+struct Ports(BTreeSet<u16>);
+
+impl Ports {
+    fn found(self) -> Vec<u16> {
+        self.0.into_iter().collect()
+    }
+
+    fn text(&mut self, text: &Text) {
+        for variable in text.template().variables() {
+            let port = variable.source().name().strip_prefix("gateway:");
+            self.0
+                .extend(port.and_then(|port| port.parse::<u16>().ok()));
+        }
+    }
+
+    fn texts(&mut self, texts: &[(String, Text)]) {
+        for (_, text) in texts {
+            self.text(text);
+        }
+    }
+
+    /// Recurses at most [`adit_text::limits::DEPTH`] times.
+    fn value(&mut self, written: &Written) {
+        match written {
+            Written::Plain(_) => {}
+            Written::Text(text) => self.text(text),
+            Written::List(list) => list.iter().for_each(|one| self.value(one)),
+            Written::Mapping(entries) => self.values(entries),
+        }
+    }
+
+    fn values(&mut self, entries: &[(String, Written)]) {
+        for (_, value) in entries {
+            self.value(value);
+        }
+    }
+
+    fn maybe(&mut self, written: Option<&Written>) {
+        if let Some(written) = written {
+            self.value(written);
+        }
+    }
+
+    fn target(&mut self, target: &Target) {
+        let (Target::Path(text) | Target::Endpoint(text)) = target;
+        self.text(text);
+    }
+}

@@ -1,0 +1,375 @@
+//! The engine: starts runs, and answers who asks for them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info};
+use ulid::Ulid;
+
+use super::board::Board;
+use super::error::JobError;
+use super::limits;
+use super::report::{Report, Status, TaskId};
+use super::run::{self, Outcome, Run};
+use super::start::{CancelError, Launch, ResumeError, StartError};
+use super::tasks::Tasks;
+use super::tools::{Limits, Tools};
+use crate::callback::RunNumber;
+use crate::controller::Runs;
+use crate::expr::Value;
+use crate::model::Compose;
+use crate::model::component::Component;
+use crate::model::job::ComponentRef;
+
+/// Runs the workflows of a file. Clones are the same.
+///
+/// Every run is a task of the engine's; [`close`](Self::close) ends them all.
+#[derive(Clone, Debug)]
+pub struct Engine(Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) compose: Arc<Compose>,
+    pub(super) tools: Tools,
+    pub(super) limits: Limits,
+    /// Where each component stands among all, by its address: those of the compose file never move.
+    components: BTreeMap<usize, usize>,
+    tasks: Mutex<Tasks>,
+    tracker: TaskTracker,
+    /// Set when nothing more may begin.
+    closing: CancellationToken,
+    /// Runs that may run at once; None is any number.
+    places: Option<Semaphore>,
+    /// The number of the next run, and of what it waits for.
+    next: AtomicU64,
+}
+
+impl Engine {
+    /// An engine of a checked file. It needs a runtime only to run.
+    pub fn new(compose: Arc<Compose>, tools: Tools) -> Self {
+        let every = compose.every_component();
+        let components = every.iter().enumerate();
+        let components = components.map(|(place, component)| (address(component), place));
+        let most = compose.controller.as_ref();
+        let most = most.and_then(|controller| controller.max_concurrent_count);
+        let places =
+            most.map(|most| Semaphore::new(usize::try_from(most.get()).unwrap_or(usize::MAX >> 3)));
+        Self(Arc::new(Inner {
+            components: components.collect(),
+            limits: Limits::new(&compose),
+            compose,
+            tools,
+            tasks: Mutex::default(),
+            tracker: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            places,
+            next: AtomicU64::new(0),
+        }))
+    }
+
+    /// The file.
+    pub fn compose(&self) -> &Compose {
+        &self.0.compose
+    }
+
+    /// Starts a run of a workflow, [`DEFAULT`](crate::model::DEFAULT) included, and does not wait. A
+    /// private workflow is one too: who serves strangers asks whether it is.
+    ///
+    /// # Errors
+    ///
+    /// There is no such workflow, there are too many runs, or the engine is closing.
+    pub fn start(&self, workflow: &str, input: Value) -> Result<TaskId, StartError> {
+        let found = self.0.compose.workflow(workflow);
+        let found = found.map_err(|missing| StartError::Missing {
+            workflow: workflow.to_owned(),
+            missing,
+        })?;
+        let place = self.0.compose.workflows.iter();
+        let place = place.take_while(|one| !std::ptr::eq(*one, found)).count();
+        let task = new_id()?;
+        let mut tasks = self.0.tasks();
+        if self.0.closing.is_cancelled() {
+            return Err(StartError::Closing);
+        }
+        if tasks.running() >= limits::RUNS {
+            return Err(StartError::Full);
+        }
+        let stop = CancellationToken::new();
+        let board = Board::new(task.clone(), found, stop);
+        tasks.add(task.clone(), board.clone());
+        drop(tasks);
+        let number = RunNumber(self.0.next.fetch_add(1, Ordering::Relaxed));
+        let run = Run {
+            engine: Arc::clone(&self.0),
+            board,
+            number,
+            task: task.clone(),
+            depth: 0,
+            prefix: String::new(),
+        };
+        // The handle is not needed: the tracker knows when it has ended, and the board how.
+        drop(self.0.tracker.spawn(keep(run, place, Arc::new(input))));
+        Ok(task)
+    }
+
+    /// Where a run stands.
+    pub fn report(&self, task: &TaskId) -> Option<Arc<Report>> {
+        let tasks = self.0.tasks();
+        tasks.get(task).map(Board::report)
+    }
+
+    /// Where a run stands, and each change of it.
+    pub fn watch(&self, task: &TaskId) -> Option<watch::Receiver<Arc<Report>>> {
+        let tasks = self.0.tasks();
+        tasks.get(task).map(Board::watch)
+    }
+
+    /// The last report of a run, once it is over.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing: the run goes on.
+    pub async fn ended(&self, task: &TaskId) -> Option<Arc<Report>> {
+        let mut reports = self.watch(task)?;
+        let ended = reports.wait_for(|report| report.status.is_final()).await;
+        ended.ok().map(|report| Arc::clone(&report))
+    }
+
+    /// Lets a job go on that waits for a person. What is answered takes the place of the job's input
+    /// if it has yet to run, of its output if it has run; null and nothing change neither.
+    ///
+    /// # Errors
+    ///
+    /// There is no such run, or the job waits for nobody.
+    pub fn resume(
+        &self,
+        task: &TaskId,
+        job: &str,
+        answer: Option<Value>,
+    ) -> Result<(), ResumeError> {
+        let board = self.0.tasks().get(task).cloned();
+        let board = board.ok_or(ResumeError::NotFound)?;
+        if board.answer(job, answer) {
+            Ok(())
+        } else {
+            Err(ResumeError::NotWaiting)
+        }
+    }
+
+    /// Stops a run. It is over when what it does has ended.
+    ///
+    /// # Errors
+    ///
+    /// There is no such run, or it is over.
+    pub fn cancel(&self, task: &TaskId) -> Result<(), CancelError> {
+        let board = self.0.tasks().get(task).cloned();
+        let board = board.ok_or(CancelError::NotFound)?;
+        if board.report().status.is_final() {
+            return Err(CancelError::Over);
+        }
+        stop(&board);
+        Ok(())
+    }
+
+    /// How many runs are not over.
+    pub fn running(&self) -> usize {
+        self.0.tasks().running()
+    }
+
+    /// Whether nothing more may begin.
+    pub fn is_closing(&self) -> bool {
+        self.0.closing.is_cancelled()
+    }
+
+    /// Starts nothing more. What runs goes on.
+    pub fn stop_starting(&self) {
+        let tasks = self.0.tasks();
+        self.0.closing.cancel();
+        drop(tasks);
+    }
+
+    /// Starts nothing more, waits for what runs, and stops what has not ended `within` that time.
+    /// When this returns, all that was started has ended.
+    pub async fn close(&self, within: Duration) {
+        self.stop_starting();
+        self.0.tracker.close();
+        if timeout(within, self.0.tracker.wait()).await.is_ok() {
+            return;
+        }
+        let boards: Vec<Board> = self.0.tasks().boards().cloned().collect();
+        info!("stopping {} run(s) that did not end", boards.len());
+        boards.iter().for_each(stop);
+        self.0.tracker.wait().await;
+    }
+}
+
+impl Launch for Engine {
+    fn launch(&self, workflow: &str, input: Value) -> Result<TaskId, StartError> {
+        self.start(workflow, input)
+    }
+}
+
+impl Runs for Engine {
+    fn compose(&self) -> &Compose {
+        Self::compose(self)
+    }
+
+    fn start(&self, workflow: &str, input: Value) -> Result<TaskId, StartError> {
+        Self::start(self, workflow, input)
+    }
+
+    fn report(&self, task: &TaskId) -> Option<Arc<Report>> {
+        Self::report(self, task)
+    }
+
+    fn watch(&self, task: &TaskId) -> Option<watch::Receiver<Arc<Report>>> {
+        Self::watch(self, task)
+    }
+
+    fn resume(&self, task: &TaskId, job: &str, answer: Option<Value>) -> Result<(), ResumeError> {
+        Self::resume(self, task, job, answer)
+    }
+
+    fn cancel(&self, task: &TaskId) -> Result<(), CancelError> {
+        Self::cancel(self, task)
+    }
+
+    fn is_closing(&self) -> bool {
+        Self::is_closing(self)
+    }
+}
+
+impl Inner {
+    fn tasks(&self) -> MutexGuard<'_, Tasks> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The component of a job.
+    pub(super) fn component<'c>(
+        &'c self,
+        component: &'c ComponentRef,
+    ) -> Result<&'c Component, JobError> {
+        match component {
+            ComponentRef::Inline(component) => Ok(component),
+            ComponentRef::Named(id) => {
+                let found = self.compose.component(id.as_str());
+                found.map_err(|_| JobError::new(format!("Component not found: {}", id.as_str())))
+            }
+        }
+    }
+
+    /// Its place among all components of the file.
+    pub(super) fn place(&self, component: &Component) -> Option<usize> {
+        self.components.get(&address(component)).copied()
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
+    }
+}
+
+fn address(component: &Component) -> usize {
+    std::ptr::from_ref(component).addr()
+}
+
+fn stop(board: &Board) {
+    if !board.report().status.is_final() {
+        board.status(Status::Cancelling);
+    }
+    board.stop().cancel();
+}
+
+/// A run from its wait for a place to its last word.
+async fn keep(run: Run, place: usize, input: Arc<Value>) {
+    let ending = Ending(&run);
+    let Some(workflow) = run.engine.compose.workflows.get(place) else {
+        return;
+    };
+    let id = adit_text::show(workflow.id.as_str());
+    let id = id.trim_matches('"');
+    let Some(_place) = turn(&run).await else {
+        run.board.end(Status::Cancelled, Value::Null, None);
+        return;
+    };
+    run.board.status(Status::Processing);
+    let began = Instant::now();
+    info!("[task-{}] Workflow '{id}' started.", run.task);
+    let outcome = run::workflow(&run, workflow, input).await;
+    let took = began.elapsed().as_secs_f64();
+    match outcome {
+        Outcome::Done(output) => {
+            info!(
+                "[task-{}] Workflow '{id}' completed in {took:.2} seconds.",
+                run.task
+            );
+            run.board.end(Status::Completed, output, None);
+        }
+        Outcome::Failed(error) => {
+            let error = run
+                .engine
+                .tools
+                .secrets
+                .mask(&error.to_string())
+                .into_owned();
+            error!("[task-{}] Workflow '{id}' failed: {error}", run.task);
+            run.board.end(Status::Failed, Value::Null, Some(error));
+        }
+        Outcome::Cancelled => {
+            info!("[task-{}] Workflow '{id}' was cancelled.", run.task);
+            run.board.end(Status::Cancelled, Value::Null, None);
+        }
+    }
+    drop(ending);
+}
+
+/// Waits for a place; None if the run was stopped before.
+async fn turn(run: &Run) -> Option<Option<tokio::sync::SemaphorePermit<'_>>> {
+    let Some(places) = &run.engine.places else {
+        return Some(None);
+    };
+    tokio::select! {
+        biased;
+        () = run.board.stop().cancelled() => None,
+        // It is never closed.
+        place = places.acquire() => place.ok().map(Some),
+    }
+}
+
+/// Says that a run is over, also where it panicked.
+struct Ending<'r>(&'r Run);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        let board = &self.0.board;
+        if !board.report().status.is_final() {
+            let words = String::from("adit itself is at fault; its log says more");
+            board.end(Status::Failed, Value::Null, Some(words));
+        }
+        let now = Instant::now().into_std();
+        self.0.engine.tasks().over(&board.report(), now);
+    }
+}
+
+/// An id that nobody can guess (security rule G80): the time, and 80 random bits that are fresh.
+fn new_id() -> Result<TaskId, StartError> {
+    new_ulid().map(TaskId::new).ok_or(StartError::Randomness)
+}
+
+/// A ULID with 80 fresh random bits; None if the system has no randomness.
+pub(super) fn new_ulid() -> Option<String> {
+    let mut random = [0; 16];
+    aws_lc_rs::rand::fill(&mut random).ok()?;
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let milliseconds = since.map_or(0, |since| since.as_millis());
+    let milliseconds = u64::try_from(milliseconds).unwrap_or(u64::MAX);
+    let id = Ulid::from_parts(milliseconds, u128::from_ne_bytes(random));
+    Some(id.to_string())
+}

@@ -1,0 +1,171 @@
+//! The jobs whose work takes time: components, and items of lists.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::action;
+use super::batch::{self, Work};
+use super::board::Teller;
+use super::clock::Clock;
+use super::error::JobError;
+use super::names::{Names, is_truthy};
+use super::run::Run;
+use crate::expr::Value;
+use crate::model::Written;
+use crate::model::job::{ComponentJob, ForEach, InlineKind};
+use crate::render;
+use crate::schedule::{Batch, BatchRules};
+
+/// What a job's texts speak of, as it was when the job began.
+#[derive(Clone, Debug)]
+pub(super) struct Scope {
+    /// The workflow's input.
+    pub(super) input: Arc<Value>,
+    pub(super) jobs: Value,
+    pub(super) context: Value,
+    /// The item of a list and its place.
+    pub(super) item: Option<(Arc<Value>, Value)>,
+    /// The input that a person gave in the place of the job's own.
+    pub(super) given: Option<Arc<Value>>,
+    /// The job's id.
+    pub(super) id: String,
+}
+
+impl Scope {
+    pub(super) fn names(&self) -> Names<'_> {
+        let names = Names::new(&[
+            ("input", &self.input),
+            ("jobs", &self.jobs),
+            ("context", &self.context),
+        ]);
+        match &self.item {
+            Some((item, index)) => names.with("item", item).with("index", index),
+            None => names,
+        }
+    }
+}
+
+/// What a component's job gives its action: its `input`, or the workflow's if that is missing or
+/// empty.
+pub(super) fn input(
+    job: &ComponentJob,
+    names: &Names<'_>,
+    usual: &Arc<Value>,
+) -> Result<Arc<Value>, JobError> {
+    if let Some(written) = &job.input {
+        let value = render::tree(written, names)?;
+        if is_truthy(&value) {
+            return Ok(Arc::new(value));
+        }
+    }
+    Ok(Arc::clone(usual))
+}
+
+/// Runs the action of a component, once or several times at once, and gives what the job gives.
+pub(super) fn component<'a>(
+    run: &'a Run,
+    job: &'a ComponentJob,
+    output: Option<&'a Written>,
+) -> impl FnOnce(Scope, Teller) -> Pin<Box<dyn Future<Output = Result<Value, JobError>> + Send + 'a>>
+{
+    move |scope, teller| {
+        Box::pin(async move {
+            let given = one(run, job, &scope, &teller).await?;
+            finish(output, &scope, given)
+        })
+    }
+}
+
+/// The work of a component's job, without its output.
+async fn one(
+    run: &Run,
+    job: &ComponentJob,
+    scope: &Scope,
+    teller: &Teller,
+) -> Result<Value, JobError> {
+    let names = scope.names();
+    let usual = scope.item.as_ref().map_or(&scope.input, |(item, _)| item);
+    let input = match &scope.given {
+        Some(given) => Arc::clone(given),
+        None => input(job, &names, usual)?,
+    };
+    let count = render::count(&job.repeat_count, &names)?.get();
+    let component = run.engine.component(&job.component)?;
+    let id = job.action.as_str();
+    if count == 1 {
+        return action::run(run, component, id, input, &scope.id, teller).await;
+    }
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    let batch = Batch::new(count, BatchRules::repeat()).map_err(|error| JobError::chain(&error))?;
+    let again = |_item, _attempt| -> Work<'_> {
+        let input = Arc::clone(&input);
+        Box::pin(action::run(run, component, id, input, &scope.id, teller))
+    };
+    let nothing = |_item: usize, error: &JobError| Err(error.clone());
+    let outputs = batch::all(batch, &Clock::start(), again, nothing).await?;
+    Ok(Value::List(outputs))
+}
+
+/// What a job gives of what its work gave.
+fn finish(output: Option<&Written>, scope: &Scope, given: Value) -> Result<Value, JobError> {
+    match output {
+        None => Ok(given),
+        Some(written) => {
+            let names = scope.names();
+            Ok(render::tree(written, &names.with("output", &given))?)
+        }
+    }
+}
+
+/// Does a job for each item of a list, some at once, and gives a list in the order of the items.
+/// Recurses at most [`adit_text::limits::DEPTH`] times.
+pub(super) fn for_each<'a>(
+    run: &'a Run,
+    job: &'a ForEach,
+    output: Option<&'a Written>,
+    scope: Scope,
+    teller: Teller,
+) -> Pin<Box<dyn Future<Output = Result<Value, JobError>> + Send + 'a>> {
+    Box::pin(async move {
+        let items = match &scope.given {
+            Some(given) => (**given).clone(),
+            None => render::tree(&job.input, &scope.names())?,
+        };
+        let Value::List(items) = items else {
+            return Err(JobError::new(format!(
+                "the input of a for-each is a list, found {}",
+                items.kind()
+            )));
+        };
+        let items: Vec<Arc<Value>> = items.into_iter().map(Arc::new).collect();
+        let batch = Batch::new(items.len(), BatchRules::for_each(job));
+        let batch = batch.map_err(|error| JobError::chain(&error))?;
+        let scopes = |place: usize| {
+            let item = items.get(place).map(Arc::clone).unwrap_or_default();
+            let index = i128::try_from(place).unwrap_or_default();
+            Scope {
+                item: Some((item, Value::Integer(index))),
+                given: None,
+                ..scope.clone()
+            }
+        };
+        let begin = |place: usize, _attempt| -> Work<'_> {
+            let (scope, teller) = (scopes(place), teller.clone());
+            let output = job.body.output.as_ref();
+            match &job.body.kind {
+                InlineKind::Component(job) => component(run, job, output)(scope, teller),
+                InlineKind::ForEach(job) => for_each(run, job, output, scope, teller),
+            }
+        };
+        let recover = |place: usize, error: &JobError| {
+            let on_error = job.body.on_error.as_ref();
+            let Some(written) = on_error.and_then(|on_error| on_error.output.as_ref()) else {
+                return Ok(Value::Null);
+            };
+            let (scope, error) = (scopes(place), error.value());
+            Ok(render::tree(written, &scope.names().with("error", &error))?)
+        };
+        let outputs = batch::all(batch, &Clock::start(), begin, recover).await?;
+        finish(output, &scope, Value::List(outputs))
+    })
+}
