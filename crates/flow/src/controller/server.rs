@@ -60,9 +60,7 @@ async fn bind(host: &str, port: u16) -> io::Result<Vec<TcpListener>> {
         }
         match TcpListener::bind(address).await {
             Ok(socket) => sockets.push(socket),
-            // A machine without IPv6 has no ::1.
-            Err(error)
-                if error.kind() == io::ErrorKind::AddrNotAvailable && !sockets.is_empty() => {}
+            Err(error) if is_missing(&error) && !sockets.is_empty() => {}
             Err(error) => return Err(error),
         }
     }
@@ -73,6 +71,12 @@ async fn bind(host: &str, port: u16) -> io::Result<Vec<TcpListener>> {
         ));
     }
     Ok(sockets)
+}
+
+/// Whether a machine has no such address: one without IPv6 has no ::1.
+fn is_missing(error: &io::Error) -> bool {
+    let unsupported = rustix::io::Errno::AFNOSUPPORT.raw_os_error();
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(unsupported)
 }
 
 /// One server: its sockets and what it serves there.

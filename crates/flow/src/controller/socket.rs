@@ -31,6 +31,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
+use tokio::io::AsyncWriteExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -218,9 +219,19 @@ impl Socket {
                 code,
                 reason: reason.into(),
             };
-            let closed = timeout(self.times.ping_timeout, self.stream.close(Some(frame))).await;
-            drop(closed);
+            let goodbye = timeout(GOODBYE, self.goodbye(frame)).await;
+            drop(goodbye);
         }
+    }
+
+    /// Closes, and reads on until the peer has closed, too: what was left unread would reset the
+    /// connection, and the goodbye be lost.
+    async fn goodbye(mut self, frame: CloseFrame) -> Result<(), SocketError> {
+        self.stream.close(Some(frame)).await?;
+        let raw = self.stream.get_mut();
+        raw.shutdown().await?;
+        tokio::io::copy(raw, &mut tokio::io::sink()).await?;
+        Ok(())
     }
 
     async fn talk(&mut self) -> End {
@@ -454,6 +465,9 @@ fn bad_request(detail: String) -> Denied {
 
 /// The least time that a peer has to take a message.
 const LEAST_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a peer has to close when we have; a server that closes waits no longer.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// The version of RFC 6455.
 const VERSION: &str = "13";
