@@ -38,6 +38,10 @@ fn every_example_is_read_and_holds_what_it_should() {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(root().join("examples")).unwrap() {
         let path = entry.unwrap().path();
+        if path.is_dir() {
+            // One with more than a file of tunnels has tests of its own.
+            continue;
+        }
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         found.insert(name, counted(&path));
     }
