@@ -1,5 +1,5 @@
 //! Every compose file among the examples and in the documents is read, without a warning.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::panic, reason = "tests")]
 
 use std::collections::BTreeSet;
 use std::fs;
