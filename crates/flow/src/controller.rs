@@ -11,10 +11,11 @@
 //! POST /tasks/ID/cancel           ?wait_for_completion=true
 //! ```
 //!
-//! The first seven paths but `watch` are model-compose's, with its bytes; an adapter has them below its
-//! base path, and the page's server below `/api`. `socket` has the same as messages.
+//! All but `watch` are model-compose's, with its bytes; an adapter has them below its base path, and the
+//! page's server below `/api`. `socket` has the same as messages. What is said to people who use all
+//! this is in `docs/reference/controller.md`.
 //!
-//! Each server asks its [`guard`] about each request before anything else. Nothing that an answer says
+//! Each server asks its `guard` about each request before anything else. Nothing that an answer says
 //! comes from an error's causes: those are logged.
 
 use std::fmt;

@@ -148,7 +148,9 @@ export class Run {
     if (report.status !== "completed") return card.remove();
     card.append(make("h3", {}, words.output));
     if (report.output !== undefined) card.append(...this.shown(report.output));
-    else if (report.output_left_out) this.fetch(card);
+    else if (report.output_left_out) this.fetch(card).catch((error) => {
+      if (!this.stop.signal.aborted) card.append(make("p", { className: "bad", role: "alert" }, error.message));
+    });
     else card.append(make("p", { className: "about" }, words.noOutput));
   }
 
@@ -169,10 +171,7 @@ export class Run {
   // What is too long for a report, or no text, or comes piece by piece.
   async fetch(card) {
     const answer = await ask(`tasks/${encodeURIComponent(this.task)}?output_only=true`, { signal: this.stop.signal });
-    if (!answer.ok) {
-      card.append(make("p", { className: "bad" }, (await refusal(answer)).message));
-      return;
-    }
+    if (!answer.ok) throw await refusal(answer);
     if ((answer.headers.get("Content-Type") ?? "").startsWith("text/event-stream")) {
       await this.stream(card, answer.body);
       return;
@@ -190,11 +189,7 @@ export class Run {
   async stream(card, body) {
     const text = make("pre", { id: "output-text" });
     card.append(text);
-    try {
-      for await (const event of events(body)) text.append(/^[[{]/.test(event) ? `${event}\n` : event);
-    } catch (error) {
-      if (!this.stop.signal.aborted) card.append(make("p", { className: "bad", role: "alert" }, error.message));
-    }
+    for await (const event of events(body)) text.append(/^[[{]/.test(event) ? `${event}\n` : event);
   }
 }
 
