@@ -204,7 +204,7 @@ impl<'a> Observer<'a> {
             Finding::LoopbackOnly => format!(
                 "{address} is open to the server itself alone, so nobody can call back: write \
                  \"GatewayPorts clientspecified\" (or yes) into /etc/ssh/sshd_config there, then \
-                 sudo systemctl reload ssh"
+                 sudo systemctl reload ssh, and start this anew"
             ),
             Finding::Foreign | Finding::Shared(_) => format!(
                 "{address} is answered by somebody else: another program there has the port, or a part of it"
