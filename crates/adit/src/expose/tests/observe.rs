@@ -122,3 +122,39 @@ fn ports_of_the_system_are_known_to_be_roots() {
         }
     });
 }
+
+/// Who has a line in front of them and looks for it on the page finds it there.
+#[test]
+fn the_page_of_the_example_has_the_lines_as_they_are() {
+    let page = include_str!("../../../../../examples/gateway/ssh-tunnel/README.md");
+    let (log, _guard) = Log::start();
+    let compose = compose(&FILE.replace("gw.example", "your-server.example.com"));
+    let addresses = Addresses::new(&compose);
+    let ExposeConfig::Ssh(ssh) = &compose.exposes[0].value else {
+        panic!("no SSH gateway");
+    };
+    let observer = Observer::new(0, ssh, &addresses);
+    let (number, forward) = (0, &forward(9_834));
+    let finding = &Finding::Up(Duration::ZERO);
+    for event in [
+        Event::ForwardProved {
+            number,
+            forward,
+            finding,
+        },
+        Event::ForwardUnproved {
+            number,
+            forward,
+            finding: &Finding::LoopbackOnly,
+        },
+        Event::ForwardRefused { number, forward },
+    ] {
+        observer.observe(&event);
+    }
+    let text = log.text();
+    assert_eq!(text.lines().count(), 3);
+    for line in text.lines() {
+        let (_, line) = line.split_once("[Gateway]").unwrap();
+        assert!(page.contains(&format!("\n[Gateway]{line}\n")), "{line}");
+    }
+}
