@@ -33,7 +33,7 @@ mod real {
         for part in [
             &format!("peer did not let {} log in", sshd.user()),
             &home.path().join("stranger").display().to_string(),
-            "server accepts publickey",
+            "is not known there; server accepts publickey",
         ] {
             assert!(why.contains(part), "{part}: {why}");
         }
