@@ -46,12 +46,12 @@ pub(crate) fn start(verbose: u8, is_quiet: bool, format: Format) {
     FORMAT.get_or_init(|| format);
 }
 
-/// Writes the program's last word to stderr: why it failed.
-pub(crate) fn fail(error: &anyhow::Error) {
+/// Writes the program's last word to stderr: why it failed, behind the head of its line.
+pub(crate) fn fail(head: &str, error: &anyhow::Error) {
     if FORMAT.get() == Some(&Format::Json) {
         tracing::error!("{error:#}");
     } else {
-        say(&format!("adit: {error:#}"));
+        say(&format!("{head} {error:#}"));
     }
 }
 

@@ -3,18 +3,19 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 mod cli;
 mod commands;
+mod compose;
 mod config;
 mod control;
 mod detach;
 mod log;
 mod manual;
 mod memory;
+mod progress;
 mod signal;
 mod status;
+mod task;
 mod tell;
 mod terminal;
 mod tunnels;
@@ -24,12 +25,13 @@ mod tunnels;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
+    let cli = cli::Cli::read();
     log::start(cli.verbose, cli.command.is_quiet(), cli.log_format);
+    let head = cli.command.head();
     match memory::withhold().and_then(|()| commands::run(cli.command, cli.verbose)) {
         Ok(code) => code,
         Err(error) => {
-            log::fail(&error);
+            log::fail(head, &error);
             ExitCode::FAILURE
         }
     }

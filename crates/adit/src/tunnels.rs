@@ -22,7 +22,6 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::control::server::Subject;
 use crate::status::{News, Report, Status, TunnelState, When};
 use crate::tell::tell;
 
@@ -81,6 +80,22 @@ impl Board {
         }))
     }
 
+    /// Where everything stands.
+    pub(crate) fn report(&self) -> Report {
+        Report {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            config: self.0.config.clone(),
+            pid: std::process::id(),
+            since: When(self.0.since),
+            tunnels: self.statuses().iter().map(Status::report).collect(),
+        }
+    }
+
+    /// Changes with each state.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+
     /// Whether every forward is up, or waits for an address of this machine.
     pub(crate) fn is_ready(&self) -> bool {
         self.statuses().iter().all(Status::is_ready)
@@ -117,22 +132,6 @@ impl Board {
                 .send_modify(|count| *count = count.wrapping_add(1));
         }
         news
-    }
-}
-
-impl Subject for Board {
-    fn report(&self) -> Report {
-        Report {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            config: self.0.config.clone(),
-            pid: std::process::id(),
-            since: When(self.0.since),
-            tunnels: self.statuses().iter().map(Status::report).collect(),
-        }
-    }
-
-    fn changes(&self) -> watch::Receiver<u64> {
-        self.0.changes.subscribe()
     }
 }
 
