@@ -9,6 +9,7 @@ mod completions;
 mod doctor;
 mod down;
 pub(crate) mod forward;
+pub(crate) mod keeper;
 mod man;
 mod run;
 mod start;

@@ -19,7 +19,11 @@ use crate::cli::EnvironmentArguments;
 use crate::config::{Surroundings, file};
 use crate::tunnels::Tunnel;
 
+mod component;
 mod fingerprint;
+mod need;
+mod run;
+mod secret;
 pub(crate) mod service;
 
 /// What was read.
@@ -43,6 +47,13 @@ impl Loaded {
     /// Whether there is anything but tunnels.
     pub(crate) fn has_compose(&self) -> bool {
         !is_empty(&self.compose)
+    }
+
+    /// Whether there is anything to take down.
+    pub(crate) fn can_clean(&self) -> bool {
+        let every = self.compose.every_component();
+        let mut managed = every.iter().filter_map(|one| component::managed(one));
+        managed.any(|(manage, _)| !manage.clean.is_empty())
     }
 
     /// How many forwards its tunnels have together.

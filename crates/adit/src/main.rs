@@ -9,6 +9,7 @@ mod compose;
 mod config;
 mod control;
 mod detach;
+mod expose;
 mod log;
 mod manual;
 mod memory;
@@ -25,6 +26,9 @@ mod tunnels;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    if let Some(code) = commands::keeper::run_if_meant() {
+        return code;
+    }
     let cli = cli::Cli::read();
     log::start(cli.verbose, cli.command.is_quiet(), cli.log_format);
     let head = cli.command.head();

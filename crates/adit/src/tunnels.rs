@@ -57,6 +57,13 @@ struct Inner {
     changes: watch::Sender<u64>,
 }
 
+/// The place of one tunnel on a board.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    board: Board,
+    number: usize,
+}
+
 /// How long a tunnel that only a person can mend is left alone, as one that was up before is
 /// (`backoff`).
 const REFUSED: Duration = Duration::from_secs(300);
@@ -68,10 +75,9 @@ impl Board {
     /// Of tunnels that nothing has happened to yet, of that file.
     pub(crate) fn new(config: PathBuf, tunnels: &[Tunnel]) -> Self {
         let now = SystemTime::now();
-        let statuses = tunnels.iter().map(|tunnel| {
-            let Tunnel { name, config, .. } = tunnel;
-            Status::new(name, &config.peer.peer, &config.forwards, now)
-        });
+        let statuses = tunnels
+            .iter()
+            .map(|tunnel| status(&tunnel.name, &tunnel.config, now));
         Self(Arc::new(Inner {
             config,
             since: now,
@@ -94,6 +100,23 @@ impl Board {
     /// Changes with each state.
     pub(crate) fn changes(&self) -> watch::Receiver<u64> {
         self.0.changes.subscribe()
+    }
+
+    /// Adds one more, behind the others, that nothing has happened to yet.
+    pub(crate) fn add(&self, name: &str, config: &TunnelConfig) -> Row {
+        let mut statuses = self.statuses();
+        statuses.push(status(name, config, SystemTime::now()));
+        Row {
+            board: self.clone(),
+            number: statuses.len().saturating_sub(1),
+        }
+    }
+
+    fn row(&self, number: usize) -> Row {
+        Row {
+            board: self.clone(),
+            number,
+        }
     }
 
     /// Whether every forward is up, or waits for an address of this machine.
@@ -135,6 +158,33 @@ impl Board {
     }
 }
 
+impl Row {
+    /// Takes what happened to the tunnel.
+    pub(crate) fn apply(&self, event: &Event<'_>) -> News {
+        let now = SystemTime::now();
+        self.board
+            .change(self.number, |status| status.apply(event, now))
+    }
+
+    /// The tunnel has come to nothing.
+    pub(crate) fn failed(&self, error: String) -> News {
+        let now = SystemTime::now();
+        self.board
+            .change(self.number, |status| status.failed(error, now))
+    }
+
+    /// Where its forwards' visitors are counted.
+    pub(crate) fn meters(&self) -> Vec<Arc<Meter>> {
+        let statuses = self.board.statuses();
+        let status = statuses.get(self.number);
+        status.map_or_else(Vec::new, Status::meters)
+    }
+}
+
+fn status(name: &str, config: &TunnelConfig, now: SystemTime) -> Status {
+    Status::new(name, &config.peer.peer, &config.forwards, now)
+}
+
 /// Keeps all tunnels until `stop`. When this returns, all that it started has ended.
 ///
 /// One tunnel's error leaves the others alone: what only a person can mend is told, shown, and tried
@@ -153,10 +203,10 @@ pub(crate) async fn keep(
     let (watcher, network) = Watcher::start();
     let watching = stop.clone();
     for (number, tunnel) in tunnels.into_iter().enumerate() {
-        let (board, stop, prober) = (board.clone(), stop.clone(), Arc::clone(&prober));
+        let (row, stop, prober) = (board.row(number), stop.clone(), Arc::clone(&prober));
         let network = network.subscribe();
         let task = tasks.spawn(async move {
-            keep_one(number, tunnel, (&prober, network), &board, &stop).await;
+            keep_one(tunnel, (&prober, network), &row, &stop).await;
         });
         numbers.insert(task.id(), number);
     }
@@ -166,17 +216,16 @@ pub(crate) async fn keep(
         error!(%error, "tunnel's task panicked");
         if let Some(number) = numbers.get(&error.id()) {
             let words = String::from("adit itself is at fault; start it anew");
-            board.change(*number, |status| status.failed(words, SystemTime::now()));
+            board.row(*number).failed(words);
         }
     }
     Ok(())
 }
 
 async fn keep_one(
-    number: usize,
     tunnel: Tunnel,
     (prober, network): (&Prober, Network),
-    board: &Board,
+    row: &Row,
     stop: &CancellationToken,
 ) {
     let Tunnel {
@@ -186,15 +235,10 @@ async fn keep_one(
         checks,
     } = tunnel;
     let peer = config.peer.peer.clone();
-    let meters = {
-        let statuses = board.statuses();
-        let status = statuses.get(number);
-        status.map_or_else(Vec::new, Status::meters)
-    };
-    let checking = check(number, &name, checks, (board, &meters));
+    let meters = row.meters();
+    let checking = check(&name, checks, (row, &meters));
     let events = |event: Event<'_>| {
-        let now = SystemTime::now();
-        let news = board.change(number, |status| status.apply(&event, now));
+        let news = row.apply(&event);
         tell(Some(&name), &peer, &event, news);
     };
     let keeping = async {
@@ -209,6 +253,7 @@ async fn keep_one(
                     }),
                     meters: meters.clone(),
                     network: Some(network.subscribe()),
+                    ..Instruments::default()
                 };
                 let forwards = config.forwards.clone();
                 let ran = supervise::run(&connect, forwards, instruments, &events, stop.clone());
@@ -221,7 +266,7 @@ async fn keep_one(
                 tunnel = name,
                 error, "tunnel failed; trying again in five minutes"
             );
-            board.change(number, |status| status.failed(error, SystemTime::now()));
+            row.failed(error);
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = sleep(REFUSED) => {}
@@ -236,12 +281,7 @@ async fn keep_one(
 }
 
 /// Checks the targets of a tunnel's forwards, for ever, whether it is connected or not.
-async fn check(
-    number: usize,
-    name: &str,
-    checks: Vec<Check>,
-    (board, meters): (&Board, &[Arc<Meter>]),
-) -> Infallible {
+async fn check(name: &str, checks: Vec<Check>, (row, meters): (&Row, &[Arc<Meter>])) -> Infallible {
     let mut all = Checks::new();
     let mut served = Vec::new();
     for Check {
@@ -271,7 +311,7 @@ async fn check(
             }
         };
         let is_well = health.is_well();
-        board.change(number, |status| {
+        row.board.change(row.number, |status| {
             status.checked(forward, is_well, health.to_string(), SystemTime::now())
         });
         if is_well {

@@ -4,7 +4,8 @@
 //!
 //! - A [`Gate`] says whether it may be there at all: where it comes from, and what it shows, which is
 //!   compared with a secret over the raw body, before anything in it is read.
-//! - A [`Rule`] says what it means: which items are in it, whose each is, and how it went.
+//! - A [`Rule`] says what it means: which items are in it, whose each is, and how it went. (The sibling
+//!   of both, a [`TriggerRule`], says which runs a request starts; nobody waits for those.)
 //! - [`Waiters`] says who gets it. A waiter is registered before its run's request goes out, so no
 //!   answer is too fast. If the id is only known from the response to that request, deliveries for
 //!   unknown ids are parked in the meantime, and only then; see [`limits`].
@@ -43,6 +44,8 @@ pub mod limits;
 mod parking;
 mod replay;
 mod rule;
+mod selection;
+mod trigger;
 mod waiters;
 
 #[cfg(test)]
@@ -53,5 +56,7 @@ pub use hub::{Hub, Taken, Waiting};
 pub use id::{CallbackId, CallbackIndex, IdError, RunNumber, Ticket};
 pub use parking::Source;
 pub use replay::Replays;
-pub use rule::{Failure, Item, Items, Outcome, ReadError, Rule, Unidentified, Verdict};
+pub use rule::{Failure, Item, Items, Outcome, Rule, Unidentified, Verdict};
+pub use selection::ReadError;
+pub use trigger::{Start, Starts, TriggerRule, Unstartable};
 pub use waiters::{Delivered, Dropped, Ended, ExpectError, Expected, LearnError, Learnt, Waiters};

@@ -15,11 +15,13 @@ pub mod limits;
 mod names;
 mod report;
 mod run;
+mod settle;
 mod start;
 mod tasks;
 mod tools;
 mod until;
 
+pub use action::gateways::gateways_of;
 pub use engine::Engine;
 pub use report::{Hop, Interruption, JobReport, JobState, Phase, Report, Status, TaskId};
 pub use start::{CancelError, Launch, ResumeError, StartError};

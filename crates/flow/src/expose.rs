@@ -17,6 +17,8 @@ use crate::expr::{Map, Value};
 use crate::model::Compose;
 use crate::model::expose::{ExposeConfig, SshExpose};
 
+pub mod provider;
+
 /// The seam to whoever can make ports public over SSH: this crate knows no tunnels.
 pub trait Expose: Send + Sync {
     /// Keeps the ports of a gateway public until `stop`, and tells `addresses` of each change.
@@ -218,13 +220,14 @@ impl Addresses {
         let mut changes = self.0.subscribe();
         let up = async {
             loop {
-                let state = changes.borrow_and_update();
-                match state.get(&local_port).map(|entry| &entry.state) {
+                match changes.borrow_and_update().get(&local_port) {
                     None => return Err(NotPublic::Unknown { port: local_port }),
-                    Some(State::Up(address)) => return Ok(address.clone()),
-                    Some(State::Down(_)) => {}
+                    Some(Entry {
+                        state: State::Up(address),
+                        ..
+                    }) => return Ok(address.clone()),
+                    Some(_) => {}
                 }
-                drop(state);
                 if changes.changed().await.is_err() {
                     return Err(NotPublic::Unknown { port: local_port });
                 }

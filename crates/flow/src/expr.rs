@@ -60,7 +60,7 @@ mod tree;
 mod value;
 
 pub use convert::ConvertError;
-pub use duration::{UnsupportedDuration, duration};
+pub use duration::{DurationError, UnsupportedDuration, duration, parse_duration};
 pub use evaluate::{EvaluateError, Found, Sources};
 pub use json::JsonError;
 pub(crate) use parse::is_literal;

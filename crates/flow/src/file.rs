@@ -34,7 +34,6 @@ mod check;
 mod component;
 mod controller;
 pub mod dotenv;
-pub mod duration;
 mod environment;
 mod expose;
 mod field;

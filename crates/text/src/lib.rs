@@ -86,3 +86,9 @@ pub use suggest::closest;
 pub fn show(text: &str) -> String {
     printable::quoted(text)
 }
+
+/// The whole of `text`, with what a terminal would obey escaped as `\u{..}`: for text whose length is
+/// bounded elsewhere.
+pub fn escape(text: &str) -> String {
+    printable::escaped(text)
+}

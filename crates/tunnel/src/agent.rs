@@ -14,6 +14,7 @@ pub mod probe;
 pub mod socks;
 pub mod supervise;
 pub mod target;
+pub mod visitors;
 
 /// An error with its causes, in one line.
 pub fn chain(error: &dyn std::error::Error) -> String {

@@ -48,7 +48,7 @@ fn no_seeded_randomness_can_reach_the_program() {
         "generate_for_test",
         "rand_chacha",
     ];
-    for krate in ["ssh", "tunnel", "adit"] {
+    for krate in ["text", "ssh", "tunnel", "flow", "adit"] {
         let files = tree::sources_of(krate);
         assert_none(uses(&files, &words), "secrets come from the provider alone");
     }

@@ -77,7 +77,7 @@ fn the_product_depends_on_no_kind_or_width_of_processor() {
     ];
     let mut seen = 0;
     let mut findings = Vec::new();
-    for krate in ["ssh", "tunnel", "adit"] {
+    for krate in ["text", "ssh", "tunnel", "flow", "adit"] {
         for file in tree::sources_of(krate) {
             seen += 1;
             let asks_for_it = file.path == "crates/ssh/src/provider/aws_lc/processor.rs";

@@ -100,6 +100,7 @@ async fn serve(
         }),
         meters,
         network: Some(network),
+        ..Instruments::default()
     };
     let result = supervise::run(&connect, config.forwards, instruments, &events, stop).await;
     watching.shutdown().await;

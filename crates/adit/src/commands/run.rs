@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use adit_flow::expr::Value;
@@ -23,6 +24,7 @@ use crate::control::server;
 use crate::log::say;
 use crate::progress::Progress;
 use crate::terminal::Restore;
+use crate::tunnels::Board;
 
 mod result;
 mod talk;
@@ -53,7 +55,7 @@ pub(crate) fn run(arguments: &RunArguments, verbose: u8) -> anyhow::Result<ExitC
         let Some(running) = up else {
             let persons = persons(Persons::OnlyHere);
             let follow = |talk| talk::follow(talk, progress, persons);
-            return here(&loaded, workflow, &input, follow).await;
+            return here((&loaded, &surroundings), workflow, &input, follow).await;
         };
         let socket = client::connect(&running.socket)?;
         socket.set_nonblocking(true)?;
@@ -75,15 +77,17 @@ pub(crate) fn run(arguments: &RunArguments, verbose: u8) -> anyhow::Result<ExitC
 
 /// Runs it in this process, with what it can come to use.
 async fn here<F: Future<Output = anyhow::Result<End>>>(
-    loaded: &Loaded,
+    (loaded, surroundings): (&Loaded, &Surroundings),
     workflow: &str,
     input: &str,
     follow: impl FnOnce(Conversation) -> F,
 ) -> anyhow::Result<End> {
-    let service = Service::new(loaded);
-    let stop = CancellationToken::new();
+    // Nobody asks this process where its gateways stand.
+    let board = Board::new(PathBuf::new(), &[]);
+    let service = Service::new(loaded, Scope::Run(workflow), surroundings, &board)?;
+    let (stop, hurry) = (CancellationToken::new(), CancellationToken::new());
     let (ours, theirs) = UnixStream::pair().context("cannot make a pair of sockets")?;
-    let keeping = service.keep(Scope::Run(workflow), &stop);
+    let keeping = service.keep(&stop, &hurry);
     let following = async {
         let fingerprint = loaded.fingerprint.clone();
         let talk = Conversation::begin(ours, workflow, input, fingerprint).await;
@@ -91,6 +95,8 @@ async fn here<F: Future<Output = anyhow::Result<End>>>(
             Ok(talk) => follow(talk).await,
             Err(error) => Err(error),
         };
+        // Nothing runs any more that was to be waited for.
+        hurry.cancel();
         stop.cancel();
         end
     };

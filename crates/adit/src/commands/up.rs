@@ -46,7 +46,7 @@ pub(super) fn keep(
     let loaded = compose::load(&source.files, &source.environment, &surroundings)?;
     let name = file::identity(&loaded.files)?;
     let lock = Directories::of_this_process(&surroundings).lock(&name)?;
-    let whole = Whole::new(name.clone(), &loaded);
+    let whole = Whole::new(name.clone(), &loaded, set_up, &surroundings)?;
     let restore = Restore::new();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -62,7 +62,7 @@ pub(super) fn keep(
         };
         let mut controlling = JoinSet::new();
         controlling.spawn(control.keep(lock, listener));
-        let result = Box::pin(whole.serve(loaded.tunnels, set_up, let_go)).await;
+        let result = Box::pin(whole.serve(loaded.tunnels, let_go)).await;
         // The lock is let go of last, by this.
         controlling.shutdown().await;
         result

@@ -20,6 +20,8 @@ use crate::terminal::{self, Echo, Terminal};
 pub(crate) struct Sources {
     passphrase: Source,
     password: Source,
+    /// Whether a person is asked for a password that nobody has left.
+    asks_password: bool,
     /// What was typed for a prompt, for the next time that the tunnel logs in.
     typed: Mutex<HashMap<String, Told>>,
     /// Whether a password is among it, so that there is one when nobody is there any more.
@@ -33,6 +35,14 @@ pub(crate) enum Whose {
     Destination,
     /// Of a host on the way there, which must never be told the destination's password.
     Hop,
+}
+
+/// A secret that somebody has left in one place.
+pub(crate) enum Given {
+    /// In the first line of a file.
+    File(PathBuf),
+    /// In a variable, which was read.
+    Told(Told),
 }
 
 /// One kind of secret.
@@ -74,6 +84,23 @@ impl Sources {
                 file: password.filter(|_| is_destination),
                 variable: variable(PASSWORD).filter(|_| takes_password),
             },
+            asks_password: true,
+            typed: Mutex::new(HashMap::new()),
+            has_typed_password: AtomicBool::new(false),
+        }
+    }
+
+    /// Those of a login that is written down as a whole: no password but the given one. A passphrase that is
+    /// not given comes from the environment, or from the person at the terminal.
+    pub(crate) fn given(passphrase: Option<Given>, password: Option<Given>) -> Self {
+        let left = || Source {
+            file: None,
+            variable: std::env::var_os(PASSPHRASE).and_then(told),
+        };
+        Self {
+            passphrase: passphrase.map_or_else(left, Source::of),
+            password: password.map(Source::of).unwrap_or_default(),
+            asks_password: false,
             typed: Mutex::new(HashMap::new()),
             has_typed_password: AtomicBool::new(false),
         }
@@ -183,6 +210,8 @@ impl Ask for Sources {
     fn passwords(&self) -> usize {
         if self.password.is_some() {
             1
+        } else if !self.asks_password {
+            0
         } else if self.is_person() {
             TRIES
         } else {
@@ -196,6 +225,14 @@ impl Ask for Sources {
 }
 
 impl Source {
+    fn of(given: Given) -> Self {
+        let (file, variable) = match given {
+            Given::File(file) => (Some(file), None),
+            Given::Told(told) => (None, Some(told)),
+        };
+        Self { file, variable }
+    }
+
     const fn is_some(&self) -> bool {
         self.file.is_some() || self.variable.is_some()
     }
@@ -224,7 +261,11 @@ impl fmt::Debug for Sources {
 }
 
 /// The first line of a file that only its owner may read.
-fn read(file: &Path) -> io::Result<Told> {
+///
+/// # Errors
+///
+/// It cannot be read, others can read it, or the line is empty or longer than 1,024 bytes.
+pub(crate) fn read(file: &Path) -> io::Result<Told> {
     let opened = File::open(file)?;
     let metadata = opened.metadata()?;
     if metadata.mode() & 0o077 != 0 && metadata.is_file() {
@@ -311,6 +352,16 @@ mod tests {
     }
 
     #[test]
+    fn who_is_given_no_password_for_a_login_asks_nobody_for_one() {
+        assert_eq!(Sources::given(None, None).passwords(), 0);
+        let told = Given::Told(Told::new(String::from("word")));
+        let sources = Sources::given(None, Some(told));
+        assert_eq!(sources.passwords(), 1);
+        let given = sources.hidden(&sources.password, "p", &[], 0);
+        assert_eq!(given.unwrap().expose(), "word");
+    }
+
+    #[test]
     fn what_was_left_is_given_once_in_a_login_and_read_again_for_the_next() {
         let file = file("first", 0o600);
         let sources = Sources {
@@ -320,6 +371,7 @@ mod tests {
                 variable: None,
             },
             typed: Mutex::new(HashMap::new()),
+            asks_password: true,
             has_typed_password: AtomicBool::new(false),
         };
         assert_eq!(sources.passwords(), 1);

@@ -54,6 +54,18 @@ impl Surroundings {
         }
     }
 
+    /// Of a user with that home directory and nothing else.
+    #[cfg(test)]
+    pub(crate) fn of_home(home: &Path, ssh_agent: Option<PathBuf>) -> Self {
+        Self {
+            home: Some(home.to_owned()),
+            state: Some(home.join("state")),
+            user: Some(String::from("local")),
+            ssh_agent,
+            proxies: ProxyEnvironment::default(),
+        }
+    }
+
     /// The directory for state, if there is one (XDG_STATE_HOME, or below the home directory).
     pub(crate) fn state(&self) -> Option<&Path> {
         self.state.as_deref()
@@ -62,6 +74,14 @@ impl Surroundings {
     /// Whether it is known who runs the program.
     pub(crate) const fn has_user(&self) -> bool {
         self.user.is_some()
+    }
+
+    /// A path as it was written, with the home directory in the place of `~`.
+    pub(crate) fn at_home(&self, path: &Path) -> anyhow::Result<PathBuf> {
+        match path.strip_prefix("~") {
+            Ok(below) => self.below_home(below),
+            Err(_) => Ok(path.to_owned()),
+        }
     }
 
     /// A file below the home directory.

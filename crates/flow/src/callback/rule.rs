@@ -2,17 +2,17 @@
 
 use std::borrow::Cow;
 
-use crate::expr::{EvaluateError, Found, Source, Sources, Step, Template, Tree, TreeError, Value};
-use crate::model::callback_server::{Callback, Route};
-use crate::model::{Setting, Text, Written};
+use crate::expr::{EvaluateError, Template, Tree, TreeError, Value};
+use crate::model::callback_server::Callback;
+use crate::model::{Text, Written};
 
-use super::{CallbackId, IdError, limits};
+use super::selection::{Request, Selected, Selection};
+use super::{CallbackId, IdError, ReadError};
 
 /// What a callback of a file says of its requests.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
-    bulk: Bulk,
-    item: Option<Template>,
+    selection: Selection,
     identify_by: Option<Template>,
     status: Option<Template>,
     success_when: Vec<String>,
@@ -20,20 +20,12 @@ pub struct Rule {
     result: Option<Tree>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-enum Bulk {
-    Known(bool),
-    Rendered(Template),
-}
-
 /// The items of one request, in their order.
 #[derive(Debug)]
 pub struct Items<'r> {
     rule: &'r Rule,
-    /// The item, or the list of them.
-    whole: Cow<'r, Value>,
+    selected: Selected<'r>,
     query: &'r Value,
-    is_bulk: bool,
 }
 
 /// One of them. Nothing of it is evaluated before it is asked for.
@@ -74,24 +66,6 @@ pub enum Failure {
     Result(#[source] Box<EvaluateError>),
 }
 
-/// Why there are no items in a request. The answer is 400: senders repeat after a 500.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReadError {
-    /// `item` or `bulk` cannot be evaluated.
-    #[error("the request's items could not be found")]
-    Evaluate(#[from] Box<EvaluateError>),
-    /// `bulk` is neither true nor false.
-    #[error("the request does not say whether it is a list of items")]
-    Bulk,
-    /// A list was wanted.
-    #[error("the request is no list of items")]
-    NoList,
-    /// There are more items than may be.
-    #[error("the request has more than {} items", limits::ITEMS)]
-    Many,
-}
-
 /// Why an item is nobody's.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -112,7 +86,7 @@ impl Rule {
     /// If there is an operator in its `result` that adit does not have, or if it is too deep.
     pub fn new(callback: &Callback) -> Result<Self, TreeError> {
         let Callback {
-            route: Route { bulk, item, .. },
+            route,
             identify_by,
             status,
             success_when,
@@ -121,11 +95,7 @@ impl Rule {
         } = callback;
         let result = result.as_ref().map(Written::tree);
         Ok(Self {
-            bulk: match bulk {
-                Setting::Known(is_bulk) => Bulk::Known(*is_bulk),
-                Setting::Rendered(text) => Bulk::Rendered(text.template()),
-            },
-            item: item.as_ref().map(Text::template),
+            selection: Selection::new(route),
             identify_by: identify_by.as_ref().map(Text::template),
             status: status.as_ref().map(Text::template),
             success_when: success_when.clone(),
@@ -140,26 +110,10 @@ impl Rule {
     ///
     /// If the request is not as the callback wants it.
     pub fn items<'r>(&'r self, body: &'r Value, query: &'r Value) -> Result<Items<'r>, ReadError> {
-        let request = Request { body, query };
-        let is_bulk = match &self.bulk {
-            Bulk::Known(is_bulk) => *is_bulk,
-            Bulk::Rendered(template) => is_true(&template.evaluate(&request).map_err(Box::new)?)?,
-        };
-        let whole = match &self.item {
-            Some(template) => Cow::Owned(template.evaluate(&request).map_err(Box::new)?),
-            None => Cow::Borrowed(body),
-        };
-        if is_bulk {
-            let list = whole.as_list().ok_or(ReadError::NoList)?;
-            if list.len() > limits::ITEMS {
-                return Err(ReadError::Many);
-            }
-        }
         Ok(Items {
             rule: self,
-            whole,
+            selected: self.selection.of(body, query)?,
             query,
-            is_bulk,
         })
     }
 }
@@ -167,11 +121,7 @@ impl Rule {
 impl Items<'_> {
     /// Each of them.
     pub fn iter(&self) -> impl Iterator<Item = Item<'_>> {
-        let items = match self.whole.as_list() {
-            Some(list) if self.is_bulk => list,
-            _ => std::slice::from_ref(self.whole.as_ref()),
-        };
-        items.iter().map(|value| Item {
+        self.selected.values().iter().map(|value| Item {
             rule: self.rule,
             value,
             query: self.query,
@@ -241,35 +191,6 @@ impl Item<'_> {
             body: self.value,
             query: self.query,
         }
-    }
-}
-
-/// What `body`, `item` and `query` stand for.
-struct Request<'v> {
-    body: &'v Value,
-    query: &'v Value,
-}
-
-impl Sources for Request<'_> {
-    fn look_up(&self, source: &Source, _path: &[Step]) -> Option<Found<'_>> {
-        if source.is_chunk() {
-            return None;
-        }
-        match source.name() {
-            "body" | "item" => Some(Found::whole(self.body)),
-            "query" => Some(Found::whole(self.query)),
-            _ => None,
-        }
-    }
-}
-
-/// `bulk` as its text is rendered; what is missing is false.
-fn is_true(value: &Value) -> Result<bool, ReadError> {
-    let text = value.text_form().map_err(|_| ReadError::Bulk)?;
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "1" => Ok(true),
-        "false" | "0" | "" => Ok(false),
-        _ => Err(ReadError::Bulk),
     }
 }
 

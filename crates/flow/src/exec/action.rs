@@ -15,7 +15,7 @@ use crate::model::find::find;
 use crate::model::{Text, Written};
 use crate::render;
 
-mod gateways;
+pub(super) mod gateways;
 mod http;
 mod shell;
 mod streaming;
@@ -39,7 +39,7 @@ pub(super) async fn run(
     teller: &Teller,
 ) -> Result<Value, JobError> {
     let place = run.engine.place(component);
-    let queue = place.and_then(|place| run.engine.tools.queue(place));
+    let queue = place.and_then(|place| run.engine.limits.queue(place));
     let turn = match queue {
         None => None,
         Some(queue) => {

@@ -9,7 +9,7 @@ use futures_util::future::{AbortHandle, Abortable};
 use futures_util::stream::FuturesUnordered;
 use tokio::time::sleep_until;
 
-use super::clock::Clock;
+use super::clock::{Clock, chance};
 use super::error::JobError;
 use crate::expr::Value;
 use crate::schedule::{Batch, BatchInput, BatchStep};
@@ -38,7 +38,7 @@ pub(super) async fn all<'a>(
     let mut inputs = vec![BatchInput::Start];
     loop {
         while let Some(input) = inputs.pop() {
-            for step in batch.take(input, clock.now(), clock.chance()) {
+            for step in batch.take(input, clock.now(), chance()) {
                 match step {
                     BatchStep::Run { item, attempt } => {
                         let (handle, registration) = AbortHandle::new_pair();
@@ -50,7 +50,7 @@ pub(super) async fn all<'a>(
                         inputs.push(match recover(item, &error) {
                             Ok(output) => BatchInput::Finished { item, output },
                             Err(error) => BatchInput::Failed { item, error },
-                        })
+                        });
                     }
                     // `due` says when.
                     BatchStep::Wait { .. } => {}

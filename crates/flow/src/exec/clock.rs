@@ -27,15 +27,15 @@ impl Clock {
             .checked_add(since)
             .unwrap_or_else(|| self.began + FAR)
     }
+}
 
-    /// Any number. Where the system has no randomness it is zero: pauses are then those of the file.
-    pub(super) fn chance(&self) -> u64 {
-        let mut bytes = [0; 8];
-        if aws_lc_rs::rand::fill(&mut bytes).is_err() {
-            return 0;
-        }
-        u64::from_le_bytes(bytes)
+/// Any number. Where the system has no randomness it is zero: pauses are then those of the file.
+pub(super) fn chance() -> u64 {
+    let mut bytes = [0; 8];
+    if aws_lc_rs::rand::fill(&mut bytes).is_err() {
+        return 0;
     }
+    u64::from_le_bytes(bytes)
 }
 
 /// A century.

@@ -100,9 +100,15 @@ fn is_in(input: &Value, value: &Value) -> Result<bool, JobError> {
         Value::List(list) => Ok(list.iter().any(|one| is_same(input, one))),
         Value::Text(value) => Ok(value.contains(text(input)?)),
         Value::Map(map) => Ok(map.contains_key(text(input)?)),
-        other => Err(JobError::new(format!(
+        Value::Null
+        | Value::Boolean(_)
+        | Value::Integer(_)
+        | Value::Float(_)
+        | Value::Bytes(_)
+        | Value::Handle(_)
+        | Value::Pending(_) => Err(JobError::new(format!(
             "the condition wants a list to look in, found {}",
-            shown(other)
+            shown(value)
         ))),
     }
 }
@@ -139,7 +145,12 @@ fn shown(value: &Value) -> String {
             format!("the number {}", value.text_form().unwrap_or_default())
         }
         Value::Boolean(boolean) => boolean.to_string(),
-        other => other.kind().to_owned(),
+        Value::Null
+        | Value::List(_)
+        | Value::Map(_)
+        | Value::Bytes(_)
+        | Value::Handle(_)
+        | Value::Pending(_) => value.kind().to_owned(),
     }
 }
 

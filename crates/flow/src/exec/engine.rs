@@ -20,8 +20,9 @@ use super::report::{Report, Status, TaskId};
 use super::run::{self, Outcome, Run};
 use super::start::{CancelError, Launch, ResumeError, StartError};
 use super::tasks::Tasks;
-use super::tools::Tools;
+use super::tools::{Limits, Tools};
 use crate::callback::RunNumber;
+use crate::controller::Runs;
 use crate::expr::Value;
 use crate::model::Compose;
 use crate::model::component::Component;
@@ -36,6 +37,7 @@ pub struct Engine(Arc<Inner>);
 pub(super) struct Inner {
     pub(super) compose: Arc<Compose>,
     pub(super) tools: Tools,
+    pub(super) limits: Limits,
     /// Where each component stands among all, by its address: those of the compose file never move.
     components: BTreeMap<usize, usize>,
     tasks: Mutex<Tasks>,
@@ -60,6 +62,7 @@ impl Engine {
             most.map(|most| Semaphore::new(usize::try_from(most.get()).unwrap_or(usize::MAX >> 3)));
         Self(Arc::new(Inner {
             components: components.collect(),
+            limits: Limits::new(&compose),
             compose,
             tools,
             tasks: Mutex::default(),
@@ -212,6 +215,36 @@ impl Launch for Engine {
     }
 }
 
+impl Runs for Engine {
+    fn compose(&self) -> &Compose {
+        Self::compose(self)
+    }
+
+    fn start(&self, workflow: &str, input: Value) -> Result<TaskId, StartError> {
+        Self::start(self, workflow, input)
+    }
+
+    fn report(&self, task: &TaskId) -> Option<Arc<Report>> {
+        Self::report(self, task)
+    }
+
+    fn watch(&self, task: &TaskId) -> Option<watch::Receiver<Arc<Report>>> {
+        Self::watch(self, task)
+    }
+
+    fn resume(&self, task: &TaskId, job: &str, answer: Option<Value>) -> Result<(), ResumeError> {
+        Self::resume(self, task, job, answer)
+    }
+
+    fn cancel(&self, task: &TaskId) -> Result<(), CancelError> {
+        Self::cancel(self, task)
+    }
+
+    fn is_closing(&self) -> bool {
+        Self::is_closing(self)
+    }
+}
+
 impl Inner {
     fn tasks(&self) -> MutexGuard<'_, Tasks> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
@@ -280,7 +313,12 @@ async fn keep(run: Run, place: usize, input: Arc<Value>) {
             run.board.end(Status::Completed, output, None);
         }
         Outcome::Failed(error) => {
-            let error = run.engine.tools.masked(&error.to_string());
+            let error = run
+                .engine
+                .tools
+                .secrets
+                .mask(&error.to_string())
+                .into_owned();
             error!("[task-{}] Workflow '{id}' failed: {error}", run.task);
             run.board.end(Status::Failed, Value::Null, Some(error));
         }

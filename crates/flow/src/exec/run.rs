@@ -12,7 +12,7 @@ use tokio::time::sleep_until;
 use tracing::info;
 
 use super::board::{Board, Teller, interruption};
-use super::clock::Clock;
+use super::clock::{Clock, chance};
 use super::engine::Inner;
 use super::error::JobError;
 use super::job::{self, Scope};
@@ -59,6 +59,9 @@ enum End {
 
 type Work<'a> = Pin<Box<dyn Future<Output = End> + Send + 'a>>;
 
+/// The work of a job, and whose it is.
+type Running<'a> = Pin<Box<dyn Future<Output = (JobIndex, End)> + Send + 'a>>;
+
 /// Runs a workflow to its end. The future is on the heap: workflows run workflows.
 ///
 /// # Cancel safety
@@ -89,11 +92,13 @@ struct Machine<'a> {
     context: Value,
     clock: Clock,
     schedule: Schedule<JobError>,
-    works: FuturesUnordered<Pin<Box<dyn Future<Output = (JobIndex, End)> + Send + 'a>>>,
+    works: FuturesUnordered<Running<'a>>,
     handles: BTreeMap<JobIndex, AbortHandle>,
     /// Inputs that persons gave.
     given: BTreeMap<JobIndex, Arc<Value>>,
     is_stopped: bool,
+    /// Why the run is stopped, if not because somebody wants that.
+    failure: Option<JobError>,
 }
 
 impl<'a> Machine<'a> {
@@ -110,6 +115,7 @@ impl<'a> Machine<'a> {
             handles: BTreeMap::new(),
             given: BTreeMap::new(),
             is_stopped: false,
+            failure: None,
         })
     }
 
@@ -117,8 +123,7 @@ impl<'a> Machine<'a> {
         let mut inputs = vec![Input::Start];
         loop {
             while let Some(input) = inputs.pop() {
-                let (now, chance) = (self.clock.now(), self.clock.chance());
-                for step in self.schedule.take(input, now, chance) {
+                for step in self.schedule.take(input, self.clock.now(), chance()) {
                     if let Some(outcome) = self.step(step, &mut inputs) {
                         return outcome;
                     }
@@ -215,7 +220,7 @@ impl<'a> Machine<'a> {
                 self.begin(job, inputs);
             }
             Step::Finish { job } => {
-                let end = self.output(job, Value::Null, None);
+                let end = self.output(job, &Value::Null, None);
                 inputs.push(self.ended(job, end));
             }
             Step::Recover { job, error } => {
@@ -245,7 +250,12 @@ impl<'a> Machine<'a> {
                     )),
                 }));
             }
-            Step::Cancelled => return Some(Outcome::Cancelled),
+            Step::Cancelled => {
+                return Some(match self.failure.take() {
+                    Some(error) => Outcome::Failed(error),
+                    None => Outcome::Cancelled,
+                });
+            }
         }
         None
     }
@@ -266,7 +276,7 @@ impl<'a> Machine<'a> {
                 let work = job::for_each(self.run, for_each, output, scope, teller);
                 return self.spawn(job, work_of(work));
             }
-            Kind::Filter => self.output(job, (*self.input).clone(), None),
+            Kind::Filter => self.output(job, &self.input, None),
             Kind::Delay(delay) => match self.delay(job, delay) {
                 Ok(delay) => End::Delayed(delay),
                 Err(error) => End::Failed(error),
@@ -274,8 +284,8 @@ impl<'a> Machine<'a> {
             Kind::If(router) => self.routed(job, |names| conditional(router, names)),
             Kind::Switch(router) => self.routed(job, |names| switch(router, names)),
             Kind::Random(router) => {
-                let chance = self.clock.chance();
-                self.routed(job, |names| random(router, names, chance))
+                let number = chance();
+                self.routed(job, |names| random(router, names, number))
             }
         };
         inputs.push(self.ended(job, end));
@@ -299,7 +309,7 @@ impl<'a> Machine<'a> {
         match route(&self.names(&jobs)) {
             Ok(to) => {
                 let to = to.and_then(|id| self.schedule.job(&id));
-                self.output(job, (*self.input).clone(), to)
+                self.output(job, &self.input, to)
             }
             Err(error) => End::Failed(error),
         }
@@ -320,13 +330,13 @@ impl<'a> Machine<'a> {
 
     /// What a job gives that is done here: its `output`, or nothing. `result` is what its `output`
     /// calls so.
-    fn output(&self, job: JobIndex, result: Value, to: Option<JobIndex>) -> End {
+    fn output(&self, job: JobIndex, result: &Value, to: Option<JobIndex>) -> End {
         let Some(written) = self.job(job).and_then(|job| job.output.as_ref()) else {
             let output = Value::Null;
             return End::Finished { output, to };
         };
         let jobs = self.jobs(job);
-        match render::tree(written, &self.names(&jobs).with("output", &result)) {
+        match render::tree(written, &self.names(&jobs).with("output", result)) {
             Ok(output) => End::Finished { output, to },
             Err(error) => End::Failed(error.into()),
         }
@@ -375,6 +385,7 @@ impl<'a> Machine<'a> {
                     self.run.task,
                     self.shown(job)
                 );
+                self.failure = Some(error);
                 inputs.push(Input::Cancel);
             }
             Ok(Some(question)) => {

@@ -37,30 +37,6 @@ pub enum StartError {
     Randomness,
 }
 
-/// Why a job does not go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ResumeError {
-    /// There is no such run, or no more.
-    #[error("Task not found.")]
-    NotFound,
-    /// The job waits for nobody.
-    #[error("the job does not wait for an answer")]
-    NotWaiting,
-}
-
-/// Why a run is not stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CancelError {
-    /// There is no such run, or no more.
-    #[error("Task not found.")]
-    NotFound,
-    /// It is over.
-    #[error("the task is over")]
-    Over,
-}
-
 /// In single quotes, cut and safe to print.
 fn quoted(id: &str) -> String {
     let id: String = id
@@ -73,3 +49,27 @@ fn quoted(id: &str) -> String {
 
 /// How much of an id that nobody has is shown again.
 const SHOWN: usize = 100;
+
+/// Why a job that waits for a person was not told to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResumeError {
+    /// There is no such run, or none any more.
+    #[error("there is no such run")]
+    NotFound,
+    /// The job waits for nobody.
+    #[error("the job waits for nobody")]
+    NotWaiting,
+}
+
+/// Why a run was not told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CancelError {
+    /// There is no such run, or none any more.
+    #[error("there is no such run")]
+    NotFound,
+    /// It has ended already.
+    #[error("the run has ended already")]
+    Over,
+}

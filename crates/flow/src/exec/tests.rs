@@ -1,14 +1,20 @@
 //! Runs without anything outside: decisions, delays, lists, workflows inside workflows.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use adit_text::Problems;
 
 use super::*;
+use crate::callback::Hub;
+use crate::expose::Addresses;
 use crate::expr::Value;
 use crate::file::{Dialect, Environment, Files, Source};
+use crate::http;
 use crate::model::Compose;
+use crate::process::{ChildEnvironment, Keeper};
+use crate::secrets::Secrets;
 
 /// A checked file.
 pub(super) fn compose(text: &str) -> Compose {
@@ -25,7 +31,16 @@ pub(super) fn compose(text: &str) -> Compose {
 
 fn engine(text: &str) -> Engine {
     let compose = Arc::new(compose(text));
-    let tools = Tools::for_tests(&compose);
+    let tools = Tools {
+        addresses: Addresses::new(&compose),
+        hub: Hub::new(),
+        http: http::Client::new(http::Config::default()).unwrap(),
+        keeper: Keeper::of_this_program(),
+        environment: ChildEnvironment::default(),
+        folder: PathBuf::from("/"),
+        secrets: Secrets::new(),
+        services: Vec::new(),
+    };
     Engine::new(compose, tools)
 }
 

@@ -217,7 +217,7 @@ impl Conversion {
     }
 
     /// The bytes of a text in base64, which may be in a data URI.
-    fn decoded(&self, text: &str) -> Result<Value, ConvertError> {
+    pub(crate) fn decoded(&self, text: &str) -> Result<Value, ConvertError> {
         let encoded = match text.strip_prefix("data:") {
             Some(uri) => uri.split_once(";base64,").map(|(_, encoded)| encoded),
             None => Some(text),

@@ -1,10 +1,99 @@
-//! Durations as workflows write them, which may come out of a variable.
+//! Durations as model-compose writes them: `5`, `0.5`, `1.5h`, `200ms`, `01:30`, `1:02:03.5`; and as
+//! adit does: `1h30m`. They stand in files, and come out of variables.
+//!
+//! A number alone is seconds. Two or three numbers with colons are minutes and seconds, or hours,
+//! minutes and seconds.
 
 use std::time::Duration;
 
 use crate::expr::value::Value;
 
-/// It is no duration.
+/// Why a text is no duration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DurationError {
+    /// It begins with a minus.
+    #[error("a duration is not negative")]
+    Negative,
+    /// It is longer than a [`Duration`] holds.
+    #[error("the duration is too long")]
+    TooLong,
+    /// It is something else.
+    #[error("a duration is a number of seconds, or one with ms, s, m, h or d")]
+    Unsupported,
+}
+
+/// Reads a duration. White space around it counts for nothing.
+///
+/// # Errors
+///
+/// Says what is wrong with it. The text itself is not in the error.
+pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
+    let text = text.trim();
+    if text.starts_with('-') {
+        return Err(DurationError::Negative);
+    }
+    if text.contains(':') {
+        return clock(text);
+    }
+    let unit_at = text.find(|c: char| c.is_ascii_alphabetic());
+    let unit_at = unit_at.unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(unit_at).unwrap_or((text, ""));
+    let unit_seconds = match unit {
+        "" | "s" => 1.0,
+        "ms" => 0.001,
+        "m" => 60.0,
+        "h" => 3_600.0,
+        "d" => 86_400.0,
+        _ => {
+            return adit_text::duration::parse(text).map_err(|error| {
+                if error == adit_text::duration::DurationError::TooLong {
+                    DurationError::TooLong
+                } else {
+                    DurationError::Unsupported
+                }
+            });
+        }
+    };
+    seconds(decimal(number.trim_end())? * unit_seconds)
+}
+
+/// `MM:SS` and `HH:MM:SS`, the last with a fraction or without; only the first may be above 59.
+fn clock(text: &str) -> Result<Duration, DurationError> {
+    let parts: Vec<&str> = text.splitn(4, ':').collect();
+    let (hours, minutes, rest) = match parts.as_slice() {
+        [minutes, seconds] => ("0", *minutes, *seconds),
+        [hours, minutes, seconds] => (*hours, *minutes, *seconds),
+        _ => return Err(DurationError::Unsupported),
+    };
+    let [hours, minutes, rest] = [decimal(hours)?, decimal(minutes)?, decimal(rest)?];
+    let is_whole = minutes.fract() == 0.0 && hours.fract() == 0.0;
+    let minutes_are_first = parts.len() == 2;
+    if !is_whole || rest >= 60.0 || (!minutes_are_first && minutes >= 60.0) {
+        return Err(DurationError::Unsupported);
+    }
+    seconds(hours.mul_add(3_600.0, minutes.mul_add(60.0, rest)))
+}
+
+/// A number of digits with at most one point, and digits before it.
+fn decimal(text: &str) -> Result<f64, DurationError> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    if !is_digits(whole) || !is_digits(fraction) {
+        return Err(DurationError::Unsupported);
+    }
+    text.parse().map_err(|_| DurationError::Unsupported)
+}
+
+/// To the microsecond, so that `0.2` is 200 ms and not a little more.
+fn seconds(seconds: f64) -> Result<Duration, DurationError> {
+    let exact = Duration::try_from_secs_f64(seconds).map_err(|_| DurationError::TooLong)?;
+    let microseconds = exact.as_nanos().saturating_add(500) / 1_000;
+    let microseconds = u64::try_from(microseconds).map_err(|_| DurationError::TooLong)?;
+    Ok(Duration::from_micros(microseconds))
+}
+
+/// A value is no duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Unsupported duration format: {found}")]
 pub struct UnsupportedDuration {
@@ -12,23 +101,19 @@ pub struct UnsupportedDuration {
     found: String,
 }
 
-/// A number of seconds, or a text: a decimal number with `ms`, `s`, `m`, `h`, `d` or nothing
-/// (seconds) behind it, or `MM:SS` or `HH:MM:SS`, each with a fraction if wanted.
+/// The duration that a value says: a number of seconds, or a text as [`parse_duration`] reads it.
 ///
 /// # Errors
 ///
 /// If it is anything else, negative, or beyond what a [`Duration`] holds.
 pub fn duration(value: &Value) -> Result<Duration, UnsupportedDuration> {
     let (found, shown) = match value {
-        Value::Integer(seconds) => {
-            let whole = u64::try_from(*seconds).ok();
-            (whole.map(Duration::from_secs), seconds.to_string())
+        Value::Integer(number) => {
+            let whole = u64::try_from(*number).ok();
+            (whole.map(Duration::from_secs), number.to_string())
         }
-        Value::Float(seconds) => {
-            let found = Duration::try_from_secs_f64(*seconds).ok();
-            (found, seconds.to_string())
-        }
-        Value::Text(text) => (written(text.trim()), bare(text)),
+        Value::Float(number) => (seconds(*number).ok(), number.to_string()),
+        Value::Text(text) => (parse_duration(text).ok(), bare(text)),
         Value::Null
         | Value::Boolean(_)
         | Value::List(_)
@@ -47,58 +132,50 @@ fn bare(text: &str) -> String {
     inside.unwrap_or_default().to_owned()
 }
 
-/// Seconds in a unit. `ms` stands before `s`, which it ends in.
-const UNITS: [(&str, f64); 6] = [
-    ("ms", 0.001),
-    ("s", 1.0),
-    ("m", 60.0),
-    ("h", 3_600.0),
-    ("d", 86_400.0),
-    ("", 1.0),
-];
-
-fn written(text: &str) -> Option<Duration> {
-    if text.contains(':') {
-        return clock(text);
-    }
-    let (number, unit) = UNITS
-        .into_iter()
-        .find_map(|(name, seconds)| Some((text.strip_suffix(name)?, seconds)))?;
-    Duration::try_from_secs_f64(decimal(number.trim_end())? * unit).ok()
-}
-
-/// `MM:SS` or `HH:MM:SS`; only the first part may be above 59.
-fn clock(text: &str) -> Option<Duration> {
-    let parts: Vec<&str> = text.splitn(4, ':').collect();
-    let (hours, minutes, seconds) = match parts.as_slice() {
-        [minutes, seconds] => ("0", *minutes, *seconds),
-        [hours, minutes, seconds] => (*hours, *minutes, *seconds),
-        _ => return None,
-    };
-    let is_whole = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_whole(hours) || !is_whole(minutes) {
-        return None;
-    }
-    let (minutes_number, seconds) = (decimal(minutes)?, decimal(seconds)?);
-    if seconds >= 60.0 || (parts.len() == 3 && minutes_number >= 60.0) {
-        return None;
-    }
-    let total = decimal(hours)? * 3_600.0 + minutes_number * 60.0 + seconds;
-    Duration::try_from_secs_f64(total).ok()
-}
-
-/// Digits with at most one point among them; no sign, no exponent.
-fn decimal(text: &str) -> Option<f64> {
-    let is_decimal = text.bytes().any(|byte| byte.is_ascii_digit())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || byte == b'.');
-    is_decimal.then(|| text.parse().ok())?
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn durations_are_seconds_units_or_clocks() {
+        use DurationError::{Negative, TooLong, Unsupported};
+        for (text, wanted) in [
+            ("5", Ok(5_000)),
+            ("10.0", Ok(10_000)),
+            ("0.2", Ok(200)),
+            ("200ms", Ok(200)),
+            ("1.5s", Ok(1_500)),
+            ("5s", Ok(5_000)),
+            ("2m", Ok(120_000)),
+            ("1.5h", Ok(5_400_000)),
+            ("1d", Ok(86_400_000)),
+            ("01:30", Ok(90_000)),
+            ("1:02:03.5", Ok(3_723_500)),
+            ("1h30m", Ok(5_400_000)),
+            ("1d2h3m4s5ms", Ok(93_784_005)),
+            ("30m1h", Err(Unsupported)),
+            ("0", Ok(0)),
+            ("-1", Err(Negative)),
+            ("", Err(Unsupported)),
+            ("s", Err(Unsupported)),
+            ("5 parsecs", Err(Unsupported)),
+            ("1h 30m", Err(Unsupported)),
+            (".5", Err(Unsupported)),
+            ("5.", Err(Unsupported)),
+            ("1e3", Err(Unsupported)),
+            ("1:2:3:4", Err(Unsupported)),
+            ("1.5:00", Err(Unsupported)),
+            ("inf", Err(Unsupported)),
+            ("99999999999999999999d", Err(TooLong)),
+        ] {
+            assert_eq!(
+                parse_duration(text),
+                wanted.map(Duration::from_millis),
+                "{text}"
+            );
+        }
+    }
 
     #[test]
     fn numbers_units_and_clocks_are_durations() {
@@ -151,6 +228,13 @@ mod tests {
         ] {
             let error = duration(&value).unwrap_err().to_string();
             assert_eq!(error, format!("Unsupported duration format: {found}"));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_too_strange(text: String) {
+            prop_assert!(parse_duration(&text) != Ok(Duration::MAX));
         }
     }
 }

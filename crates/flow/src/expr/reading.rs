@@ -155,11 +155,7 @@ mod tests {
 
     #[test]
     fn parts_that_are_none_make_all_behind_them_literal() {
-        for parts in [
-            vec![1..2, 0..1],
-            vec![1..2, 3..99],
-            vec![1..2, 5..6],
-        ] {
+        for parts in [vec![1..2, 0..1], vec![1..2, 3..99], vec![1..2, 5..6]] {
             let reading = Reading::new("ab${é}", &parts);
             assert_eq!(reading.seen(), "a\u{fdd0}\u{fdd0}", "{parts:?}");
             assert_eq!(reading.written(0..reading.seen().len()), "ab${é}");

@@ -3,14 +3,14 @@
 
 use adit_text::Problems;
 
-use super::{Part, Read};
+use super::Read;
 
-mod address;
 mod exposure;
 mod graph;
 mod interpreter;
 mod port;
 mod reference;
+mod variable;
 
 /// Checks everything, and adds what is wrong.
 pub(super) fn all(read: &Read, problems: &mut Problems) {
@@ -19,9 +19,7 @@ pub(super) fn all(read: &Read, problems: &mut Problems) {
         graph::check(workflow, problems);
     }
     port::check(&read.compose, problems);
-    if read.has_all(Part::Exposes) {
-        address::check(&read.compose, problems);
-    }
+    variable::check(read, problems);
     exposure::check(&read.compose, problems);
     interpreter::check(read, problems);
 }

@@ -8,8 +8,8 @@ use adit_text::{
     Content, Fields, Node, Place, Problem, Problems, Scalar, SecretSource, Value, show,
 };
 
-use super::{Grammar, Key, duration};
-use crate::expr::{self, OPERATORS};
+use super::{Grammar, Key};
+use crate::expr::{self, OPERATORS, parse_duration};
 use crate::model::{DEFAULT, Id, Placed, Setting, Text, Written};
 
 /// What a message shows as a good duration.
@@ -136,7 +136,7 @@ pub(super) fn words(fields: &mut Fields<'_, '_>, key: &'static str) -> Vec<Strin
 
 /// A duration.
 pub(super) fn duration(node: &Node, problems: &mut Problems) -> Option<Duration> {
-    node.parsed("a duration", DURATION_EXAMPLE, problems, duration::parse)
+    node.parsed("a duration", DURATION_EXAMPLE, problems, parse_duration)
 }
 
 /// Something that a file may also turn off.

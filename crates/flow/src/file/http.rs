@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use adit_text::{Fields, Node, Problem, Problems};
 
-use super::{Grammar, duration, field};
+use super::{Grammar, field};
+use crate::expr::parse_duration;
 use crate::model::component::{
     CallbackCompletion, Completion, Polling, RateLimit, Request, StreamFormat, Target,
 };
@@ -218,9 +219,9 @@ fn rate(text: &str) -> Result<RateLimit, &'static str> {
     }
     let is_unit = period.bytes().all(|byte| byte.is_ascii_alphabetic());
     let period = if is_unit {
-        duration::parse(&format!("1{period}"))
+        parse_duration(&format!("1{period}"))
     } else {
-        duration::parse(period)
+        parse_duration(period)
     };
     let period = period.map_err(|_| FORM)?;
     if period.is_zero() {

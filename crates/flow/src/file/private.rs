@@ -2,12 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use adit_text::{Content, Node};
+use adit_text::{Content, Node, Scalar};
 
 /// The variables that are named only where secrets of our own stand.
 pub(super) fn variables(root: &Node) -> BTreeSet<String> {
     let mut named = Named::default();
-    named.node(root, Kind::Open);
+    match root.as_mapping() {
+        Some(sections) => {
+            for section in sections.entries() {
+                named.node(&section.node, Kind::of_section(&section.key));
+            }
+        }
+        None => named.node(root, Kind::Open),
+    }
     named.private.difference(&named.open).cloned().collect()
 }
 
@@ -29,6 +36,19 @@ enum Kind {
     Secret,
 }
 
+impl Kind {
+    /// What a key of the outermost mapping holds. Further in, a key of the same name is anything:
+    /// a field of a body, for example.
+    fn of_section(key: &str) -> Self {
+        match key {
+            "controller" | "gateway" | "gateways" | "listener" | "listeners" | "tunnels" => {
+                Self::Ours
+            }
+            _ => Self::Open,
+        }
+    }
+}
+
 impl Named {
     /// Recurses at most [`adit_text::limits::DEPTH`] times.
     fn node(&mut self, node: &Node, kind: Kind) {
@@ -36,7 +56,7 @@ impl Named {
             Content::Scalar(scalar) => {
                 let names = scalar.variables().map(str::to_owned);
                 match kind {
-                    Kind::Secret => self.private.extend(names),
+                    Kind::Secret => self.private.extend(names.chain(named(scalar))),
                     Kind::Open | Kind::Ours => self.open.extend(names),
                 }
             }
@@ -44,11 +64,6 @@ impl Named {
             Content::Mapping(mapping) => {
                 for entry in mapping.entries() {
                     let kind = match (kind, entry.key.as_str()) {
-                        (
-                            Kind::Open,
-                            "controller" | "gateway" | "gateways" | "listener" | "listeners"
-                            | "tunnels",
-                        ) => Kind::Ours,
                         (Kind::Ours, "auth" | "token" | "passphrase" | "password") => Kind::Secret,
                         (kind, _) => kind,
                     };
@@ -57,4 +72,11 @@ impl Named {
             }
         }
     }
+}
+
+/// The variable that a secret names as `env:NAME`.
+fn named(secret: &Scalar) -> Option<String> {
+    let name = secret.text().strip_prefix("env:")?;
+    let is_name = !name.is_empty() && !secret.is_from_environment();
+    is_name.then(|| name.to_owned())
 }

@@ -381,3 +381,29 @@ component: {type: shell, command: [echo, '${env.EVIL}']}
     let private = compose.unwrap().private_variables;
     assert_eq!(private.into_iter().collect::<Vec<_>>(), ["SECRET"]);
 }
+
+#[test]
+fn issue_4_a_secret_named_in_the_short_form_is_private_too() {
+    let (compose, problems) = read_all(&[(
+        "f.yml",
+        "controller: {type: http-server, token: env:TOKEN}
+listener: {type: http-callback, path: /c, auth: {type: hmac, secret: env:KEY}}
+component: {type: shell, command: [echo, '${env.SECRET}', env:KEY]}
+",
+        Dialect::Adit,
+    )]);
+    assert_eq!(problems, "");
+    let private = compose.unwrap().private_variables;
+    assert_eq!(private.into_iter().collect::<Vec<_>>(), ["KEY", "TOKEN"]);
+}
+
+#[test]
+fn issue_4_what_a_body_calls_a_listener_is_no_section_of_ours() {
+    let (compose, problems) = read_all(&[(
+        "f.yml",
+        "component: {type: http-client, endpoint: http://x, body: {listener: {token: '${env.SECRET}'}}}",
+        Dialect::Adit,
+    )]);
+    assert_eq!(problems, "");
+    assert!(compose.unwrap().private_variables.is_empty());
+}

@@ -12,6 +12,7 @@ use tracing::debug;
 use super::dial::tcp::{DialError, dial, dial_for_stranger};
 use super::forward::{Destination, Permits};
 use super::socks::{GreetError, Refusal, greet};
+use super::visitors::Entered;
 use crate::agent::meter::Visit;
 use crate::copy::{Copied, Meters, copy_metered};
 use crate::transport::ssh::unpace_on_loopback;
@@ -33,7 +34,7 @@ pub enum LocalError {
     /// The visitor left while its target was dialled.
     #[error("visitor left before its target answered")]
     Left,
-    /// The visitor or the service left before the first byte.
+    /// The visitor or the service left before the first byte, or there are too many visitors.
     #[error("visitor and service did not come together")]
     Begin(#[source] io::Error),
     /// The service's socket cannot be reached.
@@ -66,7 +67,7 @@ pub async fn serve(
     match to {
         Destination::One(Target::Tcp { host, port }) => {
             match dial(host, *port, DIAL_DEADLINE).await {
-                Ok(socket) => Ok(copy_tcp(answer.accept(), socket, visit).await),
+                Ok(socket) => copy_tcp(answer.accept(), socket, visit).await,
                 Err(error) => {
                     answer.refuse(RefusalCode::ConnectFailed, refusal(&error));
                     Err(error.into())
@@ -99,7 +100,7 @@ pub async fn serve_accepted(
     match to {
         Destination::One(Target::Tcp { host, port }) => {
             let socket = while_there(&stream, dial(host, *port, DIAL_DEADLINE)).await??;
-            Ok(copy_tcp(stream, socket, visit).await)
+            copy_tcp(stream, socket, visit).await
         }
         Destination::One(Target::Unix { path }) => {
             let path = path.clone();
@@ -148,12 +149,14 @@ async fn serve_named(
     let dialled = dial_for_stranger(host, port, DIAL_DEADLINE);
     match while_there(&stream, dialled).await? {
         Ok(mut socket) => {
+            // What it sent behind its greeting goes first.
+            let entered = visit.enter(&socket).map_err(LocalError::Begin)?;
             let begun = async {
                 greeted.grant(&mut stream).await?;
                 socket.write_all(&greeted.rest).await
             };
             begun.await.map_err(LocalError::Begin)?;
-            Ok(copy_tcp(stream, socket, visit).await)
+            Ok(copy_entered(stream, socket, visit, entered).await)
         }
         Err(error) => {
             greeted.refuse(&mut stream, socks_refusal(&error)).await?;
@@ -162,7 +165,22 @@ async fn serve_named(
     }
 }
 
-async fn copy_tcp(stream: ByteStream, mut socket: TcpStream, visit: &Visit) -> Copied {
+/// Copies for a visitor whom its service can look up from the first byte on.
+async fn copy_tcp(
+    stream: ByteStream,
+    socket: TcpStream,
+    visit: &Visit,
+) -> Result<Copied, LocalError> {
+    let entered = visit.enter(&socket).map_err(LocalError::Begin)?;
+    Ok(copy_entered(stream, socket, visit, entered).await)
+}
+
+async fn copy_entered(
+    stream: ByteStream,
+    mut socket: TcpStream,
+    visit: &Visit,
+    entered: Option<Entered>,
+) -> Copied {
     note(socket.set_nodelay(true));
     unpace_on_loopback(&socket);
     let copied = copy_metered(stream, &mut socket, meters(visit)).await;
@@ -170,6 +188,9 @@ async fn copy_tcp(stream: ByteStream, mut socket: TcpStream, visit: &Visit) -> C
         // So that the service, too, can tell a reset from an end.
         note(socket.set_zero_linger());
     }
+    drop(socket);
+    // Not before: it is known for as long as its connection stands.
+    drop(entered);
     copied
 }
 
@@ -229,6 +250,7 @@ mod tests {
 
     use super::*;
     use crate::agent::meter::Meter;
+    use crate::agent::visitors::Visitors;
     use crate::transport::{
         Connection, OpenError, Origin, PeerRequest, StreamHead, StreamKind, memory,
     };
@@ -288,6 +310,51 @@ mod tests {
         let (stream, _connection) =
             open(Destination::One(Target::Tcp { host, port }), &mut tasks).await;
         assert_eq!(exchange(&mut stream.unwrap()).await, b"answer to question");
+    }
+
+    #[tokio::test]
+    async fn a_service_finds_its_visitor_as_soon_as_it_has_read() {
+        let mut tasks = JoinSet::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (near, mut far, driver) = memory::pair();
+        tasks.spawn(driver.run());
+        let visitors = Visitors::default();
+        let known = visitors.clone();
+        tasks.spawn(async move {
+            let host = String::from("127.0.0.1");
+            let to = Destination::One(Target::Tcp { host, port });
+            let Some(PeerRequest::Open(request)) = far.requests.recv().await else {
+                panic!("nobody came");
+            };
+            let visit = Arc::<Meter>::default().visit();
+            let visit = visit.known_to(known, request.head.origin.clone());
+            serve(request.answer, &to, &visit).await.unwrap();
+        });
+        let head = StreamHead {
+            kind: StreamKind::Direct(Target::Unix {
+                path: String::from("/x"),
+            }),
+            origin: Origin {
+                host: String::from("192.0.2.7"),
+                port: 5_000,
+            },
+        };
+        let mut stream = near.transport.open(head).await.unwrap();
+        stream.write_all(b"question").await.unwrap();
+        let (mut socket, peer) = listener.accept().await.unwrap();
+        assert_eq!(socket.read_u8().await.unwrap(), b'q');
+        let expected = "192.0.2.7:5000".parse().unwrap();
+        assert_eq!(visitors.visitor(peer, port), Some(expected));
+        let stranger = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        assert_eq!(visitors.visitor(stranger.local_addr().unwrap(), port), None);
+        // It has sent and left, and is no less a visitor for that.
+        drop(stream);
+        let mut rest = Vec::new();
+        drop(socket.read_to_end(&mut rest).await);
+        drop(near);
+        while tasks.join_next().await.is_some() {}
+        assert_eq!(visitors.visitor(peer, port), Some(expected));
     }
 
     #[tokio::test]

@@ -1,7 +1,13 @@
 //! What has gone through a forward, counted as it goes, for whoever shows it.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::net::TcpStream;
+
+use super::visitors::{Entered, Visitors};
+use crate::transport::Origin;
 
 /// The visitors and bytes of one forward, over all connections of its tunnel. Bytes count once their
 /// end has taken them.
@@ -28,7 +34,11 @@ pub struct Reading {
 
 /// A visitor's stay, which ends when this is dropped.
 #[derive(Debug)]
-pub struct Visit(Arc<Meter>);
+pub struct Visit {
+    meter: Arc<Meter>,
+    /// Where its service can look it up, and where it is.
+    known: Option<(Visitors, Origin)>,
+}
 
 impl Meter {
     /// What it shows now. Numbers of one reading may be a moment apart.
@@ -45,25 +55,45 @@ impl Meter {
     pub fn visit(self: Arc<Self>) -> Visit {
         self.visitors.fetch_add(1, Ordering::Relaxed);
         self.now.fetch_add(1, Ordering::Relaxed);
-        Visit(self)
+        Visit {
+            meter: self,
+            known: None,
+        }
     }
 }
 
 impl Visit {
+    /// The same of a visitor from there, whom its service can look up in that table.
+    #[must_use]
+    pub fn known_to(mut self, visitors: Visitors, origin: Origin) -> Self {
+        self.known = Some((visitors, origin));
+        self
+    }
+
+    /// Enters the visitor where its service can look it up, before its first byte goes there.
+    pub(crate) fn enter(&self, service: &TcpStream) -> io::Result<Option<Entered>> {
+        let Some((visitors, origin)) = &self.known else {
+            return Ok(None);
+        };
+        let (near, far) = (service.local_addr()?, service.peer_addr()?);
+        let entered = visitors.enter(near, far, origin);
+        entered.map(Some).map_err(io::Error::other)
+    }
+
     /// Where bytes to the target are counted.
     pub(crate) fn to_target(&self) -> &AtomicU64 {
-        &self.0.to_target
+        &self.meter.to_target
     }
 
     /// Where bytes to the visitor are counted.
     pub(crate) fn to_visitor(&self) -> &AtomicU64 {
-        &self.0.to_visitor
+        &self.meter.to_visitor
     }
 }
 
 impl Drop for Visit {
     fn drop(&mut self) {
-        self.0.now.fetch_sub(1, Ordering::Relaxed);
+        self.meter.now.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

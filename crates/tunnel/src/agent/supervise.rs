@@ -1,7 +1,7 @@
 //! Keeps a tunnel: binds what listens here, connects, asks for what listens there, serves visitors,
 //! and when the connection ends waits and does it again.
 //!
-//! It never gives up once it was up. A forward that is refused is asked for again on the same
+//! It never gives up once it was up, unless it is told to. A forward that is refused is asked for again on the same
 //! connection every second or two: a stock sshd holds the port of a connection that died unseen
 //! until its own time-out, and grants it in the instant after. A forward of port 0 asks for the port
 //! that it had before. What listens here stays bound all the time.
@@ -22,7 +22,7 @@ use tracing::warn;
 use self::forwards::Forwards;
 use self::serve::serve;
 use self::wait::After;
-use super::backoff::Backoff;
+use super::backoff::{Backoff, Patience};
 use super::dial::WayError;
 use super::forward::{Forward, Listens};
 use super::listen::{ListenError, Listeners, Waiting};
@@ -30,6 +30,7 @@ use super::login::known_hosts::{HostAddressError, HostKeyRefusal};
 use super::meter::Meter;
 use super::network::Network;
 use super::probe::{Finding, Probing};
+use super::visitors::Visitors;
 use crate::transport::ssh::Held;
 use crate::transport::{Bind, Connection, ConnectionEnd};
 
@@ -218,6 +219,12 @@ pub enum RunError {
     /// The first attempt to connect failed in a way that only a person can mend.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// As many attempts in a row as there may be came to nothing; events have told why.
+    #[error("gave up after {retries} retries")]
+    GivenUp {
+        /// How many there may be.
+        retries: u32,
+    },
 }
 
 /// What a tunnel is watched with, besides its events.
@@ -231,14 +238,18 @@ pub struct Instruments<'a> {
     /// With it, a connection is asked at once whether it is still there when the network changes, a wait is
     /// cut short, and what listens here follows its addresses.
     pub network: Option<Network>,
+    /// With it, services that are dialled for visitors of remote forwards can look those up.
+    pub visitors: Option<Visitors>,
+    /// How long and how often it is tried to connect.
+    pub patience: Patience,
 }
 
 /// Keeps the tunnel until `stop`. When this returns, all that it started has ended.
 ///
 /// # Errors
 ///
-/// A forward cannot listen here, which is found before anything else is done; or an error of the
-/// first attempt to connect that only a person can mend.
+/// A forward cannot listen here, which is found before anything else is done; an error of the first
+/// attempt to connect that only a person can mend; or the end of all patience, where it has one.
 ///
 /// # Cancel safety
 ///
@@ -254,6 +265,8 @@ pub async fn run(
         probing,
         meters,
         network,
+        visitors,
+        patience,
     } = instruments;
     let network = network.unwrap_or_else(Network::unwatched);
     let meters = meters
@@ -265,9 +278,11 @@ pub async fn run(
         .partition(|(_, forward, _)| forward.listens == Listens::Here);
     let listeners = Listeners::start(here, &network).await?;
     let network = network.subscribe();
+    let there = Forwards::new(there, visitors);
+    let with = (probing, patience);
     let result = tokio::select! {
         biased;
-        result = keep(connect, there, &listeners, probing, network, events, stop) => result,
+        result = keep(connect, there, &listeners, with, network, events, stop) => result,
         never = listeners.keep_telling(events) => match never {},
     };
     listeners.close().await;
@@ -277,15 +292,14 @@ pub async fn run(
 /// Connects, serves and connects again.
 async fn keep(
     connect: &impl Connect,
-    there: Vec<(usize, Forward, Arc<Meter>)>,
+    mut forwards: Forwards,
     listeners: &Listeners,
-    probing: Option<Probing<'_>>,
+    (probing, patience): (Option<Probing<'_>>, Patience),
     mut network: Network,
     events: &(dyn Fn(Event<'_>) + Send + Sync),
     stop: CancellationToken,
 ) -> Result<(), RunError> {
-    let mut backoff = Backoff::new();
-    let mut forwards = Forwards::new(there);
+    let mut backoff = Backoff::new(patience);
     let mut is_first = true;
     let probing = (probing, connect.public_host());
     // The last connection's socket, if its peer fell silent.
@@ -307,6 +321,7 @@ async fn keep(
             }
             Ok(connected) => {
                 is_first = false;
+                backoff.succeeded();
                 if let Some(held) = held.take() {
                     // The way is back, so the old connection's sshd hears of its end and frees its ports.
                     held.reset();
@@ -334,6 +349,10 @@ async fn keep(
                 }
             }
         };
+        if !backoff.retries() {
+            let retries = patience.retries.unwrap_or_default();
+            return Err(RunError::GivenUp { retries });
+        }
         let (delay, after) = if is_refused {
             (backoff.refused(chance()), After::Refusal)
         } else {

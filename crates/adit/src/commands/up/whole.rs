@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -13,6 +11,7 @@ use tracing::info;
 use super::stop_file;
 use crate::compose::Loaded;
 use crate::compose::service::{Phase, Scope, Service, SetUp};
+use crate::config::Surroundings;
 use crate::control::Ending;
 use crate::control::run::Workflows;
 use crate::control::server::Subject;
@@ -30,8 +29,6 @@ pub(super) struct Whole {
     stop: CancellationToken,
     /// Lets the end wait for nobody.
     hurry: CancellationToken,
-    /// Whether components are taken down at the end.
-    cleans: Arc<AtomicBool>,
 }
 
 /// Longest end of tunnels: connections say goodbye in two seconds, and so does each host on the way.
@@ -39,14 +36,29 @@ const TUNNELS_END: Duration = Duration::from_secs(40);
 
 impl Whole {
     /// What a file says, of that name. Nothing runs yet.
-    pub(super) fn new(name: PathBuf, loaded: &Loaded) -> Self {
-        Self {
-            board: Board::new(name, &loaded.tunnels),
-            service: loaded.has_compose().then(|| Service::new(loaded)),
+    ///
+    /// # Errors
+    ///
+    /// A secret that the file names is not there.
+    pub(super) fn new(
+        name: PathBuf,
+        loaded: &Loaded,
+        set_up: SetUp,
+        surroundings: &Surroundings,
+    ) -> anyhow::Result<Self> {
+        let board = Board::new(name, &loaded.tunnels);
+        let service = if loaded.has_compose() {
+            let scope = Scope::All(set_up);
+            Some(Service::new(loaded, scope, surroundings, &board)?)
+        } else {
+            None
+        };
+        Ok(Self {
+            board,
+            service,
             stop: CancellationToken::new(),
             hurry: CancellationToken::new(),
-            cleans: Arc::default(),
-        }
+        })
     }
 
     /// Keeps it until a signal, or somebody who asks for the end. When this returns, all that it
@@ -58,14 +70,13 @@ impl Whole {
     pub(super) async fn serve(
         &self,
         tunnels: Vec<Tunnel>,
-        set_up: SetUp,
         let_go: Option<LetGo>,
     ) -> anyhow::Result<ExitCode> {
         let mut signal = std::pin::pin!(signalled()?);
         // What runs may need the tunnels, which therefore end last.
         let last = CancellationToken::new();
         let mut kept = std::pin::pin!(self.keep_tunnels(tunnels, &last));
-        let mut served = std::pin::pin!(self.keep_service(set_up));
+        let mut served = std::pin::pin!(self.keep_service());
         let mut marked = std::pin::pin!(self.stop_file());
         let mut changes = self.board.changes();
         let mut phases = self.service.as_ref().map(Service::phases);
@@ -142,12 +153,12 @@ impl Whole {
         keep(tunnels, &self.board, stop).await
     }
 
-    async fn keep_service(&self, set_up: SetUp) -> anyhow::Result<()> {
+    async fn keep_service(&self) -> anyhow::Result<()> {
         let Some(service) = &self.service else {
             self.stop.cancelled().await;
             return Ok(());
         };
-        service.keep(Scope::All(set_up), &self.stop).await
+        service.keep(&self.stop, &self.hurry).await
     }
 
     /// Waits for the file by which model-compose is stopped, where there is what it would run.
@@ -190,8 +201,8 @@ impl Subject for Whole {
     }
 
     fn end(&self, ending: Ending) {
-        if ending == Ending::Down {
-            self.cleans.store(true, Ordering::Relaxed);
+        if let (Ending::Down, Some(service)) = (ending, &self.service) {
+            service.clean();
         }
         self.stop.cancel();
     }

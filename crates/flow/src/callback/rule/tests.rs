@@ -4,6 +4,7 @@ use adit_text::Problems;
 use proptest::prelude::*;
 
 use super::*;
+use crate::callback::limits;
 use crate::file::{Dialect, Environment, Files};
 use crate::model::callback_server::Routes;
 

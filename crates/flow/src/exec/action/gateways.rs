@@ -2,8 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::component::{Action, Command, Completion, Request, Target};
+use crate::model::component::{Action, Command, Completion, Component, Kind, Request, Target};
 use crate::model::{Setting, Text, Written};
+
+/// The local ports of the gateways that a component's actions name, in their order and each once.
+pub fn gateways_of(component: &Component) -> Vec<u16> {
+    let ports: BTreeSet<u16> = match &component.kind {
+        Kind::HttpServer(server) => server.actions.iter().flat_map(of_request).collect(),
+        Kind::HttpClient(client) => client.actions.iter().flat_map(of_request).collect(),
+        Kind::Shell(shell) => shell.actions.iter().flat_map(of_command).collect(),
+        Kind::Workflow(_) => BTreeSet::new(),
+    };
+    ports.into_iter().collect()
+}
 
 /// The local ports of the gateways that a request names, its completion and its output included, in
 /// their order.
@@ -26,7 +37,7 @@ pub(super) fn of_request(action: &Action<Request>) -> Vec<u16> {
     match completion {
         None => {}
         Some(Completion::Callback(callback)) => {
-            callback.wait_for.iter().for_each(|text| ports.text(text))
+            callback.wait_for.iter().for_each(|text| ports.text(text));
         }
         Some(Completion::Polling(polling)) => {
             ports.target(&polling.target);
@@ -73,7 +84,9 @@ impl Ports {
     }
 
     fn texts(&mut self, texts: &[(String, Text)]) {
-        texts.iter().for_each(|(_, text)| self.text(text));
+        for (_, text) in texts {
+            self.text(text);
+        }
     }
 
     /// Recurses at most [`adit_text::limits::DEPTH`] times.
@@ -87,7 +100,9 @@ impl Ports {
     }
 
     fn values(&mut self, entries: &[(String, Written)]) {
-        entries.iter().for_each(|(_, value)| self.value(value));
+        for (_, value) in entries {
+            self.value(value);
+        }
     }
 
     fn maybe(&mut self, written: Option<&Written>) {

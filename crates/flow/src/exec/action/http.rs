@@ -1,22 +1,329 @@
-use super::{Known, On};
+//! Asks servers, and waits for what completes an answer.
+
+use std::borrow::Cow;
+
+use tokio::time::{Instant, timeout};
+
+use super::{Known, On, gateways, streaming};
+use crate::callback::{CallbackId, Failure, Outcome, Waiting};
 use crate::exec::error::JobError;
+use crate::exec::limits;
+use crate::exec::names::Names;
+use crate::exec::report::Hop;
+use crate::exec::settle::settle;
 use crate::expr::Value;
-use crate::model::component::{Action, HttpClient, HttpServer, Request};
-pub(super) async fn of_client(
-    _on: &On<'_>,
-    _p: Option<usize>,
-    _shell: &HttpClient,
-    _action: &Action<Request>,
-    _known: Known,
-) -> Result<Value, JobError> {
-    Err(JobError::new("later"))
+use crate::http::{self, PollRules, Request, Url};
+use crate::model::component::{
+    Action, CallbackCompletion, Completion, HttpClient, HttpServer, Polling, Request as Asked,
+    Target,
+};
+use crate::model::method::Method;
+use crate::model::{Text, Written};
+use crate::render;
+
+/// What an action's component says of all its requests.
+struct Base<'a> {
+    url: Option<Cow<'a, str>>,
+    headers: &'a [(String, Text)],
 }
-pub(super) async fn of_server(
-    _on: &On<'_>,
-    _p: Option<usize>,
-    _shell: &HttpServer,
-    _action: &Action<Request>,
-    _known: Known,
+
+/// An action of a server elsewhere.
+pub(super) async fn of_client(
+    on: &On<'_>,
+    place: Option<usize>,
+    client: &HttpClient,
+    action: &Action<Asked>,
+    known: Known,
 ) -> Result<Value, JobError> {
-    Err(JobError::new("later"))
+    let url = client.base_url.as_ref();
+    let url = url.map(|url| render::string(url, &known.names()));
+    let base = Base {
+        url: url.transpose()?.map(Cow::Owned),
+        headers: &client.headers,
+    };
+    if let Some(rate) = place.and_then(|place| on.run.engine.limits.rate(place)) {
+        on.teller.at(Hop::Queue);
+        rate.pass().await;
+    }
+    run(on, base, action, known).await
+}
+
+/// An action of a server that is kept here, once that is ready.
+pub(super) async fn of_server(
+    on: &On<'_>,
+    place: Option<usize>,
+    server: &HttpServer,
+    action: &Action<Asked>,
+    known: Known,
+) -> Result<Value, JobError> {
+    if let Some(service) = place.and_then(|place| on.run.engine.tools.service(place)) {
+        let ready = service.ready(limits::SERVICE_WAIT).await;
+        ready.map_err(|error| JobError::chain(&error))?;
+    }
+    let url = format!("http://localhost:{}{}", server.port.value, server.base_path);
+    let base = Base {
+        url: Some(Cow::Owned(url)),
+        headers: &server.headers,
+    };
+    run(on, base, action, known).await
+}
+
+async fn run(
+    on: &On<'_>,
+    base: Base<'_>,
+    action: &Action<Asked>,
+    mut known: Known,
+) -> Result<Value, JobError> {
+    let ports = gateways::of_request(action);
+    known.meet_gateways(on, &ports).await?;
+    let asked = &action.call;
+    let request = Parts {
+        target: &asked.target,
+        method: asked.method,
+        headers: &asked.headers,
+        params: &asked.params,
+        body: asked.body.as_ref(),
+    };
+    let request = Box::pin(request.request(on, &base, &known)).await?;
+    // The waiter is there before the request goes out, so no callback is too early.
+    let mut waiting = match &asked.completion {
+        Some(Completion::Callback(callback)) => Some(Expecting::new(on, callback, &known)?),
+        Some(Completion::Polling(_)) | None => None,
+    };
+    on.teller.at(Hop::Request {
+        method: request.method.as_str(),
+        url: request.url.to_string(),
+    });
+    let answer = Box::pin(on.run.engine.tools.http.send(&request)).await;
+    let answer = answer.map_err(|error| JobError::chain(&error))?;
+    known.response = Some(answer.value);
+    match &asked.completion {
+        None => {}
+        Some(Completion::Polling(polling)) => {
+            let result = Box::pin(poll(on, &base, polling, &known)).await?;
+            known.result = Some(result);
+        }
+        Some(Completion::Callback(callback)) => {
+            if let Some(waiting) = &mut waiting {
+                let result = waiting.result(on, callback, &known).await?;
+                known.result = Some(result);
+            }
+        }
+    }
+    drop(waiting);
+    Box::pin(given(on, action, known)).await
+}
+
+/// What the action gives in the end.
+async fn given(on: &On<'_>, action: &Action<Asked>, known: Known) -> Result<Value, JobError> {
+    let (name, value, format) = match &action.call.completion {
+        None => ("response", &known.response, action.call.stream_format),
+        Some(Completion::Polling(polling)) => ("result", &known.result, polling.stream_format),
+        Some(Completion::Callback(callback)) => ("result", &known.result, callback.stream_format),
+    };
+    let value = value.clone().unwrap_or_default();
+    let chunk = if name == "result" {
+        "result[]"
+    } else {
+        "response[]"
+    };
+    if let Some(output) = &action.output
+        && streaming::speaks_of_chunks(Some(output), name)?
+        && let Some(stream) = streaming::mapped(&known, output, chunk, &value, format)?
+    {
+        return Ok(stream);
+    }
+    let given = match &action.output {
+        None => streaming::events(value, format)?,
+        Some(output) => render::tree(output, &known.names())?,
+    };
+    settle(given, &on.run.engine.tools).await
+}
+
+/// The parts of a request as they were written.
+struct Parts<'a> {
+    target: &'a Target,
+    method: Method,
+    headers: &'a [(String, Text)],
+    params: &'a [(String, Written)],
+    body: Option<&'a Written>,
+}
+
+impl Parts<'_> {
+    async fn request(
+        &self,
+        on: &On<'_>,
+        base: &Base<'_>,
+        known: &Known,
+    ) -> Result<Request, JobError> {
+        let (mut request, body) = self.rendered(base, &known.names())?;
+        let tools = &on.run.engine.tools;
+        if let Some(body) = body {
+            request.body = Some(settle(body, tools).await?);
+        }
+        for (_, value) in request.headers.iter_mut().chain(&mut request.params) {
+            *value = settle(std::mem::take(value), tools).await?;
+        }
+        Ok(request)
+    }
+
+    fn rendered(
+        &self,
+        base: &Base<'_>,
+        names: &Names<'_>,
+    ) -> Result<(Request, Option<Value>), JobError> {
+        let url = match self.target {
+            Target::Endpoint(text) => Url::endpoint(&render::string(text, names)?),
+            Target::Path(text) => {
+                let base = base.url.as_deref().unwrap_or_default();
+                Url::under(base, &render::string(text, names)?)
+            }
+        };
+        let url = url.map_err(|error| JobError::chain(&error))?;
+        let mut request = Request::new(self.method, url);
+        for (name, text) in base.headers {
+            let value = Value::from(text.as_str());
+            request.headers.push((name.clone(), value));
+        }
+        for (name, text) in self.headers {
+            request
+                .headers
+                .push((name.clone(), render::text(text, names)?));
+        }
+        for (name, written) in self.params {
+            request
+                .params
+                .push((name.clone(), render::tree(written, names)?));
+        }
+        let body = self.body.map(|written| render::tree(written, names));
+        Ok((request, body.transpose()?))
+    }
+}
+
+async fn poll(
+    on: &On<'_>,
+    base: &Base<'_>,
+    polling: &Polling,
+    known: &Known,
+) -> Result<Value, JobError> {
+    let parts = Parts {
+        target: &polling.target,
+        method: polling.method,
+        headers: &polling.headers,
+        params: &polling.params,
+        body: polling.body.as_ref(),
+    };
+    let request = parts.request(on, base, known).await?;
+    let names = known.names();
+    let rules = PollRules {
+        success_when: polling.success_when.clone(),
+        fail_when: polling.fail_when.clone(),
+        interval: render::duration(&polling.interval, &names)?,
+        timeout: render::duration(&polling.timeout, &names)?,
+    };
+    on.teller.at(Hop::Polling);
+    let status = |result: &Value| match &polling.status {
+        None => Ok(None),
+        Some(text) => {
+            let names = names.with("result", result);
+            Ok(Some(render::text(text, &names)?))
+        }
+    };
+    let polled = http::poll(&on.run.engine.tools.http, &request, &rules, status, |_| ()).await;
+    let answer = polled.map_err(|error| JobError::chain(&error))?;
+    Ok(answer.value)
+}
+
+/// A callback that is waited for.
+struct Expecting {
+    waiting: Waiting,
+    /// None until the response has told it.
+    id: Option<CallbackId>,
+}
+
+impl Expecting {
+    fn new(on: &On<'_>, callback: &CallbackCompletion, known: &Known) -> Result<Self, JobError> {
+        let hub = &on.run.engine.tools.hub;
+        let number = on.run.number;
+        let waits_for_response = callback.wait_for.as_ref().is_some_and(|text| {
+            let template = text.template();
+            let mut variables = template.variables().into_iter();
+            variables.any(|variable| variable.source().name() == "response")
+        });
+        let waiting = if waits_for_response {
+            hub.expect(number).map(|waiting| Self { waiting, id: None })
+        } else {
+            let id = id(callback, known)?;
+            let waiting = hub.expect_id(number, id.clone());
+            waiting.map(|waiting| Self {
+                waiting,
+                id: Some(id),
+            })
+        };
+        waiting.map_err(|error| JobError::chain(&error))
+    }
+
+    async fn result(
+        &mut self,
+        on: &On<'_>,
+        callback: &CallbackCompletion,
+        known: &Known,
+    ) -> Result<Value, JobError> {
+        let id = if let Some(id) = &self.id {
+            id.clone()
+        } else {
+            let id = id(callback, known)?;
+            let now = Instant::now().into_std();
+            let learnt = self.waiting.learn(id.clone(), now);
+            learnt.map_err(|error| JobError::chain(&error))?;
+            id
+        };
+        let shown = adit_text::show(id.as_str());
+        let shown = shown.trim_matches('"');
+        let gateways = known.gateways.first();
+        let via = gateways.and_then(|(name, value)| {
+            let port = name.strip_prefix("gateway:")?.parse().ok()?;
+            let address = value.as_map()?.get("public_address")?.as_text()?;
+            Some((port, address.to_owned()))
+        });
+        on.teller.at(Hop::Callback {
+            id: shown.to_owned(),
+            via,
+        });
+        let within = callback.timeout.as_ref();
+        let within = within.map(|setting| render::duration(setting, &known.names()));
+        let outcome = match within.transpose()? {
+            None => self.waiting.outcome().await,
+            Some(within) => match timeout(within, self.waiting.outcome()).await {
+                Ok(outcome) => outcome,
+                Err(_) => {
+                    return Err(JobError::new(format!(
+                        "no callback for '{shown}' came within {within:?}"
+                    )));
+                }
+            },
+        };
+        match outcome {
+            Some(Outcome::Done(value)) => Ok(value),
+            Some(Outcome::Failed(Failure::Status(_))) => {
+                Err(JobError::new(format!("Task failed for '{shown}'")))
+            }
+            Some(Outcome::Failed(failure)) => Err(JobError::chain(&failure)),
+            None => Err(JobError::new(format!(
+                "nobody waits for '{shown}' any more"
+            ))),
+        }
+    }
+}
+
+/// The id that a callback completion waits for.
+fn id(callback: &CallbackCompletion, known: &Known) -> Result<CallbackId, JobError> {
+    let Some(text) = &callback.wait_for else {
+        return Ok(CallbackId::unsaid());
+    };
+    let value = render::text(text, &known.names())?;
+    CallbackId::try_from(&value).map_err(|error| {
+        let place = text.place();
+        JobError::new(format!("{place}: nothing to wait for: {error}"))
+    })
 }

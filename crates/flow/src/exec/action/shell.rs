@@ -1,12 +1,128 @@
-use super::{Known, On};
+//! Runs programs.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use futures_util::{Stream, stream};
+
+use super::{Known, On, gateways, streaming, strings};
+use crate::exec::batch::{self, Work};
+use crate::exec::clock::Clock;
 use crate::exec::error::JobError;
+use crate::exec::report::Hop;
+use crate::exec::settle::settle;
 use crate::expr::Value;
+use crate::model::Written;
 use crate::model::component::{Action, Command, Shell};
+use crate::render;
+use crate::schedule::{Batch, BatchRules};
+use crate::shell::{self, Streamed};
+use crate::stream::ValueSource;
+
+/// Runs the programs of an action: for the whole input, or with a `batch_size` and a list as input for
+/// each of its items, so many at once; then the action gives a list.
 pub(super) async fn run(
-    _on: &On<'_>,
-    _shell: &Shell,
-    _action: &Action<Command>,
-    _known: Known,
+    on: &On<'_>,
+    component: &Shell,
+    action: &Action<Command>,
+    mut known: Known,
 ) -> Result<Value, JobError> {
-    Err(JobError::new("later"))
+    let ports = gateways::of_command(action);
+    known.meet_gateways(on, &ports).await?;
+    let items = known.input.as_list();
+    let (Some(at_once), Some(items)) = (action.call.batch_size, items) else {
+        return once(on, component, action, known).await;
+    };
+    let items: Vec<Arc<Value>> = items.iter().cloned().map(Arc::new).collect();
+    let rules = BatchRules {
+        at_once,
+        ..BatchRules::repeat()
+    };
+    let batch = Batch::new(items.len(), rules).map_err(|error| JobError::chain(&error))?;
+    let begin = |place: usize, _attempt: NonZeroU32| -> Work<'_> {
+        let input = items.get(place).map(Arc::clone).unwrap_or_default();
+        let known = Known {
+            input,
+            ..known.clone()
+        };
+        Box::pin(once(on, component, action, known))
+    };
+    let nothing = |_item: usize, error: &JobError| Err(error.clone());
+    let outputs = batch::all(batch, &Clock::start(), begin, nothing).await?;
+    Ok(Value::List(outputs))
+}
+
+async fn once(
+    on: &On<'_>,
+    component: &Shell,
+    action: &Action<Command>,
+    mut known: Known,
+) -> Result<Value, JobError> {
+    let rendered = rendered(on, component, action, &known)?;
+    let name = rendered.commands.first().and_then(|argv| argv.first());
+    on.teller
+        .at(name.map(|name| Hop::Program { name: name.clone() }));
+    let tools = &on.run.engine.tools;
+    if action.call.is_streaming {
+        let lines = rendered.stream(&tools.keeper, &tools.environment, on.job);
+        let lines = ValueSource::new(Box::pin(lines_of(lines))).into_value();
+        return streamed(&known, action.output.as_ref(), lines);
+    }
+    let result = rendered.run(&tools.keeper, &tools.environment).await;
+    let result = result.map_err(|error| JobError::chain(&error))?;
+    known.result = Some(result.clone());
+    let given = known.finish(action.output.as_ref(), result)?;
+    settle(given, tools).await
+}
+
+fn rendered(
+    on: &On<'_>,
+    component: &Shell,
+    action: &Action<Command>,
+    known: &Known,
+) -> Result<shell::Command, JobError> {
+    let names = known.names();
+    let command = &action.call;
+    let mut commands = Vec::with_capacity(command.commands.len());
+    for arguments in &command.commands {
+        let argv = arguments.iter().map(|text| render::string(text, &names));
+        commands.push(argv.collect::<Result<Vec<_>, _>>()?);
+    }
+    let dir = command.working_dir.as_ref();
+    let dir = dir.map(|text| render::string(text, &names)).transpose()?;
+    let folder = &on.run.engine.tools.folder;
+    let dir = shell::folder(folder, component.base_dir.as_deref(), dir.as_deref());
+    let mut env = strings(&component.env, &names)?;
+    env.extend(strings(&command.env, &names)?);
+    let timeout = command.timeout.as_ref();
+    let timeout = timeout.map(|setting| render::duration(setting, &names));
+    Ok(shell::Command {
+        commands,
+        dir,
+        env,
+        timeout: timeout.transpose()?,
+    })
+}
+
+/// Each line as a value.
+fn lines_of(lines: Streamed) -> impl Stream<Item = Result<Value, String>> + Send {
+    stream::unfold(Some(lines), async |lines| {
+        let mut lines = lines?;
+        match lines.next().await {
+            Ok(Some(line)) => Some((Ok(Value::Text(line)), Some(lines))),
+            Ok(None) => None,
+            Err(error) => Some((Err(JobError::chain(&error).to_string()), None)),
+        }
+    })
+}
+
+/// The lines, or what the output makes of each of them.
+fn streamed(known: &Known, output: Option<&Written>, lines: Value) -> Result<Value, JobError> {
+    match output {
+        Some(output) if streaming::speaks_of_chunks(Some(output), "result")? => {
+            let mapped = streaming::mapped(known, output, "result[]", &lines, None)?;
+            Ok(mapped.unwrap_or(lines))
+        }
+        _ => Ok(lines),
+    }
 }

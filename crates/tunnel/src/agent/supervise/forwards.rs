@@ -7,14 +7,17 @@ use tokio::time::{Instant, sleep_until};
 
 use super::chance;
 use crate::agent::forward::{Destination, Forward, Listens};
-use crate::agent::meter::Meter;
+use crate::agent::meter::{Meter, Visit};
 use crate::agent::probe::{is_loopback, public_port};
-use crate::transport::{Asking, Bind, ForwardError, StreamHead, StreamKind, Transport};
+use crate::agent::visitors::Visitors;
+use crate::transport::{Asking, Bind, ForwardError, Origin, StreamHead, StreamKind, Transport};
 
 /// The remote forwards of a tunnel, over all its connections.
 #[derive(Debug)]
 pub(super) struct Forwards {
     entries: Vec<Entry>,
+    /// Where services look up their visitors.
+    visitors: Option<Visitors>,
     asking: Option<(usize, Asking)>,
 }
 
@@ -30,6 +33,13 @@ struct Entry {
     /// Since when it is refused, over all connections.
     earlier_refused_since: Option<Instant>,
     state: State,
+}
+
+/// Somebody who has come to a forward.
+#[derive(Debug)]
+pub(super) struct Guest {
+    meter: Arc<Meter>,
+    known: Option<(Visitors, Origin)>,
 }
 
 /// Where a forward stands on the present connection.
@@ -70,7 +80,10 @@ const ASK_SOON: Duration = Duration::from_millis(250);
 const EARLIER_PORT_PATIENCE: Duration = Duration::from_secs(150);
 
 impl Forwards {
-    pub(super) fn new(forwards: Vec<(usize, Forward, Arc<Meter>)>) -> Self {
+    pub(super) fn new(
+        forwards: Vec<(usize, Forward, Arc<Meter>)>,
+        visitors: Option<Visitors>,
+    ) -> Self {
         let entries = forwards.into_iter().map(|(number, forward, meter)| Entry {
             number,
             meter,
@@ -82,6 +95,7 @@ impl Forwards {
         });
         Self {
             entries: entries.collect(),
+            visitors,
             asking: None,
         }
     }
@@ -125,6 +139,15 @@ impl Forwards {
     pub(super) fn meter(&self, index: usize) -> Arc<Meter> {
         let entry = self.entries.get(index);
         entry.map_or_else(Arc::default, |entry| Arc::clone(&entry.meter))
+    }
+
+    /// What is to be known of a visitor from there.
+    pub(super) fn guest(&self, index: usize, origin: &Origin) -> Guest {
+        let visitors = self.visitors.clone();
+        Guest {
+            meter: self.meter(index),
+            known: visitors.map(|visitors| (visitors, origin.clone())),
+        }
     }
 
     /// A forward and its place in the tunnel; its bind as granted if it is up.
@@ -193,6 +216,17 @@ impl Forwards {
             State::Up(_) | State::Closed => None,
         })
         .min_by_key(|(_, at)| *at)
+    }
+}
+
+impl Guest {
+    /// It is a visitor, and no probe.
+    pub(super) fn visit(self) -> Visit {
+        let visit = self.meter.visit();
+        match self.known {
+            Some((visitors, origin)) => visit.known_to(visitors, origin),
+            None => visit,
+        }
     }
 }
 

@@ -9,13 +9,12 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, debug_span, warn};
 
-use super::forwards::{Forwards, Step};
+use super::forwards::{Forwards, Guest, Step};
 use super::paths::{Paths, Suspicion};
 use super::{Connected, Event, log_panic};
 use crate::agent::forward::Destination;
 use crate::agent::listen::Listeners;
 use crate::agent::local::{self, LocalError};
-use crate::agent::meter::Meter;
 use crate::agent::network::Network;
 use crate::agent::probe::{Caller, Probing};
 use crate::transport::ssh::Held;
@@ -174,8 +173,8 @@ fn admit(
     } else if let Some((number, to)) = forwards.destination(&request.head.kind) {
         let span = debug_span!("visitor", origin = %request.head.origin, %to);
         let suspicion = paths.suspicion(number, &request.head.origin);
-        let meter = forwards.meter(number);
-        let served = serve_visitor(request, to.clone(), suspicion, meter);
+        let guest = forwards.guest(number, &request.head.origin);
+        let served = serve_visitor(request, to.clone(), suspicion, guest);
         visitors.spawn(served.instrument(span));
     } else if forwards.may_become(&request.head.kind) && early.len() < EARLY_VISITORS {
         early.push(request);
@@ -190,17 +189,17 @@ async fn serve_visitor(
     request: OpenRequest,
     to: Destination,
     suspicion: Option<Suspicion>,
-    meter: Arc<Meter>,
+    guest: Guest,
 ) {
     let served = match suspicion {
-        None => local::serve(request.answer, &to, &meter.visit()).await,
+        None => local::serve(request.answer, &to, &guest.visit()).await,
         Some(Suspicion { probe, since }) => {
             let mut stream = request.answer.accept();
             match probe.hold(&mut stream, since).await {
                 Caller::Probe => return,
                 Caller::Visitor(first) => {
                     stream.unread(&first);
-                    local::serve_accepted(stream, &to, &meter.visit()).await
+                    local::serve_accepted(stream, &to, &guest.visit()).await
                 }
             }
         }

@@ -1,0 +1,16 @@
+//! The controller as its callers see it: bytes of answers, who is let in, the WebSocket, the page.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod answers;
+mod fake;
+mod guard;
+mod http;
+mod served;
+mod socket;
+mod stop;
