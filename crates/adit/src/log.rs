@@ -24,8 +24,11 @@ static FORMAT: OnceLock<Format> = OnceLock::new();
 /// Sends the log to stderr: what changes, and with `verbose` each visitor too, or errors alone.
 pub(crate) fn start(verbose: u8, is_quiet: bool, format: Format) {
     let level = match verbose {
-        // A host key that is trusted unseen is told in any case.
-        0 if is_quiet => "error,adit_tunnel::agent::connect::answers=warn",
+        // A host key that is trusted unseen is told in any case. How a run ended is the last word of who
+        // asked for it.
+        0 if is_quiet => {
+            "error,adit_tunnel::agent::connect::answers=warn,adit_flow::exec::engine=off"
+        }
         0 => "info",
         1 => "debug",
         _ => "trace",

@@ -97,7 +97,9 @@ impl Conversation {
                 }
                 Answer::Task(report) => return Ok(News::Report(report)),
                 Answer::Output(part) => self.result.push(&part)?,
-                answer @ (Answer::Report(_) | Answer::Stopping { .. } | Answer::Refused(_)) => {
+                // Its words are for whoever wanted the run.
+                Answer::Refused(words) => anyhow::bail!(words),
+                answer @ (Answer::Report(_) | Answer::Stopping { .. }) => {
                     return Err(unexpected(Some(answer)));
                 }
             }

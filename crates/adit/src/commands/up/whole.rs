@@ -104,6 +104,9 @@ impl Whole {
                     } else {
                         end = Ok(code);
                         self.stop.cancel();
+                        if self.service.is_some() {
+                            info!("stopping; interrupt again to wait for no run");
+                        }
                     }
                 }
                 () = &mut marked, if !self.stop.is_cancelled() => {
