@@ -120,7 +120,7 @@ gateways:
   - {type: ssh-tunnel, port: ['0:7000'], connection: {host: g, auth: {type: keyfile, username: u, keyfile: k}}}
 listeners:
   - {type: http-callback, port: 8090, path: /c, identify_by: '${body.id}'}
-  - {type: http-trigger, port: 8091, path: /t, workflow: plain}
+  - {type: http-trigger, port: 8091, path: /t, workflow: plain, allow_unauthenticated: true}
 components:
   - {id: ls, type: shell, command: [ls]}
   - {id: ask, type: http-client, endpoint: http://x, completion: {type: callback, wait_for: x}}
