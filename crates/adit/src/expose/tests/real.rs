@@ -8,7 +8,6 @@ use adit_testkit::require;
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::control::server::Subject as _;
 
 #[tokio::test]
 async fn each_port_reaches_its_own_service_and_is_told_with_its_real_number() {
