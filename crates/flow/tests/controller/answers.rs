@@ -200,15 +200,18 @@ async fn paths_and_methods_that_are_not_there_are_said_not_to_be() {
         );
     }
     for (method, path, allowed) in [
-        ("POST", "/api/health", "GET, HEAD"),
-        ("DELETE", "/api/tasks/x", "GET, HEAD"),
+        ("POST", "/api/health", "GET"),
+        ("HEAD", "/api/health", "GET"),
+        ("DELETE", "/api/tasks/x", "GET"),
         ("GET", "/api/workflows/runs", "POST"),
         ("GET", "/api/tasks/x/cancel", "POST"),
         ("PUT", "/api/tasks/x/resume", "POST"),
     ] {
         let answer = ask(served.api, method, path, &[], "").await;
         assert_eq!(answer.status, 405, "{method} {path}");
-        assert_eq!(answer.body, r#"{"detail":"Method Not Allowed"}"#);
+        if method != "HEAD" {
+            assert_eq!(answer.body, r#"{"detail":"Method Not Allowed"}"#);
+        }
         assert_eq!(answer.header("allow"), Some(allowed));
     }
     for (path, detail) in [
@@ -418,6 +421,6 @@ async fn an_address_that_is_taken_is_an_error() {
     let error = bound.unwrap_err().to_string();
     assert_eq!(
         error,
-        format!("cannot listen at 127.0.0.1:{}", served.api.port())
+        format!("cannot listen at {}: the port is in use", served.api)
     );
 }

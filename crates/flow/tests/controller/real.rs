@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use adit_flow::exec::{Hop, Interruption, JobReport, JobState, Phase, Report, Status};
 use adit_flow::expr::Value;
+use adit_flow::stream::ValueSource;
 use adit_testkit::require;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -214,6 +215,18 @@ async fn each_kind_of_input_has_its_widget() {
         report.output = Value::Bytes(photo.as_slice().into());
     });
     browser.until("document.querySelector('img.media').naturalWidth === 5 && document.querySelector('[download]')").await;
+    // What comes piece by piece is shown as it comes.
+    browser.evaluate(send).await;
+    let run = served.fake.run(2).await;
+    let pieces = ["안녕", ", ", "세상"].map(|piece| Ok(Value::from(piece)));
+    let pieces = futures_util::stream::iter(pieces);
+    served.fake.change(&run.task, |report| {
+        report.status = Status::Completed;
+        report.output = ValueSource::new(Box::pin(pieces)).into_value();
+    });
+    browser
+        .until("document.querySelector('#output-text').textContent === '안녕, 세상'")
+        .await;
     browser.check().await;
 }
 
