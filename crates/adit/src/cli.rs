@@ -4,15 +4,20 @@ use std::path::PathBuf;
 
 use adit_tunnel::agent::login::known_hosts::PinnedKey;
 use adit_tunnel::ssh_config::Wanted;
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub(crate) use self::compose::{
+    CheckArguments, EnvironmentArguments, RunArguments, SourceArguments, UpArguments,
+};
 pub(crate) use self::peer::{ForwardsArguments, LoginArguments, WayArguments};
 use crate::config::destination::{Destination, HostAndPort, UserName};
 use crate::config::spec::StdioTarget;
 use crate::config::{Purpose, Written};
 use crate::log::Format;
 
+mod compose;
 mod peer;
 
 /// Gets a service out from behind a NAT, a firewall or a cellular link, and keeps it out.
@@ -26,6 +31,10 @@ pub(crate) struct Cli {
     /// How the log on stderr is written.
     #[arg(long, global = true, value_name = "FORMAT", default_value = "plain")]
     pub(crate) log_format: Format,
+
+    /// A file for the command, before those that it names itself.
+    #[arg(short, long = "file", value_name = "FILE")]
+    files: Vec<PathBuf>,
 
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -42,17 +51,41 @@ pub(crate) enum Command {
     /// interrupted. With -W: 0 when both ends have finished, 1 otherwise.
     Forward(Box<ForwardArguments>),
 
-    /// Keep the tunnels of a file, until stopped.
+    /// Keep what a file says, until stopped: its tunnels, and its workflows with all that they need.
     ///
-    /// One tunnel that cannot be had leaves the others alone: it is shown as failed and tried again every
-    /// five minutes. Where none of them can be had and none ever was, it ends. Exit codes: 0 stopped by
-    /// SIGTERM or adit down, 1 something only a person can mend, 2 the command line, 130 interrupted.
+    /// Listeners are bound first, then gateways are connected, components set up (install, build) and
+    /// started, and last the controller opens. One tunnel that cannot be had leaves the others alone: it is shown
+    /// as failed and tried again every five minutes. Where none of them can be had and none ever was, it
+    /// ends. Exit codes: 0 stopped by SIGTERM, adit down or adit stop, 1 something only a person can mend, 2
+    /// the command line, 130 interrupted.
     Up(UpArguments),
+
+    /// Keep what a file says, as adit up does, without setting components up.
+    ///
+    /// The install and build scripts of components are passed over. Exit codes: 0 stopped by SIGTERM, adit
+    /// down or adit stop, 1 something only a person can mend, 2 the command line, 130 interrupted.
+    Start(UpArguments),
+
+    /// End the adit up of a file, take its components down, and wait until it has ended.
+    ///
+    /// The clean scripts of components are run after everything else has ended; where none is up, they are
+    /// run all the same. Exit codes: 0 it has ended, 1 none runs and there is nothing to clean, or it does
+    /// not end, 2 the command line.
+    Down(SourceArguments),
 
     /// End the adit up of a file, and wait until it has ended.
     ///
-    /// Exit codes: 0 it has ended, 1 none runs or it does not end, 2 the command line.
-    Down(FileArgument),
+    /// As adit down, without the clean scripts. Exit codes: 0 it has ended, 1 none runs or it does not end, 2
+    /// the command line.
+    Stop(SourceArguments),
+
+    /// Run a workflow of a file, and print what it gives.
+    ///
+    /// If an adit up of the file runs, it is run there; otherwise here, with only what the workflow can come to
+    /// use. The result alone goes to standard output: text as it is, all else as JSON. Interrupted,
+    /// it stops the run wherever that is; if it is killed, a run in an adit up goes on.
+    /// Exit codes: 0 it has given its result, 1 it failed, 2 the command line, 130 interrupted.
+    Run(RunArguments),
 
     /// Show where the tunnels of an adit up stand: of a file, or of all that this user has running.
     ///
@@ -64,8 +97,12 @@ pub(crate) enum Command {
     /// Read a file and say what is wrong with it, all at once; nothing is connected.
     ///
     /// Exit codes: 0 nothing is wrong, 1 something is, 2 the command line.
-    #[command(visible_alias = "validate")]
     Check(CheckArguments),
+
+    /// Read a file as adit check does, and say in a line what it holds.
+    ///
+    /// Exit codes: 0 nothing is wrong, 1 something is, 2 the command line.
+    Validate(SourceArguments),
 
     /// Find out what is wrong with a tunnel, and say what to change.
     ///
@@ -97,17 +134,72 @@ pub(crate) enum Command {
     Man(ManArguments),
 }
 
+impl Cli {
+    /// The command line of this process; where it is not understood, the program ends with code 2.
+    pub(crate) fn read() -> Self {
+        let mut cli = Self::parse();
+        let named = std::mem::take(&mut cli.files);
+        if named.is_empty() {
+            return cli;
+        }
+        if let Some(files) = cli.command.files() {
+            files.splice(0..0, named);
+            return cli;
+        }
+        let words = "the command reads no file: -f does not belong before it";
+        Self::command()
+            .error(ErrorKind::ArgumentConflict, words)
+            .exit()
+    }
+}
+
 impl Command {
+    /// The files that are named for it, if it reads some.
+    fn files(&mut self) -> Option<&mut Vec<PathBuf>> {
+        match self {
+            Self::Up(arguments) | Self::Start(arguments) => Some(&mut arguments.source.files),
+            Self::Down(source) | Self::Stop(source) | Self::Validate(source) => {
+                Some(&mut source.files)
+            }
+            Self::Run(arguments) => Some(&mut arguments.source.files),
+            Self::Check(arguments) => Some(&mut arguments.files),
+            Self::Status(arguments) => Some(&mut arguments.files),
+            Self::Doctor(arguments) => Some(&mut arguments.files),
+            Self::Forward(_) | Self::Trust(_) | Self::Completions(_) | Self::Man(_) => None,
+        }
+    }
+
+    /// What stands before the reason if it fails. Where success has a mark of its own, so has this.
+    pub(crate) const fn head(&self) -> &'static str {
+        match self {
+            Self::Run(_) | Self::Validate(_) => "❌",
+            Self::Forward(_)
+            | Self::Up(_)
+            | Self::Start(_)
+            | Self::Down(_)
+            | Self::Stop(_)
+            | Self::Status(_)
+            | Self::Check(_)
+            | Self::Doctor(_)
+            | Self::Trust(_)
+            | Self::Completions(_)
+            | Self::Man(_) => "adit:",
+        }
+    }
+
     /// Whether errors alone are to be logged.
     pub(crate) const fn is_quiet(&self) -> bool {
         match self {
             Self::Forward(arguments) => arguments.habits.quiet,
-            // What is worth knowing is among its diagnoses.
-            Self::Doctor(_) => true,
+            // What is worth knowing is in what they say anyway.
+            Self::Doctor(_) | Self::Run(_) => true,
             Self::Up(_)
+            | Self::Start(_)
             | Self::Down(_)
+            | Self::Stop(_)
             | Self::Status(_)
             | Self::Check(_)
+            | Self::Validate(_)
             | Self::Trust(_)
             | Self::Completions(_)
             | Self::Man(_) => false,
@@ -156,30 +248,10 @@ pub(crate) struct ForwardArguments {
 }
 
 #[derive(Debug, Clone, Args)]
-pub(crate) struct UpArguments {
-    /// The file. Given again, a later one counts before an earlier one, key by key. Without: adit.yml
-    /// or adit.yaml here.
+pub(crate) struct StatusArguments {
+    /// The file that it was started with; of several the first counts. Without: all that run.
     #[arg(short, long = "file", value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
-
-    /// Go to the background once every forward is up. If a tunnel fails before, so does this.
-    #[arg(short, long)]
-    pub(crate) detach: bool,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct FileArgument {
-    /// The first file that it was started with. Without: adit.yml or adit.yaml here, or else the only one
-    /// that runs.
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) file: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct StatusArguments {
-    /// The first file that it was started with. Without: all that run.
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) file: Option<PathBuf>,
 
     /// As JSON, an object a line.
     #[arg(long)]
@@ -188,14 +260,6 @@ pub(crate) struct StatusArguments {
     /// Again after each change, until interrupted or its end.
     #[arg(short, long)]
     pub(crate) watch: bool,
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct CheckArguments {
-    /// The file. Given again, a later one counts before an earlier one, key by key. Without: adit.yml
-    /// or adit.yaml here.
-    #[arg(value_name = "FILE")]
-    pub(crate) files: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -214,9 +278,12 @@ pub(crate) struct DoctorArguments {
     pub(crate) user: Option<UserName>,
 
     /// The file with the tunnels. Given again, a later one counts before an earlier one, key by key.
-    /// Without: adit.yml or adit.yaml here.
+    /// Without: the usual one here, as with adit up.
     #[arg(short, long = "file", value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) environment: EnvironmentArguments,
 
     /// As JSON, an object for each check and line.
     #[arg(long)]

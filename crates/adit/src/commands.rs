@@ -11,18 +11,26 @@ mod down;
 pub(crate) mod forward;
 pub(crate) mod keeper;
 mod man;
+mod run;
+mod start;
 mod status;
+mod stop;
 mod trust;
 mod up;
+mod validate;
 
 /// Does what was asked.
 pub(crate) fn run(command: Command, verbose: u8) -> anyhow::Result<ExitCode> {
     match command {
         Command::Forward(arguments) => forward::run(&arguments, verbose),
         Command::Up(arguments) => up::run(&arguments, verbose),
-        Command::Down(arguments) => down::run(arguments.file.as_deref()),
+        Command::Start(arguments) => start::run(&arguments, verbose),
+        Command::Down(source) => down::run(&source),
+        Command::Stop(source) => stop::run(&source),
+        Command::Run(arguments) => run::run(&arguments, verbose),
         Command::Status(arguments) => status::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Validate(source) => validate::run(&source),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Trust(arguments) => trust::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),

@@ -1,38 +1,81 @@
-//! The control socket: how `adit status` and `adit down` reach the `adit up` of a file.
+//! The control socket: how other commands reach the `adit up` of a file.
 //!
 //! It lies in a directory that is ours and that nobody else can enter, and both ends look at whose the other
 //! process is. A lock, and not the socket's file, says whether an `up` runs: a file that a killed one
 //! left behind is harmless. Its name is made from the path of the file that was started.
 //!
-//! A client sends one line of JSON and gets lines of JSON back.
+//! A client sends one line of JSON and gets lines of JSON back. One that runs a workflow sends several:
+//!
+//! ```text
+//! {"verb":"input","part":"{\"data\":"}          the input in parts, whose whole is JSON; or none
+//! {"verb":"run","workflow":"__default__","fingerprint":"..."}
+//!     {"task":{...}}                            where the run stands, after each change
+//! {"verb":"resume","job":"ask","answer":"..."}  to a job that waits for a person
+//! {"verb":"cancel"}                             the run is to be stopped
+//!     {"output":{"json":"..."}}                 what it gives, in parts; or none
+//!     {"task":{...}}                            how it ended
+//! ```
+//!
+//! A run goes on if its client hangs up without a word.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::compose::Fingerprint;
 use crate::status::Report;
+use crate::task::TaskReport;
 
 pub(crate) mod client;
+pub(crate) mod conversation;
 pub(crate) mod directory;
+mod hex;
+mod lines;
+pub(crate) mod run;
 pub(crate) mod server;
 
 /// What a client asks: `{"verb":"status"}`. What is not known is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Request {
-    pub(crate) verb: Verb,
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Request {
+    /// One report.
+    Status {},
+    /// A report now, and one after each change, until the client has gone.
+    Watch {},
+    /// Everything is to end, and components are to be taken down; the answer comes before the end.
+    Down {},
+    /// Everything is to end; the answer comes before the end.
+    Stop {},
+    /// A part of the input of a run.
+    Input {
+        /// It goes on where the part before it ended.
+        part: String,
+    },
+    /// A workflow is to be run.
+    Run {
+        /// Its id.
+        workflow: String,
+        /// What the client has read; a run by another configuration is not what it asks for.
+        fingerprint: Fingerprint,
+    },
+    /// A job that waits for a person may go on.
+    Resume {
+        /// The job.
+        job: String,
+        /// What the person says to it, as JSON.
+        answer: Option<String>,
+    },
+    /// The run is to be stopped.
+    Cancel {},
 }
 
-/// What is to be done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Verb {
-    /// One report.
-    Status,
-    /// A report now, and one after each change, until the client has gone.
-    Watch,
-    /// Everything is to end; the answer comes before the end.
+/// How everything is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// With its components taken down.
     Down,
+    /// With its components left as they were set up.
+    Stop,
 }
 
 /// What it gets.
@@ -42,13 +85,45 @@ pub(crate) enum Answer {
     /// Where everything stands.
     Report(Report),
     /// It is about to end.
-    Stopping,
-    /// The question was not understood, or there are too many clients.
+    Stopping {
+        /// After so many seconds something is wrong.
+        within_seconds: u64,
+    },
+    /// Where a run stands.
+    Task(TaskReport),
+    /// A part of what a run gives.
+    Output(Part),
+    /// The question was not understood, cannot be answered, or there are too many clients.
     Refused(String),
 }
 
+/// A part of what a run gives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Part {
+    /// Of a JSON text, which the parts make together.
+    Json(String),
+    /// Bytes, in hexadecimal.
+    Bytes(String),
+}
+
+/// A text in parts that fit into a line each; of nothing there is none.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let end = rest.floor_char_boundary(PART);
+        let (part, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
+        rest = after;
+        Some(part).filter(|part| !part.is_empty())
+    })
+}
+
 /// Most bytes of a line, in either direction (security rule G103).
-const LINE: u64 = 1 << 20;
+const LINE: usize = 1 << 20;
+/// Most bytes of a part, which may have six times that in JSON, and must fit into a line.
+const PART: usize = 128 << 10;
+/// Most bytes of an input.
+pub(crate) const INPUT: usize = 16 << 20;
 /// Most clients at a time; more are refused.
 const CLIENTS: usize = 16;
 /// How long either end waits for the other's line.

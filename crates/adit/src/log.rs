@@ -24,8 +24,11 @@ static FORMAT: OnceLock<Format> = OnceLock::new();
 /// Sends the log to stderr: what changes, and with `verbose` each visitor too, or errors alone.
 pub(crate) fn start(verbose: u8, is_quiet: bool, format: Format) {
     let level = match verbose {
-        // A host key that is trusted unseen is told in any case.
-        0 if is_quiet => "error,adit_tunnel::agent::connect::answers=warn",
+        // A host key that is trusted unseen is told in any case. How a run ended is the last word of who
+        // asked for it.
+        0 if is_quiet => {
+            "error,adit_tunnel::agent::connect::answers=warn,adit_flow::exec::engine=off"
+        }
         0 => "info",
         1 => "debug",
         _ => "trace",
@@ -46,12 +49,12 @@ pub(crate) fn start(verbose: u8, is_quiet: bool, format: Format) {
     FORMAT.get_or_init(|| format);
 }
 
-/// Writes the program's last word to stderr: why it failed.
-pub(crate) fn fail(error: &anyhow::Error) {
+/// Writes the program's last word to stderr: why it failed, behind the head of its line.
+pub(crate) fn fail(head: &str, error: &anyhow::Error) {
     if FORMAT.get() == Some(&Format::Json) {
         tracing::error!("{error:#}");
     } else {
-        say(&format!("adit: {error:#}"));
+        say(&format!("{head} {error:#}"));
     }
 }
 

@@ -3,23 +3,20 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 mod cli;
 mod commands;
+mod compose;
 mod config;
 mod control;
 mod detach;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the commands for compose files use it")
-)]
 mod expose;
 mod log;
 mod manual;
 mod memory;
+mod progress;
 mod signal;
 mod status;
+mod task;
 mod tell;
 mod terminal;
 mod tunnels;
@@ -32,12 +29,13 @@ fn main() -> ExitCode {
     if let Some(code) = commands::keeper::run_if_meant() {
         return code;
     }
-    let cli = cli::Cli::parse();
+    let cli = cli::Cli::read();
     log::start(cli.verbose, cli.command.is_quiet(), cli.log_format);
+    let head = cli.command.head();
     match memory::withhold().and_then(|()| commands::run(cli.command, cli.verbose)) {
         Ok(code) => code,
         Err(error) => {
-            log::fail(&error);
+            log::fail(head, &error);
             ExitCode::FAILURE
         }
     }

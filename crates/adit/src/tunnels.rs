@@ -22,7 +22,6 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::control::server::Subject;
 use crate::status::{News, Report, Status, TunnelState, When};
 use crate::tell::tell;
 
@@ -85,6 +84,22 @@ impl Board {
             statuses: Mutex::new(statuses.collect()),
             changes: watch::Sender::new(0),
         }))
+    }
+
+    /// Where everything stands.
+    pub(crate) fn report(&self) -> Report {
+        Report {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            config: self.0.config.clone(),
+            pid: std::process::id(),
+            since: When(self.0.since),
+            tunnels: self.statuses().iter().map(Status::report).collect(),
+        }
+    }
+
+    /// Changes with each state.
+    pub(crate) fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
     }
 
     /// Adds one more, behind the others, that nothing has happened to yet.
@@ -168,22 +183,6 @@ impl Row {
 
 fn status(name: &str, config: &TunnelConfig, now: SystemTime) -> Status {
     Status::new(name, &config.peer.peer, &config.forwards, now)
-}
-
-impl Subject for Board {
-    fn report(&self) -> Report {
-        Report {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            config: self.0.config.clone(),
-            pid: std::process::id(),
-            since: When(self.0.since),
-            tunnels: self.statuses().iter().map(Status::report).collect(),
-        }
-    }
-
-    fn changes(&self) -> watch::Receiver<u64> {
-        self.0.changes.subscribe()
-    }
 }
 
 /// Keeps all tunnels until `stop`. When this returns, all that it started has ended.

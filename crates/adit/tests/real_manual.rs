@@ -75,7 +75,7 @@ fn bash_completes_commands_flags_and_values() {
     let script = folder.path().join("adit.bash");
     fs::write(&script, said(&["completions", "bash"])).unwrap();
     let cases: &[(&[&str], &[&str])] = &[
-        (&["adit", "st"], &["status"]),
+        (&["adit", "st"], &["start", "status", "stop"]),
         (
             &["adit", "forward", "--exit"],
             &["--exit-on-forward-failure"],

@@ -21,6 +21,7 @@ mod tasks;
 mod tools;
 mod until;
 
+pub use action::gateways::gateways_of;
 pub use engine::Engine;
 pub use report::{Hop, Interruption, JobReport, JobState, Phase, Report, Status, TaskId};
 pub use start::{CancelError, Launch, ResumeError, StartError};

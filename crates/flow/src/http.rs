@@ -20,6 +20,7 @@ mod answer;
 mod body;
 mod error;
 mod header;
+mod hop;
 mod multipart;
 mod poll;
 mod request;
@@ -30,15 +31,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{
-    AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION,
-};
 use reqwest::redirect;
 use tokio::time::{Instant, timeout_at};
 
 pub use answer::Answer;
 pub use error::{AnswerError, AskError, RedirectError, SHOWN_BYTES};
-pub use poll::{Ask, Judgement, LEAST_PAUSE, Matched, PollError, PollRules, poll};
+pub use poll::{
+    Ask, Judgement, LEAST_PAUSE, Matched, PollError, PollRules, QUESTION_TIMEOUT, poll,
+};
 pub use request::{Request, RequestError};
 pub use sse::{EVENT_BYTES, EventParser};
 pub use url::{Url, UrlError};
@@ -46,7 +46,8 @@ pub use url::{Url, UrlError};
 use crate::expr::limits;
 use crate::secrets::Secrets;
 use answer::Limits;
-use body::Body;
+use error::Times;
+use hop::Hop;
 
 /// The most redirects of one request (security rule G94).
 pub const REDIRECTS: usize = 5;
@@ -268,8 +269,12 @@ impl Client {
         } else {
             &inner.far
         };
+        let times = Times {
+            whole: limit,
+            connect: inner.config.connect_timeout,
+        };
         let asked = client.execute(hop.request()).await;
-        asked.map_err(|error| error::of_library(error, hop.asked(), limit))
+        asked.map_err(|error| error::of_library(error, hop.asked(), times))
     }
 }
 
@@ -283,113 +288,6 @@ impl fmt::Debug for Client {
 
 /// A year: longer than anything is waited for, and no clock overflows.
 const FAR: Duration = Duration::from_secs(365 * 86_400);
-
-/// One request of several that redirects make.
-struct Hop {
-    method: reqwest::Method,
-    url: Url,
-    headers: HeaderMap,
-    body: Body,
-    /// Whether the body was a stream, which has been sent.
-    is_spent: bool,
-}
-
-impl Hop {
-    fn new(request: &Request) -> Result<Self, AskError> {
-        let method = reqwest::Method::from_bytes(request.method.as_str().as_bytes());
-        // Each method of the model is one of the library's.
-        let method = method.unwrap_or_default();
-        let refused = |reason| AskError::Request {
-            asked: format!("{} {}", request.method.as_str(), request.url),
-            reason,
-        };
-        let url = request.url.clone().with_params(&request.params);
-        let url = url.map_err(|(name, source)| refused(RequestError::Param { name, source }))?;
-        let mut headers = header::map(&request.headers).map_err(refused)?;
-        if let Some(login) = url.login()
-            && !headers.contains_key(AUTHORIZATION)
-            && let Ok(mut login) = HeaderValue::from_str(login)
-        {
-            login.set_sensitive(true);
-            headers.insert(AUTHORIZATION, login);
-        }
-        let body = body::write(request.body.as_ref(), &mut headers).map_err(refused)?;
-        Ok(Self {
-            method,
-            url,
-            headers,
-            body,
-            is_spent: false,
-        })
-    }
-
-    /// The method and the URL.
-    fn asked(&self) -> String {
-        format!("{} {}", self.method, self.url)
-    }
-
-    fn not_followed(&self, reason: RedirectError) -> AskError {
-        let asked = self.asked();
-        AskError::Redirect { asked, reason }
-    }
-
-    /// What is sent. A body that is a stream goes with it.
-    fn request(&mut self) -> reqwest::Request {
-        let url = self.url.as_sent().clone();
-        let mut request = reqwest::Request::new(self.method.clone(), url);
-        *request.headers_mut() = self.headers.clone();
-        match &self.body {
-            Body::Empty => {}
-            Body::Bytes(bytes) => *request.body_mut() = Some(bytes.clone().into()),
-            Body::Stream { .. } => {
-                let body = std::mem::replace(&mut self.body, Body::Empty);
-                if let Body::Stream { chunks, length } = body {
-                    if let Some(length) = length {
-                        request.headers_mut().insert(CONTENT_LENGTH, length.into());
-                    }
-                    *request.body_mut() = Some(reqwest::Body::wrap_stream(chunks));
-                }
-                self.is_spent = true;
-            }
-        }
-        request
-    }
-
-    /// Becomes what a redirect asks for, if the answer is one.
-    fn follow(&mut self, response: &reqwest::Response) -> Result<bool, AskError> {
-        let status = response.status().as_u16();
-        if !matches!(status, 301 | 302 | 303 | 307 | 308) {
-            return Ok(false);
-        }
-        let Some(location) = response.headers().get(LOCATION) else {
-            return Ok(false);
-        };
-        // Some servers send it in UTF-8 as it is.
-        let location = String::from_utf8_lossy(location.as_bytes());
-        let next = self.url.redirected(&location);
-        let next = next.map_err(|error| self.not_followed(RedirectError::Location(error)))?;
-        if self.url.is_https() && !next.is_https() {
-            return Err(self.not_followed(RedirectError::Downgrade));
-        }
-        let is_read = matches!(self.method, reqwest::Method::GET | reqwest::Method::HEAD);
-        let is_post = self.method == reqwest::Method::POST;
-        if (status == 303 && !is_read) || (matches!(status, 301 | 302) && is_post) {
-            self.method = reqwest::Method::GET;
-            self.body = Body::Empty;
-            self.is_spent = false;
-            self.headers.remove(CONTENT_TYPE);
-            self.headers.remove(CONTENT_ENCODING);
-        }
-        if self.is_spent {
-            return Err(self.not_followed(RedirectError::Body));
-        }
-        if !next.is_origin_of(&self.url) {
-            header::strip_for_another_origin(&mut self.headers);
-        }
-        self.url = next;
-        Ok(true)
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -99,7 +99,9 @@ where
         loop {
             match tokio::time::timeout_at(deadline, look()).await {
                 Ok(Ok(value)) => return value,
-                Ok(Err(state)) => last = Some(state),
+                // One that answers at once is not seen by the timeout.
+                Ok(Err(state)) if tokio::time::Instant::now() < deadline => last = Some(state),
+                Ok(Err(state)) => panic!("{caller}: {}", missed(level, within, &state)),
                 Err(tokio::time::error::Elapsed { .. }) => {
                     panic!("{caller}: {}", missed(level, within, &last))
                 }
@@ -143,6 +145,12 @@ mod tests {
             async move { if seen == 3 { Ok(seen) } else { Err(seen) } }
         });
         assert_eq!(value.await, 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    #[should_panic(expected = "for this: the moon; seen last: \"no\"")]
+    async fn a_look_that_always_says_no_is_ended_by_the_deadline() {
+        until_async("the moon", || async { Err::<(), _>("no") }).await;
     }
 
     #[tokio::test(start_paused = true)]

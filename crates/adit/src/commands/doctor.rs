@@ -14,6 +14,7 @@ use serde::Serialize;
 use self::diagnosis::{Diagnosis, State};
 use self::examination::Reached;
 use crate::cli::DoctorArguments;
+use crate::compose;
 use crate::config::{Surroundings, config, file, has_keep_alive_off};
 use crate::log::say;
 use crate::signal::signalled;
@@ -122,15 +123,15 @@ fn patients(
         keep_alive_off: false,
     };
     let Some(target) = &arguments.target else {
-        let tunnels = file::read(&files, surroundings)?;
-        return Ok(tunnels.into_iter().map(of_tunnel).collect());
+        let loaded = compose::load(&files, &arguments.environment, surroundings)?;
+        return Ok(loaded.tunnels.into_iter().map(of_tunnel).collect());
     };
     if target.user.is_none() && !files.is_empty() {
-        let tunnels = match file::read(&files, surroundings) {
-            Ok(tunnels) => tunnels,
+        let tunnels = match compose::load(&files, &arguments.environment, surroundings) {
+            Ok(loaded) => loaded.tunnels,
             // One that is merely there may have nothing to do with this host; one that is named has.
             Err(error) if arguments.files.is_empty() => {
-                say(&format!("adit.yml here is not used: {error:#}"));
+                say(&format!("the file here is not used: {error:#}"));
                 Vec::new()
             }
             Err(error) => return Err(error),

@@ -1,25 +1,82 @@
-//! `adit down`: ends an `adit up`.
+//! `adit down`: ends an `adit up`, and takes its components down.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use tokio_util::sync::CancellationToken;
 
+use crate::cli::SourceArguments;
+use crate::compose;
+use crate::compose::service::{Scope, Service};
 use crate::config::{Surroundings, file};
+use crate::control::Ending;
 use crate::control::client;
 use crate::control::directory::{Directories, Running};
+use crate::signal::signalled_before_the_end;
+use crate::tunnels::Board;
 
-/// Ends the `up` of that file, of the usual one, or the only one that runs.
-pub(crate) fn run(file: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let directories = Directories::of_this_process(&Surroundings::of_this_process());
-    let running = chosen(file, &directories)?;
-    client::down(&directories, &running)?;
-    Ok(ExitCode::SUCCESS)
+/// Ends the `up` of that file, of the usual one, or the only one that runs. Where none runs, what it
+/// would have taken down is taken down all the same.
+pub(crate) fn run(source: &SourceArguments) -> anyhow::Result<ExitCode> {
+    let surroundings = Surroundings::of_this_process();
+    let directories = Directories::of_this_process(&surroundings);
+    match chosen(&source.files, &directories) {
+        Ok(running) => {
+            client::end(&directories, &running, Ending::Down)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => match idle(source, &surroundings)? {
+            Some(service) => take_down(&service),
+            None => Err(error),
+        },
+    }
 }
 
-fn chosen(file: Option<&Path>, directories: &Directories) -> anyhow::Result<Running> {
-    let usual = file.map(Path::to_owned).or_else(file::usual);
-    if let Some(file) = usual {
+/// What a file says that does not run, if there is anything to take down.
+fn idle(source: &SourceArguments, surroundings: &Surroundings) -> anyhow::Result<Option<Service>> {
+    if source.files.is_empty() && file::usual().is_none() {
+        return Ok(None);
+    }
+    let loaded = compose::load(&source.files, &source.environment, surroundings)?;
+    if !loaded.can_clean() {
+        return Ok(None);
+    }
+    let board = Board::new(PathBuf::new(), &[]);
+    let service = Service::new(&loaded, Scope::Clean, surroundings, &board)?;
+    Ok(Some(service))
+}
+
+fn take_down(service: &Service) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let mut signal = std::pin::pin!(signalled_before_the_end(ExitCode::FAILURE)?);
+        let mut cleaned = std::pin::pin!(service.take_down(&stop));
+        let mut end = ExitCode::SUCCESS;
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut cleaned => return done.map(|()| end),
+                code = &mut signal, if !stop.is_cancelled() => {
+                    end = code;
+                    stop.cancel();
+                }
+            }
+        }
+    })
+}
+
+/// The one that is meant.
+///
+/// # Errors
+///
+/// None is, or it does not run.
+pub(super) fn chosen(files: &[PathBuf], directories: &Directories) -> anyhow::Result<Running> {
+    if let Some(file) = files.first().cloned().or_else(file::usual) {
         let name = file::identity(std::slice::from_ref(&file))?;
         let running = directories.find(&name);
         return running.with_context(|| format!("{} is not up", file.display()));

@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
 }
 
 fn chosen(arguments: &StatusArguments, directories: &Directories) -> anyhow::Result<Vec<Running>> {
-    if let Some(file) = &arguments.file {
+    if let Some(file) = arguments.files.first() {
         let name = file::identity(std::slice::from_ref(file))?;
         let running = directories.find(&name);
         let running = running.with_context(|| format!("{} is not up", file.display()))?;

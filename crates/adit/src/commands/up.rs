@@ -1,4 +1,4 @@
-//! `adit up`: the tunnels of a file, until a signal or `adit down`.
+//! `adit up`: what a file says, until a signal, `adit down` or `adit stop`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,33 +8,45 @@ use anyhow::Context as _;
 use tokio::net::UnixListener;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::whole::Whole;
 use crate::cli::UpArguments;
+use crate::compose;
+use crate::compose::service::SetUp;
 use crate::config::Surroundings;
 use crate::config::file;
 use crate::control::directory::{Directories, Lock};
-use crate::control::server::{self, Subject as _};
+use crate::control::server;
 use crate::detach::{self, LetGo};
-use crate::signal::signalled;
 use crate::terminal::Restore;
-use crate::tunnels::{Board, Tunnel, keep};
+
+mod stop_file;
+mod whole;
 
 /// How often it is looked whether the control socket is where others look for it.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Runs the tunnels until SIGINT, SIGTERM or `adit down`.
+/// Keeps what the file says until SIGINT, SIGTERM, `adit down` or `adit stop`.
 pub(crate) fn run(arguments: &UpArguments, verbose: u8) -> anyhow::Result<ExitCode> {
+    keep(arguments, SetUp::Done, verbose)
+}
+
+/// As [`run`], with components set up or not.
+pub(super) fn keep(
+    arguments: &UpArguments,
+    set_up: SetUp,
+    verbose: u8,
+) -> anyhow::Result<ExitCode> {
     if arguments.detach && !detach::is_second()? {
         return detach::run();
     }
     let surroundings = Surroundings::of_this_process();
-    let files = file::named_or_usual(&arguments.files)?;
-    let tunnels = file::read(&files, &surroundings)?;
-    let name = file::identity(&files)?;
+    let source = &arguments.source;
+    let loaded = compose::load(&source.files, &source.environment, &surroundings)?;
+    let name = file::identity(&loaded.files)?;
     let lock = Directories::of_this_process(&surroundings).lock(&name)?;
-    let board = Board::new(name.clone(), &tunnels);
+    let whole = Whole::new(name.clone(), &loaded, set_up, &surroundings)?;
     let restore = Restore::new();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -43,16 +55,14 @@ pub(crate) fn run(arguments: &UpArguments, verbose: u8) -> anyhow::Result<ExitCo
     let let_go = arguments.detach.then(|| LetGo::new(verbose > 0));
     let result = runtime.block_on(async {
         let listener = server::bind(&lock)?;
-        let stop = CancellationToken::new();
         let control = Control {
             surroundings,
             name,
-            board: board.clone(),
-            stop: stop.clone(),
+            whole: whole.clone(),
         };
         let mut controlling = JoinSet::new();
         controlling.spawn(control.keep(lock, listener));
-        let result = Box::pin(serve(tunnels, board, stop, let_go)).await;
+        let result = Box::pin(whole.serve(loaded.tunnels, let_go)).await;
         // The lock is let go of last, by this.
         controlling.shutdown().await;
         result
@@ -63,12 +73,11 @@ pub(crate) fn run(arguments: &UpArguments, verbose: u8) -> anyhow::Result<ExitCo
     result
 }
 
-/// Who can be asked about the tunnels, wherever that has to be.
+/// Who can be asked about it, wherever that has to be.
 struct Control {
     surroundings: Surroundings,
     name: PathBuf,
-    board: Board,
-    stop: CancellationToken,
+    whole: Whole,
 }
 
 impl Control {
@@ -76,7 +85,7 @@ impl Control {
     async fn keep(self, mut lock: Lock, mut listener: UnixListener) {
         loop {
             {
-                let serving = server::serve(listener, self.board.clone(), self.stop.clone());
+                let serving = server::serve(listener, self.whole.clone());
                 tokio::select! {
                     () = serving => return,
                     () = gone(&lock) => {}
@@ -102,49 +111,5 @@ impl Control {
 async fn gone(lock: &Lock) {
     while lock.is_there() {
         sleep(LOOK).await;
-    }
-}
-
-async fn serve(
-    tunnels: Vec<Tunnel>,
-    board: Board,
-    stop: CancellationToken,
-    let_go: Option<LetGo>,
-) -> anyhow::Result<ExitCode> {
-    let signal = signalled()?;
-    let kept = keep(tunnels, &board, &stop);
-    let mut kept = std::pin::pin!(kept);
-    let mut signal = std::pin::pin!(signal);
-    let mut changes = board.changes();
-    let mut is_begun = false;
-    let mut end = Ok(ExitCode::SUCCESS);
-    loop {
-        tokio::select! {
-            biased;
-            ended = &mut kept => {
-                // It ends by itself only if it could not begin, else after `stop`.
-                ended?;
-                return end;
-            }
-            code = &mut signal, if !stop.is_cancelled() => {
-                end = Ok(code);
-                stop.cancel();
-            }
-            // The board outlives this.
-            _ = changes.changed(), if !stop.is_cancelled() => {
-                if let Some(let_go) = &let_go && board.is_ready() {
-                    let_go.ready();
-                }
-                is_begun = is_begun || board.was_connected();
-                // Whoever waits for all of them to be up waits in vain once one has failed.
-                let waits_for_all = let_go.as_ref().is_some_and(|let_go| !let_go.is_done());
-                if (!is_begun || waits_for_all)
-                    && let Some(failure) = board.failure(!waits_for_all)
-                {
-                    end = Err(anyhow::anyhow!(failure));
-                    stop.cancel();
-                }
-            }
-        }
     }
 }

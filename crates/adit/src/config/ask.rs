@@ -261,7 +261,11 @@ impl fmt::Debug for Sources {
 }
 
 /// The first line of a file that only its owner may read.
-fn read(file: &Path) -> io::Result<Told> {
+///
+/// # Errors
+///
+/// It cannot be read, others can read it, or the line is empty or longer than 1,024 bytes.
+pub(crate) fn read(file: &Path) -> io::Result<Told> {
     let opened = File::open(file)?;
     let metadata = opened.metadata()?;
     if metadata.mode() & 0o077 != 0 && metadata.is_file() {

@@ -1,15 +1,14 @@
-//! `adit.yml`: the tunnels of a file, and all that is wrong with it at once.
+//! Which file is meant, and the tunnels in it.
 //!
-//! A path in it is from the file's own folder, and `~/` is the home directory. What a tunnel does not
+//! A path of a tunnel is from the file's own folder, and `~/` is the home directory. What a tunnel does not
 //! say stands in the files of ssh(1), as on a command line.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use adit_text::{Document, Node, Place, Problem, Problems, Unset};
+use adit_flow::file::Files;
+use adit_text::{Node, Place, Problem, Problems};
 use adit_tunnel::agent::forward::Listens;
 use adit_tunnel::transport::Bind;
 use anyhow::Context as _;
@@ -22,8 +21,11 @@ use crate::tunnels::Tunnel;
 mod forward;
 mod tunnel;
 
-/// Names that are looked for where none is named.
-const USUAL: [&str; 2] = ["adit.yml", "adit.yaml"];
+/// Names that are looked for where none is named: adit's own, and model-compose's.
+const USUAL: [[&str; 2]; 2] = [
+    ["adit.yml", "adit.yaml"],
+    ["model-compose.yml", "model-compose.yaml"],
+];
 /// Shortest time between two probes of a path that works, and between two keep-alives.
 const SHORTEST: Duration = Duration::from_secs(1);
 /// Most tunnels of one program; each is a connection.
@@ -33,17 +35,30 @@ const FORWARDS: usize = 500;
 
 /// The file of this folder, if there is one.
 pub(crate) fn usual() -> Option<PathBuf> {
-    let mut names = USUAL.iter().map(PathBuf::from);
-    names.find(|name| name.is_file())
+    both().into_iter().flatten().next()
 }
 
 /// Those that were named, or the usual one.
 pub(crate) fn named_or_usual(named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
-    if named.is_empty() {
-        let usual = usual().context("there is no adit.yml here: name a file with -f")?;
-        return Ok(vec![usual]);
+    if !named.is_empty() {
+        return Ok(named.to_vec());
     }
-    Ok(named.to_vec())
+    if let [Some(own), Some(other)] = both() {
+        let (own, other) = (own.display(), other.display());
+        warn!("{other} is not read, since {own} is here too; name the one that is meant with -f");
+    }
+    let usual = usual();
+    let usual =
+        usual.context("there is no adit.yml or model-compose.yml here: name a file with -f")?;
+    Ok(vec![usual])
+}
+
+/// adit's own file of this folder, and model-compose's.
+fn both() -> [Option<PathBuf>; 2] {
+    USUAL.map(|names| {
+        let mut names = names.iter().map(PathBuf::from);
+        names.find(|name| name.is_file())
+    })
 }
 
 /// What tells one `up` from others: the first file, without links.
@@ -53,102 +68,56 @@ pub(crate) fn identity(files: &[PathBuf]) -> anyhow::Result<PathBuf> {
     found.with_context(|| format!("cannot find {}", first.display()))
 }
 
-/// Reads the tunnels of some files, a later one counting before an earlier one.
-///
-/// # Errors
-///
-/// A file cannot be read; or everything that is wrong with them, each with its place.
-pub(crate) fn read(files: &[PathBuf], surroundings: &Surroundings) -> anyhow::Result<Vec<Tunnel>> {
-    let variable = |name: &str| std::env::var(name).ok();
-    let mut merged: Option<Document> = None;
-    let mut problems = Problems::new();
-    for file in files {
-        match parse(file)? {
-            Ok(document) => {
-                merged = Some(match merged {
-                    None => document,
-                    Some(earlier) => earlier.merge(document),
-                });
-            }
-            Err(found) => problems.append(found),
-        }
-    }
-    let folder = files.first().and_then(|file| file.parent());
-    let folder = folder.unwrap_or_else(|| Path::new(""));
-    if let Some(document) = &mut merged {
-        document.resolve_environment(&variable, Unset::Refuse, &mut problems);
-    }
-    let tunnels = match &merged {
-        Some(document) => tunnels(document, folder, surroundings, &mut problems),
-        None => Vec::new(),
-    };
-    if problems.has_errors() {
-        anyhow::bail!("what is written cannot be used\n{problems}");
-    }
-    for problem in &problems {
-        warn!("{problem}");
-    }
-    Ok(tunnels)
+/// Reads `tunnels:` of some files, if it is there. Paths are from `folder`.
+pub(crate) fn tunnels(
+    files: &Files,
+    folder: &Path,
+    surroundings: &Surroundings,
+    problems: &mut Problems,
+) -> Option<Vec<Tunnel>> {
+    files.tunnels().filter(|node| !node.is_null())?;
+    // Who reads the rest tells of keys that nobody knows.
+    let mut fields = files.root().fields(problems)?;
+    fields.optional("tunnels", |node, problems| {
+        Some(listed(node, folder, surroundings, problems))
+    })
 }
 
-fn parse(file: &Path) -> anyhow::Result<Result<Document, Problems>> {
-    let shown = file.display();
-    let most = u64::try_from(adit_text::limits::FILE_BYTES).unwrap_or(u64::MAX);
-    let mut bytes = Vec::new();
-    let read = File::open(file).and_then(|opened| {
-        // One byte more, so that one that is too long is found to be.
-        let mut opened = opened.take(most.saturating_add(1));
-        opened.read_to_end(&mut bytes)
-    });
-    read.with_context(|| format!("cannot read {shown}"))?;
-    Ok(adit_text::parse(&shown.to_string(), &bytes))
-}
-
-fn tunnels(
-    document: &Document,
+fn listed(
+    node: &Node,
     folder: &Path,
     surroundings: &Surroundings,
     problems: &mut Problems,
 ) -> Vec<Tunnel> {
-    let Some(mut fields) = document.root().fields(problems) else {
-        return Vec::new();
-    };
-    let mut is_full = None;
-    let tunnels = fields.required("tunnels", |node, problems| {
-        let is_alone = node.as_mapping().is_some_and(|all| all.entries().len() == 1);
-        if !is_alone && std::env::var_os(PASSWORD).is_some() {
-            let message = format!("{PASSWORD} is not used: it does not say whose of several it is");
-            let help = "name a password_file at its tunnel";
-            problems.push(Problem::warning(node.place(), message).with_help(help));
-        }
-        let all = node.named(problems, |entry, problems| {
-            let here = Here {
-                folder,
-                surroundings,
-                is_alone,
-            };
-            let tunnel = tunnel::read(entry, &here, problems)?;
-            Some((entry.place.clone(), tunnel))
-        })?;
-        twice(&all, problems);
-        let all: Vec<Tunnel> = all.into_iter().map(|(_, tunnel)| tunnel).collect();
-        let forwards: usize = all.iter().map(|one| one.config.forwards.len()).sum();
-        if all.len() > TUNNELS || forwards > FORWARDS {
-            is_full = Some(Problem::error(
-                node.place(),
-                format!(
-                    "there are {} tunnels with {forwards} forwards; {TUNNELS} and {FORWARDS} are the most",
-                    all.len()
-                ),
-            ));
-        }
-        Some(all)
-    });
-    fields.finish();
-    if let Some(problem) = is_full {
-        problems.push(problem);
+    let is_alone = node
+        .as_mapping()
+        .is_some_and(|all| all.entries().len() == 1);
+    if !is_alone && std::env::var_os(PASSWORD).is_some() {
+        let message = format!("{PASSWORD} is not used: it does not say whose of several it is");
+        let help = "name a password_file at its tunnel";
+        problems.push(Problem::warning(node.place(), message).with_help(help));
     }
-    tunnels.unwrap_or_default()
+    let all = node.named(problems, |entry, problems| {
+        let here = Here {
+            folder,
+            surroundings,
+            is_alone,
+        };
+        let tunnel = tunnel::read(entry, &here, problems)?;
+        Some((entry.place.clone(), tunnel))
+    });
+    let all = all.unwrap_or_default();
+    twice(&all, problems);
+    let all: Vec<Tunnel> = all.into_iter().map(|(_, tunnel)| tunnel).collect();
+    let forwards: usize = all.iter().map(|one| one.config.forwards.len()).sum();
+    if all.len() > TUNNELS || forwards > FORWARDS {
+        let message = format!(
+            "there are {} tunnels with {forwards} forwards; {TUNNELS} and {FORWARDS} are the most",
+            all.len()
+        );
+        problems.push(Problem::error(node.place(), message));
+    }
+    all
 }
 
 /// Who listens, the server's host and port or this machine, and where.

@@ -54,6 +54,18 @@ impl Surroundings {
         }
     }
 
+    /// Of a user with that home directory and nothing else.
+    #[cfg(test)]
+    pub(crate) fn of_home(home: &Path, ssh_agent: Option<PathBuf>) -> Self {
+        Self {
+            home: Some(home.to_owned()),
+            state: Some(home.join("state")),
+            user: Some(String::from("local")),
+            ssh_agent,
+            proxies: ProxyEnvironment::default(),
+        }
+    }
+
     /// The directory for state, if there is one (XDG_STATE_HOME, or below the home directory).
     pub(crate) fn state(&self) -> Option<&Path> {
         self.state.as_deref()

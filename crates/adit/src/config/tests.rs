@@ -1,7 +1,6 @@
 //! What a command line and a configuration mean.
 
 use adit_tunnel::agent::connect::SshConnect;
-use adit_tunnel::agent::dial::ProxyEnvironment;
 use adit_tunnel::agent::login::prompt::Nobody;
 use adit_tunnel::transport::ssh::Memory;
 use clap::Parser as _;
@@ -11,13 +10,7 @@ use super::*;
 use crate::cli::{Cli, Command};
 
 fn surroundings(home: &Path) -> Surroundings {
-    Surroundings {
-        home: Some(home.to_owned()),
-        state: Some(home.join("state")),
-        user: Some(String::from("local")),
-        ssh_agent: None,
-        proxies: ProxyEnvironment::default(),
-    }
+    Surroundings::of_home(home, None)
 }
 
 /// Without the machine's configuration, unless the words name one.

@@ -10,17 +10,15 @@ use rustix::net::sockopt::socket_peercred;
 use rustix::process::getuid;
 
 use super::directory::{Directories, Running};
-use super::{Answer, DEADLINE, LINE, Request, Verb};
+use super::{Answer, DEADLINE, Ending, LINE, Request};
 use crate::status::Report;
 
 /// Time between two looks at whether an `up` has ended.
 const LOOK: Duration = Duration::from_millis(20);
-/// Most looks: forty seconds. Connections say goodbye in two, and so does each host on the way.
-const LOOKS: usize = 2_000;
 
 /// Where everything of one `up` stands.
 pub(crate) fn status(running: &Running) -> anyhow::Result<Report> {
-    let mut answers = Answers::ask(&running.socket, Verb::Status, Some(DEADLINE))?;
+    let mut answers = Answers::ask(&running.socket, &Request::Status {}, Some(DEADLINE))?;
     match answers.next()? {
         Some(Answer::Report(report)) => Ok(report),
         answer => Err(unexpected(answer)),
@@ -32,7 +30,7 @@ pub(crate) fn watch(
     running: &Running,
     mut show: impl FnMut(Report) -> io::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut answers = Answers::ask(&running.socket, Verb::Watch, None)?;
+    let mut answers = Answers::ask(&running.socket, &Request::Watch {}, None)?;
     loop {
         match answers.next()? {
             Some(Answer::Report(report)) => show(report)?,
@@ -43,42 +41,61 @@ pub(crate) fn watch(
 }
 
 /// Ends one `up`, and waits until it has ended.
-pub(crate) fn down(directories: &Directories, running: &Running) -> anyhow::Result<()> {
-    let mut answers = Answers::ask(&running.socket, Verb::Down, Some(DEADLINE))?;
-    match answers.next()? {
-        Some(Answer::Stopping) => {}
+pub(crate) fn end(
+    directories: &Directories,
+    running: &Running,
+    ending: Ending,
+) -> anyhow::Result<()> {
+    let request = match ending {
+        Ending::Down => Request::Down {},
+        Ending::Stop => Request::Stop {},
+    };
+    let mut answers = Answers::ask(&running.socket, &request, Some(DEADLINE))?;
+    let within = match answers.next()? {
+        Some(Answer::Stopping { within_seconds }) => Duration::from_secs(within_seconds),
         answer => return Err(unexpected(answer)),
-    }
-    for _ in 0..LOOKS {
+    };
+    let mut waited = Duration::ZERO;
+    while waited < within {
         if directories.find(&running.holder.config).as_ref() != Some(running) {
             return Ok(());
         }
         std::thread::sleep(LOOK);
+        waited = waited.saturating_add(LOOK);
     }
     anyhow::bail!("process {} has not ended", running.holder.pid)
+}
+
+/// Connects, and looks at whose process is at the other end (security rule G100).
+///
+/// # Errors
+///
+/// Nobody listens there, or somebody else does.
+pub(crate) fn connect(socket: &Path) -> anyhow::Result<UnixStream> {
+    let shown = socket.display();
+    let stream =
+        UnixStream::connect(socket).with_context(|| format!("cannot connect to {shown}"))?;
+    let peer = socket_peercred(&stream).context("cannot tell whose process answers")?;
+    let uid = peer.uid.as_raw();
+    anyhow::ensure!(
+        uid == getuid().as_raw() || uid == 0,
+        "the process behind {shown} belongs to user {uid}"
+    );
+    Ok(stream)
 }
 
 struct Answers(BufReader<UnixStream>);
 
 impl Answers {
-    fn ask(socket: &Path, verb: Verb, patience: Option<Duration>) -> anyhow::Result<Self> {
-        let shown = socket.display();
-        let mut stream =
-            UnixStream::connect(socket).with_context(|| format!("cannot connect to {shown}"))?;
-        let peer = socket_peercred(&stream).context("cannot tell whose process answers")?;
-        let uid = peer.uid.as_raw();
-        anyhow::ensure!(
-            uid == getuid().as_raw() || uid == 0,
-            "the process behind {shown} belongs to user {uid}"
-        );
-        let mut line =
-            serde_json::to_vec(&Request { verb }).context("cannot write the question")?;
+    fn ask(socket: &Path, request: &Request, patience: Option<Duration>) -> anyhow::Result<Self> {
+        let mut stream = connect(socket)?;
+        let mut line = serde_json::to_vec(request).context("cannot write the question")?;
         line.push(b'\n');
         let asked = stream
             .set_write_timeout(Some(DEADLINE))
             .and_then(|()| stream.set_read_timeout(patience))
             .and_then(|()| stream.write_all(&line));
-        asked.with_context(|| format!("cannot ask at {shown}"))?;
+        asked.with_context(|| format!("cannot ask at {}", socket.display()))?;
         Ok(Self(BufReader::new(stream)))
     }
 
@@ -86,19 +103,22 @@ impl Answers {
     fn next(&mut self) -> anyhow::Result<Option<Answer>> {
         let mut line = Vec::new();
         let read = io::Read::by_ref(&mut self.0)
-            .take(LINE)
+            .take(u64::try_from(LINE).unwrap_or(u64::MAX))
             .read_until(b'\n', &mut line);
         if read.context("no answer came")? == 0 {
             return Ok(None);
         }
-        let answer = serde_json::from_slice(&line);
-        answer
-            .context("the answer is not understood: is it another version of adit?")
-            .map(Some)
+        understood(&line).map(Some)
     }
 }
 
-fn unexpected(answer: Option<Answer>) -> anyhow::Error {
+/// An answer of a line.
+pub(super) fn understood(line: &[u8]) -> anyhow::Result<Answer> {
+    let answer = serde_json::from_slice(line);
+    answer.context("the answer is not understood: is it another version of adit?")
+}
+
+pub(super) fn unexpected(answer: Option<Answer>) -> anyhow::Error {
     match answer {
         Some(Answer::Refused(reason)) => anyhow::anyhow!("it was refused: {reason}"),
         Some(_) | None => anyhow::anyhow!("no answer came: it may be about to end"),

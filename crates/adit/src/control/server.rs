@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use rustix::process::getuid;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::unix::OwnedWriteHalf;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::directory::Lock;
-use super::{Answer, CLIENTS, DEADLINE, LINE, Request, Verb};
+use super::lines::Lines;
+use super::run::{self, Input, Workflows, send};
+use super::{Answer, CLIENTS, DEADLINE, Ending, LINE, Request};
 use crate::status::Report;
 
 /// What is asked about.
@@ -26,6 +26,15 @@ pub(crate) trait Subject: Clone + Send + Sync + 'static {
 
     /// Changes with each state.
     fn changes(&self) -> watch::Receiver<u64>;
+
+    /// Whoever runs workflows, if there are any.
+    fn workflows(&self) -> Option<&impl Workflows>;
+
+    /// How long the end takes at the most.
+    fn within(&self, ending: Ending) -> Duration;
+
+    /// Begins the end of everything.
+    fn end(&self, ending: Ending);
 }
 
 /// Who comes while there are so many clients may not stay and watch, so that `down` finds a place.
@@ -55,8 +64,8 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     UnixListener::bind(path)
 }
 
-/// Answers until dropped. `stop` is called for by a client that says `down`.
-pub(crate) async fn serve(listener: UnixListener, subject: impl Subject, stop: CancellationToken) {
+/// Answers until dropped.
+pub(crate) async fn serve(listener: UnixListener, subject: impl Subject) {
     let mut clients = JoinSet::new();
     loop {
         tokio::select! {
@@ -65,9 +74,8 @@ pub(crate) async fn serve(listener: UnixListener, subject: impl Subject, stop: C
                     if clients.len() >= CLIENTS {
                         debug!("client of the control socket is one too many");
                     } else {
-                        let may_watch = clients.len() < WATCHERS;
-                        let client = client(socket, subject.clone(), stop.clone(), may_watch);
-                        clients.spawn(client);
+                        let may_stay = clients.len() < WATCHERS;
+                        clients.spawn(client(socket, subject.clone(), may_stay));
                     }
                 }
                 Err(error) => {
@@ -82,54 +90,107 @@ pub(crate) async fn serve(listener: UnixListener, subject: impl Subject, stop: C
     }
 }
 
-async fn client(
-    socket: UnixStream,
-    subject: impl Subject,
-    stop: CancellationToken,
-    may_watch: bool,
-) {
-    if let Err(error) = answer(socket, subject, stop, may_watch).await {
+/// Has one run done for a client of this process, which is at the other end of a pair of sockets.
+pub(crate) async fn serve_run(socket: UnixStream, workflows: impl Workflows) {
+    let (reader, mut writer) = socket.into_split();
+    let mut lines = Lines::new(reader, LINE);
+    let asked = async {
+        let (request, input) = question(&mut lines, &mut writer).await?;
+        match request {
+            Some(Request::Run {
+                workflow,
+                fingerprint,
+            }) => {
+                let asked = (workflow.as_str(), &fingerprint);
+                run::run(&workflows, asked, &input, (&mut lines, &mut writer)).await
+            }
+            _ => refuse(&mut writer, "nothing but a run is to be asked here").await,
+        }
+    };
+    if let Err(error) = asked.await {
+        debug!(%error, "whoever asked for a run has gone");
+    }
+}
+
+async fn client(socket: UnixStream, subject: impl Subject, may_stay: bool) {
+    if let Err(error) = answer(socket, subject, may_stay).await {
         debug!(%error, "client of the control socket has gone");
     }
 }
 
-async fn answer(
-    socket: UnixStream,
-    subject: impl Subject,
-    stop: CancellationToken,
-    may_watch: bool,
-) -> io::Result<()> {
+async fn answer(socket: UnixStream, subject: impl Subject, may_stay: bool) -> io::Result<()> {
     let uid = socket.peer_cred()?.uid();
     if uid != getuid().as_raw() && uid != 0 {
         return Err(io::Error::other(format!("user {uid} may not ask")));
     }
     let (reader, mut writer) = socket.into_split();
-    let mut line = Vec::new();
-    let mut reader = BufReader::new(reader.take(LINE));
-    timeout(DEADLINE, reader.read_until(b'\n', &mut line)).await??;
-    let request: Result<Request, _> = serde_json::from_slice(&line);
-    match request.map(|Request { verb }| verb) {
-        Err(error) => send(&mut writer, &Answer::Refused(error.to_string())).await,
-        Ok(Verb::Status) => send(&mut writer, &Answer::Report(subject.report())).await,
-        Ok(Verb::Down) => {
-            let sent = send(&mut writer, &Answer::Stopping).await;
-            stop.cancel();
-            sent
+    let mut lines = Lines::new(reader, LINE);
+    let (Some(request), input) = question(&mut lines, &mut writer).await? else {
+        return Ok(());
+    };
+    match request {
+        Request::Status {} => send(&mut writer, &Answer::Report(subject.report())).await,
+        Request::Down {} => end(&subject, Ending::Down, &mut writer).await,
+        Request::Stop {} => end(&subject, Ending::Stop, &mut writer).await,
+        Request::Watch {} | Request::Run { .. } if !may_stay => {
+            refuse(&mut writer, "too many are watching").await
         }
-        Ok(Verb::Watch) if !may_watch => {
-            let refused = Answer::Refused(String::from("too many are watching"));
-            send(&mut writer, &refused).await
-        }
-        Ok(Verb::Watch) => {
-            let mut reader = reader;
-            let mut rest = [0; 1];
-            tokio::select! {
-                watched = watch(&mut writer, &subject) => watched,
-                // One that hangs up, or says more than it may, is done.
-                ended = reader.read(&mut rest) => ended.map(drop),
+        Request::Watch {} => tokio::select! {
+            watched = watch(&mut writer, &subject) => watched,
+            // One that hangs up, or says anything more, is done.
+            ended = lines.next() => ended.map(drop),
+        },
+        Request::Run {
+            workflow,
+            fingerprint,
+        } => match subject.workflows() {
+            None => refuse(&mut writer, "it has no workflows").await,
+            Some(workflows) => {
+                let asked = (workflow.as_str(), &fingerprint);
+                let client = (&mut lines, &mut writer);
+                run::run(workflows, asked, &input, client).await
             }
+        },
+        Request::Resume { .. } | Request::Cancel {} => {
+            refuse(&mut writer, "there is no run to say that to").await
+        }
+        Request::Input { .. } => Ok(()),
+    }
+}
+
+/// What a client asks, with the input that it sent before; `None` if it was refused.
+async fn question(
+    lines: &mut Lines<OwnedReadHalf>,
+    writer: &mut OwnedWriteHalf,
+) -> io::Result<(Option<Request>, Input)> {
+    let mut input = Input::default();
+    loop {
+        let line = timeout(DEADLINE, lines.next()).await??.unwrap_or_default();
+        let pushed = match serde_json::from_slice(&line) {
+            Ok(Request::Input { part }) => input.push(&part),
+            Ok(request) => return Ok((Some(request), input)),
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(words) = pushed {
+            refuse(writer, &words).await?;
+            return Ok((None, input));
         }
     }
+}
+
+async fn end(
+    subject: &impl Subject,
+    ending: Ending,
+    writer: &mut OwnedWriteHalf,
+) -> io::Result<()> {
+    let within_seconds = subject.within(ending).as_secs();
+    let sent = send(writer, &Answer::Stopping { within_seconds }).await;
+    subject.end(ending);
+    sent
+}
+
+async fn refuse(writer: &mut OwnedWriteHalf, words: &str) -> io::Result<()> {
+    send(writer, &Answer::Refused(words.to_owned())).await
 }
 
 async fn watch(writer: &mut OwnedWriteHalf, subject: &impl Subject) -> io::Result<()> {
@@ -141,13 +202,6 @@ async fn watch(writer: &mut OwnedWriteHalf, subject: &impl Subject) -> io::Resul
         // Whoever writes the changes outlives this, and numbers are told anyway.
         drop(timeout(TICK.saturating_sub(PAUSE), changes.changed()).await);
     }
-}
-
-async fn send(writer: &mut OwnedWriteHalf, answer: &Answer) -> io::Result<()> {
-    let mut line = serde_json::to_vec(answer).map_err(io::Error::other)?;
-    line.push(b'\n');
-    timeout(DEADLINE, writer.write_all(&line)).await??;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ pub(super) fn tunnel(
     config.forwards = ssh.forwards.iter().map(forward).collect();
     config.exit_on_forward_failure = false;
     let peer = &mut config.peer;
-    if ssh.host_key == HostKey::Usual && peer.host_keys.new_hosts == NewHosts::Ask {
+    if peer.host_keys.new_hosts == NewHosts::Ask {
         // Whoever starts it may be a service. What a password is sent to has to be known before.
         peer.host_keys.new_hosts = match ssh.login {
             Login::KeyFile { .. } | Login::SshAgent => NewHosts::Accept,

@@ -1,6 +1,8 @@
 use super::*;
 
-use crate::config::{Surroundings, file};
+use crate::cli::EnvironmentArguments;
+use crate::compose;
+use crate::config::Surroundings;
 
 /// Words that a flag with a secret as its value would have in its name.
 const SECRETS: [&str; 10] = [
@@ -140,6 +142,8 @@ fn the_file_of_the_examples_is_one_that_up_takes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("adit.yml");
     std::fs::write(&path, words::ADIT_YML).unwrap();
-    let tunnels = file::read(&[path], &Surroundings::of_this_process()).unwrap();
-    assert_eq!(tunnels.len(), 1);
+    let environment = EnvironmentArguments::default();
+    let surroundings = Surroundings::of_this_process();
+    let loaded = compose::load(&[path], &environment, &surroundings).unwrap();
+    assert_eq!(loaded.tunnels.len(), 1);
 }

@@ -49,8 +49,13 @@ pub(super) const ENVIRONMENT: &[(&str, &str)] = &[
 /// Files that are read and written.
 pub(super) const FILES: &[(&str, &str)] = &[
     (
-        "adit.yml, adit.yaml",
-        "The tunnels of adit up, in the working directory unless -f names a file.",
+        "adit.yml, adit.yaml, model-compose.yml, model-compose.yaml",
+        "The tunnels and workflows of adit up, in the working directory unless -f names a file. The first \
+         that is there counts.",
+    ),
+    (
+        ".env",
+        "Variables for ${env.NAME} in those, in the working directory, unless --env-file names a file.",
     ),
     (
         "~/.ssh/config, /etc/ssh/ssh_config",
@@ -120,7 +125,29 @@ pub(super) fn examples(page: &str) -> &'static [(&'static str, &'static str)] {
                 "adit up -d",
             ),
         ],
-        "adit-down" => &[("End the tunnels of adit.yml here:", "adit down")],
+        "adit-start" => &[(
+            "Once its components were set up by an adit up:",
+            "adit start -d",
+        )],
+        "adit-down" => &[("End what runs of the file here:", "adit down")],
+        "adit-stop" => &[(
+            "End it, and start it again with its components as they are:",
+            "adit stop\nadit start -d",
+        )],
+        "adit-run" => &[
+            (
+                "The workflow of model-compose.yml here, with an input, its result into a file:",
+                "adit run --input '{\"data\":\"hello\"}' -o result.json",
+            ),
+            (
+                "One of several, with an input that another program makes:",
+                "adit run summarize -i -",
+            ),
+        ],
+        "adit-validate" => &[(
+            "With a variable that is not set here:",
+            "adit validate -e SSH_USERNAME=me",
+        )],
         "adit-status" => &[
             (
                 "All tunnels, again after each change:",

@@ -7,7 +7,6 @@
     reason = "tests"
 )]
 
-use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -26,7 +25,7 @@ mod service;
 fn the_keeper() -> Keeper {
     Keeper {
         program: PathBuf::from(env!("CARGO_BIN_EXE_adit")),
-        arguments: vec![OsString::from("__keeper")],
+        ..Keeper::of_this_program()
     }
 }
 
@@ -71,6 +70,18 @@ impl Folder {
             Ok(text) if text.ends_with('\n') => Ok(text),
             other => Err(other),
         })
+    }
+
+    /// As [`read`](Self::read), while the runtime goes on.
+    async fn said(&self, name: &str) -> String {
+        let path = self.path().join(name);
+        wait::until_async(name, || async {
+            match tokio::fs::read_to_string(&path).await {
+                Ok(text) if text.ends_with('\n') => Ok(text),
+                other => Err(other),
+            }
+        })
+        .await
     }
 
     /// The process whose number a program has written.

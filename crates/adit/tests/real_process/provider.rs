@@ -53,7 +53,13 @@ impl Kept {
         let environment = Arc::new(environment.clone());
         run.spawn(async move {
             let keeper = the_keeper();
-            let children = children(&[("PATH", &path), ("NGROK_AUTHTOKEN", "ngrok-token")]);
+            let home = dir.join("home").display().to_string();
+            let own = [
+                ("PATH", &*path),
+                ("HOME", &home),
+                ("NGROK_AUTHTOKEN", "ngrok-token"),
+            ];
+            let children = children(&own);
             let provider = Provider {
                 keeper: &keeper,
                 dir: &dir,
@@ -118,11 +124,11 @@ async fn ngrok_is_run_for_each_port_and_says_its_names() {
     assert_eq!(address.driver, Some("ngrok"));
     assert_eq!(kept.up(8091).await.url, "https://abc-8091.ngrok-free.app");
     assert_eq!(
-        folder.read("args-8090"),
-        "http 8090 --log=stdout --log-format=json\n"
+        folder.said("args-8090").await,
+        "http 8090 --log=stdout --log-format=json --log-level=info\n"
     );
-    assert_eq!(folder.read("token-8091"), "ngrok-token\n");
-    folder.read("drained-8090");
+    assert_eq!(folder.said("token-8091").await, "ngrok-token\n");
+    folder.said("drained-8090").await;
     let pids = ["pid-8090", "pid-8091"].map(|name| folder.pid(name));
     kept.stop().await;
     assert!(!pids.into_iter().any(is_alive));
@@ -147,7 +153,7 @@ echo '{"err":"authentication failed","lvl":"eror","msg":"session closing"}'; exi
     let why = kept.state(8090, |why| why.contains("exit code")).await;
     assert_eq!(
         why,
-        "the tunnel's program has ended (exit code 1): authentication failed"
+        "the program of ngrok has ended (exit code 1): authentication failed"
     );
     kept.up(8090).await;
     rustix::process::kill_process(folder.pid("pid-8090"), rustix::process::Signal::KILL).unwrap();
@@ -199,10 +205,10 @@ exec sleep 1000"#;
     assert_eq!(address.url, "https://four-odd-words-here.trycloudflare.com");
     assert_eq!(address.driver, Some("cloudflare"));
     assert_eq!(
-        folder.read("args"),
+        folder.said("args").await,
         "tunnel --no-autoupdate --url http://localhost:8090\n"
     );
-    folder.read("drained");
+    folder.said("drained").await;
     kept.stop().await;
 }
 
@@ -221,8 +227,8 @@ exec sleep 1000"#;
     let gateway = "driver: cloudflare, port: 8090, token: '${env.CLOUDFLARE_TUNNEL_TOKEN}', hostname: app.example.com";
     let kept = Kept::new(&folder, gateway, &environment);
     assert_eq!(kept.up(8090).await.url, "https://app.example.com");
-    assert_eq!(folder.read("token"), "eyJs3cr3t\n");
-    let seen = folder.read("parent");
+    assert_eq!(folder.said("token").await, "eyJs3cr3t\n");
+    let seen = folder.said("parent").await;
     assert!(seen.ends_with("tunnel --no-autoupdate run\n"), "{seen}");
     assert!(!seen.contains("s3cr3t"), "{seen}");
     kept.stop().await;
@@ -239,19 +245,22 @@ echo '2026-11-22T10:00:01Z INF Registered tunnel connection connIndex=0' >&2
 exec sleep 1000"#;
     folder.executable("bin/cloudflared", script);
     let gateway =
-        "driver: cloudflare, port: [8090, 8091], tunnel: mine, credentials_file: creds.json";
+        "driver: cloudflare, port: [8090, 8091], tunnel: mine, credentials_file: ~/creds.json";
     let kept = Kept::new(&folder, gateway, &Environment::default());
     assert_eq!(kept.up(8090).await.url, "https://mine.cfargotunnel.com");
     kept.state(8091, |why| why.contains("one name")).await;
-    let (file, creds) = (folder.read("where"), folder.path().join("creds.json"));
+    let (file, creds) = (
+        folder.said("where").await,
+        folder.path().join("home/creds.json"),
+    );
     let file = std::path::Path::new(file.trim());
-    assert_eq!(folder.read("mode"), "600\n");
+    assert_eq!(folder.said("mode").await, "600\n");
     let args = format!(
         "tunnel --no-autoupdate --config {} run mine\n",
         file.display()
     );
-    assert_eq!(folder.read("args"), args);
-    let config: serde_json::Value = serde_json::from_str(&folder.read("config")).unwrap();
+    assert_eq!(folder.said("args").await, args);
+    let config: serde_json::Value = serde_json::from_str(&folder.said("config").await).unwrap();
     let wanted = serde_json::json!({
         "tunnel": "mine",
         "credentials-file": creds,

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use adit_flow::file::{Dialect, Environment, Files, Source};
 use adit_flow::process::limits::{LINE_BYTES, OUTPUT_BYTES};
-use adit_flow::process::{Lines, RunError, Stream, run};
+use adit_flow::process::{ChildEnvironment, Lines, RunError, Stream, run};
 use adit_flow::shell;
 use adit_testkit::wait;
+use adit_text::Problems;
 
 use crate::{Folder, children, is_alive, the_keeper, wait_for_end};
 
@@ -168,10 +170,42 @@ async fn a_streamed_action_gives_the_lines_of_all_its_programs() {
     assert_eq!(streamed.next().await.unwrap(), None);
 }
 
+/// A gateway, whose password no program has to know, and a component that knows a token.
+const FILE: &str = "
+gateway:
+  type: ssh-tunnel
+  port: '9834:8090'
+  connection:
+    host: gw.example
+    auth: {type: password, username: u, password: '${env.SSH_PASSWORD}'}
+components:
+  - {id: shell, type: shell, env: {TOKEN: '${env.TOKEN}'}, command: [env]}
+workflow: {title: t, component: shell}
+";
+
 #[tokio::test]
-async fn a_child_has_none_of_our_variables() {
+async fn a_child_has_neither_our_variables_nor_secrets_of_gateways() {
     let folder = Folder::new();
-    let environment = children(&[("ADIT_PASSPHRASE", "s3cr3t"), ("OTHER", "1")]);
+    let mut all = Environment::default();
+    let entries = [
+        "ADIT_PASSPHRASE=s3cr3t",
+        "SSH_PASSWORD=s3cr3t",
+        "TOKEN=t0k3n",
+    ];
+    for entry in entries {
+        all.say(entry).unwrap();
+    }
+    let source = Source {
+        name: "model-compose.yml",
+        bytes: FILE.as_bytes(),
+        dialect: Dialect::ModelCompose,
+    };
+    let mut problems = Problems::new();
+    let files = Files::parse(&[source], &all, &mut problems);
+    let compose = files.and_then(|files| files.compose(&mut problems));
+    let compose = compose.unwrap_or_else(|| panic!("{problems}"));
+    let path = [("PATH".into(), crate::PATH.into())];
+    let environment = ChildEnvironment::new(path, &all, &compose.private_variables);
     let action = shell::Command {
         env: Vec::new(),
         ..command(&folder, &[&["env"]])
@@ -179,7 +213,7 @@ async fn a_child_has_none_of_our_variables() {
     let value = action.run(&the_keeper(), &environment).await.unwrap();
     let json = value.to_json().unwrap();
     let wanted = format!(
-        r#"{{"stdout":"OTHER=1\nPATH={}","stderr":"","exit_code":0}}"#,
+        r#"{{"stdout":"PATH={}\nTOKEN=t0k3n","stderr":"","exit_code":0}}"#,
         crate::PATH
     );
     assert_eq!(json, wanted);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use adit_flow::file::{Dialect, Files, Source};
 use adit_flow::model::component::{Kind, Manage};
-use adit_flow::process::{Service, ServiceError, State, Unready};
+use adit_flow::process::{Scripts, Service, ServiceError, State, Unready};
 use adit_testkit::{require, wait};
 use adit_text::Problems;
 use tokio::sync::watch;
@@ -33,10 +33,10 @@ fn manage(lines: &str) -> Manage {
     );
     let compose = files.and_then(|files| files.compose(&mut problems));
     let compose = compose.unwrap_or_else(|| panic!("{problems}"));
-    match &compose.components[0].kind {
-        Kind::HttpServer(server) => server.manage.clone(),
-        other => panic!("{other:?}"),
-    }
+    let Kind::HttpServer(server) = &compose.components[0].kind else {
+        panic!("no server");
+    };
+    server.manage.clone()
 }
 
 /// A port that nobody has. Another process may take it; tests of one process do not, as each binds its own.
@@ -85,26 +85,35 @@ async fn until(states: &mut watch::Receiver<State>, wanted: impl Fn(&State) -> b
     state.await.expect("a state").unwrap().clone()
 }
 
-/// Listens at its port with a worker that holds it, as a reloading server does, and tells its number.
-const SERVER: &str = "    start: [python3, -c, \"
+/// Listens at its port with a worker that holds it, as a reloading server does, tells its number, and ends when
+/// it is told to.
+const SERVER: &str = "\
 import os, socket, subprocess, sys
 server = socket.create_server(('127.0.0.1', int(os.environ['SERVER_PORT'])))
 worker = subprocess.Popen(['sleep', '1000'], pass_fds=[server.fileno()], start_new_session=True)
-open('worker.new', 'w').write(str(worker.pid) + '\\\\n')
+open('worker.new', 'w').write(str(worker.pid) + '\\n')
 os.rename('worker.new', 'worker')
 print('listening', flush=True)
-connection = server.accept()
 while True:
     if server.accept()[0].recv(1) == b'x':
         sys.exit(3)
-\"]";
+";
+
+const START: &str = "    start: [python3, server.py]";
+
+/// A folder with a server.
+fn with_a_server() -> Folder {
+    let folder = Folder::new();
+    std::fs::write(folder.path().join("server.py"), SERVER).unwrap();
+    folder
+}
 
 #[tokio::test]
 async fn a_server_is_set_up_started_and_stopped_with_whoever_holds_its_port() {
     require!("python3");
-    let folder = Folder::new();
+    let folder = with_a_server();
     let manage = manage(&format!(
-        "    install: [sh, -c, 'echo install >> steps']\n    build: [[sh, -c, 'echo build >> steps']]\n{SERVER}"
+        "    install: [sh, -c, 'echo install >> steps']\n    build: [[sh, -c, 'echo build >> steps']]\n{START}"
     ));
     let port = free_port();
     let running = Running::new(&folder, &manage, port);
@@ -124,9 +133,9 @@ async fn a_server_is_set_up_started_and_stopped_with_whoever_holds_its_port() {
 #[tokio::test]
 async fn a_server_that_has_ended_is_started_again_and_who_asks_meanwhile_waits() {
     require!("python3");
-    let folder = Folder::new();
+    let folder = with_a_server();
     let port = free_port();
-    let running = Running::new(&folder, &manage(SERVER), port);
+    let running = Running::new(&folder, &manage(START), port);
     running.ready().await.unwrap();
     let (worker, mut states) = (folder.pid("worker"), running.service.state());
     std::fs::remove_file(folder.path().join("worker")).unwrap();
@@ -142,7 +151,14 @@ async fn a_server_that_has_ended_is_started_again_and_who_asks_meanwhile_waits()
     );
     let late = running.service.ready(Duration::ZERO).await.unwrap_err();
     assert!(matches!(late, Unready::Late { .. }), "{late}");
-    running.ready().await.unwrap();
+    let mut asking = JoinSet::new();
+    for _ in 0..3 {
+        let service = Arc::clone(&running.service);
+        asking.spawn(async move { service.ready(wait::DEADLINE).await });
+    }
+    while let Some(ready) = asking.join_next().await {
+        ready.unwrap().unwrap();
+    }
     assert_ne!(folder.pid("worker"), worker);
     wait_for_end(worker);
     running.stop().await.unwrap();
@@ -151,11 +167,11 @@ async fn a_server_that_has_ended_is_started_again_and_who_asks_meanwhile_waits()
 #[tokio::test]
 async fn a_policy_of_never_leaves_a_server_ended() {
     require!("python3");
-    let folder = Folder::new();
+    let folder = with_a_server();
     let port = free_port();
     let running = Running::new(
         &folder,
-        &manage(&format!("    restart: never\n{SERVER}")),
+        &manage(&format!("    restart: 'no'\n{START}")),
         port,
     );
     running.ready().await.unwrap();
@@ -208,7 +224,7 @@ async fn a_missing_program_fails_at_once_with_the_reason() {
     );
     let unready = running.ready().await.unwrap_err();
     let told = format!(
-        "the server of helper has failed: start cannot be run: uvicorn-that-is-not-here: not found in PATH ({})",
+        "the server of helper has failed: uvicorn-that-is-not-here: not found in PATH ({})",
         crate::PATH
     );
     assert_eq!(unready.to_string(), told);
@@ -236,12 +252,18 @@ async fn a_script_that_fails_is_named_and_nothing_is_started() {
         "    build: [[sh, -c, 'echo no compiler; exit 2']]\n    start: [touch, started]\n    clean: [touch, cleaned]",
     );
     let running = Running::new(&folder, &manage, free_port());
-    let service = Arc::clone(&running.service);
     let error = running.fail().await;
     let told = "the build script has failed: sh -c echo no compiler; exit 2 (exit code 2); its last lines:\n  no compiler";
     assert_eq!(error.to_string(), told);
     assert!(!folder.path().join("started").exists());
-    service.clean(&CancellationToken::new()).await.unwrap();
+    let scripts = Scripts::new(
+        &the_keeper(),
+        "helper",
+        &manage,
+        folder.path(),
+        &children(&[]),
+    );
+    scripts.clean(&CancellationToken::new()).await.unwrap();
     assert!(folder.path().join("cleaned").exists());
 }
 

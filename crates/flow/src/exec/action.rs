@@ -15,7 +15,7 @@ use crate::model::find::find;
 use crate::model::{Text, Written};
 use crate::render;
 
-mod gateways;
+pub(super) mod gateways;
 mod http;
 mod shell;
 mod streaming;

@@ -4,28 +4,28 @@
 //! for as long as it runs, for the name first and then so that it never has to wait; when it ends it is started
 //! again. Secrets go to it in its environment, never in its arguments, which every user of a machine can read.
 
-use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use adit_text::SecretSource;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use super::{Addresses, PublicAddress, State};
 use crate::file::Environment;
 use crate::model::expose::{HttpDriver, HttpExpose};
-use crate::process::{ChildEnvironment, Followed, Keeper, Pause, Program, SpawnError};
+use crate::process::{ChildEnvironment, Keeper, Pause, Program, SpawnError};
 
 mod cloudflare;
 mod ngrok;
+mod running;
+
+use running::{Running, Word};
 
 /// What the programs of providers are started with.
 #[derive(Clone, Copy, Debug)]
@@ -109,7 +109,7 @@ impl Provider<'_> {
                 credentials_file,
                 hostname,
             } => {
-                let credentials = self.dir.join(credentials_file);
+                let credentials = self.path(credentials_file);
                 let job = cloudflare::named(&ports, tunnel, &credentials, hostname.as_deref());
                 vec![job.map_err(|source| ProviderError::Configuration {
                     driver: cloudflare::DRIVER,
@@ -141,29 +141,34 @@ impl Provider<'_> {
         addresses: &Addresses,
         stop: &CancellationToken,
     ) -> Result<(), ProviderError> {
+        let tell = |port, state: State| {
+            match &state {
+                State::Up(address) => info!("HTTP tunnel started on port {port}: {}", address.url),
+                State::Down(why) => warn!("the HTTP tunnel of port {port} has no name: {why}"),
+            }
+            addresses.set(gateway, port, state);
+        };
         let mut pause = Pause::new();
+        let mut was_started = false;
         while !stop.is_cancelled() {
-            let mut running = self.start(job)?;
-            let (mut up_since, said) = (None, running.said.clone());
-            let why = tokio::select! {
-                () = stop.cancelled() => running.stop().await,
-                why = running.ended() => why,
-                named = timeout(NAME_WITHIN, name(&said)) => if let Ok(url) = named {
-                    up_since = Some(Instant::now());
-                    for port in &job.ports {
-                        let state = job.state(*port, &url);
-                        tell(*port, &state);
-                        addresses.set(gateway, *port, state);
-                    }
-                    tokio::select! {
-                        () = stop.cancelled() => running.stop().await,
-                        why = running.ended() => why,
-                    }
-                } else {
-                    running.stop().await;
-                    let reason = said.reason();
-                    format!("{} has not said a name in {NAME_WITHIN:?}{reason}", job.driver)
-                },
+            let mut up_since = None;
+            let why = match self.start(job) {
+                Ok(running) => {
+                    was_started = true;
+                    let up = |url: &str| {
+                        up_since = Some(Instant::now());
+                        for port in &job.ports {
+                            tell(*port, job.state(*port, url));
+                        }
+                    };
+                    running.attend(up, stop).await
+                }
+                // A newer one may be taking its place.
+                Err(error) if was_started => error.to_string(),
+                Err(source) => {
+                    let driver = job.driver;
+                    return Err(ProviderError::Spawn { driver, source });
+                }
             };
             for port in &job.ports {
                 addresses.set(gateway, *port, State::Down(why.clone()));
@@ -184,26 +189,22 @@ impl Provider<'_> {
         Ok(())
     }
 
-    fn start(&self, job: &Job) -> Result<Running, ProviderError> {
+    fn start(&self, job: &Job) -> Result<Running, SpawnError> {
         let own = job.env.iter().map(|(name, value)| (*name, value.as_str()));
         let program = Program {
             argv: job.argv.clone(),
             dir: self.dir.to_owned(),
             env: self.children.with(own),
         };
-        let said = Said(Arc::new(watch::Sender::new(Heard::default())));
-        let (listener, listen, driver) = (said.clone(), job.listen, job.driver);
-        let follower = move |line: &str| {
-            debug!("[{driver}] {line}");
-            match listen(line) {
-                Some(Word::Name(url)) => listener.name(url),
-                Some(Word::Reason(why)) => listener.fail(&why),
-                None => {}
-            }
-        };
-        let program = Followed::start(self.keeper, &program, follower)
-            .map_err(|source| ProviderError::Spawn { driver, source })?;
-        Ok(Running { program, said })
+        Running::start(self.keeper, &program, job.driver, job.listen)
+    }
+
+    /// A path of the file: from the folder, or from the home folder if it begins with `~/`.
+    fn path(&self, written: &Path) -> PathBuf {
+        match (written.strip_prefix("~"), self.children.value("HOME")) {
+            (Ok(rest), Some(home)) => Path::new(home).join(rest),
+            (Err(_), _) | (_, None) => self.dir.join(written),
+        }
     }
 
     fn secret(&self, source: &SecretSource) -> Result<Zeroizing<String>, ProviderError> {
@@ -214,7 +215,7 @@ impl Provider<'_> {
                 None => Err(ProviderError::TokenVariable { name: name.clone() }),
             },
             SecretSource::File(path) => {
-                let path = self.dir.join(path);
+                let path = self.path(path);
                 let text = std::fs::read_to_string(&path).map(Zeroizing::new);
                 text.map(|text| Zeroizing::new(text.trim().to_owned()))
                     .map_err(|source| ProviderError::TokenFile { path, source })
@@ -269,97 +270,6 @@ impl Job {
     }
 }
 
-/// What a program says that somebody has to know.
-#[derive(Debug, PartialEq, Eq)]
-enum Word {
-    /// It is up, with this URL. Empty where it is known from elsewhere.
-    Name(String),
-    /// What is wrong.
-    Reason(String),
-}
-
-/// A program that runs, and what was heard of it.
-struct Running {
-    program: Followed,
-    said: Said,
-}
-
-#[derive(Clone)]
-struct Said(Arc<watch::Sender<Heard>>);
-
-#[derive(Debug, Default)]
-struct Heard {
-    name: Option<String>,
-    reason: Option<String>,
-}
-
-impl Said {
-    /// The first name is the one.
-    fn name(&self, url: String) {
-        self.0.send_if_modified(|heard| {
-            let is_first = heard.name.is_none();
-            heard.name.get_or_insert(url);
-            is_first
-        });
-    }
-
-    fn fail(&self, why: &str) {
-        let why = cut(why).into_owned();
-        self.0.send_modify(|heard| heard.reason = Some(why));
-    }
-
-    /// How a message goes on that tells of a failure.
-    fn reason(&self) -> String {
-        let heard = self.0.borrow();
-        let reason = heard.reason.as_ref();
-        reason.map(|why| format!(": {why}")).unwrap_or_default()
-    }
-}
-
-async fn name(said: &Said) -> String {
-    let mut heard = said.0.subscribe();
-    loop {
-        if let Some(url) = heard.borrow_and_update().name.clone() {
-            return url;
-        }
-        if heard.changed().await.is_err() {
-            // The sender is in our hands.
-            std::future::pending::<()>().await;
-        }
-    }
-}
-
-impl Running {
-    /// Waits for its end, and says how it was.
-    async fn ended(&mut self) -> String {
-        let exit = match self.program.wait().await {
-            Ok(exit) => format!("the tunnel's program has ended ({exit})"),
-            Err(error) => format!("the tunnel's program cannot be followed ({error})"),
-        };
-        let reason = self.said.reason();
-        if !reason.is_empty() {
-            return exit + &reason;
-        }
-        match self.program.tail().last() {
-            Some(line) => format!("{exit}: {}", cut(&line)),
-            None => exit + " without a word",
-        }
-    }
-
-    /// However it ends, it was asked to.
-    async fn stop(&mut self) -> String {
-        self.program.stop(GRACE).await.ok();
-        String::from("its tunnel was stopped")
-    }
-}
-
-fn tell(port: u16, state: &State) {
-    match state {
-        State::Up(address) => info!("HTTP tunnel started on port {port}: {}", address.url),
-        State::Down(why) => warn!("the HTTP tunnel of port {port} has no name: {why}"),
-    }
-}
-
 /// A public URL as an address; none if it is not one of HTTP, or holds more than a host and a port.
 fn address(driver: &'static str, url: &str) -> Option<PublicAddress> {
     let rest = url
@@ -381,22 +291,6 @@ fn address(driver: &'static str, url: &str) -> Option<PublicAddress> {
         driver: Some(driver),
     })
 }
-
-fn cut(line: &str) -> Cow<'_, str> {
-    match line.char_indices().nth(SHOWN) {
-        Some((end, _)) => Cow::Owned(line.get(..end).unwrap_or_default().to_owned() + "…"),
-        None => Cow::Borrowed(line),
-    }
-}
-
-/// How long a program may take until it says its name; model-compose's own.
-const NAME_WITHIN: Duration = Duration::from_secs(30);
-
-/// How long a program may take to end; model-compose's own.
-const GRACE: Duration = Duration::from_secs(5);
-
-/// The most characters of a line that says what is wrong.
-const SHOWN: usize = 200;
 
 #[cfg(test)]
 mod tests {

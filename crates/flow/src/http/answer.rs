@@ -2,7 +2,7 @@
 //!
 //! | `Content-Type` | value |
 //! |---|---|
-//! | `application/json`, `…+json` | the JSON, to a size, depth and number of values; null if there is no body |
+//! | `application/json`, `…+json` | the JSON, to a size, depth and number of values; null if there is no body; the text if the status is an error and it is none |
 //! | `text/event-stream` | a handle to an [`EventSource`] |
 //! | `text/…` | the text |
 //! | another, or none | a handle to a [`ByteSource`]; null if there is no body |
@@ -60,11 +60,15 @@ pub(super) async fn read(
     let is_events = media_type.essence == "text/event-stream";
     let is_empty = length == Some(0);
     let answer = |value| Ok(Answer { status, value });
+    let refused = |reason| AskError::Answer {
+        asked: asked.to_owned(),
+        reason,
+    };
     if is_empty && !is_text {
         return answer(Value::Null);
     }
     if is_text || media_type.is_json() {
-        is_plain(response.headers(), asked)?;
+        plain(response.headers()).map_err(refused)?;
     }
     if is_events {
         let events = events(chunks(response, limits.time));
@@ -75,11 +79,12 @@ pub(super) async fn read(
         if is_text {
             return answer(text(&bytes, media_type.charset.as_deref()));
         }
-        let value = json(&bytes, status).map_err(|reason| AskError::Answer {
-            asked: asked.to_owned(),
-            reason,
-        })?;
-        return answer(value);
+        return match json(&bytes, status) {
+            Ok(value) => answer(value),
+            // A proxy's page in place of the answer: the status says what there is to say.
+            Err(AnswerError::Json { .. }) if status >= 400 => answer(text(&bytes, None)),
+            Err(reason) => Err(refused(reason)),
+        };
     }
     let content_type = text_of(response.headers(), &CONTENT_TYPE);
     let content_type = (!content_type.is_empty()).then(|| content_type.to_owned());
@@ -100,6 +105,9 @@ pub(super) async fn error_body(
     limits: Limits,
     secrets: &Secrets,
 ) -> String {
+    if let Err(AnswerError::Encoded { encoding }) = plain(response.headers()) {
+        return format!("({})", shown(encoding.as_bytes(), secrets));
+    }
     let mut chunks = chunks(response, limits.time);
     let mut body = Vec::new();
     while body.len() < ERROR_BYTES {
@@ -120,16 +128,13 @@ fn text_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> &'a str {
 }
 
 /// That a body is not compressed.
-fn is_plain(headers: &HeaderMap, asked: &str) -> Result<(), AskError> {
+fn plain(headers: &HeaderMap) -> Result<(), AnswerError> {
     let encoding = text_of(headers, &CONTENT_ENCODING).trim();
     if encoding.is_empty() || encoding.eq_ignore_ascii_case("identity") {
         return Ok(());
     }
-    Err(AskError::Answer {
-        asked: asked.to_owned(),
-        reason: AnswerError::Encoded {
-            encoding: encoding.to_owned(),
-        },
+    Err(AnswerError::Encoded {
+        encoding: encoding.to_owned(),
     })
 }
 
@@ -147,7 +152,8 @@ fn chunks(response: reqwest::Response, pause: Duration) -> Chunks {
             Err(_) => Some((Err(StreamError::Stalled { pause }), None)),
         }
     });
-    chunks.boxed()
+    // Whoever asks once more than there is gets nothing.
+    chunks.fuse().boxed()
 }
 
 /// The events of a body. None is kept that nobody has asked for, but those of one chunk.
@@ -167,7 +173,7 @@ fn events(chunks: Chunks) -> Events {
             }
         }
     });
-    events.boxed()
+    events.fuse().boxed()
 }
 
 /// The whole body.

@@ -197,22 +197,38 @@ fn is_unsafe(character: char) -> bool {
             '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
+/// How long a request may take, and connecting of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub(super) whole: Duration,
+    pub(super) connect: Duration,
+}
+
 /// What an error of the library means. Its own text would quote the URL with its query.
-pub(super) fn of_library(error: reqwest::Error, asked: String, limit: Duration) -> AskError {
+pub(super) fn of_library(error: reqwest::Error, asked: String, times: Times) -> AskError {
     let error = error.without_url();
     if error.is_connect() {
         let reason = if error.is_timeout() {
-            "it takes too long".to_owned()
+            format!("not within {} s", times.connect.as_secs_f64())
         } else {
-            causes(&error)
+            hinted(causes(&error))
         };
         return AskError::Connect { asked, reason };
     }
     if error.is_timeout() {
+        let limit = times.whole;
         return AskError::Timeout { asked, limit };
     }
     let reason = causes(&error);
     AskError::Broken { asked, reason }
+}
+
+/// What TLS says of a server that answers in the clear is a riddle.
+fn hinted(mut reason: String) -> String {
+    if reason.contains("InvalidContentType") {
+        reason.push_str(" (the server does not speak TLS at this port)");
+    }
+    reason
 }
 
 /// What the causes of an error say, without those that say no more than that there is one.

@@ -184,7 +184,7 @@ impl fmt::Display for Clock {
 ///
 /// `status` is asked what an answer's value says of how it stands: None, or what
 /// [counts as nothing](PollRules::judge), leaves it to the code. `on_round` is told of each question
-/// that has been asked. A question that is not answered when the time is over is given up.
+/// that has been asked. One that says nothing of its time may take [`QUESTION_TIMEOUT`]; one that is not answered when the time is over is given up.
 ///
 /// # Errors
 ///
@@ -209,6 +209,9 @@ where
     // A time that no clock reaches is no deadline that comes.
     let deadline = start.checked_add(after).unwrap_or(start + FAR);
     let mut last = None;
+    // Values are shared, so this copies little.
+    let mut request = request.clone();
+    request.timeout.get_or_insert(QUESTION_TIMEOUT);
     let pause = rules.interval.max(LEAST_PAUSE);
     loop {
         if pause >= deadline.saturating_duration_since(Instant::now()) {
@@ -216,7 +219,7 @@ where
             return Err(PollError::TimedOut { after, last });
         }
         sleep(pause).await;
-        let Ok(round) = timeout_at(deadline, asker.ask(request)).await else {
+        let Ok(round) = timeout_at(deadline, asker.ask(&request)).await else {
             return Err(PollError::TimedOut { after, last });
         };
         on_round(&round);
@@ -235,6 +238,10 @@ where
         }
     }
 }
+
+/// How long one question may take that says nothing else: a lost one is not to use up the time of
+/// those that could follow.
+pub const QUESTION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Without a pause, which a variable can leave, a server would be asked as fast as it answers.
 pub const LEAST_PAUSE: Duration = Duration::from_millis(10);

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use base64ct::{Base64, Encoding as _};
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
+use super::request::RequestError;
 use crate::expr::{NoTextError, Value};
 
 /// A URL of HTTP. It is shown as far as everybody may read it: without user, password and query.
@@ -122,14 +123,14 @@ impl Url {
     ///
     /// # Errors
     ///
-    /// A value has no text form; which parameter, and why.
-    pub fn with_params(
-        mut self,
-        params: &[(String, Value)],
-    ) -> Result<Self, (String, NoTextError)> {
+    /// [`RequestError::Param`]: a value has no text form.
+    pub fn with_params(mut self, params: &[(String, Value)]) -> Result<Self, RequestError> {
         for (name, value) in params {
             for text in texts(value) {
-                let text = text.map_err(|error| (name.clone(), error))?;
+                let text = text.map_err(|source| RequestError::Param {
+                    name: name.clone(),
+                    source,
+                })?;
                 self.url.query_pairs_mut().append_pair(name, &text);
             }
         }

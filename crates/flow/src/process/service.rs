@@ -1,7 +1,7 @@
 //! A server that is set up, started, kept and taken down for a component.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -10,21 +10,19 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::limits::STOP_GRACE;
-use super::{ChildEnvironment, Exit, Followed, Keeper, Pause, Program, SpawnError, Tail};
-use crate::model::component::{Arguments, Manage, Restart};
+use super::{
+    ChildEnvironment, Exit, Followed, Keeper, Pause, Program, ScriptError, Scripts, SpawnError,
+    Tail,
+};
+use crate::model::component::{Manage, Restart};
 
 mod port;
 
 /// The server of one component. It runs in [`run`](Self::run); meanwhile others look at its [`State`].
 #[derive(Debug)]
 pub struct Service {
-    keeper: Keeper,
-    /// What its lines begin with in the log.
-    id: String,
-    manage: Manage,
+    scripts: Scripts,
     port: u16,
-    dir: PathBuf,
-    environment: ChildEnvironment,
     state: watch::Sender<State>,
 }
 
@@ -53,26 +51,12 @@ pub enum State {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServiceError {
-    /// A program was not started.
-    #[error("{script} cannot be run")]
-    Spawn {
-        /// `start`, or the script that it was for.
-        script: &'static str,
-        /// Why not.
-        source: SpawnError,
-    },
-    /// A script has failed.
-    #[error("the {script} script has failed: {command} ({exit}){last}")]
-    Script {
-        /// `install`, `build` or `clean`.
-        script: &'static str,
-        /// Its name and arguments.
-        command: String,
-        /// How it has ended.
-        exit: Exit,
-        /// How the message goes on: its last lines.
-        last: String,
-    },
+    /// It was not set up.
+    #[error(transparent)]
+    Script(#[from] ScriptError),
+    /// Its program was not started.
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
     /// Somebody else listens where it should.
     #[error("port {port} is in use by another program")]
     PortInUse {
@@ -157,17 +141,12 @@ impl Service {
         id: &str,
         manage: &Manage,
         port: u16,
-        base: &std::path::Path,
+        base: &Path,
         environment: &ChildEnvironment,
     ) -> Self {
-        let dir = manage.working_dir.as_deref();
         Self {
-            keeper: keeper.clone(),
-            id: adit_text::escape(id),
-            manage: manage.clone(),
+            scripts: Scripts::new(keeper, id, manage, base, environment),
             port,
-            dir: dir.map_or_else(|| base.to_owned(), |dir| base.join(dir)),
-            environment: environment.clone(),
             state: watch::Sender::new(State::Starting),
         }
     }
@@ -187,7 +166,7 @@ impl Service {
     ///
     /// Dropping the future changes nothing.
     pub async fn ready(&self, within: Duration) -> Result<(), Unready> {
-        let id = || self.id.clone();
+        let id = || self.scripts.id().to_owned();
         let mut states = self.state();
         let settled = states.wait_for(|state| match state {
             State::Ready | State::Failed { .. } | State::Stopped => true,
@@ -230,26 +209,12 @@ impl Service {
         kept
     }
 
-    /// Runs the `clean` scripts.
-    ///
-    /// # Errors
-    ///
-    /// One has failed; those after it were not run.
-    ///
-    /// # Cancel safety
-    ///
-    /// As that of [`run`](Self::run).
-    pub async fn clean(&self, stop: &CancellationToken) -> Result<(), ServiceError> {
-        self.scripts("clean", &self.manage.clean, stop).await
-    }
-
     async fn keep(&self, stop: &CancellationToken) -> Result<(), ServiceError> {
-        self.scripts("install", &self.manage.install, stop).await?;
-        self.scripts("build", &self.manage.build, stop).await?;
-        let Some(start) = &self.manage.start else {
+        self.scripts.prepare(stop).await?;
+        let Some(start) = &self.scripts.manage().start else {
             return self.wait_for_another(stop).await;
         };
-        let program = self.program(start);
+        let program = self.scripts.program(start);
         let mut pause = Pause::new();
         let mut was_ready = false;
         loop {
@@ -280,9 +245,8 @@ impl Service {
                 Err(error) => return Err(error),
             };
             let pause = pause.next(up_for);
-            let why = told(&error);
-
-            warn!("[{}] {why}\n  it is started again in {pause:?}", self.id);
+            let (id, why) = (self.scripts.id(), told(&error));
+            warn!("[{id}] {why}\n  it is started again in {pause:?}");
             self.state.send_replace(State::Restarting { why });
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -301,7 +265,7 @@ impl Service {
         if !port::is_free(port) {
             return Err(ServiceError::PortInUse { port });
         }
-        let mut server = self.follow("start", program)?;
+        let mut server = self.scripts.follow(program)?;
         tokio::select! {
             () = stop.cancelled() => {
                 self.stop(&mut server).await?;
@@ -313,12 +277,12 @@ impl Service {
                 exit: exit.map_err(|source| lost(program, source))?,
                 last: server.tail().to_string(),
             }),
-            ready = timeout(self.manage.ready_timeout, port::accepts(port)) => {
+            ready = timeout(self.scripts.manage().ready_timeout, port::accepts(port)) => {
                 if ready.is_err() {
                     self.stop(&mut server).await?;
                     return Err(self.late(server.tail()));
                 }
-                info!("[{}] ready at port {port}", self.id);
+                info!("[{}] ready at port {port}", self.scripts.id());
                 Ok(Some(server))
             }
         }
@@ -328,11 +292,11 @@ impl Service {
     async fn wait_for_another(&self, stop: &CancellationToken) -> Result<(), ServiceError> {
         tokio::select! {
             () = stop.cancelled() => return Ok(()),
-            ready = timeout(self.manage.ready_timeout, port::accepts(self.port)) => {
+            ready = timeout(self.scripts.manage().ready_timeout, port::accepts(self.port)) => {
                 if ready.is_err() {
                     let nobody = ServiceError::Late {
                         port: self.port,
-                        within: self.manage.ready_timeout,
+                        within: self.scripts.manage().ready_timeout,
                         last: String::new(),
                     };
                     return Err(nobody);
@@ -344,64 +308,17 @@ impl Service {
         Ok(())
     }
 
-    async fn scripts(
-        &self,
-        script: &'static str,
-        scripts: &[Arguments],
-        stop: &CancellationToken,
-    ) -> Result<(), ServiceError> {
-        for arguments in scripts {
-            let program = self.program(arguments);
-            info!("[{}] {script}: {}", self.id, program.line());
-            let mut running = self.follow(script, &program)?;
-            let exit = tokio::select! {
-                () = stop.cancelled() => return self.stop(&mut running).await,
-                exit = running.wait() => exit.map_err(|source| lost(&program, source))?,
-            };
-            if !exit.is_success() {
-                return Err(ServiceError::Script {
-                    script,
-                    command: program.line(),
-                    exit,
-                    last: running.tail().to_string(),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn program(&self, arguments: &Arguments) -> Program {
-        let own = self.manage.env.iter();
-        let own = own.map(|(name, value)| (name.as_str(), value.as_str()));
-        Program {
-            argv: arguments
-                .iter()
-                .map(|text| text.as_str().to_owned())
-                .collect(),
-            dir: self.dir.clone(),
-            env: self.environment.with(own),
-        }
-    }
-
-    /// Starts a program whose lines go to the log.
-    fn follow(&self, script: &'static str, program: &Program) -> Result<Followed, ServiceError> {
-        let id = self.id.clone();
-        let log = move |line: &str| info!("[{id}] {line}");
-        Followed::start(&self.keeper, program, log)
-            .map_err(|source| ServiceError::Spawn { script, source })
-    }
-
     /// However it ends, it was asked to.
     async fn stop(&self, running: &mut Followed) -> Result<(), ServiceError> {
         let stopped = running.stop(STOP_GRACE).await;
         stopped.map(drop).map_err(|source| ServiceError::Lost {
-            command: self.id.clone(),
+            command: self.scripts.id().to_owned(),
             source,
         })
     }
 
     fn is_restarted_after(&self, exit: Exit) -> bool {
-        match self.manage.restart {
+        match self.scripts.manage().restart {
             Restart::Never => false,
             Restart::OnFailure => !exit.is_success(),
             Restart::Always => true,
@@ -411,7 +328,7 @@ impl Service {
     fn late(&self, tail: &Tail) -> ServiceError {
         ServiceError::Late {
             port: self.port,
-            within: self.manage.ready_timeout,
+            within: self.scripts.manage().ready_timeout,
             last: tail.to_string(),
         }
     }

@@ -7,6 +7,8 @@ use adit_tunnel::agent::probe;
 use adit_tunnel::agent::supervise::KeepAlive;
 
 use super::*;
+use crate::cli::EnvironmentArguments;
+use crate::compose;
 use crate::config::spec::kind;
 
 struct Lab {
@@ -34,7 +36,10 @@ impl Lab {
             std::fs::write(&file, text).unwrap();
             file
         });
-        read(&files.collect::<Vec<_>>(), &self.surroundings)
+        let environment = EnvironmentArguments::default();
+        let files: Vec<PathBuf> = files.collect();
+        let loaded = compose::load(&files, &environment, &self.surroundings)?;
+        Ok(loaded.tunnels)
     }
 
     /// What is wrong with a file, without its folder.

@@ -4,15 +4,47 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::io::{AsyncBufRead, Lines};
-use tokio::net::unix::OwnedReadHalf;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+
+use adit_flow::exec::{Report as RunReport, StartError, TaskId};
+use adit_flow::expr::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::compose::Fingerprint;
 use crate::status::When;
 
 /// Reports how often it was changed.
 #[derive(Clone)]
-struct Counter(Arc<watch::Sender<u64>>);
+struct Counter(Arc<watch::Sender<u64>>, CancellationToken);
+
+/// Nobody runs anything.
+#[derive(Clone)]
+struct Nobody;
+
+impl Workflows for Nobody {
+    fn is_of(&self, _: &Fingerprint) -> bool {
+        false
+    }
+
+    async fn ready(&self) -> bool {
+        false
+    }
+
+    fn start(&self, _: &str, _: Value) -> Result<TaskId, StartError> {
+        Err(StartError::Closing)
+    }
+
+    fn watch(&self, _: &TaskId) -> Option<watch::Receiver<Arc<RunReport>>> {
+        None
+    }
+
+    fn resume(&self, _: &TaskId, _: &str, _: Option<Value>) -> bool {
+        false
+    }
+
+    fn cancel(&self, _: &TaskId) {}
+}
 
 impl Subject for Counter {
     fn report(&self) -> Report {
@@ -28,6 +60,21 @@ impl Subject for Counter {
     fn changes(&self) -> watch::Receiver<u64> {
         self.0.subscribe()
     }
+
+    fn workflows(&self) -> Option<&impl Workflows> {
+        None::<&Nobody>
+    }
+
+    fn within(&self, ending: Ending) -> Duration {
+        match ending {
+            Ending::Down => Duration::from_secs(9),
+            Ending::Stop => Duration::from_secs(8),
+        }
+    }
+
+    fn end(&self, _: Ending) {
+        self.1.cancel();
+    }
 }
 
 struct Lab {
@@ -41,10 +88,10 @@ impl Lab {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = listen(&folder.path().join("sock")).unwrap();
-        let counter = Counter(Arc::new(watch::Sender::new(0)));
         let stop = CancellationToken::new();
+        let counter = Counter(Arc::new(watch::Sender::new(0)), stop.clone());
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve(listener, counter.clone(), stop.clone()));
+        tasks.spawn(serve(listener, counter.clone()));
         Self {
             folder,
             counter,
@@ -89,20 +136,26 @@ async fn who_asks_gets_a_report_and_who_watches_gets_one_after_each_change() {
 
 #[tokio::test]
 async fn down_is_answered_before_the_end() {
-    let lab = Lab::new();
-    let (mut lines, _writer) = lab.ask(b"{\"verb\":\"down\"}\n").await;
-    assert_eq!(answer(&mut lines).await, Some(Answer::Stopping));
-    lab.stop.cancelled().await;
+    for (verb, within_seconds) in [("down", 9), ("stop", 8)] {
+        let lab = Lab::new();
+        let line = format!("{{\"verb\":\"{verb}\"}}\n");
+        let (mut lines, _writer) = lab.ask(line.as_bytes()).await;
+        let stopping = Answer::Stopping { within_seconds };
+        assert_eq!(answer(&mut lines).await, Some(stopping));
+        lab.stop.cancelled().await;
+    }
 }
 
 #[tokio::test]
 async fn what_is_no_question_is_refused_and_the_next_one_is_answered() {
     let lab = Lab::new();
-    let long = vec![b'a'; usize::try_from(LINE).unwrap() + 1];
+    let long = vec![b'a'; LINE + 1];
     for line in [
         &b"\n"[..],
         b"status\n",
-        b"{\"verb\":\"stop\"}\n",
+        b"{\"verb\":\"halt\"}\n",
+        b"{\"verb\":\"cancel\"}\n",
+        b"{\"verb\":\"run\",\"workflow\":\"w\",\"fingerprint\":\"f\"}\n",
         b"{\"verb\":\"status\",\"more\":1}\n",
         b"{\"verb\":\"status\"} {}\n",
         b"\xff\xfe\0\n",
@@ -142,7 +195,7 @@ async fn those_who_watch_leave_room_for_one_who_ends_it_and_one_too_many_is_hung
     within(async {
         loop {
             let (mut lines, _writer) = lab.ask(b"{\"verb\":\"down\"}\n").await;
-            if answer(&mut lines).await == Some(Answer::Stopping) {
+            if matches!(answer(&mut lines).await, Some(Answer::Stopping { .. })) {
                 return;
             }
         }

@@ -2,8 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::component::{Action, Command, Completion, Request, Target};
+use crate::model::component::{Action, Command, Completion, Component, Kind, Request, Target};
 use crate::model::{Setting, Text, Written};
+
+/// The local ports of the gateways that a component's actions name, in their order and each once.
+pub fn gateways_of(component: &Component) -> Vec<u16> {
+    let ports: BTreeSet<u16> = match &component.kind {
+        Kind::HttpServer(server) => server.actions.iter().flat_map(of_request).collect(),
+        Kind::HttpClient(client) => client.actions.iter().flat_map(of_request).collect(),
+        Kind::Shell(shell) => shell.actions.iter().flat_map(of_command).collect(),
+        Kind::Workflow(_) => BTreeSet::new(),
+    };
+    ports.into_iter().collect()
+}
 
 /// The local ports of the gateways that a request names, its completion and its output included, in
 /// their order.

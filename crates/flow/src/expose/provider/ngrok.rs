@@ -15,6 +15,7 @@ pub(super) fn job(port: u16) -> Job {
         &port_text,
         "--log=stdout",
         "--log-format=json",
+        "--log-level=info",
     ];
     Job {
         driver: DRIVER,

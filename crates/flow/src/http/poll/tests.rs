@@ -31,7 +31,8 @@ impl Script {
 }
 
 impl Ask for Script {
-    async fn ask(&self, _: &Request) -> Result<Answer, AskError> {
+    async fn ask(&self, request: &Request) -> Result<Answer, AskError> {
+        assert_eq!(request.timeout, Some(QUESTION_TIMEOUT));
         let now = self.start.elapsed();
         self.asked.lock().unwrap().push(now);
         let next = self

@@ -1,0 +1,18 @@
+//! `adit stop`: ends an `adit up`, and leaves its components as they were set up.
+
+use std::process::ExitCode;
+
+use super::down::chosen;
+use crate::cli::SourceArguments;
+use crate::config::Surroundings;
+use crate::control::Ending;
+use crate::control::client;
+use crate::control::directory::Directories;
+
+/// Ends the `up` of that file, of the usual one, or the only one that runs.
+pub(crate) fn run(source: &SourceArguments) -> anyhow::Result<ExitCode> {
+    let directories = Directories::of_this_process(&Surroundings::of_this_process());
+    let running = chosen(&source.files, &directories)?;
+    client::end(&directories, &running, Ending::Stop)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,227 @@
+//! What some files say together: tunnels, workflows or both, read and checked as one.
+//!
+//! Files are merged as trees, a later one counting before an earlier one, key by key; then variables
+//! are filled in, and everything that is wrong is told at once. A file of tunnels and a compose file
+//! differ in nothing but what is written there.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use adit_flow::file::{Dialect, Environment, Files, Source};
+use adit_flow::model::Compose;
+use adit_text::{Place, Problem, Problems};
+use anyhow::Context as _;
+use tracing::warn;
+
+pub(crate) use self::fingerprint::Fingerprint;
+use crate::cli::EnvironmentArguments;
+use crate::config::{Surroundings, file};
+use crate::tunnels::Tunnel;
+
+mod component;
+mod fingerprint;
+mod need;
+mod run;
+mod secret;
+pub(crate) mod service;
+
+/// What was read.
+pub(crate) struct Loaded {
+    /// The files, in the order in which they count.
+    pub(crate) files: Vec<PathBuf>,
+    /// The tunnels.
+    pub(crate) tunnels: Vec<Tunnel>,
+    /// Everything else.
+    pub(crate) compose: Compose,
+    /// What variables stood for, and children get.
+    pub(crate) environment: Environment,
+    /// Tells whether another process has read the same.
+    pub(crate) fingerprint: Fingerprint,
+}
+
+/// File of variables that is read where none is named.
+const VARIABLES: &str = ".env";
+
+impl Loaded {
+    /// Whether there is anything but tunnels.
+    pub(crate) fn has_compose(&self) -> bool {
+        !is_empty(&self.compose)
+    }
+
+    /// Whether there is anything to take down.
+    pub(crate) fn can_clean(&self) -> bool {
+        let every = self.compose.every_component();
+        let mut managed = every.iter().filter_map(|one| component::managed(one));
+        managed.any(|(manage, _)| !manage.clean.is_empty())
+    }
+
+    /// How many forwards its tunnels have together.
+    pub(crate) fn forwards(&self) -> usize {
+        let forwards = self
+            .tunnels
+            .iter()
+            .map(|tunnel| tunnel.config.forwards.len());
+        forwards.sum()
+    }
+}
+
+/// Reads those that were named, or the usual one, and tells warnings.
+///
+/// # Errors
+///
+/// A file cannot be read; or everything that is wrong with them, each with its place.
+pub(crate) fn load(
+    files: &[PathBuf],
+    environment: &EnvironmentArguments,
+    surroundings: &Surroundings,
+) -> anyhow::Result<Loaded> {
+    let files = file::named_or_usual(files)?;
+    let (loaded, problems) = read(files, environment, surroundings)?;
+    match loaded {
+        Some(loaded) => {
+            warn_of(&problems);
+            Ok(loaded)
+        }
+        None => anyhow::bail!("what is written cannot be used\n{problems}"),
+    }
+}
+
+/// Tells what is not wrong enough to be an error.
+pub(crate) fn warn_of(problems: &Problems) {
+    for problem in problems {
+        warn!("{problem}");
+    }
+}
+
+/// Reads some files; what is wrong with them, or only doubtful, is among the problems, and if any of
+/// it is an error there is nothing to be had.
+///
+/// # Errors
+///
+/// A file cannot be read.
+pub(crate) fn read(
+    files: Vec<PathBuf>,
+    environment: &EnvironmentArguments,
+    surroundings: &Surroundings,
+) -> anyhow::Result<(Option<Loaded>, Problems)> {
+    let mut problems = Problems::new();
+    let environment = variables(environment, &mut problems)?;
+    let named: Vec<(String, Vec<u8>)> = files
+        .iter()
+        .map(|file| Ok((file.display().to_string(), bytes(file)?)))
+        .collect::<anyhow::Result<_>>()?;
+    let dialects = dialects(&files);
+    let sources: Vec<Source<'_>> = named
+        .iter()
+        .zip(dialects)
+        .map(|((name, bytes), dialect)| Source {
+            name,
+            bytes,
+            dialect,
+        })
+        .collect();
+    let Some(parsed) = Files::parse(&sources, &environment, &mut problems) else {
+        return Ok((None, problems));
+    };
+    let folder = files.first().and_then(|file| file.parent());
+    let folder = folder.unwrap_or_else(|| Path::new(""));
+    let tunnels = file::tunnels(&parsed, folder, surroundings, &mut problems);
+    let compose = parsed.compose(&mut problems);
+    let says_nothing = tunnels.is_none() && compose.as_ref().is_some_and(is_empty);
+    if says_nothing && !problems.has_errors() {
+        let message = "there are neither tunnels nor workflows in it";
+        problems.push(Problem::error(&place(&parsed), message));
+    }
+    let loaded = compose
+        .filter(|_| !problems.has_errors())
+        .map(|compose| Loaded {
+            fingerprint: Fingerprint::of(parsed.root()),
+            files,
+            tunnels: tunnels.unwrap_or_default(),
+            compose,
+            environment,
+        });
+    Ok((loaded, problems))
+}
+
+/// Where what is missing should be.
+fn place(files: &Files) -> Place {
+    let root = files.root().place();
+    Place {
+        line: root.line.max(1),
+        column: root.column.max(1),
+        ..root.clone()
+    }
+}
+
+/// Whether nothing but tunnels, or nothing at all, stands in a file.
+fn is_empty(compose: &Compose) -> bool {
+    let Compose {
+        controller,
+        exposes,
+        callback_servers,
+        components,
+        workflows,
+        loggers: _,
+        private_variables: _,
+    } = compose;
+    controller.is_none()
+        && exposes.is_empty()
+        && callback_servers.is_empty()
+        && components.is_empty()
+        && workflows.is_empty()
+}
+
+/// Whose rules each file follows: by its name where that begins as theirs do, else those of the file
+/// before it, and adit's own if it is the first.
+fn dialects(files: &[PathBuf]) -> Vec<Dialect> {
+    let mut dialect = Dialect::Adit;
+    let dialects = files.iter().map(|file| {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("model-compose") {
+            dialect = Dialect::ModelCompose;
+        } else if name.starts_with("adit") {
+            dialect = Dialect::Adit;
+        }
+        dialect
+    });
+    dialects.collect()
+}
+
+/// What was said on the command line, what the process has, and what stands in files.
+fn variables(
+    arguments: &EnvironmentArguments,
+    problems: &mut Problems,
+) -> anyhow::Result<Environment> {
+    let process = std::env::vars_os().filter_map(|(name, value)| {
+        // What is no text cannot stand in a file either.
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    });
+    let mut environment = Environment::of_process(process);
+    let usual = Path::new(VARIABLES);
+    if arguments.env_files.is_empty() && usual.exists() {
+        environment.read_file(VARIABLES, &bytes(usual)?, problems);
+    }
+    for file in &arguments.env_files {
+        environment.read_file(&file.display().to_string(), &bytes(file)?, problems);
+    }
+    for entry in &arguments.variables {
+        environment.say(entry)?;
+    }
+    Ok(environment)
+}
+
+/// What is in a file, and a byte more than may be, so that one that is too long is found to be.
+fn bytes(file: &Path) -> anyhow::Result<Vec<u8>> {
+    let most = u64::try_from(adit_text::limits::FILE_BYTES).unwrap_or(u64::MAX);
+    let mut bytes = Vec::new();
+    let read = File::open(file).and_then(|opened| -> io::Result<usize> {
+        opened.take(most.saturating_add(1)).read_to_end(&mut bytes)
+    });
+    read.with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;

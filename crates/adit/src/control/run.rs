@@ -1,0 +1,208 @@
+//! A run that is asked for over a control socket, at the end that has it done.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adit_flow::exec::{Report, StartError, TaskId};
+use adit_flow::expr::Value;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::lines::Lines;
+use super::{Answer, DEADLINE, INPUT, PART, Part, Request, hex, parts};
+use crate::compose::Fingerprint;
+use crate::task::TaskReport;
+
+/// Whoever runs workflows.
+pub(crate) trait Workflows: Clone + Send + Sync + 'static {
+    /// Whether it is this configuration that is run.
+    fn is_of(&self, fingerprint: &Fingerprint) -> bool;
+
+    /// Waits until runs can be started; false if they never can.
+    fn ready(&self) -> impl Future<Output = bool> + Send;
+
+    /// Starts a run.
+    fn start(&self, workflow: &str, input: Value) -> Result<TaskId, StartError>;
+
+    /// Where a run stands, from now on.
+    fn watch(&self, task: &TaskId) -> Option<watch::Receiver<Arc<Report>>>;
+
+    /// Lets a job go on that waits for a person; false if it does not.
+    fn resume(&self, task: &TaskId, job: &str, answer: Option<Value>) -> bool;
+
+    /// Stops a run.
+    fn cancel(&self, task: &TaskId);
+}
+
+/// Least time between two reports of a run that goes on.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The parts of an input that have come.
+#[derive(Debug, Default)]
+pub(super) struct Input(String);
+
+impl Input {
+    /// Takes a part.
+    ///
+    /// # Errors
+    ///
+    /// It is too much.
+    pub(super) fn push(&mut self, part: &str) -> Result<(), String> {
+        if self.0.len().saturating_add(part.len()) > INPUT {
+            return Err(format!("the input has more than {INPUT} bytes"));
+        }
+        self.0.push_str(part);
+        Ok(())
+    }
+
+    /// What the parts say together; without any, nothing is said.
+    fn value(&self) -> Result<Value, String> {
+        if self.0.is_empty() {
+            return Ok(Value::Null);
+        }
+        let value = Value::from_json(self.0.as_bytes());
+        value.map_err(|error| format!("the input is not understood: {error}"))
+    }
+}
+
+/// Has a workflow run, and tells of it until it has ended or the client has gone.
+///
+/// # Errors
+///
+/// The client has gone, or does not read.
+pub(super) async fn run(
+    workflows: &impl Workflows,
+    (workflow, fingerprint): (&str, &Fingerprint),
+    input: &Input,
+    (lines, writer): (
+        &mut Lines<impl AsyncRead + Unpin>,
+        &mut (impl AsyncWrite + Unpin),
+    ),
+) -> io::Result<()> {
+    if !workflows.is_of(fingerprint) {
+        let words = "the adit up of this file was started with another configuration: restart it, or \
+                     run with --local";
+        return send(writer, &Answer::Refused(words.to_owned())).await;
+    }
+    let is_ready = tokio::select! {
+        biased;
+        // One that has gone, or says something before it is answered, is done.
+        _ = lines.next() => return Ok(()),
+        is_ready = workflows.ready() => is_ready,
+    };
+    if !is_ready {
+        return send(writer, &Answer::Refused(String::from("it is about to end"))).await;
+    }
+    let started = input.value().and_then(|input| {
+        let started = workflows.start(workflow, input);
+        started.map_err(|error| error.to_string())
+    });
+    let task = match started {
+        Ok(task) => task,
+        Err(words) => return send(writer, &Answer::Refused(words)).await,
+    };
+    let Some(mut reports) = workflows.watch(&task) else {
+        let words = "the run ended before anything could be told of it";
+        return send(writer, &Answer::Refused(words.to_owned())).await;
+    };
+    let mut may_tell = Instant::now();
+    loop {
+        let report = Arc::clone(&reports.borrow_and_update());
+        if report.status.is_final() {
+            return end(&report, writer).await;
+        }
+        send(writer, &Answer::Task(told(&report))).await?;
+        may_tell = may_tell.max(Instant::now()) + PAUSE;
+        // Until there is news that may be told.
+        let mut is_news = false;
+        loop {
+            let is_over = is_news && reports.borrow().status.is_final();
+            tokio::select! {
+                biased;
+                line = lines.next() => match line? {
+                    Some(line) => say(workflows, &task, &line, writer).await?,
+                    None => return Ok(()),
+                },
+                changed = reports.changed() => {
+                    changed.map_err(io::Error::other)?;
+                    is_news = true;
+                }
+                () = std::future::ready(()), if is_over => break,
+                () = sleep_until(may_tell), if is_news => break,
+            }
+        }
+    }
+}
+
+/// What the client says while its run goes on.
+async fn say(
+    workflows: &impl Workflows,
+    task: &TaskId,
+    line: &[u8],
+    writer: &mut (impl AsyncWrite + Unpin),
+) -> io::Result<()> {
+    let request = serde_json::from_slice(line).map_err(io::Error::other)?;
+    match request {
+        Request::Cancel {} => workflows.cancel(task),
+        Request::Resume { job, answer } => {
+            let answer = answer.map(|json| Value::from_json(json.as_bytes()));
+            let answer = answer.transpose().map_err(io::Error::other)?;
+            // Somebody else may have said it; where the run stands is told anyway.
+            workflows.resume(task, &job, answer);
+        }
+        Request::Status {}
+        | Request::Watch {}
+        | Request::Down {}
+        | Request::Stop {}
+        | Request::Input { .. }
+        | Request::Run { .. } => {
+            let words = String::from("that is not to be asked while a run is told of");
+            send(writer, &Answer::Refused(words)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What it gave, and how it ended.
+async fn end(report: &Report, writer: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    let told = told(report);
+    let output = &report.output;
+    if let Value::Bytes(bytes) = output {
+        for part in bytes.chunks(PART) {
+            let part = Part::Bytes(hex::written(part));
+            send(writer, &Answer::Output(part)).await?;
+        }
+    } else if !output.is_null() {
+        let json = match output.to_json() {
+            Ok(json) => json,
+            Err(error) => {
+                let words = format!("the result cannot be told: {error}");
+                return send(writer, &Answer::Refused(words)).await;
+            }
+        };
+        for part in parts(&json) {
+            send(writer, &Answer::Output(Part::Json(part.to_owned()))).await?;
+        }
+    }
+    send(writer, &Answer::Task(told)).await
+}
+
+fn told(report: &Report) -> TaskReport {
+    TaskReport::new(report, Instant::now().into_std())
+}
+
+/// Writes a line. A client that does not read it in time has gone.
+pub(super) async fn send(
+    writer: &mut (impl AsyncWrite + Unpin),
+    answer: &Answer,
+) -> io::Result<()> {
+    let mut line = serde_json::to_vec(answer).map_err(io::Error::other)?;
+    line.push(b'\n');
+    timeout(DEADLINE, writer.write_all(&line)).await??;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+//! What commands say and give, without a tunnel.
+
+use std::fs;
+
+use adit_testkit::wait;
+use rustix::process::Signal;
+
+use crate::lab::{Lab, free_port};
+
+/// A file with a controller and workflows of commands.
+fn shell(more: &str) -> (Lab, u16) {
+    let port = free_port();
+    let text = format!(
+        "controller: {{type: http-server, port: {port}}}
+components:
+  - {{id: echo, type: shell, action: {{command: [echo, '${{input.text}}'], output: '${{result.stdout}}'}}}}
+  - {{id: wait, type: shell, action: {{command: [sh, -c, 'echo begun > begun; exec sleep 60']}}}}
+  - {{id: fail, type: http-client, endpoint: 'http://127.0.0.1:1/'}}
+workflows:
+  - {{id: say, default: true, component: echo}}
+  - {{id: wait, component: wait}}
+  - {{id: fail, component: fail}}
+{more}"
+    );
+    (Lab::new(&text), port)
+}
+
+#[test]
+fn a_result_is_text_or_json_wherever_it_comes_from() {
+    let (lab, port) = shell("");
+    lab.write("input.json", r#"{"text": "from a file"}"#);
+    let up = lab.up();
+    for place in ["--local", "--attach"] {
+        let run = lab.run(&["run", place, "--input", r#"{"text": "안녕"}"#]);
+        assert_eq!(
+            (run.code, run.stdout.as_str()),
+            (Some(0), "안녕\n"),
+            "{run:?}"
+        );
+        let run = lab.run(&["run", place, "say", "-i", "@input.json"]);
+        assert_eq!(run.stdout, "from a file\n", "{run:?}");
+        let run = lab.run(&["run", place, "fail"]);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");
+        assert!(run.stderr.starts_with("❌ "), "{run:?}");
+        assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
+        let run = lab.run(&["run", place, "nope"]);
+        assert_eq!(
+            (run.code, run.stderr.as_str()),
+            (Some(1), "❌ Workflow 'nope' not found.\n")
+        );
+    }
+    let again = lab.run(&["up"]);
+    assert_eq!(again.code, Some(1));
+    assert!(
+        again.stderr.contains("is up already, as process"),
+        "{again:?}"
+    );
+    lab.down(up, &[port]);
+}
+
+#[test]
+fn an_up_of_another_configuration_is_not_run_in() {
+    let (lab, port) = shell("");
+    let up = lab.up();
+    let text = fs::read_to_string(lab.path("model-compose.yml")).unwrap();
+    lab.write(
+        "model-compose.yml",
+        &format!("{text}\nlogger: {{type: console}}\n"),
+    );
+    let run = lab.run(&["run", "-i", r#"{"text": "x"}"#]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");
+    assert!(run.stderr.contains("another configuration"), "{run:?}");
+    let run = lab.run(&["run", "--local", "-i", r#"{"text": "x"}"#]);
+    assert_eq!(run.stdout, "x\n", "{run:?}");
+    lab.down(up, &[port]);
+}
+
+#[test]
+fn an_interrupted_run_is_stopped_wherever_it_runs() {
+    let (lab, port) = shell("");
+    let up = lab.up();
+    for (place, signal, code) in [
+        ("--local", Signal::INT, 130),
+        ("--attach", Signal::INT, 130),
+        ("--attach", Signal::TERM, 1),
+    ] {
+        let mut run = lab.start(&["run", place, "wait"]);
+        wait::until("the command begun", || fs::read(lab.path("begun")));
+        fs::remove_file(lab.path("begun")).unwrap();
+        run.signal(signal);
+        assert_eq!(
+            run.wait(wait::DEADLINE).code(),
+            Some(code),
+            "{}",
+            run.stderr()
+        );
+        assert_eq!(run.stdout(), "");
+    }
+    // A client that is killed has said nothing, and its run goes on.
+    let mut run = lab.start(&["run", "--attach", "wait"]);
+    wait::until("the command begun", || fs::read(lab.path("begun")));
+    run.kill();
+    let log = up.stderr();
+    assert_eq!(log.matches("was cancelled").count(), 2, "{log}");
+    up.signal(Signal::INT);
+    let mut up = up;
+    // The run would last for a minute; a second one does not wait for it.
+    up.wait_for_text("interrupt again");
+    up.signal(Signal::INT);
+    assert_eq!(up.wait(wait::DEADLINE).code(), Some(130));
+    lab.is_clean(&[port]);
+}
+
+#[test]
+fn a_job_that_waits_for_a_person_needs_one_or_leave_to_go_on() {
+    let more = "  - {id: ask, jobs: [{component: echo, input: {text: done}, interrupt: {before: {message: sure}}}]}\n";
+    let (lab, _) = shell(more);
+    let run = lab.run(&["run", "ask"]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(run.stderr.contains("--auto-resume"), "{run:?}");
+    let run = lab.run(&["run", "ask", "--auto-resume"]);
+    assert_eq!(
+        (run.code, run.stdout.as_str()),
+        (Some(0), "done\n"),
+        "{run:?}"
+    );
+}

@@ -1,0 +1,125 @@
+//! How components are set up and taken down, and the ways to end all of it.
+
+use std::fs;
+
+use adit_testkit::wait;
+use rustix::process::Signal;
+
+use crate::lab::{Lab, free_port};
+
+/// A component whose scripts tell of themselves, and a server that starts a child.
+fn lab() -> (Lab, [u16; 2]) {
+    let (controller, server) = (free_port(), free_port());
+    let text = format!(
+        "controller: {{type: http-server, port: {controller}}}
+components:
+  - id: server
+    type: http-server
+    manage:
+      scripts:
+        install: [[note, install]]
+        build: [note, build]
+        start: [nested, '{server}']
+        clean: [note, clean]
+    port: {server}
+    path: /
+  - {{id: shell, type: shell, manage: {{scripts: {{install: [[note, shell]]}}}}, action: {{command: ['true']}}}}
+workflow: {{component: server}}
+"
+    );
+    let lab = Lab::new(&text);
+    lab.program("note", "echo \"$1\" >> notes");
+    lab.program("nested", "uvicorn app --port \"$1\" & wait");
+    (lab, [controller, server])
+}
+
+fn notes(lab: &Lab) -> Vec<String> {
+    let notes = fs::read_to_string(lab.path("notes")).unwrap_or_default();
+    let mut notes: Vec<String> = notes.lines().map(str::to_owned).collect();
+    notes.sort();
+    drop(fs::remove_file(lab.path("notes")));
+    notes
+}
+
+#[test]
+fn components_are_set_up_by_up_and_taken_down_by_down_alone() {
+    let (lab, ports) = lab();
+    let up = lab.up();
+    assert_eq!(notes(&lab), ["build", "install", "shell"]);
+    lab.down(up, &ports);
+    assert_eq!(notes(&lab), ["clean"]);
+    let mut up = lab.start(&["start"]);
+    up.wait_for_text("[Controller] Listening on");
+    assert_eq!(lab.run(&["stop"]).code, Some(0));
+    assert_eq!(up.wait(wait::DEADLINE).code(), Some(0), "{}", up.stderr());
+    lab.is_clean(&ports);
+    assert_eq!(notes(&lab), [""; 0]);
+    // None is up, and there is something to take down.
+    assert_eq!(lab.run(&["down"]).code, Some(0));
+    assert_eq!(notes(&lab), ["clean"]);
+    assert_eq!(lab.run(&["stop"]).code, Some(1));
+}
+
+#[test]
+fn a_script_that_fails_is_told_with_what_it_said() {
+    let (lab, ports) = lab();
+    lab.program("note", "echo \"no room for $1\"; exit 3");
+    let up = lab.run(&["up"]);
+    assert_eq!(up.code, Some(1), "{up:?}");
+    assert!(up.stderr.contains("adit: component "), "{up:?}");
+    assert!(up.stderr.contains("no room for "), "{up:?}");
+    lab.is_clean(&ports);
+    let down = lab.run(&["down"]);
+    assert_eq!(down.code, Some(1), "{down:?}");
+    assert!(down.stderr.contains("no room for clean"), "{down:?}");
+}
+
+#[test]
+fn a_stop_file_ends_it_once_and_one_that_is_old_does_not() {
+    let (lab, ports) = lab();
+    lab.write(".stop", "");
+    let mut up = lab.up();
+    assert!(!lab.path(".stop").exists());
+    lab.write(".stop", "");
+    assert_eq!(up.wait(wait::DEADLINE).code(), Some(0), "{}", up.stderr());
+    lab.is_clean(&ports);
+}
+
+#[test]
+fn signals_end_all_of_it_also_while_it_is_being_set_up() {
+    let (lab, ports) = lab();
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 0)] {
+        let mut up = lab.up();
+        up.signal(signal);
+        assert_eq!(
+            up.wait(wait::DEADLINE).code(),
+            Some(code),
+            "{}",
+            up.stderr()
+        );
+        lab.is_clean(&ports);
+    }
+    lab.program("note", "echo begun > begun; exec sleep 60");
+    let mut up = lab.start(&["up"]);
+    wait::until("the script begun", || fs::read(lab.path("begun")));
+    up.signal(Signal::TERM);
+    assert_eq!(up.wait(wait::DEADLINE).code(), Some(0), "{}", up.stderr());
+    lab.is_clean(&ports);
+}
+
+#[test]
+fn one_that_is_killed_leaves_no_process_behind() {
+    let (lab, ports) = lab();
+    let mut up = lab.up();
+    up.kill();
+    wait::until("nothing left of it", || {
+        let free = ports.map(|port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok());
+        if free == [true, true] {
+            Ok(())
+        } else {
+            Err(free)
+        }
+    });
+    let up = lab.up();
+    lab.down(up, &ports);
+}

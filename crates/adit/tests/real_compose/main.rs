@@ -1,0 +1,8 @@
+//! The commands for compose files, with everything real: sshd, sockets, processes.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+mod commands;
+mod ends;
+mod lab;
+mod seed;
+mod stand_in;
