@@ -1,17 +1,20 @@
 //! `cargo xtask bench`: the product measured beside OpenSSH, in one run.
 //!
-//! `bench forward` is about the program that people run ([`forward`]), `bench ssh` about the engine. There every case takes the four pairs of ends in turns, round after round, so that what else the
+//! `bench forward` is about the program that people run ([`forward`]), `bench flow` about its workflows
+//! ([`flow`]), `bench ssh` about the engine. There every case takes the four pairs of ends in turns, round after round, so that what else the
 //! machine does hits all of them; what is shown are medians and ratios. docs/reference/bench.md says
 //! what is measured how.
 
 mod case;
 mod delay;
+mod flow;
 mod forward;
 mod iperf;
 mod kit;
 mod number;
 mod pair;
 mod ping;
+mod promise;
 mod service;
 mod table;
 mod target;
@@ -54,7 +57,7 @@ impl Plan {
             .split_first()
             .map(|(first, options)| (first.as_str(), options))
         else {
-            bail!("say what to measure: `cargo xtask bench ssh` or `cargo xtask bench forward`");
+            bail!("say what to measure: `cargo xtask bench ssh`, `forward` or `flow`");
         };
         let mut scale = Scale::USUAL;
         let mut rounds = None;
@@ -96,11 +99,11 @@ impl Plan {
 
 /// `cargo xtask bench`.
 pub(crate) fn command(words: &[String]) -> anyhow::Result<ExitCode> {
-    if let Some(("forward", options)) = words
-        .split_first()
-        .map(|(first, options)| (first.as_str(), options))
-    {
-        return forward::command(options);
+    let first = words.split_first();
+    match first.map(|(first, options)| (first.as_str(), options)) {
+        Some(("flow", options)) => return flow::command(options),
+        Some(("forward", options)) => return forward::command(options),
+        _ => {}
     }
     let plan = Plan::parse(words)?;
     if let Found::Without(packages) = programs::ensure(programs::BENCH)? {
@@ -260,6 +263,8 @@ mod tests {
             ("edge", "ssh"),
             ("forward --only nothing", "recover"),
             ("forward --slow", "--slow"),
+            ("flow --only nothing", "waiters"),
+            ("flow --slow", "--slow"),
             ("ssh --only nothing", "stall"),
             ("ssh --rounds 0", "1 or more"),
             ("ssh --slow", "--slow"),

@@ -11,7 +11,6 @@ mod lab;
 mod program;
 mod recover;
 mod start;
-mod table;
 mod wire;
 
 use std::process::ExitCode;
@@ -20,18 +19,19 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 
 use super::kit::Kit;
+use super::promise::Results;
 use super::{Record, Title, head, load_average, publish};
 use crate::clock;
 use crate::programs::{self, Found};
 use crate::workspace::Workspace;
-use table::Results;
+use program::Program;
 
 /// What the cases work with.
 #[derive(Debug)]
 struct Bench {
     kit: Kit,
     scale: Scale,
-    results: Results,
+    results: Results<Program>,
 }
 
 /// How much of everything.

@@ -46,6 +46,16 @@ pub(super) fn memory(processes: &[Pid]) -> Memory {
     memory
 }
 
+/// The most memory that each of these processes ever had, together, in KiB; `None` where one is not
+/// there.
+pub(super) fn most_resident(processes: &[Pid]) -> Option<f64> {
+    let most = processes.iter().map(|pid| {
+        let text = fs::read_to_string(proc(*pid, "status")).ok()?;
+        Some(kibibytes(&text, "VmHWM:"))
+    });
+    most.sum()
+}
+
 /// The value of a line `Pss:   123 kB`, 0 without one.
 fn kibibytes(text: &str, name: &str) -> f64 {
     let value = text.lines().find_map(|line| line.strip_prefix(name));
@@ -73,6 +83,8 @@ mod tests {
         let memory = memory(&own);
         assert!(memory.proportional > 100.0, "{memory:?}");
         assert!(memory.private_dirty > 0.0, "{memory:?}");
+        let most = most_resident(&own).unwrap();
+        assert!(most > 100.0, "{most}");
     }
 
     #[test]
@@ -82,5 +94,6 @@ mod tests {
         child.wait().unwrap();
         assert!(cpu_seconds(&[pid]).abs() < f64::EPSILON);
         assert!(memory(&[pid]).proportional.abs() < f64::EPSILON);
+        assert_eq!(most_resident(&[pid]), None);
     }
 }

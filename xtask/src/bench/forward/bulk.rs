@@ -7,12 +7,12 @@ use anyhow::Context as _;
 
 use super::super::iperf::{Amount, Run, Way};
 use super::super::kit::Talker;
+use super::super::promise::{Measure, Wanted};
 use super::super::tunnel::CIPHER;
 use super::super::usage::cpu_seconds;
 use super::Bench;
 use super::host::Host;
 use super::program::Program;
-use super::table::{Measure, Wanted};
 use crate::sshd::{self, Place};
 
 /// What is measured with a cipher.

@@ -11,13 +11,13 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::super::kit::Talker;
 use super::super::ping::{come_and_go, visit};
+use super::super::promise::{Measure, Wanted};
 use super::super::service::Services;
 use super::super::tunnel::CIPHER;
 use super::super::usage::{Memory, memory as memory_of};
 use super::Bench;
 use super::host::Host;
 use super::program::{Program, Tunnel};
-use super::table::{Measure, Wanted};
 use crate::sshd::{self, Place};
 
 const VISITS: Measure = Measure {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::super::kit::{Kit, Talker};
+use super::super::promise::Contender;
 use super::host::Host;
 use super::lab;
 use crate::sshd::Place;
@@ -26,8 +27,13 @@ pub(super) enum Program {
     Adit,
 }
 
+impl Contender for Program {
+    const COLUMNS: &'static [Self] = &Self::ALL;
+    const OURS: Self = Self::Adit;
+}
+
 impl Program {
-    /// All, in the order in which they take their turns; earlier ones are what later ones are compared with.
+    /// All, in the order in which they take their turns.
     pub(super) const ALL: [Self; 3] = [Self::Ssh, Self::Autossh, Self::Adit];
     /// Those that differ once the tunnel is up: autossh is ssh then.
     pub(super) const CARRIERS: [Self; 2] = [Self::Ssh, Self::Adit];

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
+use super::super::promise::{Measure, Wanted};
 use super::super::tunnel::CIPHER;
 use super::host::Host;
 use super::lab::Lab;
 use super::program::{Back, GIVEN_UP, Program, Tunnel, listener, until_back, until_served};
-use super::table::{Measure, Wanted};
 use super::{Bench, Scale};
 use crate::clock;
 

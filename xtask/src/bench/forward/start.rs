@@ -11,12 +11,12 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use super::super::kit::{Kit, Talker};
 use super::super::number::float;
+use super::super::promise::{Measure, Wanted};
 use super::super::service::Services;
 use super::super::tunnel::CIPHER;
 use super::Bench;
 use super::host::Host;
 use super::program::{Program, Tunnel, until_served};
-use super::table::{Measure, Wanted};
 use crate::clock;
 use crate::programs;
 use crate::sshd::{self, Place};

@@ -12,12 +12,12 @@ use anyhow::Context as _;
 
 use super::super::kit::Talker;
 use super::super::number::{float, short};
+use super::super::promise::{Measure, Wanted};
 use super::super::tunnel::CIPHER;
 use super::Bench;
 use super::host::Host;
 use super::lab::Lab;
 use super::program::{Program, Tunnel, until_served};
-use super::table::{Measure, Wanted};
 use crate::clock;
 
 const DAY: Measure = Measure {

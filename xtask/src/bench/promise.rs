@@ -1,10 +1,17 @@
 //! What was measured, what was wanted, and whether that came true.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
-use super::super::number::{median, short};
-use super::program::Program;
+use super::number::{median, short};
+
+/// Who is compared: a column of the table. Earlier ones are what later ones are compared with.
+pub(super) trait Contender: Copy + Ord + Display + 'static {
+    /// All, in their order.
+    const COLUMNS: &'static [Self];
+    /// Whose promises they are.
+    const OURS: Self;
+}
 
 /// A quantity.
 #[derive(Debug, PartialEq)]
@@ -24,40 +31,57 @@ pub(super) enum Wanted {
     RatioAtLeast(f64),
     /// So much, or less.
     AtMost(f64),
+    /// So much more than the baseline, or less.
+    AtMostOver(f64),
 }
 
 /// All values of a run.
-#[derive(Debug, Default)]
-pub(super) struct Results {
+#[derive(Debug)]
+pub(super) struct Results<P> {
     /// In the order in which they were first measured.
-    rows: Vec<Row>,
+    rows: Vec<Row<P>>,
     notes: Vec<String>,
 }
 
-#[derive(Debug)]
-struct Row {
-    measure: &'static Measure,
-    values: BTreeMap<Program, Vec<f64>>,
+impl<P> Default for Results<P> {
+    fn default() -> Self {
+        Self {
+            rows: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
 }
 
-impl Row {
+#[derive(Debug)]
+struct Row<P> {
+    measure: &'static Measure,
+    values: BTreeMap<P, Vec<f64>>,
+}
+
+impl<P: Contender> Row<P> {
     /// The median over all that was seen; infinite where it never happened.
-    fn median(&self, program: Program) -> Option<f64> {
+    fn median(&self, program: P) -> Option<f64> {
         median(self.values.get(&program)?)
     }
 
     /// The first program of the line that was measured.
-    fn baseline(&self) -> Option<Program> {
+    fn baseline(&self) -> Option<P> {
         self.values.keys().next().copied()
     }
 
-    fn ratio(&self, program: Program) -> Option<f64> {
+    fn ratio(&self, program: P) -> Option<f64> {
         let baseline = self.baseline().filter(|baseline| *baseline != program)?;
         let (value, baseline) = (self.median(program)?, self.median(baseline)?);
         (baseline > 0.0 && baseline.is_finite() && value.is_finite()).then(|| value / baseline)
     }
 
-    fn cell(&self, program: Program) -> String {
+    /// How much more ours is than the baseline.
+    fn over(&self) -> Option<f64> {
+        let baseline = self.baseline().filter(|baseline| *baseline != P::OURS)?;
+        Some(self.median(P::OURS)? - self.median(baseline)?)
+    }
+
+    fn cell(&self, program: P) -> String {
         let Some(value) = self.median(program) else {
             return String::from("-");
         };
@@ -71,11 +95,12 @@ impl Row {
     }
 
     fn verdict(&self) -> &'static str {
-        let (value, ratio) = (self.median(Program::Adit), self.ratio(Program::Adit));
+        let (value, ratio) = (self.median(P::OURS), self.ratio(P::OURS));
         let is_met = match self.measure.wanted {
             Wanted::Nothing => return "",
             Wanted::RatioAtLeast(least) => ratio.map(|ratio| ratio >= least),
             Wanted::AtMost(most) => value.map(|value| value <= most),
+            Wanted::AtMostOver(most) => self.over().map(|over| over <= most),
         };
         match is_met {
             Some(true) => "met",
@@ -85,9 +110,9 @@ impl Row {
     }
 }
 
-impl Results {
+impl<P: Contender> Results<P> {
     /// A value of one round.
-    pub(super) fn add(&mut self, measure: &'static Measure, program: Program, value: f64) {
+    pub(super) fn add(&mut self, measure: &'static Measure, program: P, value: f64) {
         eprintln!("  {program}: {}: {}", measure.name, short(value));
         let at = self.rows.iter().position(|row| row.measure == measure);
         let at = at.unwrap_or(self.rows.len());
@@ -113,19 +138,22 @@ impl Results {
     /// One line for each quantity, and the notes.
     pub(super) fn markdown(&self) -> String {
         let mut text = String::from("| What |");
-        for program in Program::ALL {
+        for program in P::COLUMNS {
             write!(text, " {program} |").ok();
         }
-        text.push_str(" wanted | |\n|---|---|---|---|---|---|\n");
+        text.push_str(" wanted | |\n|---|---|---|");
+        text.push_str(&"---|".repeat(P::COLUMNS.len()));
+        text.push('\n');
         for row in &self.rows {
             write!(text, "| {} |", row.measure.name).ok();
-            for program in Program::ALL {
-                write!(text, " {} |", row.cell(program)).ok();
+            for program in P::COLUMNS {
+                write!(text, " {} |", row.cell(*program)).ok();
             }
             let wanted = match row.measure.wanted {
                 Wanted::Nothing => String::new(),
                 Wanted::RatioAtLeast(least) => format!(">= {least}x"),
                 Wanted::AtMost(most) => format!("<= {most}"),
+                Wanted::AtMostOver(most) => format!("<= {most} over {}", baseline(row)),
             };
             writeln!(text, " {wanted} | {} |", row.verdict()).ok();
         }
@@ -139,9 +167,33 @@ impl Results {
     }
 }
 
+/// What a row is compared with, by its name.
+fn baseline<P: Contender>(row: &Row<P>) -> String {
+    let baseline = row.baseline();
+    baseline.map_or_else(String::new, |baseline| baseline.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    enum Program {
+        Ssh,
+        Autossh,
+        Adit,
+    }
+
+    impl Contender for Program {
+        const COLUMNS: &'static [Self] = &[Self::Ssh, Self::Autossh, Self::Adit];
+        const OURS: Self = Self::Adit;
+    }
+
+    impl Display for Program {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "{self:?}")
+        }
+    }
 
     const RATE: Measure = Measure {
         name: "rate",
@@ -150,6 +202,15 @@ mod tests {
     const TIME: Measure = Measure {
         name: "time",
         wanted: Wanted::AtMost(3.0),
+    };
+
+    const DELAY: Measure = Measure {
+        name: "delay",
+        wanted: Wanted::AtMostOver(20.0),
+    };
+    const LATE: Measure = Measure {
+        name: "late",
+        wanted: Wanted::AtMostOver(20.0),
     };
 
     const RARE: Measure = Measure {
@@ -167,12 +228,20 @@ mod tests {
         results.add(&TIME, Program::Autossh, f64::INFINITY);
         results.add(&TIME, Program::Adit, 4.0);
         results.add(&RARE, Program::Adit, 4.0);
+        for (measure, ours) in [(&DELAY, 23.0), (&LATE, 25.0)] {
+            results.add(measure, Program::Ssh, 4.0);
+            results.add(measure, Program::Adit, ours);
+        }
         results.note(String::from("one was missing"));
         let text = results.markdown();
         for line in [
             "| rate | 2.00 | - | 3.00 (1.50x) | >= 1.5x | met |",
             "| time | - | never | 4.00 | <= 3 | missed |",
             "| rare | - | - | 4.00 | >= 1.5x | - |",
+            "| delay | 4.00 | - | 23.0 (5.75x) | <= 20 over Ssh | met |",
+            "| late | 4.00 | - | 25.0 (6.25x) | <= 20 over Ssh | missed |",
+            "| What | Ssh | Autossh | Adit | wanted | |",
+            "|---|---|---|---|---|---|",
             "- one was missing",
         ] {
             assert!(text.lines().any(|found| found == line), "{line}: {text}");
