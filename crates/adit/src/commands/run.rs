@@ -15,7 +15,7 @@ use self::talk::{End, Persons};
 use crate::cli::RunArguments;
 use crate::compose::service::{Scope, Service};
 use crate::compose::{self, Loaded};
-use crate::config::{Surroundings, file};
+use crate::config::{self, Surroundings};
 use crate::control::INPUT;
 use crate::control::client;
 use crate::control::conversation::Conversation;
@@ -26,7 +26,9 @@ use crate::progress::Progress;
 use crate::terminal::Restore;
 use crate::tunnels::Board;
 
+mod file;
 mod result;
+mod sink;
 mod talk;
 
 /// Runs a workflow in the `up` of its file, or here.
@@ -51,17 +53,18 @@ pub(crate) fn run(arguments: &RunArguments, verbose: u8) -> anyhow::Result<ExitC
             (false, others) => others,
         };
         let progress = Progress::of_this_process(verbose, up.is_some(), talk::now());
+        let file = arguments.output.as_deref();
         let workflow = arguments.workflow.as_deref().unwrap_or(DEFAULT);
         let Some(running) = up else {
             let persons = persons(Persons::OnlyHere);
-            let follow = |talk| talk::follow(talk, progress, persons);
+            let follow = |talk| talk::follow(talk, progress, persons, file);
             return here((&loaded, &surroundings), workflow, &input, follow).await;
         };
         let socket = client::connect(&running.socket)?;
         socket.set_nonblocking(true)?;
         let socket = UnixStream::from_std(socket)?;
         let asked = Conversation::begin(socket, workflow, &input, loaded.fingerprint);
-        talk::follow(asked.await?, progress, persons(Persons::Others)).await
+        talk::follow(asked.await?, progress, persons(Persons::Others), file).await
     });
     // A question that nobody has answered would be waited for.
     runtime.shutdown_background();
@@ -71,6 +74,7 @@ pub(crate) fn run(arguments: &RunArguments, verbose: u8) -> anyhow::Result<ExitC
             result::give(&outcome, arguments.output.as_deref())?;
             Ok(ExitCode::SUCCESS)
         }
+        End::Written => Ok(ExitCode::SUCCESS),
         End::Interrupted(code) => Ok(code),
     }
 }
@@ -141,7 +145,7 @@ fn up(
     if arguments.local {
         return Ok(None);
     }
-    let name = file::identity(&loaded.files)?;
+    let name = config::file::identity(&loaded.files)?;
     let running = Directories::of_this_process(surroundings).find(&name);
     anyhow::ensure!(
         running.is_some() || !arguments.attach,
