@@ -147,7 +147,12 @@ const LINE: usize = 1 << 20;
 const PART: usize = 128 << 10;
 /// Most bytes of an input.
 pub(crate) const INPUT: usize = 16 << 20;
-/// Most clients at a time; more are refused.
-const CLIENTS: usize = 16;
+/// Most clients at a time whose runs are told of; more are refused.
+const RUNS: usize = 64;
+/// Most clients at a time that watch; more are refused.
+const WATCHERS: usize = 16;
+/// Most clients at a time; more are hung up on. Those beyond the runs and the watchers stay for a
+/// question and its answer, so that `down` and `status` find a place.
+const CLIENTS: usize = RUNS + WATCHERS + 16;
 /// How long either end waits for the other's line.
 const DEADLINE: Duration = Duration::from_secs(5);

@@ -80,7 +80,7 @@ impl Input {
 pub(super) async fn run(
     workflows: &impl Workflows,
     (workflow, fingerprint): (&str, &Fingerprint),
-    input: &Input,
+    input: Input,
     (lines, writer): (
         &mut Lines<impl AsyncRead + Unpin>,
         &mut (impl AsyncWrite + Unpin),
@@ -100,7 +100,10 @@ pub(super) async fn run(
     if !is_ready {
         return send(writer, &Answer::Refused(String::from("it is about to end"))).await;
     }
-    let started = input.value().and_then(|input| {
+    let value = input.value();
+    // It is not held as text while the run lasts.
+    drop(input);
+    let started = value.and_then(|input| {
         let started = workflows.start(workflow, input);
         started.map_err(|error| error.to_string())
     });
