@@ -14,14 +14,14 @@ use tokio_util::sync::CancellationToken;
 use self::talk::{End, Persons};
 use crate::cli::RunArguments;
 use crate::compose::service::{Scope, Service};
-use crate::compose::{self, Loaded};
+use crate::compose::{self, Detail, Loaded};
 use crate::config::{self, Surroundings};
 use crate::control::INPUT;
 use crate::control::client;
 use crate::control::conversation::Conversation;
 use crate::control::directory::{Directories, Running};
 use crate::control::server;
-use crate::log::say;
+use crate::log::{self, Console, say};
 use crate::progress::Progress;
 use crate::terminal::Restore;
 use crate::tunnels::Board;
@@ -40,8 +40,15 @@ pub(crate) fn run(arguments: &RunArguments, verbose: u8) -> anyhow::Result<ExitC
     }
     let surroundings = Surroundings::of_this_process();
     let source = &arguments.source;
-    let loaded = compose::load(&source.files, &source.environment, &surroundings)?;
+    let (loaded, problems) =
+        compose::load_silently(&source.files, &source.environment, &surroundings)?;
     let up = up(arguments, &loaded, &surroundings)?;
+    match &up {
+        _ if verbose > 0 => compose::warn_of(&problems, Detail::Whole),
+        // It has told them when it read the same.
+        Some(_) => {}
+        None => compose::warn_of(&problems, Detail::Line),
+    }
     let restore = Restore::without_controls();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -86,6 +93,8 @@ async fn here<F: Future<Output = anyhow::Result<End>>>(
     input: &str,
     follow: impl FnOnce(Conversation) -> F,
 ) -> anyhow::Result<End> {
+    // Standard error is where the jobs are shown.
+    log::heed(&loaded.compose.loggers, Console::Passed)?;
     // Nobody asks this process where its gateways stand.
     let board = Board::new(PathBuf::new(), &[]);
     let service = Service::new(loaded, Scope::Run(workflow), surroundings, &board)?;

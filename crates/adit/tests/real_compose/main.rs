@@ -4,6 +4,7 @@
 mod commands;
 mod ends;
 mod lab;
+mod logs;
 mod seed;
 mod stand_in;
 mod streams;
