@@ -31,29 +31,29 @@ use crate::config::Surroundings;
 use crate::tunnels::{Board, Row};
 
 mod config;
-mod listen;
 mod observe;
+mod visitors;
 
-pub(crate) use self::listen::ListenerVisitors;
+pub(crate) use self::visitors::CallbackVisitors;
 
 /// The SSH gateways of a compose file. What they need is looked up when they are made, so that what is wrong
 /// is told before anything is started; nothing is connected before [`Expose::keep`].
 #[derive(Debug)]
-pub(crate) struct Gateways {
-    gateways: BTreeMap<usize, Gateway>,
+pub(crate) struct Exposes {
+    prepared: BTreeMap<usize, Prepared>,
     visitors: Visitors,
 }
 
-/// One of them.
+/// What one of them needs.
 #[derive(Debug)]
-struct Gateway {
+struct Prepared {
     config: TunnelConfig,
     patience: Patience,
     /// Where `adit status` shows it.
     row: Row,
 }
 
-impl Gateways {
+impl Exposes {
     /// Those of the file that stand at these places in [`Compose::exposes`]; gateways of other kinds are
     /// passed over. Each gets a row of `board`, called `gateway HOST`.
     ///
@@ -68,7 +68,7 @@ impl Gateways {
         surroundings: &Surroundings,
         board: &Board,
     ) -> anyhow::Result<Self> {
-        let mut gateways = BTreeMap::new();
+        let mut prepared = BTreeMap::new();
         for number in places {
             let Some(Placed {
                 value: ExposeConfig::Ssh(ssh),
@@ -79,7 +79,7 @@ impl Gateways {
             };
             let config = config::tunnel(ssh, environment, surroundings);
             let config = config.with_context(|| format!("{place}: gateway {}", ssh.host.value))?;
-            let gateway = Gateway {
+            let one = Prepared {
                 row: board.add(&format!("gateway {}", ssh.host.value), &config),
                 config,
                 patience: Patience {
@@ -87,17 +87,17 @@ impl Gateways {
                     retries: ssh.max_retry_count,
                 },
             };
-            gateways.insert(number, gateway);
+            prepared.insert(number, one);
         }
         Ok(Self {
-            gateways,
+            prepared,
             visitors: Visitors::default(),
         })
     }
 
-    /// Who comes to a listener of this machine at that port through these gateways.
-    pub(crate) fn visitors_of(&self, port: u16) -> ListenerVisitors {
-        ListenerVisitors::new(self.visitors.clone(), port)
+    /// Who comes to a callback server of this machine at that port through these gateways.
+    pub(crate) fn visitors_of(&self, port: u16) -> CallbackVisitors {
+        CallbackVisitors::new(self.visitors.clone(), port)
     }
 
     async fn keep_one(
@@ -107,14 +107,14 @@ impl Gateways {
         addresses: &Addresses,
         stop: CancellationToken,
     ) -> anyhow::Result<()> {
-        let gateway = self.gateways.get(&number);
-        let gateway = gateway.with_context(|| format!("gateway {number} was not made ready"))?;
+        let prepared = self.prepared.get(&number);
+        let prepared = prepared.with_context(|| format!("gateway {number} was not made ready"))?;
         let observer = Observer::new(number, ssh, addresses);
-        warn_of(ssh, &gateway.config);
+        warn_of(ssh, &prepared.config);
         let server = format!("{}:{}", ssh.host.value, ssh.port);
         info!("Establishing SSH tunnel to {server}");
         let kept = async {
-            let connect = SshConnect::new(&gateway.config.peer, Memory::of_this_machine())?;
+            let connect = SshConnect::new(&prepared.config.peer, Memory::of_this_machine())?;
             let prober = Prober::new().ok().context("the system has no randomness")?;
             let (watcher, network) = Watcher::start();
             let instruments = Instruments {
@@ -122,16 +122,16 @@ impl Gateways {
                     prober: &prober,
                     interval: config::probe_interval(ssh.watch_interval),
                 }),
-                meters: gateway.row.meters(),
+                meters: prepared.row.meters(),
                 network: Some(network),
                 visitors: Some(self.visitors.clone()),
-                patience: gateway.patience,
+                patience: prepared.patience,
             };
             let events = |event: Event<'_>| {
-                gateway.row.apply(&event);
+                prepared.row.apply(&event);
                 observer.observe(&event);
             };
-            let forwards = gateway.config.forwards.clone();
+            let forwards = prepared.config.forwards.clone();
             let ran = supervise::run(&connect, forwards, instruments, &events, stop.clone());
             let watching = CancellationToken::new();
             let ran = async {
@@ -156,12 +156,12 @@ impl Gateways {
         Box::pin(kept).await.inspect_err(|error| {
             let why = chain(error.as_ref());
             observer.failed(&why);
-            gateway.row.failed(why);
+            prepared.row.failed(why);
         })
     }
 }
 
-impl Expose for Gateways {
+impl Expose for Exposes {
     fn keep<'a>(
         &'a self,
         gateway: usize,

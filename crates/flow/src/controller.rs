@@ -11,10 +11,11 @@
 //! POST /tasks/ID/cancel           ?wait_for_completion=true
 //! ```
 //!
-//! The first seven paths but `watch` are model-compose's, with its bytes; an adapter has them below its
-//! base path, and the page's server below `/api`. `socket` has the same as messages.
+//! All but `watch` are model-compose's, with its bytes; an adapter has them below its base path, and the
+//! page's server below `/api`. `socket` has the same as messages. What is said to people who use all
+//! this is in `docs/reference/controller.md`.
 //!
-//! Each server asks its [`guard`] about each request before anything else. Nothing that an answer says
+//! Each server asks its `guard` about each request before anything else. Nothing that an answer says
 //! comes from an error's causes: those are logged.
 
 use std::fmt;
@@ -31,6 +32,7 @@ use tracing::{info, warn};
 
 use crate::exec::{CancelError, Report, ResumeError, StartError, TaskId};
 use crate::expr::Value;
+use crate::listen::{self, ListenError};
 use crate::model::Compose;
 use crate::model::controller::{Controller as Config, Pages as PagesConfig};
 
@@ -39,6 +41,7 @@ mod api;
 mod body;
 mod folder;
 mod guard;
+mod output;
 mod page;
 mod progress;
 mod request;
@@ -50,7 +53,7 @@ mod task;
 pub use guard::Token;
 
 use guard::Guard;
-use server::{Listeners, Server};
+use server::Server;
 use site::{Pages, Site};
 use socket::Sockets;
 
@@ -106,15 +109,8 @@ pub struct Controller {
 #[non_exhaustive]
 pub enum BindError {
     /// An address cannot be listened at.
-    #[error("cannot listen at {host}:{port}")]
-    Listen {
-        /// The host as it was written.
-        host: String,
-        /// The port.
-        port: u16,
-        /// Why not.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// An adapter is to have a token and was given none.
     #[error("the controller at {host}:{port} has no token")]
     Token {
@@ -188,7 +184,7 @@ impl Controller {
                 let host = host.clone();
                 return Err(BindError::Token { host, port });
             }
-            let listeners = Listeners::bind(host, port).await?;
+            let (listeners, _) = listen::socket::bind(host, port).await?;
             let site = Site {
                 guard: Guard::new(&adapter.hosts, &adapter.origins, token),
                 base_path: adapter.base_path.clone(),
@@ -199,7 +195,7 @@ impl Controller {
             servers.push(Server::new(listeners, site));
         }
         if let Some(web_ui) = &config.web_ui {
-            let listeners = Listeners::bind(&web_ui.host, web_ui.port.value).await?;
+            let (listeners, _) = listen::socket::bind(&web_ui.host, web_ui.port.value).await?;
             let hosts: Vec<String> = config
                 .adapters
                 .iter()

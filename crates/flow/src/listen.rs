@@ -33,7 +33,7 @@ mod connection;
 mod handle;
 mod limits;
 mod refused;
-mod socket;
+pub(crate) mod socket;
 mod table;
 
 use std::error::Error;

@@ -8,7 +8,7 @@ use adit_flow::model::expose::{PortForward, SshExpose};
 use adit_tunnel::agent::chain;
 use adit_tunnel::agent::forward::Forward;
 use adit_tunnel::agent::probe::{Finding, public_port};
-use adit_tunnel::agent::supervise::Event;
+use adit_tunnel::agent::supervise::{Event, Holder};
 use tracing::{debug, info, warn};
 
 /// Tells of one gateway.
@@ -78,10 +78,21 @@ impl<'a> Observer<'a> {
                 warn!("[Gateway] {why}");
                 self.down(*number, why);
             }
+            // Why is looked for, and told then.
             Event::ForwardRefused { number, forward } => {
-                let why = self.refused(forward);
-                warn!("[Gateway] {why}; asking again every second or two");
+                let why = self.refused(forward, Holder::Unknown);
                 self.down(*number, why);
+            }
+            Event::ForwardHeld {
+                number,
+                forward,
+                holder,
+            } => {
+                let why = self.refused(forward, *holder);
+                warn!("[Gateway] {why}; asking again every second or two");
+                if self.is_down(*number) {
+                    self.down(*number, why);
+                }
             }
             Event::PortLost { bind } => warn!(
                 "[Gateway] port {} of {} is lost, and any other is asked for: callbacks to the old one \
@@ -159,6 +170,10 @@ impl<'a> Observer<'a> {
         self.set(number, State::Down(why));
     }
 
+    fn is_down(&self, number: usize) -> bool {
+        self.progress().public.get(number) == Some(&None)
+    }
+
     fn all_down(&self, why: &str) {
         for number in 0..self.known.len() {
             self.down(number, why.to_owned());
@@ -204,7 +219,7 @@ impl<'a> Observer<'a> {
             Finding::LoopbackOnly => format!(
                 "{address} is open to the server itself alone, so nobody can call back: write \
                  \"GatewayPorts clientspecified\" (or yes) into /etc/ssh/sshd_config there, then \
-                 sudo systemctl reload ssh"
+                 sudo systemctl reload ssh, and start this anew"
             ),
             Finding::Foreign | Finding::Shared(_) => format!(
                 "{address} is answered by somebody else: another program there has the port, or a part of it"
@@ -218,24 +233,28 @@ impl<'a> Observer<'a> {
         }
     }
 
-    /// Why a forward may have been refused; the server does not say.
-    fn refused(&self, forward: &Forward) -> String {
+    /// Why a forward was refused, as far as it can be known; the server does not say.
+    fn refused(&self, forward: &Forward, holder: Holder) -> String {
         let host = &self.ssh.host.value;
         let port = public_port(&forward.bind).unwrap_or_default();
         let forbidden =
-            "forwarding is not allowed (AllowTcpForwarding, PermitListen in its sshd_config)";
-        match port {
-            0 => format!("{host} refuses any port: {forbidden}"),
-            1..=1_023 if self.ssh.user != "root" => format!(
-                "{host} refuses port {port}: ports below 1024 are root's alone, and the user is {}; or \
-                 {forbidden}",
+            "forwarding is not allowed (AllowTcpForwarding, PermitListen in sshd_config there)";
+        let taken = format!(
+            "it is taken there, by another program or by our own connection that died a moment ago \
+             (ss -tlnp 'sport = :{port}' there shows it)"
+        );
+        let is_roots = (1..1_024).contains(&port) && self.ssh.user != "root";
+        let why = match (port, holder) {
+            (0, _) => return format!("{host} refuses any port: {forbidden}"),
+            (_, Holder::Somebody) => taken,
+            _ if is_roots => format!(
+                "ports below 1024 are root's alone, and the user is {}; or {forbidden}",
                 self.ssh.user
             ),
-            _ => format!(
-                "{host} refuses port {port}: it is taken there, maybe by our own connection that died a \
-                 moment ago (ss -tlnp 'sport = :{port}' there shows by whom), or {forbidden}"
-            ),
-        }
+            (_, Holder::Nobody | Holder::Hidden) => forbidden.to_owned(),
+            (_, Holder::Unknown | _) => format!("{taken}, or {forbidden}"),
+        };
+        format!("{host} refuses port {port}: {why}")
     }
 
     /// Where others would come to it.

@@ -1,4 +1,4 @@
-//! Gateways of files, against a stock sshd.
+//! Exposes of files, against a stock sshd.
 
 use std::io;
 use std::path::Path;
@@ -112,7 +112,7 @@ impl io::Write for Log {
 struct Up {
     addresses: Addresses,
     board: Board,
-    gateways: Arc<Gateways>,
+    exposes: Arc<Exposes>,
     stop: CancellationToken,
     kept: JoinSet<Result<(), KeepError>>,
     log: Log,
@@ -128,25 +128,25 @@ impl Up {
         let surroundings = Surroundings::of_home(home, None);
         let environment =
             Environment::of_process([(String::from("WORD"), String::from("hunter4711"))]);
-        let gateways = Gateways::new(&compose, 0..9, &environment, &surroundings, &board);
-        let gateways = Arc::new(gateways.unwrap());
+        let exposes = Exposes::new(&compose, 0..9, &environment, &surroundings, &board);
+        let exposes = Arc::new(exposes.unwrap());
         let stop = CancellationToken::new();
         let mut kept = JoinSet::new();
         let task = {
-            let (gateways, addresses, stop) =
-                (Arc::clone(&gateways), addresses.clone(), stop.clone());
+            let (exposes, addresses, stop) =
+                (Arc::clone(&exposes), addresses.clone(), stop.clone());
             async move {
                 let ExposeConfig::Ssh(ssh) = &compose.exposes[0].value else {
                     panic!("no SSH gateway");
                 };
-                gateways.keep(0, ssh, &addresses, stop).await
+                exposes.keep(0, ssh, &addresses, stop).await
             }
         };
         kept.spawn(task);
         Self {
             addresses,
             board,
-            gateways,
+            exposes,
             stop,
             kept,
             log,

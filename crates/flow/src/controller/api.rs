@@ -7,12 +7,13 @@ use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use serde::Serialize;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::request::{ResumeRequest, RunRequest, Wait, word};
-use super::{Runs, Stage, answer, body, progress, task};
+use super::{Runs, Stage, answer, body, output, progress, task};
+use crate::body::Room;
 use crate::exec::{CancelError, Report, ResumeError, StartError, Status, TaskId};
 use crate::expr::Value;
 use crate::model::find::Missing;
@@ -25,7 +26,8 @@ pub(super) struct Api {
     runs: Arc<dyn Runs>,
     pub(super) stage: watch::Receiver<Stage>,
     asked: TaskTracker,
-    bodies: Arc<Semaphore>,
+    /// What bodies of requests together may have in memory.
+    room: Room,
 }
 
 /// Why something was not done: a status and a text for whoever asked.
@@ -77,7 +79,7 @@ impl Api {
             runs,
             stage,
             asked,
-            bodies: Arc::new(Semaphore::new(BODIES)),
+            room: Room::new(ROOM_BYTES),
         }
     }
 
@@ -105,7 +107,7 @@ impl Api {
             _ => return answer::not_found(),
         };
         let is_right = match parts.method {
-            Method::GET | Method::HEAD => !route.does_something(),
+            Method::GET => !route.does_something(),
             Method::POST => route.does_something(),
             _ => false,
         };
@@ -113,7 +115,7 @@ impl Api {
             return answer::method_not_allowed(if route.does_something() {
                 "POST"
             } else {
-                "GET, HEAD"
+                "GET"
             });
         }
         let query = parts.uri.query().unwrap_or_default().to_owned();
@@ -126,8 +128,8 @@ impl Api {
                 let stage = self.stage.clone();
                 progress::lines(reports, stage, self.token())
             }),
-            Route::Run => self.run(parts, body).await,
-            Route::Resume(id) => self.resume(id, parts, body).await,
+            Route::Run => self.run(&parts, body).await,
+            Route::Resume(id) => self.resume(id, &parts, body).await,
             Route::Cancel(id) => {
                 let waits = is_set(&query, "wait_for_completion");
                 self.cancel(id, waits).await
@@ -184,7 +186,7 @@ impl Api {
     fn task(&self, id: &str, output_only: bool) -> Result<Response, Denied> {
         let report = self.report(id)?;
         Ok(if output_only {
-            task::output(&report)
+            output::of(&report)
         } else {
             task::object(&report)
         })
@@ -227,15 +229,15 @@ impl Api {
         })
     }
 
-    async fn run(&self, parts: Parts, body: Body) -> Result<Response, Denied> {
+    async fn run(&self, parts: &Parts, body: Body) -> Result<Response, Denied> {
         let _asked = self.token();
-        let body = self.body(parts, body).await?;
+        let body = body::read(&parts.headers, body, &self.room).await?;
         let request = RunRequest::read(body).map_err(bad_request)?;
         let id = self.start(&request.workflow_id, request.input)?;
         match request.wait {
             Wait::Not => Ok(task::started(&id)),
             Wait::ForTask => self.ended(&id).await.map(|report| task::object(&report)),
-            Wait::ForOutput => self.ended(&id).await.map(|report| task::output(&report)),
+            Wait::ForOutput => self.ended(&id).await.map(|report| output::of(&report)),
         }
     }
 
@@ -251,8 +253,8 @@ impl Api {
         })
     }
 
-    async fn resume(&self, id: &str, parts: Parts, body: Body) -> Result<Response, Denied> {
-        let body = self.body(parts, body).await?;
+    async fn resume(&self, id: &str, parts: &Parts, body: Body) -> Result<Response, Denied> {
+        let body = body::read(&parts.headers, body, &self.room).await?;
         let request = ResumeRequest::read(body).map_err(bad_request)?;
         self.go_on(id, request)?;
         self.report(id).map(|report| task::object(&report))
@@ -293,14 +295,6 @@ impl Api {
                 CancelError::Over => Denied::new(StatusCode::CONFLICT, "Task has ended already."),
             })
     }
-
-    /// Reads a body when it is its turn.
-    async fn body(&self, parts: Parts, body: Body) -> Result<Value, Denied> {
-        // The semaphore is never closed; without a permit there is one body more at once.
-        let _turn = self.bodies.acquire().await.ok();
-        let body = body::read(parts, body).await;
-        body.map_err(|error| Denied::new(error.status(), error.to_string()))
-    }
 }
 
 fn bad_request(detail: String) -> Denied {
@@ -333,5 +327,5 @@ impl Route<'_> {
     }
 }
 
-/// Most bodies that are read at once. With files each may be 16 MiB.
-const BODIES: usize = 8;
+/// What bodies of requests together may have in memory: four forms with files.
+const ROOM_BYTES: usize = 64 << 20;

@@ -115,7 +115,10 @@ impl<'a> Progress<'a> {
 
 /// An output, if it is there, all of it can be written, and it is not too long.
 fn output(output: &Value) -> Option<Shown<'_>> {
-    if output.is_null() || matches!(output, Value::Bytes(_)) {
+    if matches!(
+        output,
+        Value::Null | Value::Bytes(_) | Value::Handle(_) | Value::Pending(_)
+    ) {
         return None;
     }
     let json = serde_json::to_vec(&Shown(output)).ok()?;

@@ -1,18 +1,19 @@
 //! Sockets, connections and their ends.
 
 use std::convert::Infallible;
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::pin::pin;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use futures_util::future::select_all;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::http1::{self, Parts};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet};
@@ -20,60 +21,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
-use super::BindError;
 use super::site::{Arrival, Site};
-
-/// Bound sockets of one server: several where a name has several addresses.
-#[derive(Debug)]
-pub(super) struct Listeners(Vec<TcpListener>);
-
-impl Listeners {
-    /// Binds all addresses that a host has, or none.
-    pub(super) async fn bind(host: &str, port: u16) -> Result<Self, BindError> {
-        match bind(host, port).await {
-            Ok(sockets) => Ok(Self(sockets)),
-            Err(source) => Err(BindError::Listen {
-                host: host.to_owned(),
-                port,
-                source,
-            }),
-        }
-    }
-}
-
-async fn bind(host: &str, port: u16) -> io::Result<Vec<TcpListener>> {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let mut addresses: Vec<SocketAddr> = if bare.eq_ignore_ascii_case("localhost") {
-        // Whatever the hosts file says: a browser tries both.
-        let both: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-        both.map(|ip| SocketAddr::new(ip, port)).to_vec()
-    } else {
-        tokio::net::lookup_host((bare, port)).await?.collect()
-    };
-    addresses.sort_unstable();
-    addresses.dedup();
-    let mut sockets: Vec<TcpListener> = Vec::new();
-    for mut address in addresses {
-        if let (0, Some(first)) = (port, sockets.first()) {
-            // A port that the system chooses is one for all addresses.
-            address.set_port(first.local_addr()?.port());
-        }
-        match TcpListener::bind(address).await {
-            Ok(socket) => sockets.push(socket),
-            // A machine without IPv6 has no ::1.
-            Err(error)
-                if error.kind() == io::ErrorKind::AddrNotAvailable && !sockets.is_empty() => {}
-            Err(error) => return Err(error),
-        }
-    }
-    if sockets.is_empty() {
-        return Err(io::Error::new(
-            io::ErrorKind::NotFound,
-            "the name has no address",
-        ));
-    }
-    Ok(sockets)
-}
 
 /// One server: its sockets and what it serves there.
 #[derive(Debug)]
@@ -83,9 +31,9 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(listeners: Listeners, site: Site) -> Self {
+    pub(super) fn new(listeners: Vec<TcpListener>, site: Site) -> Self {
         Self {
-            listeners: listeners.0,
+            listeners,
             site: Arc::new(site),
         }
     }
@@ -153,38 +101,61 @@ async fn serve(
     let arrival = Arc::new(Arrival::new(local));
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let (site, arrival) = (Arc::clone(&site), Arc::clone(&arrival));
-        async move { Ok::<_, Infallible>(site.answer(request.map(Body::new), &arrival).await) }
+        Box::pin(async move {
+            let answer = site.answer(request.map(Body::new), &arrival).await;
+            Ok::<_, Infallible>(answer)
+        })
     });
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(BUFFER_BYTES)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    let mut connection = pin!(connection);
+        .serve_connection(TokioIo::new(stream), service);
     let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = closed.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            match timeout(DRAIN, connection).await {
-                Ok(ended) => ended,
-                Err(_) => return,
-            }
-        }
+        ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => Some(ended),
+        () = closed.cancelled() => None,
     };
-    if let Err(error) = ended {
-        debug!(%error, "a connection ended early");
+    let ended = if let Some(ended) = ended {
+        Ok(ended)
+    } else {
+        Pin::new(&mut connection).graceful_shutdown();
+        let last = poll_fn(|cx| connection.poll_without_shutdown(cx));
+        timeout(DRAIN, last).await
+    };
+    match ended {
+        Ok(Ok(())) => {}
+        // A head that is no HTTP, or is too long, has an answer, too.
+        Ok(Err(error)) if error.is_parse() => {}
+        Ok(Err(error)) => return debug!(%error, "a connection broke off"),
+        Err(_) => return,
     }
-    if let Some(opening) = arrival.take_socket() {
-        tokio::select! {
-            () = opening.run() => {}
+    let Parts { io, read_buf, .. } = connection.into_parts();
+    let stream = io.into_inner();
+    match arrival.take_socket() {
+        None => linger(stream).await,
+        Some(opening) => tokio::select! {
+            () = opening.run(stream, read_buf) => {}
             () = async {
                 closed.cancelled().await;
                 sleep(DRAIN).await;
             } => {}
-        }
+        },
     }
     drop(place);
+}
+
+/// Closes our side, then reads and forgets what still comes: a socket that is closed with bytes in it
+/// is reset, and the answer is lost on its way (RFC 9112, 9.6).
+async fn linger(mut stream: TcpStream) {
+    let rest = async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+    };
+    match timeout(LINGER, rest).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => debug!(%error, "a connection broke off"),
+        Err(_) => debug!("a peer did not close in time"),
+    }
 }
 
 /// Says that a task of ours has panicked.
@@ -207,6 +178,9 @@ const BUFFER_BYTES: usize = 64 << 10;
 
 /// How long a connection may go on when all is closed.
 const DRAIN: Duration = Duration::from_secs(2);
+
+/// How long a peer has to close when we have.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Pause after the system refuses an accept, usually because file descriptors ran out. The refusal is
 /// immediate, so without a pause the loop would spin.

@@ -129,7 +129,7 @@ impl Site {
         if let Some(sockets) = &self.sockets
             && sockets.is_at(path)
         {
-            return match sockets.open(parts, self.api.clone()) {
+            return match sockets.open(&parts, self.api.clone()) {
                 Ok((answer, opening)) => {
                     *arrival.lock() = Some(opening);
                     answer

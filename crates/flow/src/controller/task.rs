@@ -1,9 +1,8 @@
-//! Runs as answers: the task object, and what a run gave.
+//! Runs as answers: the task object.
 
 use std::borrow::Cow;
 
-use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::Response;
 use base64ct::{Base64, Encoding as _};
 use serde::{Serialize, Serializer};
@@ -42,7 +41,7 @@ pub(super) fn object(report: &Report) -> Response {
     object_with(StatusCode::OK, report)
 }
 
-fn object_with(status: StatusCode, report: &Report) -> Response {
+pub(super) fn object_with(status: StatusCode, report: &Report) -> Response {
     let task = Object {
         task_id: report.task_id.as_str(),
         status: report.status.as_str(),
@@ -83,36 +82,6 @@ impl<'a> Interrupt<'a> {
             metadata: Shown::unless_null(&interruption.metadata),
         }
     }
-}
-
-/// What a run gave, as it is, or why it gave nothing.
-pub(super) fn output(report: &Report) -> Response {
-    match report.status {
-        Status::Completed => deliver_output(&report.output),
-        Status::Failed => {
-            let error = report.error.as_deref().unwrap_or("Workflow failed.");
-            answer::detail(StatusCode::INTERNAL_SERVER_ERROR, error)
-        }
-        Status::Cancelled => answer::detail(StatusCode::CONFLICT, "Task was cancelled."),
-        // Who waits has to know for whom.
-        Status::Interrupted => object_with(StatusCode::ACCEPTED, report),
-        Status::Pending | Status::Processing | Status::Cancelling => {
-            answer::detail(StatusCode::ACCEPTED, "Task is still in progress.")
-        }
-    }
-}
-
-/// An output alone. The only place that knows how an output leaves: bytes as they are, all else as JSON.
-pub(super) fn deliver_output(output: &Value) -> Response {
-    let Value::Bytes(bytes) = output else {
-        return answer::json(StatusCode::OK, &Shown(output));
-    };
-    let body = Body::from(bytes.to_vec());
-    let mut answer = answer::of(StatusCode::OK, "application/octet-stream", body);
-    let disposition = HeaderValue::from_static("attachment");
-    let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_DISPOSITION, disposition);
-    answer
 }
 
 /// A value as JSON where JSON has no word for all of it: bytes are base64, what is held elsewhere is

@@ -13,7 +13,7 @@ use super::ListenError;
 ///
 /// A name may stand for an address of a family that this machine does not have; that one is passed over
 /// if there is another. Anything else is an error: a server that half of its visitors find is none.
-pub(super) async fn bind(host: &str, port: u16) -> Result<(Vec<TcpListener>, u16), ListenError> {
+pub(crate) async fn bind(host: &str, port: u16) -> Result<(Vec<TcpListener>, u16), ListenError> {
     let failed = |source: io::Error| {
         let host = host.to_owned();
         if source.kind() == io::ErrorKind::AddrInUse {

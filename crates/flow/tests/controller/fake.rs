@@ -32,7 +32,6 @@ struct State {
 #[derive(Clone, Debug)]
 pub(crate) struct Started {
     pub(crate) task: TaskId,
-    pub(crate) workflow: String,
     pub(crate) input: Value,
 }
 
@@ -158,7 +157,6 @@ impl Runs for Fake {
         state.reports.insert(task.clone(), sender);
         state.started.push(Started {
             task: task.clone(),
-            workflow: found.id.as_str().to_owned(),
             input,
         });
         Ok(task)

@@ -2,15 +2,19 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::string_slice,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "tests"
 )]
 
 mod answers;
+mod chromium;
 mod fake;
 mod guard;
 mod http;
+mod real;
 mod served;
 mod socket;
 mod stop;

@@ -43,9 +43,9 @@ impl Peer {
             let message = timeout(DEADLINE, self.stream.next())
                 .await
                 .expect("in time");
-            match message.unwrap().unwrap() {
-                Message::Ping(_) => {}
-                message => return message,
+            let message = message.unwrap().unwrap();
+            if !message.is_ping() {
+                return message;
             }
         }
     }
@@ -174,10 +174,10 @@ async fn a_run_is_cancelled_by_a_message() {
 }
 
 fn status_of(error: Error) -> u16 {
-    match error {
-        Error::Http(answer) => answer.status().as_u16(),
-        error => panic!("{error}"),
-    }
+    let Error::Http(answer) = error else {
+        panic!("{error}");
+    };
+    answer.status().as_u16()
 }
 
 #[tokio::test]

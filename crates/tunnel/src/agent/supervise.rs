@@ -37,10 +37,12 @@ use crate::transport::{Bind, Connection, ConnectionEnd};
 mod config;
 mod forwards;
 mod paths;
+mod refusal;
 mod serve;
 mod wait;
 
 pub use self::config::{KeepAlive, Peer, PeerConfig, TunnelConfig};
+pub use self::refusal::Holder;
 
 /// Makes connections to a tunnel's peer.
 pub trait Connect: Send + Sync {
@@ -167,6 +169,16 @@ pub enum Event<'a> {
         number: usize,
         /// The forward.
         forward: &'a Forward,
+    },
+    /// Who has the port of a forward that was refused was looked for. Told once after each
+    /// [`ForwardRefused`](Self::ForwardRefused), where paths are probed.
+    ForwardHeld {
+        /// Its place among the forwards of the tunnel, from 0.
+        number: usize,
+        /// The forward.
+        forward: &'a Forward,
+        /// Who has it.
+        holder: Holder,
     },
     /// A forward that listens here waits for its address, or for whoever holds its port; it is bound as
     /// soon as it can be.

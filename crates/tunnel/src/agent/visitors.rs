@@ -64,9 +64,9 @@ pub(crate) struct Entered {
 #[error("more than {MOST} visitors are here")]
 pub struct Crowded;
 
-/// Most visitors that are known, those included that have left a short while ago. Sixteen connections with as
-/// many channels as one may have; some 5 MB.
-const MOST: usize = 65_536;
+/// Most visitors that are known, those included that have left a short while ago: four connections with as
+/// many channels as one can ever have, or 270 visitors a second. Some 4 MB.
+const MOST: usize = 16_384;
 /// How long a visitor is known that has left: longer than a service waits for the rest of a request (30 s for
 /// a callback).
 const LINGER: Duration = Duration::from_secs(60);

@@ -2,6 +2,7 @@
 
 use adit_tunnel::agent::forward::{Destination, Forward, Listens};
 use adit_tunnel::agent::probe::Finding;
+use adit_tunnel::agent::supervise::Holder;
 use adit_tunnel::transport::{Bind, Target};
 
 use super::*;
@@ -107,18 +108,93 @@ fn what_is_granted_and_does_not_work_is_not_public_and_says_why() {
 }
 
 #[test]
-fn ports_of_the_system_are_known_to_be_roots() {
-    with_observer(|observer, _, log| {
-        for (port, part) in [
-            (80, "ports below 1024 are root's alone, and the user is me"),
-            (9_834, "it is taken there"),
-            (0, "refuses any port"),
+fn a_refusal_is_told_with_the_reason_that_is_likeliest() {
+    with_observer(|observer, addresses, log| {
+        let allowed = "forwarding is not allowed";
+        for (port, holder, has, lacks) in [
+            (9_834, Holder::Somebody, "it is taken there", allowed),
+            (9_834, Holder::Nobody, allowed, "taken"),
+            (9_834, Holder::Hidden, allowed, "taken"),
+            (
+                9_834,
+                Holder::Unknown,
+                "shows it), or forwarding is not allowed",
+                "root",
+            ),
+            (80, Holder::Somebody, "it is taken there", "root"),
+            (
+                80,
+                Holder::Nobody,
+                "root's alone, and the user is me; or forwarding",
+                "taken",
+            ),
+            (
+                0,
+                Holder::Unknown,
+                "refuses any port: forwarding is not allowed",
+                "taken",
+            ),
         ] {
-            observer.observe(&Event::ForwardRefused {
-                number: 0,
-                forward: &forward(port),
+            let (number, forward) = (0, &forward(port));
+            let before = log.text().len();
+            observer.observe(&Event::ForwardRefused { number, forward });
+            assert_eq!(
+                log.text().len(),
+                before,
+                "nothing is told before it is known"
+            );
+            observer.observe(&Event::ForwardHeld {
+                number,
+                forward,
+                holder,
             });
-            log.line(part);
+            let line = log.text().split_off(before);
+            assert_eq!(line.lines().count(), 1);
+            assert!(line.contains(has) && !line.contains(lacks), "{line}");
+            match addresses.state(8_090) {
+                Some(State::Down(why)) => assert!(line.contains(&why), "{why}"),
+                other => panic!("{other:?}"),
+            }
         }
     });
+}
+
+/// Who has a line in front of them and looks for it on the page finds it there.
+#[test]
+fn the_page_of_the_example_has_the_lines_as_they_are() {
+    let page = include_str!("../../../../../examples/gateway/ssh-tunnel/README.md");
+    let (log, _guard) = Log::start();
+    let compose = compose(&FILE.replace("gw.example", "your-server.example.com"));
+    let addresses = Addresses::new(&compose);
+    let ExposeConfig::Ssh(ssh) = &compose.exposes[0].value else {
+        panic!("no SSH gateway");
+    };
+    let observer = Observer::new(0, ssh, &addresses);
+    let (number, forward) = (0, &forward(9_834));
+    let finding = &Finding::Up(Duration::ZERO);
+    for event in [
+        Event::ForwardProved {
+            number,
+            forward,
+            finding,
+        },
+        Event::ForwardUnproved {
+            number,
+            forward,
+            finding: &Finding::LoopbackOnly,
+        },
+        Event::ForwardHeld {
+            number,
+            forward,
+            holder: Holder::Somebody,
+        },
+    ] {
+        observer.observe(&event);
+    }
+    let text = log.text();
+    assert_eq!(text.lines().count(), 3);
+    for line in text.lines() {
+        let (_, line) = line.split_once("[Gateway]").unwrap();
+        assert!(page.contains(&format!("\n[Gateway]{line}\n")), "{line}");
+    }
 }

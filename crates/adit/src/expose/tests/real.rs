@@ -123,7 +123,7 @@ async fn a_service_learns_where_its_visitors_really_are() {
     let port = service.local_addr().unwrap().port();
     let up = Up::new(home.path(), &file(&sshd, &format!("'0:{port}'"), None, ""));
     let public = up.public(port).await.port.unwrap();
-    let visitors = up.gateways.visitors_of(port);
+    let visitors = up.exposes.visitors_of(port);
     let mut visitor = TcpStream::connect(("127.0.0.1", public)).await.unwrap();
     visitor.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
     let (mut socket, peer) = service.accept().await.unwrap();
@@ -132,7 +132,7 @@ async fn a_service_learns_where_its_visitors_really_are() {
     let real: SocketAddr = visitor.local_addr().unwrap();
     assert_eq!(visitors.visitor(peer), Some(real));
     assert_ne!(peer, real);
-    assert_eq!(up.gateways.visitors_of(1).visitor(peer), None);
+    assert_eq!(up.exposes.visitors_of(1).visitor(peer), None);
     let direct = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let (_, peer) = service.accept().await.unwrap();
     assert_eq!(visitors.visitor(peer), None);
@@ -150,8 +150,9 @@ async fn a_port_that_is_busy_is_had_as_soon_as_it_is_free() {
     let port = named_service();
     let ports = format!("'{busy}:{port}'");
     let up = Up::new(home.path(), &file(&sshd, &ports, None, ""));
-    up.down(port, "refuses port").await;
+    up.until_logged("refuses port", 1).await;
     let line = up.log.line("refuses port");
+    assert!(!line.contains("not allowed"), "{line}");
     assert!(
         line.starts_with(&format!(
             "WARN [Gateway] 127.0.0.1 refuses port {busy}: it is taken there"

@@ -33,7 +33,7 @@ mod real {
         for part in [
             &format!("peer did not let {} log in", sshd.user()),
             &home.path().join("stranger").display().to_string(),
-            "server accepts publickey",
+            "is not known there; server accepts publickey",
         ] {
             assert!(why.contains(part), "{part}: {why}");
         }
@@ -109,20 +109,29 @@ mod real {
     #[tokio::test]
     async fn a_forward_that_is_not_allowed_is_told_once_and_asked_for_again() {
         require!("sshd", "ssh-keygen");
-        let sshd = Sshd::builder().config_line("AllowTcpForwarding no").start();
-        let home = home();
-        let up = Up::new(home.path(), &file(&sshd, "'0:8090'", None, ""));
-        up.down(8_090, "refuses any port").await;
-        wait::until_async("a second question", || async {
-            match sshd.log().matches("tcpip-forward").count() {
-                count if count > 1 => Ok(()),
-                _ => Err(sshd.log()),
-            }
-        })
-        .await;
-        let line = up.log.line("refuses any port");
-        assert!(line.contains("AllowTcpForwarding"), "{line}");
-        up.end().await;
+        for (rule, ports, word) in [
+            ("AllowTcpForwarding no", "'0:8090'", "refuses any port"),
+            ("AllowTcpForwarding no", "'2:8090'", "refuses port 2"),
+            ("AllowTcpForwarding local", "'2:8090'", "refuses port 2"),
+            ("PermitListen 3", "'2:8090'", "refuses port 2"),
+        ] {
+            let sshd = Sshd::builder().config_line(rule).start();
+            let home = home();
+            let up = Up::new(home.path(), &file(&sshd, ports, None, ""));
+            up.until_logged(word, 1).await;
+            wait::until_async("a second question", || async {
+                match sshd.log().matches("tcpip-forward").count() {
+                    count if count > 1 => Ok(()),
+                    _ => Err(sshd.log()),
+                }
+            })
+            .await;
+            let line = up.log.line(word);
+            assert!(line.contains("forwarding is not allowed"), "{rule}: {line}");
+            assert!(!line.contains("taken"), "{rule}: {line}");
+            up.down(8_090, "forwarding is not allowed").await;
+            up.end().await;
+        }
     }
 
     #[tokio::test]

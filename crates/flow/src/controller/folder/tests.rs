@@ -9,7 +9,7 @@ use super::*;
 /// A folder with files inside, and a secret beside it.
 fn lay_out() -> tempfile::TempDir {
     let top = tempfile::tempdir().unwrap();
-    let root = top.path().join("root");
+    let root = top.path().join("pages");
     fs::create_dir_all(root.join("sub/.hidden")).unwrap();
     fs::write(top.path().join("secret"), "secret").unwrap();
     fs::write(root.join("index.html"), "<p>home").unwrap();
@@ -43,7 +43,7 @@ async fn get(folder: &Folder, path: &str) -> (u16, String, String) {
 #[tokio::test]
 async fn static_traversal_table() {
     let top = lay_out();
-    let folder = Folder::open(&top.path().join("root")).unwrap();
+    let folder = Folder::open(&top.path().join("pages")).unwrap();
     for (path, text) in [
         ("/", "<p>home"),
         ("/index.html", "<p>home"),
@@ -75,7 +75,7 @@ async fn static_traversal_table() {
         "/link",
         "/inner-link",
         "/up/secret",
-        "/up/root/index.html",
+        "/up/pages/index.html",
         "/sub",
         "/pipe",
         "/missing",
@@ -96,7 +96,7 @@ async fn static_traversal_table() {
 #[tokio::test]
 async fn a_file_says_what_it_is_and_whether_it_has_changed() {
     let top = lay_out();
-    let folder = Folder::open(&top.path().join("root")).unwrap();
+    let folder = Folder::open(&top.path().join("pages")).unwrap();
     assert_eq!(get(&folder, "/").await.1, "text/html; charset=utf-8");
     assert_eq!(
         get(&folder, "/a%20b.JS").await.1,
@@ -113,7 +113,7 @@ async fn a_file_says_what_it_is_and_whether_it_has_changed() {
     let tag = first.headers()[header::ETAG].clone();
     let again = folder.answer(&ask(Some(tag.clone()))).await;
     assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
-    fs::write(top.path().join("root/index.html"), "<p>home and more").unwrap();
+    fs::write(top.path().join("pages/index.html"), "<p>home and more").unwrap();
     let changed = folder.answer(&ask(Some(tag))).await;
     assert_eq!(changed.status(), StatusCode::OK);
 }
@@ -121,9 +121,9 @@ async fn a_file_says_what_it_is_and_whether_it_has_changed() {
 #[tokio::test]
 async fn a_long_file_comes_whole() {
     let top = lay_out();
-    let folder = Folder::open(&top.path().join("root")).unwrap();
+    let folder = Folder::open(&top.path().join("pages")).unwrap();
     let long = "0123456789".repeat(30_000);
-    fs::write(top.path().join("root/long.txt"), &long).unwrap();
+    fs::write(top.path().join("pages/long.txt"), &long).unwrap();
     assert_eq!(get(&folder, "/long.txt").await.2, long);
 }
 

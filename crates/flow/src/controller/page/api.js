@@ -39,7 +39,8 @@ export function post(path, body) {
   });
 }
 
-async function refusal(answer) {
+// What an answer says that is none.
+export async function refusal(answer) {
   let detail = `${answer.status} ${answer.statusText}`;
   try {
     detail = (await answer.json()).detail ?? detail;

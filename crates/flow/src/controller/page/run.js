@@ -1,6 +1,6 @@
 // One run: where it stands, whom it waits for, and what it gave.
 
-import { ask, post, watch, Refused } from "./api.js";
+import { ask, post, refusal, watch, Refused } from "./api.js";
 import { make } from "./form.js";
 import { words } from "./words.js";
 
@@ -148,7 +148,9 @@ export class Run {
     if (report.status !== "completed") return card.remove();
     card.append(make("h3", {}, words.output));
     if (report.output !== undefined) card.append(...this.shown(report.output));
-    else if (report.output_left_out) this.fetch(card);
+    else if (report.output_left_out) this.fetch(card).catch((error) => {
+      if (!this.stop.signal.aborted) card.append(make("p", { className: "bad", role: "alert" }, error.message));
+    });
     else card.append(make("p", { className: "about" }, words.noOutput));
   }
 
@@ -166,9 +168,14 @@ export class Run {
     return [...pictures.filter(Boolean), make("pre", { id: "output-text" }, text), make("p", { className: "row" }, copy)];
   }
 
-  // What is too long for a report, or no text.
+  // What is too long for a report, or no text, or comes piece by piece.
   async fetch(card) {
-    const answer = await ask(`tasks/${encodeURIComponent(this.task)}?output_only=true`);
+    const answer = await ask(`tasks/${encodeURIComponent(this.task)}?output_only=true`, { signal: this.stop.signal });
+    if (!answer.ok) throw await refusal(answer);
+    if ((answer.headers.get("Content-Type") ?? "").startsWith("text/event-stream")) {
+      await this.stream(card, answer.body);
+      return;
+    }
     const blob = await answer.blob();
     const url = URL.createObjectURL(blob);
     const field = this.schema.output.find((one) => one.name === undefined);
@@ -176,6 +183,25 @@ export class Run {
     const shown = media(kind, url);
     if (shown) card.append(shown);
     card.append(make("p", {}, make("a", { href: url, download: `output-${this.task}` }, words.download)));
+  }
+
+  // Texts one behind the other, lists and objects each on a line.
+  async stream(card, body) {
+    const text = make("pre", { id: "output-text" });
+    card.append(text);
+    for await (const event of events(body)) text.append(/^[[{]/.test(event) ? `${event}\n` : event);
+  }
+}
+
+async function* events(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const parts = (rest + value).split("\n\n");
+    rest = parts.pop();
+    for (const part of parts) yield part.split("\n").map((line) => line.replace(/^data: ?/, "")).join("\n");
   }
 }
 

@@ -11,6 +11,7 @@ use tracing::{Instrument as _, debug, debug_span, warn};
 
 use super::forwards::{Forwards, Guest, Step};
 use super::paths::{Paths, Suspicion};
+use super::refusal::Looks;
 use super::{Connected, Event, log_panic};
 use crate::agent::forward::Destination;
 use crate::agent::listen::Listeners;
@@ -49,6 +50,7 @@ pub(super) async fn serve(
     let mut early: Vec<OpenRequest> = Vec::new();
     let mut end = transport.end();
     let mut paths = Paths::new(probing, peer);
+    let mut looks = Looks::default();
     forwards.begin();
     listeners.connect(Some(Arc::clone(&transport)));
     listeners.tell(events);
@@ -61,6 +63,12 @@ pub(super) async fn serve(
             end = end.wait() => break Some(end),
             change = forwards.step(&*transport) => {
                 tell(&change, forwards, &mut paths, events);
+                if let Step::Refused(index) = change
+                    && paths.are_probed()
+                    && let Some((_, forward)) = forwards.named(index)
+                {
+                    looks.look(index, &forward.bind, &transport);
+                }
                 for request in std::mem::take(&mut early) {
                     admit(request, forwards, &paths, &mut early, &mut visitors);
                 }
@@ -74,6 +82,11 @@ pub(super) async fn serve(
                     } else {
                         Event::ForwardUnproved { number, forward, finding }
                     });
+                }
+            }
+            (index, holder) = looks.step() => {
+                if let Some((number, forward)) = &forwards.named(index) {
+                    events(Event::ForwardHeld { number: *number, forward, holder });
                 }
             }
             change = network.changed() => {
@@ -101,7 +114,7 @@ pub(super) async fn serve(
             debug!("connection did not say goodbye in time");
         }
     }
-    drop((paths, transport, requests, early));
+    drop((paths, looks, transport, requests, early));
     visitors.shutdown().await;
     (ended, end_of(driver).await)
 }

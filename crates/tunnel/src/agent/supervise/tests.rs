@@ -128,6 +128,9 @@ fn word(event: &Event<'_>) -> String {
             forward, finding, ..
         } => format!("unproved {forward}: {finding}"),
         Event::ForwardRefused { forward, .. } => format!("refused {}", forward.bind),
+        Event::ForwardHeld {
+            forward, holder, ..
+        } => format!("held {} by {holder:?}", forward.bind),
         Event::ForwardWaiting {
             forward, reason, ..
         } => format!("waiting {}: {reason}", forward.bind),

@@ -224,3 +224,34 @@ async fn a_stranger_where_it_was_up_has_to_answer_twice() {
     let strangers = told.iter().filter(|event| event.contains("someone else"));
     assert_eq!(strangers.count(), 1, "{told:?}");
 }
+
+#[tokio::test]
+async fn who_has_the_port_of_a_refused_forward_is_found_out() {
+    for (code, holder) in [
+        (None, "Somebody"),
+        (Some(RefusalCode::ConnectFailed), "Nobody"),
+        (Some(RefusalCode::Prohibited), "Hidden"),
+    ] {
+        let mut lab = lab(9);
+        let mut peer = lab.peer().await;
+        asked(&mut peer).await.answer.refuse();
+        let look = probed(&mut peer).await.answer;
+        let shown = match code {
+            None => Some(look.accept()),
+            Some(code) => {
+                look.refuse(code, "no");
+                None
+            }
+        };
+        lab.until(&format!("held *:8080 by {holder}")).await;
+        drop(shown);
+        assert_eq!(
+            lab.events(),
+            [
+                "connected",
+                "refused *:8080",
+                &format!("held *:8080 by {holder}")
+            ]
+        );
+    }
+}
