@@ -1,11 +1,18 @@
 //! What adit says: one line on stderr for what people wait for, the log beside it.
 
+use std::fs::{self, File};
 use std::io::{self, IsTerminal as _, Write as _};
-use std::sync::OnceLock;
+use std::sync::{OnceLock, PoisonError, RwLock};
 
+use adit_flow::model::logger::{Level, Logger};
+use anyhow::Context as _;
 use clap::ValueEnum;
-
-use tracing_subscriber::EnvFilter;
+use tracing::Metadata;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, Registry, reload};
 
 /// Variable that sets what is logged, as `tracing` writes it: `debug`, `adit_tunnel=trace`.
 const VARIABLE: &str = "ADIT_LOG";
@@ -20,6 +27,24 @@ pub(crate) enum Format {
 }
 
 static FORMAT: OnceLock<Format> = OnceLock::new();
+/// What can be changed once a file was read.
+static FILTERS: OnceLock<Filters> = OnceLock::new();
+/// The files that a file wants its log in.
+static FILES: RwLock<Vec<LogFile>> = RwLock::new(Vec::new());
+
+/// What is logged where.
+struct Filters {
+    terminal: reload::Handle<EnvFilter, Registry>,
+    files: reload::Handle<LevelFilter, Registry>,
+    /// Whether the command line or the environment says what the terminal gets.
+    is_said: bool,
+}
+
+/// A file, and the least that goes there.
+struct LogFile {
+    file: File,
+    least: LevelFilter,
+}
 
 /// Sends the log to stderr: what changes, and with `verbose` each visitor too, or errors alone.
 pub(crate) fn start(verbose: u8, is_quiet: bool, format: Format) {
@@ -33,20 +58,119 @@ pub(crate) fn start(verbose: u8, is_quiet: bool, format: Format) {
         1 => "debug",
         _ => "trace",
     };
-    let filter = std::env::var(VARIABLE).unwrap_or_else(|_| level.to_owned());
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter))
+    let variable = std::env::var(VARIABLE).ok();
+    let is_said = verbose > 0 || is_quiet || variable.is_some();
+    let filter = EnvFilter::new(variable.unwrap_or_else(|| level.to_owned()));
+    let (filter, terminal) = reload::Layer::new(filter);
+    let (least, files) = reload::Layer::new(LevelFilter::OFF);
+    let log = fmt::layer()
         .with_writer(io::stderr)
         .with_target(false)
         // A log that cannot be written, on a full disk or to a reader that has gone, changes nothing else;
         // telling of it would be written there, too, and panic.
         .log_internal_errors(false);
-    match format {
-        Format::Plain => log.with_ansi(io::stderr().is_terminal()).init(),
-        Format::Json => log.json().flatten_event(true).init(),
-    }
+    let log = match format {
+        Format::Plain => log.with_ansi(io::stderr().is_terminal()).boxed(),
+        Format::Json => log.json().flatten_event(true).boxed(),
+    };
+    let file = fmt::layer()
+        .with_writer(LogFiles)
+        .with_target(false)
+        .with_ansi(false)
+        .log_internal_errors(false);
+    tracing_subscriber::registry()
+        .with(vec![
+            log.with_filter(filter).boxed(),
+            file.with_filter(least).boxed(),
+        ])
+        .init();
     // There is one start.
     FORMAT.get_or_init(|| format);
+    FILTERS.get_or_init(|| Filters {
+        terminal,
+        files,
+        is_said,
+    });
+}
+
+/// Sends the log where a file wants it, too. What the command line says of the terminal's counts before that.
+///
+/// # Errors
+///
+/// A file cannot be written to.
+pub(crate) fn configure(loggers: &[Logger]) -> anyhow::Result<()> {
+    let Some(filters) = FILTERS.get().filter(|_| !loggers.is_empty()) else {
+        return Ok(());
+    };
+    let mut files = Vec::new();
+    for (logger, path) in loggers
+        .iter()
+        .filter_map(|one| Some((one, one.file.as_ref()?)))
+    {
+        let opened = path.parent().map_or(Ok(()), fs::create_dir_all);
+        let opened = opened.and_then(|()| File::options().append(true).create(true).open(path));
+        let file = opened.with_context(|| format!("cannot log to {}", path.display()))?;
+        let least = least(logger.level);
+        files.push(LogFile { file, least });
+    }
+    let most = files.iter().map(|one| one.least).max();
+    let terminal = loggers.iter().filter(|one| one.file.is_none());
+    // Without one for the terminal, what a person must act on is told there all the same.
+    let terminal = terminal.map(|one| least(one.level)).max();
+    let terminal = terminal.unwrap_or(LevelFilter::ERROR);
+    *FILES.write().unwrap_or_else(PoisonError::into_inner) = files;
+    let changed = filters.files.reload(most.unwrap_or(LevelFilter::OFF));
+    changed.context("cannot change the log")?;
+    if filters.is_said {
+        return Ok(());
+    }
+    let filter = EnvFilter::new(terminal.to_string());
+    filters
+        .terminal
+        .reload(filter)
+        .context("cannot change the log")
+}
+
+fn least(level: Level) -> LevelFilter {
+    match level {
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Info => LevelFilter::INFO,
+        Level::Warning => LevelFilter::WARN,
+        Level::Error | Level::Critical => LevelFilter::ERROR,
+    }
+}
+
+/// Writes to all files that want it.
+struct LogFiles;
+
+/// One line of the log, and how much it matters.
+struct LogLine(LevelFilter);
+
+impl MakeWriter<'_> for LogFiles {
+    type Writer = LogLine;
+
+    fn make_writer(&self) -> LogLine {
+        LogLine(LevelFilter::ERROR)
+    }
+
+    fn make_writer_for(&self, metadata: &Metadata<'_>) -> LogLine {
+        LogLine(LevelFilter::from_level(*metadata.level()))
+    }
+}
+
+impl io::Write for LogLine {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let files = FILES.read().unwrap_or_else(PoisonError::into_inner);
+        for file in files.iter().filter(|file| self.0 <= file.least) {
+            // One that is full leaves the others alone.
+            (&file.file).write_all(bytes).ok();
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Writes the program's last word to stderr: why it failed, behind the head of its line.

@@ -21,7 +21,7 @@ use crate::control::client;
 use crate::control::conversation::Conversation;
 use crate::control::directory::{Directories, Running};
 use crate::control::server;
-use crate::log::say;
+use crate::log::{self, say};
 use crate::progress::Progress;
 use crate::terminal::Restore;
 use crate::tunnels::Board;
@@ -39,6 +39,7 @@ pub(crate) fn run(arguments: &RunArguments, verbose: u8) -> anyhow::Result<ExitC
     let surroundings = Surroundings::of_this_process();
     let source = &arguments.source;
     let loaded = compose::load(&source.files, &source.environment, &surroundings)?;
+    log::configure(&loaded.compose.loggers)?;
     let up = up(arguments, &loaded, &surroundings)?;
     let restore = Restore::without_controls();
     let runtime = tokio::runtime::Builder::new_current_thread()
