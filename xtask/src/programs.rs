@@ -35,6 +35,7 @@ pub(crate) const REAL: &[Program] = &[
     PLINK,
     PUTTYGEN,
     PYTHON,
+    CURL,
     OPENSSL,
     UNSHARE,
     TINYPROXY,
@@ -116,6 +117,10 @@ const PUTTYGEN: Program = Program {
 const PYTHON: Program = Program {
     command: "python3",
     package: "python3-venv",
+};
+const CURL: Program = Program {
+    command: "curl",
+    package: "curl",
 };
 const OPENSSL: Program = Program {
     command: "openssl",
