@@ -28,7 +28,13 @@ pub(crate) enum Progress {
 #[derive(Debug)]
 pub(crate) struct Bars {
     all: MultiProgress,
-    jobs: HashMap<String, Bar>,
+    /// What is shown before the first job has begun, if that takes long.
+    before: Option<ProgressBar>,
+    /// When it was begun to wait for that.
+    since: Instant,
+    /// In the order in which they stand there: a line that is let go of before those above it would be
+    /// drawn twice.
+    jobs: Vec<Bar>,
     /// Columns of the longest name so far.
     width: usize,
 }
@@ -47,15 +53,17 @@ pub(crate) struct Lines(HashMap<String, JobState>);
 
 /// How often the time of what runs is shown anew.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
+/// What begins sooner is not waited for in so many words.
+const SOON: Duration = Duration::from_millis(300);
 /// Columns of a name before the next column is moved.
 const NAME: usize = 40;
 
 impl Progress {
     /// At a terminal lines that are kept up to date, unless the log goes there, too; elsewhere nothing, or
     /// with `is_told` what begins and ends.
-    pub(crate) fn of_this_process(verbose: u8, is_told: bool) -> Self {
+    pub(crate) fn of_this_process(verbose: u8, is_told: bool, now: Instant) -> Self {
         if verbose == 0 && io::stderr().is_terminal() {
-            return Self::Bars(Bars::new(ProgressDrawTarget::stderr()));
+            return Self::Bars(Bars::new(ProgressDrawTarget::stderr(), now));
         }
         if verbose > 0 && is_told {
             return Self::Lines(Lines::default());
@@ -73,7 +81,7 @@ impl Progress {
     }
 
     /// Shows the time that has gone by.
-    pub(crate) fn tick(&self, now: Instant) {
+    pub(crate) fn tick(&mut self, now: Instant) {
         if let Self::Bars(bars) = self {
             bars.tick(now);
         }
@@ -90,34 +98,52 @@ impl Progress {
     /// Takes away what is not over; the jobs that have ended stay to be read.
     pub(crate) fn end(self) {
         if let Self::Bars(bars) = self {
-            for bar in bars.jobs.values().filter(|bar| !bar.line.is_finished()) {
-                bar.line.finish_and_clear();
+            if let Some(before) = &bars.before {
+                before.finish_and_clear();
+            }
+            for bar in bars.jobs {
+                if !bar.line.is_finished() {
+                    bar.line.finish_and_clear();
+                }
             }
         }
     }
 }
 
 impl Bars {
-    fn new(target: ProgressDrawTarget) -> Self {
+    fn new(target: ProgressDrawTarget, now: Instant) -> Self {
         Self {
             all: MultiProgress::with_draw_target(target),
-            jobs: HashMap::new(),
+            before: None,
+            since: now,
+            jobs: Vec::new(),
             width: 0,
         }
     }
 
     fn show(&mut self, report: &TaskReport, now: Instant) {
+        if let Some(before) = self.before.take_if(|_| !report.jobs.is_empty()) {
+            before.finish_and_clear();
+            self.all.remove(&before);
+        }
         let names = report.jobs.iter().map(|job| name(job).chars().count());
         let width = names.max().unwrap_or_default().min(NAME).max(self.width);
         let is_wider = width > self.width;
         self.width = width;
         for job in &report.jobs {
-            let all = &self.all;
-            let bar = self.jobs.entry(job.id.clone()).or_insert_with(|| Bar {
-                line: all.add(ProgressBar::new_spinner().with_style(style(job.state))),
-                job: job.clone(),
-                at: now,
+            let place = self.jobs.iter().position(|bar| bar.job.id == job.id);
+            let place = place.unwrap_or_else(|| {
+                let line = ProgressBar::new_spinner().with_style(style(job.state));
+                self.jobs.push(Bar {
+                    line: self.all.add(line),
+                    job: job.clone(),
+                    at: now,
+                });
+                self.jobs.len().saturating_sub(1)
             });
+            let Some(bar) = self.jobs.get_mut(place) else {
+                continue;
+            };
             let was = std::mem::replace(&mut bar.job, job.clone());
             bar.at = now;
             if is_wider || was.state != job.state {
@@ -131,8 +157,18 @@ impl Bars {
         }
     }
 
-    fn tick(&self, now: Instant) {
-        let bars = self.jobs.values();
+    fn tick(&mut self, now: Instant) {
+        let waited = now.saturating_duration_since(self.since);
+        if self.jobs.is_empty() && waited > SOON {
+            let before = self.before.get_or_insert_with(|| {
+                let line = ProgressBar::new_spinner().with_style(style(JobState::Waiting));
+                self.all.add(line.with_prefix("getting ready"))
+            });
+            let waited = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+            before.set_message(seconds(waited));
+            before.tick();
+        }
+        let bars = self.jobs.iter();
         for bar in bars.filter(|bar| !bar.line.is_finished()) {
             bar.tick(now);
         }

@@ -80,6 +80,20 @@ impl Terminal {
 }
 
 impl Restore {
+    /// Remembers how the terminal is now, and has it echo no control characters: the `^C` of an interrupt
+    /// would move lines that are drawn anew in their places.
+    pub(crate) fn without_controls() -> Self {
+        let restore = Self::new();
+        if let Some((file, termios)) = &restore.0 {
+            let mut quiet = termios.clone();
+            quiet.local_modes.remove(LocalModes::ECHOCTL);
+            if let Err(error) = tcsetattr(file, OptionalActions::Now, &quiet) {
+                tracing::debug!(%error, "terminal echoes control characters");
+            }
+        }
+        restore
+    }
+
     /// Remembers how the terminal is now.
     pub(crate) fn new() -> Self {
         Self(Terminal::open().and_then(|terminal| {

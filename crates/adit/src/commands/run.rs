@@ -40,7 +40,7 @@ pub(crate) fn run(arguments: &RunArguments, verbose: u8) -> anyhow::Result<ExitC
     let source = &arguments.source;
     let loaded = compose::load(&source.files, &source.environment, &surroundings)?;
     let up = up(arguments, &loaded, &surroundings)?;
-    let restore = Restore::new();
+    let restore = Restore::without_controls();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: &RunArguments, verbose: u8) -> anyhow::Result<ExitC
             (true, _) => Persons::Nobody,
             (false, others) => others,
         };
-        let progress = Progress::of_this_process(verbose, up.is_some());
+        let progress = Progress::of_this_process(verbose, up.is_some(), talk::now());
         let workflow = arguments.workflow.as_deref().unwrap_or(DEFAULT);
         let Some(running) = up else {
             let persons = persons(Persons::OnlyHere);

@@ -20,7 +20,7 @@ use tracing::{error, info, warn};
 
 use super::secret;
 use super::service::Inner;
-use crate::expose::ListenerVisitors;
+use crate::expose::CallbackVisitors;
 
 /// How long gateways are waited for before all else goes on without them. They are tried on.
 const GATEWAYS: Duration = Duration::from_secs(15);
@@ -313,7 +313,7 @@ fn flat(ended: Result<anyhow::Result<()>, JoinError>) -> anyhow::Result<()> {
 }
 
 /// Who comes through our own tunnels.
-struct Tunnelled(ListenerVisitors);
+struct Tunnelled(CallbackVisitors);
 
 impl Visitors for Tunnelled {
     fn visitor(&self, peer: std::net::SocketAddr) -> Option<std::net::SocketAddr> {

@@ -28,7 +28,7 @@ use super::{Fingerprint, Loaded, secret};
 use crate::config::Surroundings;
 use crate::control::Ending;
 use crate::control::run::Workflows;
-use crate::expose::Gateways;
+use crate::expose::Exposes;
 use crate::tunnels::Board;
 
 /// What runs the workflows of a file, and all that they need. Clones are the same.
@@ -42,7 +42,7 @@ pub(super) struct Inner {
     pub(super) hub: Hub,
     pub(super) replays: Arc<Mutex<Replays>>,
     pub(super) addresses: Addresses,
-    pub(super) gateways: Gateways,
+    pub(super) gateways: Exposes,
     pub(super) components: Components,
     pub(super) tokens: Vec<Option<Token>>,
     pub(super) keeper: Keeper,
@@ -114,7 +114,7 @@ impl Service {
             Vec::new()
         };
         let places = need.gateways.iter().copied();
-        let gateways = Gateways::new(&compose, places, &environment, surroundings, board)?;
+        let gateways = Exposes::new(&compose, places, &environment, surroundings, board)?;
         let folder = std::env::current_dir().context("cannot tell which folder this is")?;
         let private = &compose.private_variables;
         let children = ChildEnvironment::new(std::env::vars_os(), &environment, private);

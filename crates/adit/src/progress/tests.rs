@@ -125,7 +125,7 @@ fn now() -> Instant {
 #[test]
 fn a_job_has_a_line_with_its_time_and_where_it_waits() {
     let term = Screen::new(100);
-    let mut bars = Bars::new(ProgressDrawTarget::term_like(Box::new(term.clone())));
+    let mut bars = Bars::new(ProgressDrawTarget::term_like(Box::new(term.clone())), now());
     let now = now();
     let running = job("__job__", JobState::Running, Some(callback()), 1_200);
     let quick = job("prepare", JobState::Done, None, 40);
@@ -159,9 +159,28 @@ fn a_job_has_a_line_with_its_time_and_where_it_waits() {
 }
 
 #[test]
+fn what_comes_before_the_first_job_is_shown_if_it_takes_long() {
+    let term = Screen::new(60);
+    let begun = now();
+    let target = ProgressDrawTarget::term_like(Box::new(term.clone()));
+    let mut bars = Bars::new(target, begun);
+    bars.tick(begun);
+    assert_eq!(term.lines(), [""; 0]);
+    bars.tick(begun + Duration::from_secs(2));
+    assert!(
+        term.lines()[0].ends_with("getting ready 2.0s"),
+        "{:?}",
+        term.lines()
+    );
+    bars.show(&report(vec![job("a", JobState::Done, None, 5)]), begun);
+    Progress::Bars(bars).end();
+    assert_eq!(term.lines(), ["✔ a    0.0s"]);
+}
+
+#[test]
 fn what_is_not_over_leaves_no_line_behind() {
     let term = Screen::new(60);
-    let mut bars = Bars::new(ProgressDrawTarget::term_like(Box::new(term.clone())));
+    let mut bars = Bars::new(ProgressDrawTarget::term_like(Box::new(term.clone())), now());
     bars.show(&report(vec![job("a", JobState::Running, None, 5)]), now());
     assert!(term.lines()[0].contains("running"));
     Progress::Bars(bars).end();

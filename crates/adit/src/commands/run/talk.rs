@@ -93,12 +93,15 @@ async fn talk(
                     }
                     questions.open = report.questions;
                 }
-                // One that was never begun has no other end.
-                (Ok(News::Ended(..)) | Err(_), Some(code)) => return Ok(End::Interrupted(code)),
-                (Ok(News::Ended(report, outcome)), None) => {
+                (Ok(News::Ended(report, outcome)), interrupted) => {
                     progress.show(&report, now());
-                    return ended(report, outcome);
+                    return match interrupted {
+                        Some(code) => Ok(End::Interrupted(code)),
+                        None => ended(report, outcome),
+                    };
                 }
+                // One that was never begun has no other end.
+                (Err(_), Some(code)) => return Ok(End::Interrupted(code)),
                 (Err(error), None) => return Err(error),
             },
             _ = ticks.tick() => if !questions.is_asking() {
@@ -253,6 +256,6 @@ fn ended(report: TaskReport, outcome: Outcome) -> anyhow::Result<End> {
 }
 
 /// By tokio's clock, which tests can stop.
-fn now() -> std::time::Instant {
+pub(super) fn now() -> std::time::Instant {
     Instant::now().into_std()
 }
