@@ -66,6 +66,28 @@ fn every_file_in_a_document_is_read() {
     assert!(count >= 2, "{count} pieces");
 }
 
+#[test]
+fn a_workflow_among_the_examples_gives_what_it_says() {
+    let home = tempfile::tempdir().unwrap();
+    for (arguments, expected) in [
+        (vec!["-i", r#"{"name":"Ada"}"#], "Hello, Ada.\n"),
+        (vec![], "Hello, world.\n"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_adit"))
+            .args(["-f", "hello.yml", "run"])
+            .args(arguments)
+            .current_dir(root().join("examples/workflows"))
+            .env("HOME", home.path())
+            .env("USER", "me")
+            .env_remove("XDG_RUNTIME_DIR")
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{stderr}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+    }
+}
+
 /// The pieces of a page between fences, each with the word behind the first.
 fn pieces(page: &str) -> Vec<(String, String)> {
     let mut pieces = Vec::new();
