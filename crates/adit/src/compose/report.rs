@@ -48,7 +48,7 @@ impl Inner {
             let state = self.addresses.state(port.value);
             let (is_up, detail) = match state {
                 Some(Port::Up(address)) => (true, Some(address.url)),
-                Some(Port::Down(why)) => (false, Some(why)),
+                Some(Port::Down(why) | Port::Barred(why)) => (false, Some(why)),
                 None => (false, None),
             };
             let name = format!("port {}", port.value);
