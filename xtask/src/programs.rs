@@ -20,6 +20,9 @@ pub(crate) struct Program {
     command: &'static str,
     /// The package that has it.
     package: &'static str,
+    /// With these arguments it succeeds only if all that is wanted of it is there: Debian's packages
+    /// leave out parts of some programs.
+    proof: &'static [&'static str],
 }
 
 /// The programs the real-program tests and the lab run.
@@ -35,6 +38,8 @@ pub(crate) const REAL: &[Program] = &[
     PLINK,
     PUTTYGEN,
     PYTHON,
+    CURL,
+    CHROMIUM,
     OPENSSL,
     UNSHARE,
     TINYPROXY,
@@ -76,105 +81,140 @@ pub(crate) const BENCH_FORWARD: &[Program] = &[SSH, SSHD, SSH_KEYGEN, IPERF3, AU
 const SSH: Program = Program {
     command: "ssh",
     package: "openssh-client",
+    proof: &[],
 };
 const SSHD: Program = Program {
     command: "sshd",
     package: "openssh-server",
+    proof: &[],
 };
 const SSH_KEYGEN: Program = Program {
     command: "ssh-keygen",
     package: "openssh-client",
+    proof: &[],
 };
 const SSH_AGENT: Program = Program {
     command: "ssh-agent",
     package: "openssh-client",
+    proof: &[],
 };
 const IP: Program = Program {
     command: "ip",
     package: "iproute2",
+    proof: &[],
 };
 const DROPBEAR: Program = Program {
     command: "dropbear",
     package: "dropbear-bin",
+    proof: &[],
 };
 const DBCLIENT: Program = Program {
     command: "dbclient",
     package: "dropbear-bin",
+    proof: &[],
 };
 const DROPBEARCONVERT: Program = Program {
     command: "dropbearconvert",
     package: "dropbear-bin",
+    proof: &[],
 };
 const PLINK: Program = Program {
     command: "plink",
     package: "putty-tools",
+    proof: &[],
 };
 const PUTTYGEN: Program = Program {
     command: "puttygen",
     package: "putty-tools",
+    proof: &[],
 };
 const PYTHON: Program = Program {
     command: "python3",
     package: "python3-venv",
+    proof: &["-c", "import ensurepip, venv"],
+};
+const CURL: Program = Program {
+    command: "curl",
+    package: "curl",
+    proof: &[],
+};
+const CHROMIUM: Program = Program {
+    command: "chromium",
+    package: "chromium",
+    proof: &[],
 };
 const OPENSSL: Program = Program {
     command: "openssl",
     package: "openssl",
+    proof: &[],
 };
 const UNSHARE: Program = Program {
     command: "unshare",
     package: "util-linux",
+    proof: &[],
 };
 const TINYPROXY: Program = Program {
     command: "tinyproxy",
     package: "tinyproxy-bin",
+    proof: &[],
 };
 /// The server alone: `mariadb-server` would start a service as well.
 const MARIADBD: Program = Program {
     command: "mariadbd",
     package: "mariadb-server-core",
+    proof: &[],
 };
 const MARIADB_INSTALL_DB: Program = Program {
     command: "mariadb-install-db",
     package: "mariadb-server-core",
+    proof: &[],
 };
 const MARIADB: Program = Program {
     command: "mariadb",
     package: "mariadb-client-core",
+    proof: &[],
 };
 /// The server's own programs lie in a folder named by the version; this one is beside every server.
 const POSTGRES: Program = Program {
     command: "pg_createcluster",
     package: "postgresql",
+    proof: &[],
 };
 const MAN: Program = Program {
     command: "man",
     package: "man-db",
+    proof: &[],
 };
 const GROFF: Program = Program {
     command: "groff",
     package: "groff-base",
+    proof: &[],
 };
 const MANDOC: Program = Program {
     command: "mandoc",
     package: "mandoc",
+    proof: &[],
 };
 const AUTOSSH: Program = Program {
     command: "autossh",
     package: "autossh",
+    proof: &[],
 };
 const GO: Program = Program {
     command: "go",
     package: "golang-go",
+    proof: &[],
 };
 const GO_CRYPTO: Program = Program {
     command: "/usr/share/gocode/src/golang.org/x/crypto/ssh/client.go",
     package: "golang-golang-x-crypto-dev",
+    proof: &[],
 };
 
 const IPERF3: Program = Program {
     command: "iperf3",
     package: "iperf3",
+    proof: &[],
 };
 
 /// A tool that is called as `cargo NAME`.
@@ -264,7 +304,7 @@ pub(crate) fn find(command: &str) -> Option<PathBuf> {
 fn missing(programs: &[Program]) -> Vec<&'static str> {
     let mut packages: Vec<_> = programs
         .iter()
-        .filter(|program| find(program.command).is_none())
+        .filter(|program| !program.is_there())
         .map(|program| program.package)
         .collect();
     packages.sort_unstable();
@@ -281,6 +321,22 @@ fn apt_get() -> Command {
     command
 }
 
+impl Program {
+    fn is_there(&self) -> bool {
+        let Some(file) = find(self.command) else {
+            return false;
+        };
+        self.proof.is_empty()
+            || Command::new(file)
+                .args(self.proof)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .is_ok_and(|status| status.success())
+    }
+}
+
 const DAEMON_FOLDERS: &[&str] = &["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
 #[cfg(test)]
@@ -290,12 +346,23 @@ mod tests {
     const NOWHERE: Program = Program {
         command: "no-such-program-of-adit",
         package: "no-such-package-of-adit",
+        proof: &[],
     };
 
     #[test]
     fn a_program_in_the_path_is_found() {
         assert!(find("sh").is_some());
         assert_eq!(find("no-such-program-of-adit"), None);
+    }
+
+    #[test]
+    fn a_program_that_lacks_a_part_is_missing() {
+        let half = Program {
+            command: "sh",
+            package: "the-other-half",
+            proof: &["-c", "exit 1"],
+        };
+        assert_eq!(missing(&[half]), ["the-other-half"]);
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::tunnels::Tunnel;
 mod component;
 mod fingerprint;
 mod need;
+mod report;
 mod run;
 mod secret;
 pub(crate) mod service;

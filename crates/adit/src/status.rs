@@ -14,8 +14,8 @@ use adit_tunnel::agent::supervise::{Event, Peer};
 use adit_tunnel::transport::Bind;
 
 pub(crate) use self::report::{
-    CheckReport, ForwardReport, ForwardState, Kind, Report, Trouble, TunnelReport, TunnelState,
-    When,
+    CheckReport, ForwardReport, ForwardState, Kind, PartKind, PartReport, Report, ServiceReport,
+    ServiceState, Trouble, TunnelReport, TunnelState, When,
 };
 
 mod report;

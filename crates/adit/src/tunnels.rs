@@ -94,6 +94,7 @@ impl Board {
             pid: std::process::id(),
             since: When(self.0.since),
             tunnels: self.statuses().iter().map(Status::report).collect(),
+            service: None,
         }
     }
 

@@ -123,6 +123,8 @@ struct Entry {
 pub enum State {
     /// Not public, and why.
     Down(String),
+    /// Not public before a person has mended something, and why: nobody waits for that.
+    Barred(String),
     /// Public.
     Up(PublicAddress),
 }
@@ -190,12 +192,13 @@ impl Addresses {
         entries.get(&local_port).map(|entry| entry.state.clone())
     }
 
-    /// Whether all ports of all gateways are public, or of those at these places.
-    pub fn are_up(&self, gateways: &[usize]) -> bool {
+    /// Whether nothing is to be waited for at these gateways: each port is public, or barred.
+    pub fn are_settled(&self, gateways: &[usize]) -> bool {
         let entries = self.0.borrow();
         let mut entries = entries.values();
-        entries
-            .all(|entry| !gateways.contains(&entry.gateway) || matches!(entry.state, State::Up(_)))
+        entries.all(|entry| {
+            !gateways.contains(&entry.gateway) || !matches!(entry.state, State::Down(_))
+        })
     }
 
     /// Changes with each state.
@@ -226,6 +229,15 @@ impl Addresses {
                         state: State::Up(address),
                         ..
                     }) => return Ok(address.clone()),
+                    Some(Entry {
+                        state: State::Barred(why),
+                        ..
+                    }) => {
+                        return Err(NotPublic::Down {
+                            port: local_port,
+                            why: why.clone(),
+                        });
+                    }
                     Some(_) => {}
                 }
                 if changes.changed().await.is_err() {
@@ -238,7 +250,7 @@ impl Addresses {
             Err(_) => Err(NotPublic::Down {
                 port: local_port,
                 why: match self.state(local_port) {
-                    Some(State::Down(why)) => why,
+                    Some(State::Down(why) | State::Barred(why)) => why,
                     Some(State::Up(_)) | None => String::from("it has changed a moment ago"),
                 },
             }),
@@ -316,6 +328,16 @@ workflow: {title: t}
         };
         let (found, ()) = tokio::join!(addresses.wait(8091, Duration::from_secs(15)), telling);
         assert_eq!(found.unwrap().address(), "gw.example:54321");
+        let barred = State::Barred(String::from("GatewayPorts is no"));
+        addresses.set(0, 8091, barred);
+        let error = addresses
+            .wait(8091, Duration::from_secs(1 << 30))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "port 8091 is not public: GatewayPorts is no"
+        );
         addresses.set(0, 8091, State::Down(String::from("lost")));
         let error = addresses
             .wait(8091, Duration::from_secs(15))

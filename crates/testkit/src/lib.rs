@@ -4,7 +4,7 @@
 //! one test with keys of its own ([`sshd`]), an ssh-agent plays any key ([`ssh_agent`]); a test waits for a level with a deadline ([`wait`]) and reads what a process
 //! costs ([`measure`]). Private databases are the services that tunnels carry ([`mariadb`], [`postgres`]). Streams misbehave on demand ([`fault`]) and randomness repeats itself ([`seeded`]).
 //!
-//! Hosts are network namespaces ([`namespace`]), and lines between them are as bad as a test wants ([`link`]).
+//! Ports are kept for the programs that will listen there ([`port`]). Hosts are network namespaces ([`namespace`]), and lines between them are as bad as a test wants ([`link`]).
 //!
 //! This crate is a development dependency of any other and depends on none of ours. What it builds
 //! belongs to a test, so its functions panic when the set-up fails, with what they know about why,
@@ -28,6 +28,7 @@ pub mod link;
 pub mod mariadb;
 pub mod measure;
 pub mod namespace;
+pub mod port;
 pub mod postgres;
 pub mod process;
 pub mod real;

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use adit_flow::expr::Value;
-use adit_flow::model::DEFAULT;
+use adit_flow::model::find::Missing;
+use adit_flow::model::{Compose, DEFAULT};
 use anyhow::Context as _;
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
@@ -42,6 +43,8 @@ pub(crate) fn run(arguments: &RunArguments, verbose: u8) -> anyhow::Result<ExitC
     let source = &arguments.source;
     let (loaded, problems) =
         compose::load_silently(&source.files, &source.environment, &surroundings)?;
+    let workflow = arguments.workflow.as_deref().unwrap_or(DEFAULT);
+    ensure_choice(&loaded.compose, workflow)?;
     let up = up(arguments, &loaded, &surroundings)?;
     match &up {
         _ if verbose > 0 => compose::warn_of(&problems, Detail::Whole),
@@ -61,7 +64,6 @@ pub(crate) fn run(arguments: &RunArguments, verbose: u8) -> anyhow::Result<ExitC
         };
         let progress = Progress::of_this_process(verbose, up.is_some(), talk::now());
         let file = arguments.output.as_deref();
-        let workflow = arguments.workflow.as_deref().unwrap_or(DEFAULT);
         let Some(running) = up else {
             let persons = persons(Persons::OnlyHere);
             let follow = |talk| talk::follow(talk, progress, persons, file);
@@ -84,6 +86,18 @@ pub(crate) fn run(arguments: &RunArguments, verbose: u8) -> anyhow::Result<ExitC
         End::Written => Ok(ExitCode::SUCCESS),
         End::Interrupted(code) => Ok(code),
     }
+}
+
+/// Fails where none was named of several workflows and none is the default, with those that there are.
+fn ensure_choice(compose: &Compose, workflow: &str) -> anyhow::Result<()> {
+    if matches!(compose.workflow(workflow), Err(Missing::Ambiguous)) {
+        let ids = compose.workflows.iter().map(|one| one.id.as_str());
+        let ids = ids.collect::<Vec<_>>().join(", ");
+        anyhow::bail!(
+            "there are several workflows, and none says default: true; name one of {ids}"
+        );
+    }
+    Ok(())
 }
 
 /// Runs it in this process, with what it can come to use.

@@ -92,6 +92,11 @@ impl Components {
 }
 
 impl One {
+    /// What people call it.
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Its server, if it has one.
     pub(super) fn server(&self) -> Option<&Service> {
         self.service.as_deref()

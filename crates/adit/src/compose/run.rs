@@ -129,17 +129,15 @@ impl Running {
         }
         let mut changes = self.inner.addresses.changes();
         let up = async {
-            while !self.inner.addresses.are_up(needed) {
+            while !self.inner.addresses.are_settled(needed) {
                 changes.next().await;
             }
         };
         tokio::select! {
             biased;
             failed = self.gateways.failure() => Err(failed),
-            up = timeout(GATEWAYS, up) => {
-                if up.is_err() {
-                    self.tell_what_is_not_public();
-                }
+            _ = timeout(GATEWAYS, up) => {
+                self.tell_what_is_not_public();
                 Ok(())
             }
         }
@@ -148,10 +146,14 @@ impl Running {
     fn tell_what_is_not_public(&self) {
         for number in &self.inner.need.gateways {
             for port in self.inner.ports_of(*number) {
-                if let Some(Port::Down(why)) = self.inner.addresses.state(port) {
-                    error!(
+                match self.inner.addresses.state(port) {
+                    Some(Port::Down(why)) => error!(
                         "[Gateway] port {port} is not public after {GATEWAYS:?}, and is tried on: {why}"
-                    );
+                    ),
+                    Some(Port::Barred(why)) => {
+                        error!("[Gateway] port {port} is not public: {why}");
+                    }
+                    Some(Port::Up(_)) | None => {}
                 }
             }
         }

@@ -29,6 +29,7 @@ use crate::config::Surroundings;
 use crate::control::Ending;
 use crate::control::run::Workflows;
 use crate::expose::Exposes;
+use crate::status::ServiceReport;
 use crate::tunnels::Board;
 
 /// What runs the workflows of a file, and all that they need. Clones are the same.
@@ -170,6 +171,12 @@ impl Service {
     /// Changes with its phase.
     pub(crate) fn phases(&self) -> watch::Receiver<Phase> {
         self.0.phase.subscribe()
+    }
+
+    /// Where its parts stand.
+    pub(crate) fn report(&self) -> ServiceReport {
+        let phase = *self.0.phase.borrow();
+        self.0.report(phase)
     }
 
     /// Has components taken down at the end.

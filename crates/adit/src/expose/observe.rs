@@ -76,7 +76,11 @@ impl<'a> Observer<'a> {
             } => {
                 let why = self.unproved(forward, finding);
                 warn!("[Gateway] {why}");
-                self.down(*number, why);
+                if matches!(finding, Finding::LoopbackOnly) {
+                    self.barred(*number, why);
+                } else {
+                    self.down(*number, why);
+                }
             }
             // Why is looked for, and told then.
             Event::ForwardRefused { number, forward } => {
@@ -164,10 +168,20 @@ impl<'a> Observer<'a> {
     }
 
     fn down(&self, number: usize, why: String) {
+        self.forget(number);
+        self.set(number, State::Down(why));
+    }
+
+    /// Only a person at the server can mend it.
+    fn barred(&self, number: usize, why: String) {
+        self.forget(number);
+        self.set(number, State::Barred(why));
+    }
+
+    fn forget(&self, number: usize) {
         if let Some(public) = self.progress().public.get_mut(number) {
             *public = None;
         }
-        self.set(number, State::Down(why));
     }
 
     fn is_down(&self, number: usize) -> bool {

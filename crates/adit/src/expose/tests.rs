@@ -166,7 +166,7 @@ impl Up {
     async fn down(&self, port: u16, word: &str) -> String {
         let look = || async {
             match self.addresses.state(port) {
-                Some(State::Down(why)) if why.contains(word) => Ok(why),
+                Some(State::Down(why) | State::Barred(why)) if why.contains(word) => Ok(why),
                 other => Err((other, self.log.text())),
             }
         };

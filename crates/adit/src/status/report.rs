@@ -16,8 +16,58 @@ pub(crate) struct Report {
     pub(crate) pid: u32,
     /// When it was started.
     pub(crate) since: When,
-    /// Its tunnels, as the file has them.
+    /// Its tunnels, as the file has them; gateways behind them.
     pub(crate) tunnels: Vec<TunnelReport>,
+    /// Its workflows and what they need, if it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) service: Option<ServiceReport>,
+}
+
+/// What runs workflows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ServiceReport {
+    pub(crate) state: ServiceState,
+    /// Runs that are not over.
+    pub(crate) runs: usize,
+    /// Where its parts stand: listeners, gateways of providers, components, the controller.
+    pub(crate) parts: Vec<PartReport>,
+}
+
+/// A part of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PartReport {
+    pub(crate) kind: PartKind,
+    /// Where it listens, or what it is called.
+    pub(crate) name: String,
+    pub(crate) is_up: bool,
+    /// Where visitors come to, or why it is not up.
+    pub(crate) detail: Option<String>,
+}
+
+/// The kinds of parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PartKind {
+    /// It takes requests from outside.
+    Listener,
+    /// A provider's program, which makes a port public.
+    Gateway,
+    /// A server of ours that workflows ask.
+    Component,
+    /// It starts runs.
+    Controller,
+}
+
+/// How far it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ServiceState {
+    /// It is being set up.
+    Starting,
+    /// Runs can be started.
+    Ready,
+    /// No run is started any more.
+    Ending,
 }
 
 /// One tunnel.
@@ -148,10 +198,40 @@ impl Report {
     /// called up.
     pub(crate) fn is_up(&self) -> bool {
         let mut forwards = self.tunnels.iter().flat_map(|tunnel| &tunnel.forwards);
-        forwards.all(|forward| {
-            let check = forward.check.as_ref();
-            forward.state == ForwardState::Up && check.is_none_or(|check| check.is_well)
-        })
+        self.service.iter().all(ServiceReport::is_up)
+            && forwards.all(|forward| {
+                let check = forward.check.as_ref();
+                forward.state == ForwardState::Up && check.is_none_or(|check| check.is_well)
+            })
+    }
+}
+
+impl ServiceReport {
+    fn is_up(&self) -> bool {
+        self.state == ServiceState::Ready && self.parts.iter().all(|part| part.is_up)
+    }
+}
+
+impl PartKind {
+    /// The word for it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Listener => "listener",
+            Self::Gateway => "gateway",
+            Self::Component => "component",
+            Self::Controller => "controller",
+        }
+    }
+}
+
+impl ServiceState {
+    /// The word for it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Ending => "ending",
+        }
     }
 }
 

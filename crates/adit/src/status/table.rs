@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use comfy_table::{CellAlignment, Table, presets};
 
-use super::{ForwardReport, Report, TunnelReport, When};
+use super::{ForwardReport, Report, ServiceReport, TunnelReport, When};
 
 /// A column of the table.
 #[derive(Clone, Copy)]
@@ -46,8 +46,30 @@ pub(crate) fn show(report: &Report, now: SystemTime, width: Option<usize>) -> St
         lines.push(String::new());
         show_tunnel(&mut lines, tunnel, now, width);
     }
+    if let Some(service) = &report.service {
+        lines.push(String::new());
+        lines.push(format!(
+            "workflows: {}, runs {}",
+            service.state.word(),
+            service.runs
+        ));
+        lines.extend(parts(service));
+    }
     lines.push(String::new());
     lines.join("\n")
+}
+
+/// The table of what workflows need.
+fn parts(service: &ServiceReport) -> Vec<String> {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    for part in &service.parts {
+        let state = if part.is_up { "up" } else { "not up" };
+        let detail = part.detail.as_deref().unwrap_or_default();
+        table.add_row([part.kind.word(), &part.name, state, detail]);
+    }
+    let lines = table.lines();
+    lines.map(|line| format!(" {}", line.trim_end())).collect()
 }
 
 fn show_tunnel(
@@ -162,7 +184,7 @@ impl Column {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{ForwardState, Kind, TunnelState};
+    use super::super::{ForwardState, Kind, PartKind, PartReport, ServiceState, TunnelState};
     use super::*;
 
     fn report() -> Report {
@@ -205,6 +227,7 @@ mod tests {
                 last_error: None,
                 forwards: vec![forward, failing],
             }],
+            service: None,
         }
     }
 
@@ -230,6 +253,44 @@ web: connected for 1m, me@gw.example.org port 22, logins 3
         assert!(
             narrower.contains("  ADDRESS                         STATE    SINCE  ROUND TRIP\n")
         );
+    }
+
+    #[test]
+    fn what_workflows_need_is_shown_behind_the_tunnels() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(60);
+        let part = |kind, name: &str, is_up, detail: Option<&str>| PartReport {
+            kind,
+            name: name.to_owned(),
+            is_up,
+            detail: detail.map(str::to_owned),
+        };
+        let mut report = report();
+        report.tunnels.clear();
+        assert!(report.is_up());
+        report.service = Some(ServiceReport {
+            state: ServiceState::Ready,
+            runs: 2,
+            parts: vec![
+                part(PartKind::Listener, "0.0.0.0:8090", true, None),
+                part(
+                    PartKind::Component,
+                    "server",
+                    false,
+                    Some("it has ended (1)"),
+                ),
+            ],
+        });
+        let shown = "\
+/etc/adit.yml (process 7, 1m)
+
+workflows: ready, runs 2
+  listener   0.0.0.0:8090  up
+  component  server        not up  it has ended (1)
+";
+        assert_eq!(show(&report, now, None), shown);
+        assert!(!report.is_up());
+        let json = serde_json::to_string(&report).unwrap();
+        assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
     }
 
     #[test]

@@ -112,6 +112,29 @@ fn an_interrupted_run_is_stopped_wherever_it_runs() {
 }
 
 #[test]
+fn a_log_goes_where_the_file_wants_it() {
+    let more = "loggers: [{type: file, path: logs/run.log}, {type: console, level: error}]\n";
+    let (lab, port) = shell(more);
+    let up = lab.start(&["up"]);
+    let log = wait::until("the controller in the log", || {
+        let log = fs::read_to_string(lab.path("logs/run.log")).unwrap_or_default();
+        if log.contains("[Controller] Listening on") {
+            Ok(log)
+        } else {
+            Err(log)
+        }
+    });
+    assert!(log.contains(" INFO: "), "{log}");
+    let run = lab.run(&["run", "--attach", "-i", r#"{"text": "x"}"#]);
+    assert_eq!(run.stdout, "x\n", "{run:?}");
+    let shown = up.stderr();
+    lab.down(up, &[port]);
+    assert_eq!(shown, "");
+    let log = fs::read_to_string(lab.path("logs/run.log")).unwrap();
+    assert!(log.contains("Workflow 'say' completed in "), "{log}");
+}
+
+#[test]
 fn a_job_that_waits_for_a_person_needs_one_or_leave_to_go_on() {
     let more = "  - {id: ask, jobs: [{component: echo, input: {text: done}, interrupt: {before: {message: sure}}}]}\n";
     let (lab, _) = shell(more);

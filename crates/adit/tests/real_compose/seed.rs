@@ -45,6 +45,15 @@ fn a_run_in_what_is_up_gives_what_the_document_says() {
     );
     let status = lab.run(&["status"]);
     assert_eq!(status.code, Some(0), "{status:?}");
+    for part in [
+        "gateway ",
+        "workflows: ready, runs 0",
+        "listener",
+        "component",
+        "controller",
+    ] {
+        assert!(status.stdout.contains(part), "{part}: {status:?}");
+    }
     lab.down(up, &seed.ports());
 }
 

@@ -144,7 +144,9 @@ impl Provider<'_> {
         let tell = |port, state: State| {
             match &state {
                 State::Up(address) => info!("HTTP tunnel started on port {port}: {}", address.url),
-                State::Down(why) => warn!("the HTTP tunnel of port {port} has no name: {why}"),
+                State::Down(why) | State::Barred(why) => {
+                    warn!("the HTTP tunnel of port {port} has no name: {why}");
+                }
             }
             addresses.set(gateway, port, state);
         };

@@ -13,8 +13,9 @@ use std::thread::JoinHandle;
 
 use rustix::net::Shutdown;
 use rustix::process::Pid;
-use socket2::{Domain, Socket, Type};
+use socket2::Socket;
 
+use crate::port;
 use crate::process::{self, reaper};
 
 /// A port whose every connection is served by a process of its own.
@@ -159,12 +160,7 @@ impl State {
 }
 
 fn bind(addr: SocketAddr) -> Socket {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a TCP socket");
-    socket.set_reuse_address(true).expect("a socket option");
-    socket
-        .bind(&addr.into())
-        .unwrap_or_else(|error| panic!("could not bind {addr}: {error}"));
-    socket
+    port::bind(addr).unwrap_or_else(|error| panic!("could not bind {addr}: {error}"))
 }
 
 fn accept(listener: &TcpListener, command: &Mutex<Command>, shared: &Shared) {

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use adit_tunnel::agent::chain;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{error, info};
 
 use super::stop_file;
 use crate::compose::Loaded;
@@ -93,7 +94,11 @@ impl Whole {
                 }
                 ended = &mut served, if !is_served => {
                     is_served = true;
-                    end = ended.and(end);
+                    match ended {
+                        // A signal to all of a terminal's processes ends programs before it is seen here.
+                        Err(error) if self.stop.is_cancelled() => error!("{}", chain(error.as_ref())),
+                        ended => end = ended.and(end),
+                    }
                     self.stop.cancel();
                     last.cancel();
                 }
@@ -186,7 +191,10 @@ async fn changed(phases: &mut Option<watch::Receiver<Phase>>) {
 
 impl Subject for Whole {
     fn report(&self) -> Report {
-        self.board.report()
+        Report {
+            service: self.service.as_ref().map(Service::report),
+            ..self.board.report()
+        }
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

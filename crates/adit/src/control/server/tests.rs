@@ -57,6 +57,7 @@ impl Subject for Counter {
             pid: 1,
             since: When(SystemTime::UNIX_EPOCH),
             tunnels: Vec::new(),
+            service: None,
         }
     }
 
