@@ -10,6 +10,7 @@ use super::clock::Clock;
 use super::error::JobError;
 use super::names::{Names, is_truthy};
 use super::run::Run;
+use super::settle::{is_settled, settle};
 use crate::expr::Value;
 use crate::model::Written;
 use crate::model::job::{ComponentJob, ForEach, InlineKind};
@@ -71,7 +72,7 @@ pub(super) fn component<'a>(
     move |scope, teller| {
         Box::pin(async move {
             let given = one(run, job, &scope, &teller).await?;
-            finish(output, &scope, given)
+            finish(run, output, &scope, given).await
         })
     }
 }
@@ -88,6 +89,11 @@ async fn one(
     let input = match &scope.given {
         Some(given) => Arc::clone(given),
         None => input(job, &names, usual)?,
+    };
+    let input = if is_settled(&input) {
+        input
+    } else {
+        Arc::new(settle((*input).clone(), &run.engine.tools).await?)
     };
     let count = render::count(&job.repeat_count, &names)?.get();
     let component = run.engine.component(&job.component)?;
@@ -107,14 +113,20 @@ async fn one(
 }
 
 /// What a job gives of what its work gave.
-fn finish(output: Option<&Written>, scope: &Scope, given: Value) -> Result<Value, JobError> {
-    match output {
-        None => Ok(given),
+async fn finish(
+    run: &Run,
+    output: Option<&Written>,
+    scope: &Scope,
+    given: Value,
+) -> Result<Value, JobError> {
+    let given = match output {
+        None => given,
         Some(written) => {
             let names = scope.names();
-            Ok(render::tree(written, &names.with("output", &given))?)
+            render::tree(written, &names.with("output", &given))?
         }
-    }
+    };
+    settle(given, &run.engine.tools).await
 }
 
 /// Does a job for each item of a list, some at once, and gives a list in the order of the items.
@@ -131,6 +143,7 @@ pub(super) fn for_each<'a>(
             Some(given) => (**given).clone(),
             None => render::tree(&job.input, &scope.names())?,
         };
+        let items = settle(items, &run.engine.tools).await?;
         let Value::List(items) = items else {
             return Err(JobError::new(format!(
                 "the input of a for-each is a list, found {}",
@@ -162,10 +175,11 @@ pub(super) fn for_each<'a>(
             let Some(written) = on_error.and_then(|on_error| on_error.output.as_ref()) else {
                 return Ok(Value::Null);
             };
+            let error = error.clone().masked(&run.engine.tools.secrets);
             let (scope, error) = (scopes(place), error.value());
             Ok(render::tree(written, &scope.names().with("error", &error))?)
         };
         let outputs = batch::all(batch, &Clock::start(), begin, recover).await?;
-        finish(output, &scope, Value::List(outputs))
+        finish(run, output, &scope, Value::List(outputs)).await
     })
 }
