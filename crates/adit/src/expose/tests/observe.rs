@@ -96,7 +96,7 @@ fn what_is_granted_and_does_not_work_is_not_public_and_says_why() {
                 if !finding.is_up() {
                     match addresses.state(8_090) {
                         Some(State::Down(why) | State::Barred(why)) => {
-                            assert!(why.contains(part), "{why}")
+                            assert!(why.contains(part), "{why}");
                         }
                         other => panic!("{other:?}"),
                     }
