@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use crate::expr::{self, EvaluateError, Sources, Template, Tree, TreeError, Value};
+use crate::expr::{self, EvaluateError, Sources, TreeError, Value};
 use crate::model::{Setting, Text, Written};
 
 /// Why nothing came of a text. It says where in the file the text stands.
@@ -113,17 +113,6 @@ pub fn count(
                 .map_err(|_| wanted(written, "a whole number of 1 or more", &value))
         }
     }
-}
-
-/// Templates in a text, for those who want to know what they refer to.
-pub fn template(text: &Text) -> Template {
-    text.template()
-}
-
-/// The names of the sources that a value refers to, a chunk's with its brackets.
-pub fn sources_of(tree: &Tree) -> impl Iterator<Item = String> {
-    let references = tree.references().into_iter();
-    references.map(|reference| reference.variable.source().to_string())
 }
 
 fn wanted(text: &Text, wanted: &'static str, found: &Value) -> RenderError {

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::expr::{Map, Value};
@@ -52,7 +53,7 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// One of them was not started, took too long or said too much; those after it were not run.
+    /// One of them was not started, was stopped, took too long or said too much; those after it were not run.
     ///
     /// # Cancel safety
     ///
@@ -61,10 +62,12 @@ impl Command {
         &self,
         keeper: &Keeper,
         environment: &ChildEnvironment,
+        stop: &CancellationToken,
     ) -> Result<Value, RunError> {
         let mut results = Vec::with_capacity(self.commands.len());
         for program in self.programs(environment) {
-            results.push(value(&run(keeper, &program, self.timeout).await?));
+            let output = run(keeper, &program, self.timeout, stop).await?;
+            results.push(value(&output));
         }
         Ok(match results.len() {
             1 => results.pop().unwrap_or_default(),

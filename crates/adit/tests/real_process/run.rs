@@ -8,6 +8,7 @@ use adit_flow::process::{ChildEnvironment, Lines, RunError, Stream, run};
 use adit_flow::shell;
 use adit_testkit::wait;
 use adit_text::Problems;
+use tokio_util::sync::CancellationToken;
 
 use crate::{Folder, children, is_alive, the_keeper, wait_for_end};
 
@@ -15,7 +16,7 @@ use crate::{Folder, children, is_alive, the_keeper, wait_for_end};
 async fn both_outputs_are_read_whichever_is_full_first() {
     let folder = Folder::new();
     let script = "head -c 3000000 /dev/zero >&2; head -c 3000000 /dev/zero; echo end; exit 3";
-    let output = run(&the_keeper(), &folder.script(script), None)
+    let output = run(&the_keeper(), &folder.script(script), None, &never())
         .await
         .unwrap();
     assert_eq!(
@@ -29,7 +30,7 @@ async fn both_outputs_are_read_whichever_is_full_first() {
 async fn a_program_that_says_too_much_is_killed() {
     let folder = Folder::new();
     let script = "echo $$ > own.new; mv own.new own; exec cat /dev/zero";
-    let error = run(&the_keeper(), &folder.script(script), None)
+    let error = run(&the_keeper(), &folder.script(script), None, &never())
         .await
         .unwrap_err();
     assert!(matches!(error, RunError::TooLong { .. }), "{error}");
@@ -47,7 +48,9 @@ async fn a_program_that_takes_too_long_is_killed_with_its_children() {
         "trap : TERM; sleep 1000 & echo $! > leaf.new; mv leaf.new leaf; while :; do wait; done";
     let program = folder.script(script);
     let within = Some(Duration::from_millis(300));
-    let error = run(&the_keeper(), &program, within).await.unwrap_err();
+    let error = run(&the_keeper(), &program, within, &never())
+        .await
+        .unwrap_err();
     assert!(
         error
             .to_string()
@@ -62,14 +65,36 @@ async fn a_run_that_nobody_waits_for_ends() {
     let folder = Folder::new();
     let program = folder.script("echo $$ > own.new; mv own.new own; exec sleep 1000");
     let keeper = the_keeper();
+    let never = never();
     let own = tokio::select! {
-        _ = run(&keeper, &program, None) => panic!("it sleeps"),
+        _ = run(&keeper, &program, None, &never) => panic!("it sleeps"),
         own = wait::until_async("it runs", || async {
             let path = folder.path().join("own");
             tokio::fs::read_to_string(path).await.map_err(|error| error.kind())
         }) => own,
     };
     wait_for_end(rustix::process::Pid::from_raw(own.trim().parse().unwrap()).unwrap());
+}
+
+#[tokio::test]
+async fn a_run_that_is_stopped_has_ended_with_its_children() {
+    let folder = Folder::new();
+    let script = "sleep 1000 & echo $! > leaf.new; mv leaf.new leaf; wait";
+    let (program, stop) = (folder.script(script), CancellationToken::new());
+    let stopping = async {
+        wait::until_async("it runs", || async {
+            let path = folder.path().join("leaf");
+            tokio::fs::metadata(path)
+                .await
+                .map_err(|error| error.kind())
+        })
+        .await;
+        stop.cancel();
+    };
+    let keeper = the_keeper();
+    let (ended, ()) = tokio::join!(run(&keeper, &program, None, &stop), stopping);
+    assert!(matches!(ended, Err(RunError::Stopped { .. })), "{ended:?}");
+    assert!(!is_alive(folder.pid("leaf")));
 }
 
 #[tokio::test]
@@ -130,7 +155,10 @@ async fn a_shell_action_gives_what_its_program_says_and_arguments_stay_apart() {
         "a; echo b",
     ];
     let action = command(&folder, &[argv]);
-    let value = action.run(&the_keeper(), &children(&[])).await.unwrap();
+    let value = action
+        .run(&the_keeper(), &children(&[]), &never())
+        .await
+        .unwrap();
     let here = folder.path().display();
     let wanted = format!(r#"{{"stdout":"hello a; echo b","stderr":"{here}","exit_code":3}}"#);
     assert_eq!(value.to_json().unwrap(), wanted);
@@ -141,7 +169,10 @@ async fn several_programs_run_one_after_the_other_whatever_their_exit_codes() {
     let folder = Folder::new();
     let first: &[&str] = &["sh", "-c", "echo x > file; exit 1"];
     let action = command(&folder, &[first, &["cat", "file"]]);
-    let value = action.run(&the_keeper(), &children(&[])).await.unwrap();
+    let value = action
+        .run(&the_keeper(), &children(&[]), &never())
+        .await
+        .unwrap();
     let wanted =
         r#"[{"stdout":"","stderr":"","exit_code":1},{"stdout":"x","stderr":"","exit_code":0}]"#;
     assert_eq!(value.to_json().unwrap(), wanted);
@@ -210,11 +241,18 @@ async fn a_child_has_neither_our_variables_nor_secrets_of_gateways() {
         env: Vec::new(),
         ..command(&folder, &[&["env"]])
     };
-    let value = action.run(&the_keeper(), &environment).await.unwrap();
+    let value = action
+        .run(&the_keeper(), &environment, &never())
+        .await
+        .unwrap();
     let json = value.to_json().unwrap();
     let wanted = format!(
         r#"{{"stdout":"PATH={}\nTOKEN=t0k3n","stderr":"","exit_code":0}}"#,
         crate::PATH
     );
     assert_eq!(json, wanted);
+}
+
+fn never() -> CancellationToken {
+    CancellationToken::new()
 }

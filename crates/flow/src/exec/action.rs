@@ -50,7 +50,7 @@ pub(super) async fn run(
     };
     let run_id = new_ulid().ok_or_else(|| JobError::new("the system has no randomness"))?;
     let context = [("run_id".to_owned(), Value::from(run_id))];
-    let known = Known {
+    let mut known = Known {
         input,
         context: Value::Map(Map::from_iter(context)),
         gateways: Vec::new(),
@@ -62,11 +62,11 @@ pub(super) async fn run(
     let given = match &component.kind {
         Kind::HttpClient(client) => {
             let action = found(&client.actions, id)?;
-            Box::pin(http::of_client(&on, place, client, action, known)).await
+            Box::pin(http::of_client(&on, place, client, action, &mut known)).await
         }
         Kind::HttpServer(server) => {
             let action = found(&server.actions, id)?;
-            Box::pin(http::of_server(&on, place, server, action, known)).await
+            Box::pin(http::of_server(&on, place, server, action, &mut known)).await
         }
         Kind::Shell(shell) => {
             let action = found(&shell.actions, id)?;

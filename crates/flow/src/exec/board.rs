@@ -1,13 +1,12 @@
 //! Where a run stands, for those who watch, and the persons that it waits for.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::report::{Hop, Interruption, JobReport, JobState, Phase, Report, Status, TaskId};
+use super::report::{Hop, Interruption, JobReport, JobState, Report, Status, TaskId};
 use crate::expr::Value;
 use crate::model::workflow::Workflow;
 
@@ -18,9 +17,24 @@ pub(super) struct Board(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     report: watch::Sender<Arc<Report>>,
-    /// Who waits for a person, by job.
-    asked: Mutex<BTreeMap<String, oneshot::Sender<Option<Value>>>>,
+    asked: Mutex<Asked>,
     stop: CancellationToken,
+}
+
+/// The questions that stand, in the order in which they were asked. Several may be of one job: the
+/// items of a list may each run the workflow that asks.
+#[derive(Debug, Default)]
+struct Asked {
+    /// The number of the last one.
+    last: u64,
+    questions: Vec<Question>,
+}
+
+#[derive(Debug)]
+struct Question {
+    number: u64,
+    interruption: Interruption,
+    answer: oneshot::Sender<Option<Value>>,
 }
 
 impl Board {
@@ -70,8 +84,30 @@ impl Board {
             .send_modify(|report| change(Arc::make_mut(report)));
     }
 
-    pub(super) fn status(&self, status: Status) {
-        self.change(|report| report.status = status);
+    /// Its jobs run from now on, unless it has been told to stop.
+    pub(super) fn begin(&self) {
+        self.change(|report| {
+            if report.status == Status::Pending {
+                report.status = Status::Processing;
+            }
+        });
+    }
+
+    /// Tells the run to stop. False if it is over.
+    pub(super) fn tell_to_stop(&self) -> bool {
+        let mut is_told = false;
+        self.0.report.send_if_modified(|report| {
+            is_told = !report.status.is_final();
+            let is_news = is_told && report.status != Status::Cancelling;
+            if is_news {
+                Arc::make_mut(report).status = Status::Cancelling;
+            }
+            is_news
+        });
+        if is_told {
+            self.0.stop.cancel();
+        }
+        is_told
     }
 
     /// A job of the run's own workflow, by its place.
@@ -84,7 +120,7 @@ impl Board {
         });
     }
 
-    /// The last word.
+    /// The last word; what else is said counts no more.
     pub(super) fn end(&self, status: Status, output: Value, error: Option<String>) {
         self.change(|report| {
             report.status = status;
@@ -92,8 +128,16 @@ impl Board {
             report.error = error;
             report.ended = Some(now());
             report.interruptions.clear();
+            for job in &mut report.jobs {
+                match job.state {
+                    JobState::Waiting => job.state = JobState::Skipped,
+                    JobState::Running | JobState::Delayed | JobState::Interrupted => {
+                        job.end(JobState::Stopped);
+                    }
+                    JobState::Done | JobState::Failed | JobState::Skipped | JobState::Stopped => {}
+                }
+            }
         });
-        self.asked().clear();
     }
 
     /// Asks a person to let a job go on, and gives what they say to it.
@@ -102,56 +146,103 @@ impl Board {
     ///
     /// Dropping the future takes the question back.
     pub(super) async fn ask(&self, interruption: Interruption) -> Option<Value> {
+        let (asking, answer) = self.put(interruption);
+        let answer = answer.await;
+        drop(asking);
+        match answer {
+            Ok(answer) => answer,
+            // Nobody has answered, and nobody will.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    fn put(&self, interruption: Interruption) -> (Asking<'_>, oneshot::Receiver<Option<Value>>) {
         let (sender, answer) = oneshot::channel();
-        let job = interruption.job_id.clone();
-        self.asked().insert(job.clone(), sender);
+        let mut asked = self.asked();
+        asked.last += 1;
+        let number = asked.last;
+        asked.questions.push(Question {
+            number,
+            interruption,
+            answer: sender,
+        });
+        self.show(asked);
+        let asking = Asking {
+            board: self,
+            number,
+        };
+        (asking, answer)
+    }
+
+    /// A person lets a job go on: the first that asks for them under this id. False if none does.
+    pub(super) fn answer(&self, job: &str, answer: Option<Value>) -> bool {
+        let mut asked = self.asked();
+        let mut questions = asked.questions.iter();
+        let place = questions.position(|question| question.interruption.job_id == job);
+        let Some(place) = place else { return false };
+        let question = asked.questions.remove(place);
+        self.show(asked);
+        question.answer.send(answer).is_ok()
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.0.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows the questions that stand. The lock is held, so that none shows those of before.
+    #[expect(clippy::needless_pass_by_value, reason = "the lock ends here")]
+    fn show(&self, asked: MutexGuard<'_, Asked>) {
+        let questions = asked.questions.iter();
+        let interruptions = questions.map(|question| question.interruption.clone());
         self.change(|report| {
-            report.interruptions.push(interruption);
+            report.interruptions = interruptions.collect();
             report.update_status();
         });
-        let question = Question { board: self, job };
-        let answer = answer.await.unwrap_or_default();
-        drop(question);
-        answer
-    }
-
-    /// A person lets a job go on. False if it does not wait for one.
-    pub(super) fn answer(&self, job: &str, answer: Option<Value>) -> bool {
-        let sender = self.asked().remove(job);
-        sender.is_some_and(|sender| sender.send(answer).is_ok())
-    }
-
-    fn asked(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, oneshot::Sender<Option<Value>>>> {
-        self.0.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A question that stands until it is dropped.
-struct Question<'b> {
+struct Asking<'b> {
     board: &'b Board,
-    job: String,
+    number: u64,
 }
 
-impl Drop for Question<'_> {
+impl Drop for Asking<'_> {
     fn drop(&mut self) {
-        self.board.asked().remove(&self.job);
-        self.board.change(|report| {
-            report.interruptions.retain(|one| one.job_id != self.job);
-            report.update_status();
-        });
+        let mut asked = self.board.asked();
+        let before = asked.questions.len();
+        asked
+            .questions
+            .retain(|question| question.number != self.number);
+        if asked.questions.len() != before {
+            self.board.show(asked);
+        }
     }
 }
 
 impl Report {
-    /// A run is interrupted while a person is waited for and nothing runs.
+    /// A run is interrupted while a person is waited for and nothing runs but what is around that.
     fn update_status(&mut self) {
         if !matches!(self.status, Status::Processing | Status::Interrupted) {
             return;
         }
-        let is_busy = self
-            .jobs
-            .iter()
-            .any(|job| matches!(job.state, JobState::Running | JobState::Delayed));
+        let asks_inside = |job: &JobReport| {
+            let mut asked = self.interruptions.iter();
+            asked.any(|one| {
+                let inside = one.job_id.strip_prefix(job.id.as_str());
+                inside.is_some_and(|inside| inside.starts_with('/'))
+            })
+        };
+        let is_busy = self.jobs.iter().any(|job| match job.state {
+            JobState::Delayed => true,
+            JobState::Running => !asks_inside(job),
+            JobState::Waiting
+            | JobState::Interrupted
+            | JobState::Done
+            | JobState::Failed
+            | JobState::Skipped
+            | JobState::Stopped => false,
+        });
         self.status = if self.interruptions.is_empty() || is_busy {
             Status::Processing
         } else {
@@ -198,21 +289,6 @@ impl Teller {
             let hop = hop.into();
             self.board.job(place, |job| job.hop = hop);
         }
-    }
-}
-
-/// The question of a job.
-pub(super) fn interruption(
-    job_id: String,
-    phase: Phase,
-    message: Option<String>,
-    metadata: Value,
-) -> Interruption {
-    Interruption {
-        job_id,
-        phase,
-        message,
-        metadata,
     }
 }
 

@@ -41,7 +41,8 @@ pub(super) struct Inner {
     /// Where each component stands among all, by its address: those of the compose file never move.
     components: BTreeMap<usize, usize>,
     tasks: Mutex<Tasks>,
-    tracker: TaskTracker,
+    /// All runs, and the programs that they have started.
+    pub(super) tracker: TaskTracker,
     /// Set when nothing more may begin.
     closing: CancellationToken,
     /// Runs that may run at once; None is any number.
@@ -94,6 +95,7 @@ impl Engine {
         let place = place.take_while(|one| !std::ptr::eq(*one, found)).count();
         let task = new_id()?;
         let mut tasks = self.0.tasks();
+        tasks.forget(now());
         if self.0.closing.is_cancelled() {
             return Err(StartError::Closing);
         }
@@ -103,31 +105,31 @@ impl Engine {
         let stop = CancellationToken::new();
         let board = Board::new(task.clone(), found, stop);
         tasks.add(task.clone(), board.clone());
-        drop(tasks);
         let number = RunNumber(self.0.next.fetch_add(1, Ordering::Relaxed));
         let run = Run {
             engine: Arc::clone(&self.0),
             board,
             number,
             task: task.clone(),
+            programs: TaskTracker::new(),
             depth: 0,
             prefix: String::new(),
         };
-        // The handle is not needed: the tracker knows when it has ended, and the board how.
+        // The handle is not needed: the tracker knows when it has ended, and the board how. The lock is
+        // held until it is there, so that who closes the engine waits for it.
         drop(self.0.tracker.spawn(keep(run, place, Arc::new(input))));
+        drop(tasks);
         Ok(task)
     }
 
     /// Where a run stands.
     pub fn report(&self, task: &TaskId) -> Option<Arc<Report>> {
-        let tasks = self.0.tasks();
-        tasks.get(task).map(Board::report)
+        Some(self.board(task)?.report())
     }
 
     /// Where a run stands, and each change of it.
     pub fn watch(&self, task: &TaskId) -> Option<watch::Receiver<Arc<Report>>> {
-        let tasks = self.0.tasks();
-        tasks.get(task).map(Board::watch)
+        Some(self.board(task)?.watch())
     }
 
     /// The last report of a run, once it is over.
@@ -153,8 +155,7 @@ impl Engine {
         job: &str,
         answer: Option<Value>,
     ) -> Result<(), ResumeError> {
-        let board = self.0.tasks().get(task).cloned();
-        let board = board.ok_or(ResumeError::NotFound)?;
+        let board = self.board(task).ok_or(ResumeError::NotFound)?;
         if board.answer(job, answer) {
             Ok(())
         } else {
@@ -168,13 +169,18 @@ impl Engine {
     ///
     /// There is no such run, or it is over.
     pub fn cancel(&self, task: &TaskId) -> Result<(), CancelError> {
-        let board = self.0.tasks().get(task).cloned();
-        let board = board.ok_or(CancelError::NotFound)?;
-        if board.report().status.is_final() {
-            return Err(CancelError::Over);
+        let board = self.board(task).ok_or(CancelError::NotFound)?;
+        if board.tell_to_stop() {
+            Ok(())
+        } else {
+            Err(CancelError::Over)
         }
-        stop(&board);
-        Ok(())
+    }
+
+    fn board(&self, task: &TaskId) -> Option<Board> {
+        let mut tasks = self.0.tasks();
+        tasks.forget(now());
+        tasks.get(task).cloned()
     }
 
     /// A text for people, without the secrets in it. Errors of runs are told like that already; those
@@ -210,7 +216,9 @@ impl Engine {
         }
         let boards: Vec<Board> = self.0.tasks().boards().cloned().collect();
         info!("stopping {} run(s) that did not end", boards.len());
-        boards.iter().for_each(stop);
+        for board in boards {
+            board.tell_to_stop();
+        }
         self.0.tracker.wait().await;
     }
 }
@@ -286,54 +294,51 @@ fn address(component: &Component) -> usize {
     std::ptr::from_ref(component).addr()
 }
 
-fn stop(board: &Board) {
-    if !board.report().status.is_final() {
-        board.status(Status::Cancelling);
-    }
-    board.stop().cancel();
+/// By tokio's clock, which tests can stop.
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
 }
 
 /// A run from its wait for a place to its last word.
 async fn keep(run: Run, place: usize, input: Arc<Value>) {
-    let ending = Ending(&run);
+    let mut ending = Ending {
+        run: &run,
+        last: (Status::Failed, Value::Null, Some(PANICKED.to_owned())),
+    };
     let Some(workflow) = run.engine.compose.workflows.get(place) else {
         return;
     };
-    let id = adit_text::show(workflow.id.as_str());
-    let id = id.trim_matches('"');
-    let Some(_place) = turn(&run).await else {
-        run.board.end(Status::Cancelled, Value::Null, None);
+    let id = adit_text::escape(workflow.id.as_str());
+    let task = &run.task;
+    let Some(_turn) = turn(&run).await else {
+        ending.last = (Status::Cancelled, Value::Null, None);
         return;
     };
-    run.board.status(Status::Processing);
+    run.board.begin();
     let began = Instant::now();
-    info!("[task-{}] Workflow '{id}' started.", run.task);
+    info!("[task-{task}] Workflow '{id}' started.");
     let outcome = run::workflow(&run, workflow, input).await;
+    run.programs.close();
+    run.programs.wait().await;
     let took = began.elapsed().as_secs_f64();
-    match outcome {
+    ending.last = match outcome {
         Outcome::Done(output) => {
-            info!(
-                "[task-{}] Workflow '{id}' completed in {took:.2} seconds.",
-                run.task
-            );
-            run.board.end(Status::Completed, output, None);
+            info!("[task-{task}] Workflow '{id}' completed in {took:.2} seconds.");
+            (Status::Completed, output, None)
         }
         Outcome::Failed(error) => {
-            let error = run
-                .engine
-                .tools
-                .secrets
-                .mask(&error.to_string())
-                .into_owned();
-            error!("[task-{}] Workflow '{id}' failed: {error}", run.task);
-            run.board.end(Status::Failed, Value::Null, Some(error));
+            let error = error.masked(&run.engine.tools.secrets);
+            error!(
+                "[task-{task}] Workflow '{id}' failed: {}",
+                error.on_one_line()
+            );
+            (Status::Failed, Value::Null, Some(error.to_string()))
         }
         Outcome::Cancelled => {
-            info!("[task-{}] Workflow '{id}' was cancelled.", run.task);
-            run.board.end(Status::Cancelled, Value::Null, None);
+            info!("[task-{task}] Workflow '{id}' was cancelled.");
+            (Status::Cancelled, Value::Null, None)
         }
-    }
-    drop(ending);
+    };
 }
 
 /// Waits for a place; None if the run was stopped before.
@@ -350,19 +355,23 @@ async fn turn(run: &Run) -> Option<Option<tokio::sync::SemaphorePermit<'_>>> {
 }
 
 /// Says that a run is over, also where it panicked.
-struct Ending<'r>(&'r Run);
+struct Ending<'r> {
+    run: &'r Run,
+    last: (Status, Value, Option<String>),
+}
 
 impl Drop for Ending<'_> {
     fn drop(&mut self) {
-        let board = &self.0.board;
-        if !board.report().status.is_final() {
-            let words = String::from("adit itself is at fault; its log says more");
-            board.end(Status::Failed, Value::Null, Some(words));
-        }
-        let now = Instant::now().into_std();
-        self.0.engine.tasks().over(&board.report(), now);
+        let Self { run, last } = self;
+        let (status, output, error) = std::mem::replace(last, (Status::Failed, Value::Null, None));
+        // Whoever hears of the end finds that it no longer counts.
+        run.engine.tasks().leave();
+        run.board.end(status, output, error);
+        run.engine.tasks().over(&run.board.report(), now());
     }
 }
+
+const PANICKED: &str = "adit itself is at fault; its log says more";
 
 /// An id that nobody can guess (security rule G80): the time, and 80 random bits that are fresh.
 fn new_id() -> Result<TaskId, StartError> {

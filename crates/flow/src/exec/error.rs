@@ -1,12 +1,14 @@
 //! Why a job failed.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
 use crate::expr::{Map, Value};
 use crate::render::RenderError;
+use crate::secrets::Secrets;
 
-/// Why a job failed, in words for the person who started it. Secrets are masked where it is told.
+/// Why a job failed, in words for the person who started it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct JobError {
     message: String,
@@ -34,6 +36,20 @@ impl JobError {
             cause = error.source();
         }
         Self { message }
+    }
+
+    /// The same without the values of secrets.
+    pub(super) fn masked(self, secrets: &Secrets) -> Self {
+        match secrets.mask(&self.message) {
+            Cow::Borrowed(_) => self,
+            Cow::Owned(message) => Self { message },
+        }
+    }
+
+    /// All of it on one line, for a log: a part of it may be a stranger's, who may not write lines there.
+    pub(super) fn on_one_line(&self) -> String {
+        let words: Vec<&str> = self.message.split_whitespace().collect();
+        adit_text::escape(&words.join(" "))
     }
 
     /// What `${error}` stands for where an error is answered.

@@ -10,6 +10,7 @@ use super::clock::Clock;
 use super::error::JobError;
 use super::names::{Names, is_truthy};
 use super::run::Run;
+use super::settle::{is_settled, settle};
 use crate::expr::Value;
 use crate::model::Written;
 use crate::model::job::{ComponentJob, ForEach, InlineKind};
@@ -71,9 +72,31 @@ pub(super) fn component<'a>(
     move |scope, teller| {
         Box::pin(async move {
             let given = one(run, job, &scope, &teller).await?;
-            finish(output, &scope, given)
+            Box::pin(finish(run, output, &scope, given)).await
         })
     }
+}
+
+/// What the action gets, and how often it is run.
+async fn given(
+    run: &Run,
+    job: &ComponentJob,
+    scope: &Scope,
+) -> Result<(Arc<Value>, u32), JobError> {
+    let usual = scope.item.as_ref().map_or(&scope.input, |(item, _)| item);
+    let (given, count) = {
+        let names = scope.names();
+        let given = match &scope.given {
+            Some(given) => Arc::clone(given),
+            None => input(job, &names, usual)?,
+        };
+        (given, render::count(&job.repeat_count, &names)?.get())
+    };
+    if is_settled(&given) {
+        return Ok((given, count));
+    }
+    let settled = settle((*given).clone(), &run.engine.tools).await?;
+    Ok((Arc::new(settled), count))
 }
 
 /// The work of a component's job, without its output.
@@ -83,13 +106,8 @@ async fn one(
     scope: &Scope,
     teller: &Teller,
 ) -> Result<Value, JobError> {
-    let names = scope.names();
-    let usual = scope.item.as_ref().map_or(&scope.input, |(item, _)| item);
-    let input = match &scope.given {
-        Some(given) => Arc::clone(given),
-        None => input(job, &names, usual)?,
-    };
-    let count = render::count(&job.repeat_count, &names)?.get();
+    // On the heap, so that it is gone while the action waits.
+    let (input, count) = Box::pin(given(run, job, scope)).await?;
     let component = run.engine.component(&job.component)?;
     let id = job.action.as_str();
     if count == 1 {
@@ -102,19 +120,25 @@ async fn one(
         Box::pin(action::run(run, component, id, input, &scope.id, teller))
     };
     let nothing = |_item: usize, error: &JobError| Err(error.clone());
-    let outputs = batch::all(batch, &Clock::start(), again, nothing).await?;
+    let outputs = Box::pin(batch::all(batch, &Clock::start(), again, nothing)).await?;
     Ok(Value::List(outputs))
 }
 
 /// What a job gives of what its work gave.
-fn finish(output: Option<&Written>, scope: &Scope, given: Value) -> Result<Value, JobError> {
-    match output {
-        None => Ok(given),
+async fn finish(
+    run: &Run,
+    output: Option<&Written>,
+    scope: &Scope,
+    given: Value,
+) -> Result<Value, JobError> {
+    let given = match output {
+        None => given,
         Some(written) => {
             let names = scope.names();
-            Ok(render::tree(written, &names.with("output", &given))?)
+            render::tree(written, &names.with("output", &given))?
         }
-    }
+    };
+    settle(given, &run.engine.tools).await
 }
 
 /// Does a job for each item of a list, some at once, and gives a list in the order of the items.
@@ -131,6 +155,7 @@ pub(super) fn for_each<'a>(
             Some(given) => (**given).clone(),
             None => render::tree(&job.input, &scope.names())?,
         };
+        let items = settle(items, &run.engine.tools).await?;
         let Value::List(items) = items else {
             return Err(JobError::new(format!(
                 "the input of a for-each is a list, found {}",
@@ -162,10 +187,11 @@ pub(super) fn for_each<'a>(
             let Some(written) = on_error.and_then(|on_error| on_error.output.as_ref()) else {
                 return Ok(Value::Null);
             };
+            let error = error.clone().masked(&run.engine.tools.secrets);
             let (scope, error) = (scopes(place), error.value());
             Ok(render::tree(written, &scope.names().with("error", &error))?)
         };
         let outputs = batch::all(batch, &Clock::start(), begin, recover).await?;
-        finish(output, &scope, Value::List(outputs))
+        finish(run, output, &scope, Value::List(outputs)).await
     })
 }

@@ -1,31 +1,35 @@
 //! One run of a workflow: what the schedule says is done, and what comes of it is told to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::{AbortHandle, Abortable};
 use futures_util::stream::FuturesUnordered;
-use jiff::Timestamp;
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::task::TaskTracker;
 use tracing::info;
 
-use super::board::{Board, Teller, interruption};
+use super::board::{Board, Teller};
 use super::clock::{Clock, chance};
 use super::engine::Inner;
 use super::error::JobError;
-use super::job::{self, Scope};
-use super::names::{self, Names};
-use super::report::{JobState, Phase, TaskId};
-use super::until::until;
-use super::{compare, limits};
+use super::job;
+use super::limits;
+use super::names::Names;
+use super::report::{JobReport, JobState, TaskId};
+use super::settle::{is_settled, settle};
 use crate::callback::RunNumber;
 use crate::expr::{Map, Value};
-use crate::model::job::{Condition, Delay, If, Job, Kind, Pause, Random, Switch};
+use crate::model::job::{Job, Kind};
 use crate::model::workflow::Workflow;
-use crate::render;
-use crate::schedule::{Cause, Input, JobIndex, Point, Schedule, Step, choose};
+use crate::schedule::{Cause, Input, JobIndex, Point, Schedule, Step};
+
+mod ask;
+mod give;
+mod route;
 
 /// What all jobs of a run have in common. Clones are of the same run.
 #[derive(Clone, Debug)]
@@ -34,9 +38,11 @@ pub(super) struct Run {
     pub(super) board: Board,
     pub(super) number: RunNumber,
     pub(super) task: TaskId,
+    /// Programs of its jobs. One whose job was stopped ends in its own time, and the run after it.
+    pub(super) programs: TaskTracker,
     /// How many workflows this one is inside.
     pub(super) depth: usize,
-    /// What stands before the ids of its jobs where persons are asked: nothing, or `job/`.
+    /// What stands before the ids of its jobs where people see them: nothing, or `job/`.
     pub(super) prefix: String,
 }
 
@@ -49,9 +55,10 @@ pub(super) enum Outcome {
 }
 
 /// How a job's work ended.
+#[derive(Debug)]
 enum End {
     Finished { output: Value, to: Option<JobIndex> },
-    Delayed(std::time::Duration),
+    Delayed(Duration),
     Failed(JobError),
     Resumed(Point, Option<Value>),
     Stopped,
@@ -78,9 +85,20 @@ pub(super) fn workflow<'a>(
             let words = format!("more than {most} workflows inside one another");
             return Outcome::Failed(JobError::new(words));
         }
-        match Machine::new(run, workflow, input) {
-            Ok(machine) => machine.run().await,
-            Err(error) => Outcome::Failed(error),
+        let outcome = match Machine::new(run, workflow, input) {
+            Ok(mut machine) => machine.run().await,
+            Err(error) => return Outcome::Failed(error),
+        };
+        let Outcome::Done(output) = outcome else {
+            return outcome;
+        };
+        tokio::select! {
+            biased;
+            () = run.board.stop().cancelled() => Outcome::Cancelled,
+            settled = settle(output, &run.engine.tools) => match settled {
+                Ok(output) => Outcome::Done(output),
+                Err(error) => Outcome::Failed(error),
+            },
         }
     })
 }
@@ -94,8 +112,12 @@ struct Machine<'a> {
     schedule: Schedule<JobError>,
     works: FuturesUnordered<Running<'a>>,
     handles: BTreeMap<JobIndex, AbortHandle>,
+    /// When the jobs that have begun did so.
+    began: BTreeMap<JobIndex, Instant>,
     /// Inputs that persons gave.
     given: BTreeMap<JobIndex, Arc<Value>>,
+    /// What the schedule has to be told, the first first.
+    inputs: VecDeque<Input<JobError>>,
     is_stopped: bool,
     /// Why the run is stopped, if not because somebody wants that.
     failure: Option<JobError>,
@@ -113,28 +135,29 @@ impl<'a> Machine<'a> {
             schedule: Schedule::new(workflow).map_err(|error| JobError::chain(&error))?,
             works: FuturesUnordered::new(),
             handles: BTreeMap::new(),
+            began: BTreeMap::new(),
             given: BTreeMap::new(),
+            inputs: VecDeque::from([Input::Start]),
             is_stopped: false,
             failure: None,
         })
     }
 
-    async fn run(mut self) -> Outcome {
-        let mut inputs = vec![Input::Start];
+    async fn run(&mut self) -> Outcome {
         loop {
-            while let Some(input) = inputs.pop() {
+            while let Some(input) = self.inputs.pop_front() {
                 for step in self.schedule.take(input, self.clock.now(), chance()) {
-                    if let Some(outcome) = self.step(step, &mut inputs) {
+                    if let Some(outcome) = self.step(step) {
                         return outcome;
                     }
                 }
             }
-            inputs.push(self.next().await);
+            self.next().await;
         }
     }
 
     /// Waits for what happens next.
-    async fn next(&mut self) -> Input<JobError> {
+    async fn next(&mut self) {
         let due = self.schedule.due().map(|due| self.clock.at(due));
         let due = async {
             match due {
@@ -143,29 +166,36 @@ impl<'a> Machine<'a> {
             }
         };
         let stop = self.run.board.stop();
-        let (job, end) = tokio::select! {
+        tokio::select! {
             biased;
             () = stop.cancelled(), if !self.is_stopped => {
                 self.is_stopped = true;
-                return Input::Cancel;
+                self.inputs.push_back(Input::Cancel);
             }
-            Some(ended) = self.works.next(), if !self.works.is_empty() => ended,
-            () = due => return Input::Due,
-        };
-        self.handles.remove(&job);
-        self.ended(job, end)
+            Some((job, end)) = self.works.next(), if !self.works.is_empty() => {
+                self.handles.remove(&job);
+                self.end(job, end);
+            }
+            () = due => self.inputs.push_back(Input::Due),
+        }
     }
 
-    fn ended(&mut self, job: JobIndex, end: End) -> Input<JobError> {
-        match end {
+    /// A job's work, or a part of it, is over.
+    fn end(&mut self, job: JobIndex, end: End) {
+        let input = match end {
             End::Finished { output, to } => {
                 self.done(job);
                 Input::Finished { job, output, to }
             }
             End::Delayed(delay) => Input::Delayed { job, delay },
             End::Failed(error) => {
-                let id = self.shown(job);
-                info!("[task-{}] Job '{id}' failed: {error}", self.run.task);
+                let error = error.masked(&self.run.engine.tools.secrets);
+                info!(
+                    "[task-{}] Job '{}' failed: {}",
+                    self.run.task,
+                    self.shown(job),
+                    error.on_one_line()
+                );
                 self.tell(job, |report| report.end(JobState::Failed));
                 Input::Failed { job, error }
             }
@@ -187,48 +217,63 @@ impl<'a> Machine<'a> {
                 let error = JobError::new("it was stopped");
                 Input::Failed { job, error }
             }
-        }
+        };
+        self.inputs.push_back(input);
     }
 
-    fn done(&self, job: JobIndex) {
-        let mut began = None;
-        self.tell(job, |report| {
-            report.end(JobState::Done);
-            began = report.began.zip(report.ended);
-        });
-        let id = self.shown(job);
-        let took = began.map_or(0.0, |(began, ended)| {
-            ended.saturating_duration_since(began).as_secs_f64()
-        });
-        let task = &self.run.task;
-        info!("[task-{task}] Job '{id}' completed in {took:.2} seconds.");
+    fn began(&mut self, job: JobIndex) {
+        self.began.insert(job, Instant::now());
+        info!(
+            "[task-{}] Job '{}' started.",
+            self.run.task,
+            self.shown(job)
+        );
+    }
+
+    fn done(&mut self, job: JobIndex) {
+        self.tell(job, |report| report.end(JobState::Done));
+        let began = self.began.remove(&job);
+        info!(
+            "[task-{}] Job '{}' completed in {:.2} seconds.",
+            self.run.task,
+            self.shown(job),
+            began.map_or(0.0, |began| began.elapsed().as_secs_f64())
+        );
     }
 
     /// Does what a step says; the last one says how the run ended.
-    fn step(&mut self, step: Step<JobError>, inputs: &mut Vec<Input<JobError>>) -> Option<Outcome> {
+    fn step(&mut self, step: Step<JobError>) -> Option<Outcome> {
         match step {
             Step::Run { job, attempt } => {
                 let attempt = attempt.get();
                 if attempt == 1 {
-                    let id = self.shown(job);
-                    info!("[task-{}] Job '{id}' started.", self.run.task);
+                    self.began(job);
                 }
                 self.tell(job, |report| {
+                    if attempt == 1 {
+                        report.began = None;
+                    }
                     report.begin(JobState::Running);
                     report.attempt = attempt;
                 });
-                self.begin(job, inputs);
+                self.begin(job);
             }
             Step::Finish { job } => {
                 let end = self.output(job, &Value::Null, None);
-                inputs.push(self.ended(job, end));
+                self.conclude(job, end);
             }
             Step::Recover { job, error } => {
                 let end = self.recovered(job, &error);
-                inputs.push(self.ended(job, end));
+                self.conclude(job, end);
             }
-            Step::Wait { job, .. } => self.tell(job, |report| report.begin(JobState::Delayed)),
-            Step::Interrupted { job, point } => self.interrupted(job, point, inputs),
+            Step::Wait { job, .. } => {
+                // A delay whose length is known does nothing else.
+                if !self.began.contains_key(&job) {
+                    self.began(job);
+                }
+                self.tell(job, |report| report.begin(JobState::Delayed));
+            }
+            Step::Interrupted { job, point } => self.interrupted(job, point),
             Step::Stop { job } => {
                 if let Some(handle) = self.handles.remove(&job) {
                     handle.abort();
@@ -261,7 +306,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Begins the work of a job, or does it if it is only a decision.
-    fn begin(&mut self, job: JobIndex, inputs: &mut Vec<Input<JobError>>) {
+    fn begin(&mut self, job: JobIndex) {
         let Some(found) = self.job(job) else { return };
         let end = match &found.kind {
             Kind::Component(component) => {
@@ -281,23 +326,14 @@ impl<'a> Machine<'a> {
                 Ok(delay) => End::Delayed(delay),
                 Err(error) => End::Failed(error),
             },
-            Kind::If(router) => self.routed(job, |names| conditional(router, names)),
-            Kind::Switch(router) => self.routed(job, |names| switch(router, names)),
+            Kind::If(router) => self.routed(job, |names| route::conditional(router, names)),
+            Kind::Switch(router) => self.routed(job, |names| route::switch(router, names)),
             Kind::Random(router) => {
                 let number = chance();
-                self.routed(job, |names| random(router, names, number))
+                self.routed(job, |names| route::random(router, names, number))
             }
         };
-        inputs.push(self.ended(job, end));
-    }
-
-    fn spawn(&mut self, job: JobIndex, work: Work<'a>) {
-        let (handle, registration) = AbortHandle::new_pair();
-        self.handles.insert(job, handle);
-        let work = Abortable::new(work, registration);
-        self.works.push(Box::pin(async move {
-            (job, work.await.unwrap_or(End::Stopped))
-        }));
+        self.conclude(job, end);
     }
 
     fn routed(
@@ -315,180 +351,43 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn delay(&self, job: JobIndex, delay: &Delay) -> Result<std::time::Duration, JobError> {
-        let jobs = self.jobs(job);
-        let names = self.names(&jobs);
-        match delay {
-            Delay::For(setting) => Ok(render::duration(setting, &names)?),
-            Delay::Until { time, timezone } => {
-                let time = render::string(time, &names)?;
-                let zone = timezone.as_ref().map(|zone| render::string(zone, &names));
-                until(&time, zone.transpose()?.as_deref(), Timestamp::now())
-            }
-        }
-    }
-
-    /// What a job gives that is done here: its `output`, or nothing. `result` is what its `output`
-    /// calls so.
-    fn output(&self, job: JobIndex, result: &Value, to: Option<JobIndex>) -> End {
-        let Some(written) = self.job(job).and_then(|job| job.output.as_ref()) else {
-            let output = Value::Null;
-            return End::Finished { output, to };
+    /// The end of what was done at once, when what it gives is read if that is elsewhere.
+    fn conclude(&mut self, job: JobIndex, end: End) {
+        let (output, to) = match end {
+            End::Finished { output, to } if !is_settled(&output) => (output, to),
+            End::Finished { .. }
+            | End::Delayed(_)
+            | End::Failed(_)
+            | End::Resumed(..)
+            | End::Stopped => return self.end(job, end),
         };
-        let jobs = self.jobs(job);
-        match render::tree(written, &self.names(&jobs).with("output", result)) {
-            Ok(output) => End::Finished { output, to },
-            Err(error) => End::Failed(error.into()),
-        }
-    }
-
-    fn recovered(&self, job: JobIndex, error: &JobError) -> End {
-        let on_error = self.job(job).and_then(|job| job.on_error.as_ref());
-        let Some(written) = on_error.and_then(|on_error| on_error.output.as_ref()) else {
-            let (output, to) = (Value::Null, None);
-            return End::Finished { output, to };
-        };
-        let (jobs, error) = (self.jobs(job), error.value());
-        match render::tree(written, &self.names(&jobs).with("error", &error)) {
-            Ok(output) => End::Finished { output, to: None },
-            Err(error) => End::Failed(error.into()),
-        }
-    }
-
-    fn last_output(&self, output: Value) -> Result<Value, JobError> {
-        let Some(written) = &self.workflow.output else {
-            return Ok(output);
-        };
-        let all = self.workflow.jobs.iter().filter_map(|job| {
-            let index = self.schedule.job(job.id.as_str())?;
-            Some((job.id.as_str(), self.schedule.output(index)?))
-        });
-        let jobs = names::jobs(all);
-        let names = self.names(&jobs);
-        Ok(render::tree(written, &names.with("output", &output))?)
-    }
-
-    /// Asks a person, unless a condition says that nobody is to be asked.
-    fn interrupted(&mut self, job: JobIndex, point: Point, inputs: &mut Vec<Input<JobError>>) {
-        let Some(found) = self.job(job) else { return };
-        let pause = match point {
-            Point::Before => found.interrupt.before.as_ref(),
-            Point::After => found.interrupt.after.as_ref(),
-        };
-        let asked = pause.map_or(Ok(None), |pause| self.question(job, found, point, pause));
-        match asked {
-            Ok(None) => inputs.push(Input::Resume { job }),
-            // It fails as it would if its own work had.
-            Err(error) => {
-                info!(
-                    "[task-{}] interrupt of job '{}': {error}",
-                    self.run.task,
-                    self.shown(job)
-                );
-                self.failure = Some(error);
-                inputs.push(Input::Cancel);
-            }
-            Ok(Some(question)) => {
-                info!(
-                    "[task-{}] Job '{}' waits for a person.",
-                    self.run.task,
-                    self.shown(job)
-                );
-                self.tell(job, |report| report.begin(JobState::Interrupted));
-                let board = self.run.board.clone();
-                let work = async move { End::Resumed(point, board.ask(question).await) };
-                self.spawn(job, Box::pin(work));
-            }
-        }
-    }
-
-    fn question(
-        &self,
-        job: JobIndex,
-        found: &Job,
-        point: Point,
-        pause: &Pause,
-    ) -> Result<Option<super::report::Interruption>, JobError> {
-        let jobs = self.jobs(job);
-        let names = self.names(&jobs);
-        let input = match &found.kind {
-            Kind::Component(component) => job::input(component, &names, &self.input)?,
-            Kind::ForEach(for_each) => Arc::new(render::tree(&for_each.input, &names)?),
-            Kind::Delay(_) | Kind::If(_) | Kind::Switch(_) | Kind::Random(_) | Kind::Filter => {
-                Arc::clone(&self.input)
+        let tools = &self.run.engine.tools;
+        let work = async move {
+            match settle(output, tools).await {
+                Ok(output) => End::Finished { output, to },
+                Err(error) => End::Failed(error),
             }
         };
-        let mut own = Map::new();
-        own.insert("input".into(), (*input).clone());
-        if let Some(output) = self.schedule.held(job) {
-            own.insert("output".into(), output.clone());
-        }
-        let own = Value::Map(own);
-        let names = names.with("job", &own);
-        if let Some(condition) = &pause.condition
-            && !holds(condition, &names, &own)?
-        {
-            return Ok(None);
-        }
-        let message = pause.message.as_ref();
-        let message = message.map(|text| render::string(text, &names));
-        let metadata = pause.metadata.as_ref();
-        let metadata = metadata.map(|written| render::tree(written, &names));
-        let phase = match point {
-            Point::Before => Phase::Before,
-            Point::After => Phase::After,
-        };
-        Ok(Some(interruption(
-            format!("{}{}", self.run.prefix, found.id.as_str()),
-            phase,
-            message.transpose()?,
-            metadata.transpose()?.unwrap_or_default(),
-        )))
+        self.spawn(job, Box::pin(work));
+    }
+
+    fn spawn(&mut self, job: JobIndex, work: Work<'a>) {
+        let (handle, registration) = AbortHandle::new_pair();
+        self.handles.insert(job, handle);
+        let work = Abortable::new(work, registration);
+        self.works.push(Box::pin(async move {
+            (job, work.await.unwrap_or(End::Stopped))
+        }));
     }
 
     fn job(&self, job: JobIndex) -> Option<&'a Job> {
         self.workflow.jobs.get(job.get())
     }
 
+    /// The id of a job for people, behind those of the jobs that its workflow is inside.
     fn shown(&self, job: JobIndex) -> String {
-        let job = self.job(job);
-        job.map_or_else(String::new, |job| adit_text::show(job.id.as_str()))
-            .trim_matches('"')
-            .to_owned()
-    }
-
-    /// What a job sees of the jobs before it.
-    fn jobs(&self, job: JobIndex) -> Value {
-        let wanted = self.job(job).map(names::jobs_named);
-        let outputs = self.workflow.jobs.iter().filter_map(|job| {
-            let id = job.id.as_str();
-            let is_wanted = match &wanted {
-                Some(Some(ids)) => ids.contains(id),
-                Some(None) | None => true,
-            };
-            let output = is_wanted.then(|| self.schedule.output(self.schedule.job(id)?));
-            Some((id, output??))
-        });
-        names::jobs(outputs)
-    }
-
-    fn names<'n>(&'n self, jobs: &'n Value) -> Names<'n> {
-        Names::new(&[
-            ("input", &self.input),
-            ("jobs", jobs),
-            ("context", &self.context),
-        ])
-    }
-
-    fn scope(&self, job: JobIndex, found: &Job) -> Scope {
-        Scope {
-            input: Arc::clone(&self.input),
-            jobs: self.jobs(job),
-            context: self.context.clone(),
-            item: None,
-            given: self.given.get(&job).cloned(),
-            id: found.id.as_str().to_owned(),
-        }
+        let id = self.job(job).map_or("", |job| job.id.as_str());
+        adit_text::escape(&format!("{}{id}", self.run.prefix))
     }
 
     /// Of a workflow inside another the jobs are not among those that are told of.
@@ -497,7 +396,7 @@ impl<'a> Machine<'a> {
         Teller::new(&self.run.board, place)
     }
 
-    fn tell(&self, job: JobIndex, change: impl FnOnce(&mut super::report::JobReport)) {
+    fn tell(&self, job: JobIndex, change: impl FnOnce(&mut JobReport)) {
         if self.run.depth == 0 {
             self.run.board.job(job.get(), change);
         }
@@ -511,67 +410,4 @@ fn work_of<'a>(work: impl Future<Output = Result<Value, JobError>> + Send + 'a) 
             Err(error) => End::Failed(error),
         }
     })
-}
-
-/// Whether a condition holds; `whole` is what it looks at if it does not say.
-fn holds(condition: &Condition, names: &Names<'_>, whole: &Value) -> Result<bool, JobError> {
-    let input = match &condition.input {
-        Some(written) => &render::tree(written, names)?,
-        None => whole,
-    };
-    let value = match &condition.value {
-        Some(written) => render::tree(written, names)?,
-        None => Value::Null,
-    };
-    compare::holds(condition.operator, input, &value)
-}
-
-fn conditional(router: &If, names: &Names<'_>) -> Result<Option<String>, JobError> {
-    let whole = names.value("input");
-    for condition in &router.conditions {
-        let to = if holds(condition, names, &whole)? {
-            &condition.if_true
-        } else {
-            &condition.if_false
-        };
-        if let Some(to) = to {
-            return Ok(Some(to.as_str().to_owned()));
-        }
-    }
-    Ok(router.otherwise.as_ref().map(|id| id.as_str().to_owned()))
-}
-
-fn switch(router: &Switch, names: &Names<'_>) -> Result<Option<String>, JobError> {
-    let input = match &router.input {
-        Some(written) => render::tree(written, names)?,
-        None => names.value("input"),
-    };
-    for case in &router.cases {
-        let value = match &case.value {
-            Some(written) => render::tree(written, names)?,
-            None => Value::Null,
-        };
-        if compare::is_same(&input, &value) {
-            return Ok(Some(case.then.as_str().to_owned()));
-        }
-    }
-    Ok(router.otherwise.as_ref().map(|id| id.as_str().to_owned()))
-}
-
-/// By chance, or always the same for the same `session` and `salt`.
-fn random(router: &Random, names: &Names<'_>, chance: u64) -> Result<Option<String>, JobError> {
-    let chance = match &router.session {
-        None => chance,
-        Some(session) => {
-            let mut text = render::string(session, names)?;
-            if let Some(salt) = &router.salt {
-                text.push('\n');
-                text.push_str(&render::string(salt, names)?);
-            }
-            let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
-            let first = digest.as_ref().first_chunk::<8>();
-            first.map_or(chance, |bytes| u64::from_be_bytes(*bytes))
-        }
-    };
-    Ok(choose(router, chance).map(|id| id.as_str().to_owned()))
 }

@@ -28,8 +28,8 @@ pub(super) async fn settle(value: Value, tools: &Tools) -> Result<Value, JobErro
     Box::pin(inside(value, tools)).await
 }
 
-/// Recurses as deep as the value, which is bounded.
-fn is_settled(value: &Value) -> bool {
+/// Whether nothing in it is pending. Recurses as deep as the value, which is bounded.
+pub(super) fn is_settled(value: &Value) -> bool {
     match value {
         Value::Pending(_) => false,
         Value::List(list) => list.iter().all(is_settled),

@@ -46,9 +46,13 @@ impl Tasks {
         boards.filter(|board| !board.report().status.is_final())
     }
 
-    /// One is over. What is too much of the oldest is forgotten.
-    pub(super) fn over(&mut self, report: &Report, now: Instant) {
+    /// One is about to be over: nothing of it runs any more.
+    pub(super) fn leave(&mut self) {
         self.running = self.running.saturating_sub(1);
+    }
+
+    /// One that has left is over. What is too much of the oldest is forgotten.
+    pub(super) fn over(&mut self, report: &Report, now: Instant) {
         let bytes = weight(&report.output);
         self.bytes = self.bytes.saturating_add(bytes);
         self.over.push_back(Over {
@@ -113,6 +117,7 @@ mod tests {
         let stop = CancellationToken::new();
         let board = Board::new(task.clone(), &compose.workflows[0], stop);
         tasks.add(task, board.clone());
+        tasks.leave();
         board.end(Status::Completed, output, None);
         tasks.over(&board.report(), now);
     }

@@ -134,6 +134,7 @@ impl<'de> Visitor<'de> for Nested {
         while let Some(item) = items.next_element_seed(inner)? {
             list.push(item);
         }
+        list.shrink_to_fit();
         Ok(Value::List(list))
     }
 
@@ -143,6 +144,7 @@ impl<'de> Visitor<'de> for Nested {
         while let Some(key) = entries.next_key::<String>()? {
             map.insert(key, entries.next_value_seed(inner)?);
         }
+        map.shrink_to_fit();
         Ok(Value::Map(map))
     }
 }

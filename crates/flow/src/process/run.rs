@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{ChildStderr, ChildStdout};
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 use super::child::{Child, Exit, Keeper};
-use super::limits::OUTPUT_BYTES;
+use super::limits::{LOST_GRACE, OUTPUT_BYTES};
 use super::line::{Line, LineReader, Stream};
 use super::program::{Program, SpawnError};
 
@@ -36,6 +37,12 @@ pub enum RunError {
         /// Its name and arguments, cut and safe to print.
         command: String,
     },
+    /// Nobody wanted it any more, and it was ended with all that it had started.
+    #[error("{command}: it was stopped")]
+    Stopped {
+        /// Its name and arguments, cut and safe to print.
+        command: String,
+    },
     /// It says more than is kept, and was killed with all that it had started.
     #[error("{command}: its output is longer than {OUTPUT_BYTES} bytes; a streamed one may be")]
     TooLong {
@@ -53,12 +60,13 @@ pub enum RunError {
 }
 
 /// Runs a program until it and all that it has started have ended. None of its outputs ever waits for the
-/// other. An exit code is no error, whatever it is.
+/// other. An exit code is no error, whatever it is. On `stop` they are asked to end, and killed
+/// [two seconds](LOST_GRACE) later.
 ///
 /// # Errors
 ///
-/// It was not started, has said more than [`OUTPUT_BYTES`] or has taken longer than `within`; nothing of it runs
-/// any more then.
+/// It was not started, was stopped, has said more than [`OUTPUT_BYTES`] or has taken longer than `within`; nothing
+/// of it runs any more then.
 ///
 /// # Cancel safety
 ///
@@ -67,19 +75,31 @@ pub async fn run(
     keeper: &Keeper,
     program: &Program,
     within: Option<Duration>,
+    stop: &CancellationToken,
 ) -> Result<Output, RunError> {
     let mut child = keeper.spawn(program)?;
     let ended = whole(&mut child);
-    let ended = match within {
-        Some(within) => timeout(within, ended).await,
-        None => Ok(ended.await),
+    let ended = async {
+        match within {
+            Some(within) => timeout(within, ended).await,
+            None => Ok(ended.await),
+        }
+    };
+    let ended = tokio::select! {
+        biased;
+        ended = ended => Some(ended),
+        () = stop.cancelled() => None,
     };
     let command = program.line();
     let error = match ended {
-        Ok(Ok(output)) => return Ok(output),
-        Ok(Err(Broken::TooLong)) => RunError::TooLong { command },
-        Ok(Err(Broken::Lost(source))) => RunError::Lost { command, source },
-        Err(_) => RunError::TimedOut { command },
+        Some(Ok(Ok(output))) => return Ok(output),
+        Some(Ok(Err(Broken::TooLong))) => RunError::TooLong { command },
+        Some(Ok(Err(Broken::Lost(source)))) => RunError::Lost { command, source },
+        Some(Err(_)) => RunError::TimedOut { command },
+        None => {
+            child.stop(LOST_GRACE).await.ok();
+            return Err(RunError::Stopped { command });
+        }
     };
     // What has already failed cannot fail better.
     child.kill().await.ok();

@@ -12,19 +12,37 @@ use crate::exec::names::Names;
 use crate::exec::report::Hop;
 use crate::exec::settle::settle;
 use crate::expr::Value;
-use crate::http::{self, PollRules, Request, Url};
+use crate::http::{self, Answer, Ask, AskError, PollRules, Request, Url};
 use crate::model::component::{
     Action, CallbackCompletion, Completion, HttpClient, HttpServer, Polling, Request as Asked,
     Target,
 };
 use crate::model::method::Method;
 use crate::model::{Text, Written};
+use crate::rate::Gate;
 use crate::render;
 
 /// What an action's component says of all its requests.
 struct Base<'a> {
     url: Option<Cow<'a, str>>,
     headers: &'a [(String, Text)],
+    /// How often its server may be asked.
+    rate: Option<&'a Gate>,
+}
+
+/// Asks for a poll, no more often than the server may be asked.
+struct Paced<'a> {
+    client: &'a http::Client,
+    rate: Option<&'a Gate>,
+}
+
+impl Ask for Paced<'_> {
+    async fn ask(&self, request: &Request) -> Result<Answer, AskError> {
+        if let Some(rate) = self.rate {
+            rate.pass().await;
+        }
+        self.client.ask(request).await
+    }
 }
 
 /// An action of a server elsewhere.
@@ -33,18 +51,15 @@ pub(super) async fn of_client(
     place: Option<usize>,
     client: &HttpClient,
     action: &Action<Asked>,
-    known: Known,
+    known: &mut Known,
 ) -> Result<Value, JobError> {
     let url = client.base_url.as_ref();
     let url = url.map(|url| render::string(url, &known.names()));
     let base = Base {
         url: url.transpose()?.map(Cow::Owned),
         headers: &client.headers,
+        rate: place.and_then(|place| on.run.engine.limits.rate(place)),
     };
-    if let Some(rate) = place.and_then(|place| on.run.engine.limits.rate(place)) {
-        on.teller.at(Hop::Queue);
-        rate.pass().await;
-    }
     run(on, base, action, known).await
 }
 
@@ -54,7 +69,7 @@ pub(super) async fn of_server(
     place: Option<usize>,
     server: &HttpServer,
     action: &Action<Asked>,
-    known: Known,
+    known: &mut Known,
 ) -> Result<Value, JobError> {
     if let Some(service) = place.and_then(|place| on.run.engine.tools.service(place)) {
         let ready = service.ready(limits::SERVICE_WAIT).await;
@@ -64,16 +79,41 @@ pub(super) async fn of_server(
     let base = Base {
         url: Some(Cow::Owned(url)),
         headers: &server.headers,
+        rate: None,
     };
     run(on, base, action, known).await
 }
 
+/// What takes memory and little time is on the heap, so that a run that waits for its callback has
+/// none of it.
 async fn run(
     on: &On<'_>,
     base: Base<'_>,
     action: &Action<Asked>,
-    mut known: Known,
+    known: &mut Known,
 ) -> Result<Value, JobError> {
+    let waiting = Box::pin(ask(on, &base, action, known)).await?;
+    match (&action.call.completion, waiting) {
+        (Some(Completion::Polling(polling)), _) => {
+            let result = Box::pin(poll(on, &base, polling, known)).await?;
+            known.result = Some(result);
+        }
+        (Some(Completion::Callback(callback)), Some(waiting)) => {
+            let result = Box::pin(waiting.result(on, callback, known)).await?;
+            known.result = Some(result);
+        }
+        (Some(Completion::Callback(_)) | None, _) => {}
+    }
+    Box::pin(given(on, action, known)).await
+}
+
+/// Asks, and gives who waits for the callback, if one is to come.
+async fn ask(
+    on: &On<'_>,
+    base: &Base<'_>,
+    action: &Action<Asked>,
+    known: &mut Known,
+) -> Result<Option<Expecting>, JobError> {
     let ports = gateways::of_request(action);
     known.meet_gateways(on, &ports).await?;
     let asked = &action.call;
@@ -84,60 +124,50 @@ async fn run(
         params: &asked.params,
         body: asked.body.as_ref(),
     };
-    let request = Box::pin(request.request(on, &base, &known)).await?;
+    let request = request.request(on, base, known).await?;
     // The waiter is there before the request goes out, so no callback is too early.
-    let mut waiting = match &asked.completion {
-        Some(Completion::Callback(callback)) => Some(Expecting::new(on, callback, &known)?),
+    let waiting = match &asked.completion {
+        Some(Completion::Callback(callback)) => Some(Expecting::new(on, callback, known)?),
         Some(Completion::Polling(_)) | None => None,
     };
+    if let Some(rate) = base.rate {
+        on.teller.at(Hop::Queue);
+        rate.pass().await;
+    }
     on.teller.at(Hop::Request {
         method: request.method.as_str(),
         url: request.url.to_string(),
     });
-    let answer = Box::pin(on.run.engine.tools.http.send(&request)).await;
+    let answer = on.run.engine.tools.http.send(&request).await;
     let answer = answer.map_err(|error| JobError::chain(&error))?;
     known.response = Some(answer.value);
-    match &asked.completion {
-        None => {}
-        Some(Completion::Polling(polling)) => {
-            let result = Box::pin(poll(on, &base, polling, &known)).await?;
-            known.result = Some(result);
-        }
-        Some(Completion::Callback(callback)) => {
-            if let Some(waiting) = &mut waiting {
-                let result = waiting.result(on, callback, &known).await?;
-                known.result = Some(result);
-            }
-        }
-    }
-    drop(waiting);
-    Box::pin(given(on, action, known)).await
+    Ok(waiting)
 }
 
 /// What the action gives in the end.
-async fn given(on: &On<'_>, action: &Action<Asked>, known: Known) -> Result<Value, JobError> {
-    let (name, value, format) = match &action.call.completion {
-        None => ("response", &known.response, action.call.stream_format),
-        Some(Completion::Polling(polling)) => ("result", &known.result, polling.stream_format),
-        Some(Completion::Callback(callback)) => ("result", &known.result, callback.stream_format),
+async fn given(on: &On<'_>, action: &Action<Asked>, known: &mut Known) -> Result<Value, JobError> {
+    let (name, chunk, format) = match &action.call.completion {
+        None => ("response", "response[]", action.call.stream_format),
+        Some(Completion::Polling(polling)) => ("result", "result[]", polling.stream_format),
+        Some(Completion::Callback(callback)) => ("result", "result[]", callback.stream_format),
     };
-    let value = value.clone().unwrap_or_default();
-    let chunk = if name == "result" {
-        "result[]"
-    } else {
-        "response[]"
+    let came = match &action.call.completion {
+        None => &mut known.response,
+        Some(_) => &mut known.result,
     };
-    if let Some(output) = &action.output
-        && streaming::speaks_of_chunks(Some(output), name)?
-        && let Some(stream) = streaming::mapped(&known, output, chunk, &value, format)?
-    {
-        return Ok(stream);
-    }
     let given = match &action.output {
-        None => streaming::events(value, format)?,
-        Some(output) => render::tree(output, &known.names())?,
+        None => came.take().unwrap_or_default(),
+        Some(output) => {
+            if streaming::speaks_of_chunks(output, name)?
+                && let Some(came) = came.clone()
+                && let Some(stream) = streaming::mapped(known, output, &came, chunk, format)?
+            {
+                return Ok(stream);
+            }
+            render::tree(output, &known.names())?
+        }
     };
-    settle(given, &on.run.engine.tools).await
+    settle(streaming::events(given, format)?, &on.run.engine.tools).await
 }
 
 /// The parts of a request as they were written.
@@ -229,7 +259,11 @@ async fn poll(
             Ok(Some(render::text(text, &names)?))
         }
     };
-    let polled = http::poll(&on.run.engine.tools.http, &request, &rules, status, |_| ()).await;
+    let asker = Paced {
+        client: &on.run.engine.tools.http,
+        rate: base.rate,
+    };
+    let polled = http::poll(&asker, &request, &rules, status, |_| ()).await;
     let answer = polled.map_err(|error| JobError::chain(&error))?;
     Ok(answer.value)
 }
@@ -264,7 +298,7 @@ impl Expecting {
     }
 
     async fn result(
-        &mut self,
+        mut self,
         on: &On<'_>,
         callback: &CallbackCompletion,
         known: &Known,
@@ -278,8 +312,7 @@ impl Expecting {
             learnt.map_err(|error| JobError::chain(&error))?;
             id
         };
-        let shown = adit_text::show(id.as_str());
-        let shown = shown.trim_matches('"');
+        let shown = adit_text::escape(id.as_str());
         let gateways = known.gateways.first();
         let via = gateways.and_then(|(name, value)| {
             let port = name.strip_prefix("gateway:")?.parse().ok()?;
@@ -287,7 +320,7 @@ impl Expecting {
             Some((port, address.to_owned()))
         });
         on.teller.at(Hop::Callback {
-            id: shown.to_owned(),
+            id: shown.clone(),
             via,
         });
         let within = callback.timeout.as_ref();

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use futures_util::{Stream, stream};
+use tokio_util::sync::CancellationToken;
 
 use super::{Known, On, gateways, streaming, strings};
 use crate::exec::batch::{self, Work};
@@ -68,11 +69,30 @@ async fn once(
         let lines = ValueSource::of_lines(Box::pin(lines_of(lines))).into_value();
         return streamed(&known, action.output.as_ref(), lines);
     }
-    let result = rendered.run(&tools.keeper, &tools.environment).await;
-    let result = result.map_err(|error| JobError::chain(&error))?;
-    known.result = Some(result.clone());
-    let given = known.finish(action.output.as_ref(), result)?;
-    settle(given, tools).await
+    let result = to_its_end(on, rendered).await?;
+    let Some(output) = &action.output else {
+        return Ok(result);
+    };
+    known.result = Some(result);
+    settle(render::tree(output, &known.names())?, tools).await
+}
+
+/// Runs programs in a task of the run's. When this is dropped, they are told to end, and the run waits for that.
+async fn to_its_end(on: &On<'_>, command: shell::Command) -> Result<Value, JobError> {
+    let engine = Arc::clone(&on.run.engine);
+    let stop = CancellationToken::new();
+    let told = stop.clone().drop_guard();
+    let programs = async move {
+        let tools = &engine.tools;
+        let ran = command.run(&tools.keeper, &tools.environment, &stop);
+        ran.await.map_err(|error| JobError::chain(&error))
+    };
+    // Both know of it: a run that panics does not wait, and the engine does.
+    let programs = on.run.engine.tracker.track_future(programs);
+    let ran = on.run.programs.spawn(programs).await;
+    drop(told);
+    // Nobody aborts it, so it has panicked.
+    ran.unwrap_or_else(|error| Err(JobError::chain(&error)))
 }
 
 fn rendered(
@@ -119,8 +139,8 @@ fn lines_of(lines: Streamed) -> impl Stream<Item = Result<Value, String>> + Send
 /// The lines, or what the output makes of each of them.
 fn streamed(known: &Known, output: Option<&Written>, lines: Value) -> Result<Value, JobError> {
     match output {
-        Some(output) if streaming::speaks_of_chunks(Some(output), "result")? => {
-            let mapped = streaming::mapped(known, output, "result[]", &lines, None)?;
+        Some(output) if streaming::speaks_of_chunks(output, "result")? => {
+            let mapped = streaming::mapped(known, output, &lines, "result[]", None)?;
             Ok(mapped.unwrap_or(lines))
         }
         _ => Ok(lines),

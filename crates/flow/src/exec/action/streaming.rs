@@ -34,22 +34,19 @@ fn chunks(value: &Value, format: Option<StreamFormat>) -> Result<Option<Values>,
 }
 
 /// Whether an output speaks of the chunks of `name`: `response[]` or `result[]`.
-pub(super) fn speaks_of_chunks(output: Option<&Written>, name: &str) -> Result<bool, JobError> {
-    let Some(output) = output else {
-        return Ok(false);
-    };
+pub(super) fn speaks_of_chunks(output: &Written, name: &str) -> Result<bool, JobError> {
     let tree = output.tree().map_err(|error| JobError::chain(&error))?;
     let references = tree.references();
     let mut sources = references.iter().map(|one| one.variable.source());
     Ok(sources.any(|source| source.is_chunk() && source.name() == name))
 }
 
-/// A stream of what `output` makes of each chunk of `value`; None if that is no stream.
+/// A stream of what `output` makes of each chunk of `value`, which it calls `name`; None if that is no stream.
 pub(super) fn mapped(
     known: &Known,
     output: &Written,
-    name: &'static str,
     value: &Value,
+    name: &'static str,
     format: Option<StreamFormat>,
 ) -> Result<Option<Value>, JobError> {
     let Some(chunks) = chunks(value, format)? else {
