@@ -12,6 +12,7 @@
 
 mod form;
 mod multipart;
+mod words;
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -23,6 +24,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+pub(crate) use self::words::invalid;
 use crate::expr::{JsonError, Map, Value};
 
 /// The most fields of a form and of a query: far more than any form has, and few enough that none is

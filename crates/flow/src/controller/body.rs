@@ -6,8 +6,8 @@ use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 
 use super::api::Denied;
-use crate::body::{self, Allowance, ContentError, Keys, Kind, Room};
-use crate::expr::{JsonError, Value};
+use crate::body::{self, Allowance, Keys, Kind, Room};
+use crate::expr::Value;
 
 /// Reads a body as its `Content-Type` says.
 ///
@@ -43,59 +43,16 @@ pub(super) async fn read(headers: &HeaderMap, body: Body, room: &Room) -> Result
     })?;
     let bytes = received.bytes();
     let read = body::read(kind, bytes.clone(), Keys::Nested).await;
-    read.map_err(|error| {
-        bad(if let ContentError::Json(error) = &error {
-            invalid(error, bytes)
-        } else {
-            format!("Invalid request body: {error}")
-        })
-    })
+    read.map_err(|error| bad(body::invalid(&error, bytes)))
 }
 
 /// Reads JSON of a message.
 pub(super) fn json(bytes: &[u8]) -> Result<Value, Denied> {
-    Value::from_json(bytes).map_err(|error| bad(invalid(&error, bytes)))
+    Value::from_json(bytes).map_err(|error| bad(body::invalid(&error.into(), bytes)))
 }
 
 fn bad(detail: String) -> Denied {
     Denied::new(StatusCode::BAD_REQUEST, detail)
-}
-
-fn invalid(error: &JsonError, bytes: &[u8]) -> String {
-    let error = error.to_string();
-    let reworded = reworded(&error, bytes);
-    format!("Invalid request body: {}", reworded.unwrap_or(error))
-}
-
-/// An error of the JSON reader, in the words of Python's: `Expecting value: line 1 column 1 (char 0)`.
-fn reworded(error: &str, bytes: &[u8]) -> Option<String> {
-    let (message, place) = error.rsplit_once(" at line ")?;
-    let (line, column) = place.split_once(" column ")?;
-    let (line, column): (usize, usize) = (line.parse().ok()?, column.parse().ok()?);
-    let is_end = message.starts_with("EOF");
-    let message = match message {
-        "key must be a string" | "trailing comma" => {
-            "Expecting property name enclosed in double quotes"
-        }
-        "expected value" | "EOF while parsing a value" => "Expecting value",
-        "expected `:`" => "Expecting ':' delimiter",
-        "expected `,` or `}`"
-        | "expected `,` or `]`"
-        | "EOF while parsing an object"
-        | "EOF while parsing a list" => "Expecting ',' delimiter",
-        "trailing characters" => "Extra data",
-        "EOF while parsing a string" => "Unterminated string",
-        other => other,
-    };
-    let before = bytes.split(|byte| *byte == b'\n');
-    let before = before.take(line.saturating_sub(1));
-    let before: usize = before.map(|line| line.len().saturating_add(1)).sum();
-    // At the end the reader names the last character, and Python the one that is missing.
-    let column = column.saturating_add(usize::from(is_end));
-    let character = before.saturating_add(column.saturating_sub(1));
-    Some(format!(
-        "{message}: line {line} column {column} (char {character})"
-    ))
 }
 
 /// Stands for a type that is no text; no type has it.

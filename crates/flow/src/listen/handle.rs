@@ -152,8 +152,12 @@ impl Handler {
         let content_type = only(&head.headers, &CONTENT_TYPE);
         let content_type = content_type.and_then(|value| str::from_utf8(value).ok());
         let read = body::read(content_type, received.bytes().clone(), Keys::Plain);
+        let refused = |error| {
+            let told = body::invalid(&error, received.bytes());
+            Refused::Body { error, told }
+        };
         let believed = Believed {
-            body: read.await.map_err(Refused::Body)?,
+            body: read.await.map_err(refused)?,
             query: body::query(head.uri.query()).map_err(Refused::Query)?,
         };
         self.work(visitor, entry, &believed)

@@ -21,8 +21,13 @@ pub(super) enum Refused {
     Receive(#[from] ReceiveError),
     #[error("the query is invalid: {0}")]
     Query(#[source] ContentError),
-    #[error("the body is invalid: {0}")]
-    Body(#[source] ContentError),
+    #[error("the body is invalid: {error}")]
+    Body {
+        #[source]
+        error: ContentError,
+        /// What the visitor is told.
+        told: String,
+    },
     #[error(transparent)]
     Items(#[from] ReadError),
 }
@@ -35,12 +40,12 @@ impl Refused {
             Self::Receive(error) => error.status(),
             Self::Turn => 503,
             Self::Compressed => 415,
-            Self::Query(_) | Self::Body(_) | Self::Items(_) => 400,
+            Self::Query(_) | Self::Body { .. } | Self::Items(_) => 400,
         };
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
         let response = match self {
             Self::Query(error) => detail(status, &format!("Invalid query: {error}")),
-            Self::Body(error) => detail(status, &format!("Invalid request body: {error}")),
+            Self::Body { told, .. } => detail(status, told),
             Self::Items(error) => detail(status, &format!("Invalid request body: {error}")),
             Self::Gate(_) | Self::Receive(_) | Self::Turn | Self::Compressed => plain(status),
         };

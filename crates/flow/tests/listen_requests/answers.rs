@@ -40,7 +40,7 @@ async fn every_answer_is_the_one_that_is_documented() {
     let bad = json(
         "400 Bad Request",
         "",
-        r#"{"detail":"Invalid request body: key must be a string at line 1 column 2"}"#,
+        r#"{"detail":"Invalid request body: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"}"#,
     );
     for (request, answer) in [
         (post("/hooks/callback", JSON, unknown), &empty),

@@ -92,7 +92,7 @@ async fn a_bulk_starts_a_run_for_each_item() {
         ),
         (
             "",
-            r#"400 {"detail":"Invalid request body: EOF while parsing a value at line 1 column 0"}"#,
+            r#"400 {"detail":"Invalid request body: Expecting value: line 1 column 1 (char 0)"}"#,
         ),
     ] {
         assert_eq!(short(&lab.post("/t", JSON, body).await), answer, "{body}");
