@@ -296,12 +296,13 @@ fn for_each(fields: &mut Fields<'_, '_>, grammar: Grammar<'_>) -> Option<ForEach
     fields.required("input", |_, _| Some(()));
     let input = field::any(fields, "input");
     let batch_size = fields.optional("batch_size", field::count);
-    let is_streaming = fields.boolean("streaming") == Some(true);
+    if fields.boolean("streaming") == Some(true) {
+        field::without_effect(fields, "streaming", "a for-each gives the whole list");
+    }
     let body = fields.required("do", |node, problems| inline(node, grammar, problems));
     Some(ForEach {
         input: input?,
         batch_size: batch_size.unwrap_or(NonZeroU32::MIN),
-        is_streaming,
         body: body?,
     })
 }

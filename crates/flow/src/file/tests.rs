@@ -329,6 +329,10 @@ fn what_adit_does_not_do_is_told() {
             "\"hook\" has no effect",
         ),
         (
+            "workflow: {jobs: [{id: a, type: for-each, input: [], streaming: true, do: {component: {type: shell, command: [ls]}}}]}",
+            "\"streaming\" has no effect: a for-each gives the whole list",
+        ),
+        (
             "workflow: {jobs: [{id: a, type: pipeline, steps: []}]}",
             "found the text \"pipeline\"",
         ),

@@ -207,8 +207,6 @@ pub struct ForEach {
     pub input: Written,
     /// How many at once.
     pub batch_size: NonZeroU32,
-    /// Whether each result is handed on as it comes.
-    pub is_streaming: bool,
     /// What is done.
     pub body: Inline,
 }
