@@ -97,6 +97,7 @@ impl One<'_> {
         let rate_limit = fields.optional("rate_limit", |node, problems| {
             http::rate_limit(node, self.grammar, problems)
         });
+        let allow_hosts = fields.optional("allow_hosts", http::hosts);
         let whom = match base_url {
             Some(_) => Whom::Based,
             None => Whom::Others,
@@ -106,6 +107,7 @@ impl One<'_> {
             base_url,
             headers,
             rate_limit,
+            allow_hosts,
             actions,
         }
     }

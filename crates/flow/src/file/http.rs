@@ -1,6 +1,8 @@
 //! Requests that components make, and what completes them.
 
+use std::net::Ipv6Addr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use adit_text::{Fields, Node, Problem, Problems};
@@ -56,6 +58,32 @@ pub(super) fn method(node: &Node, problems: &mut Problems) -> Option<Method> {
         let found = methods.find(|method| method.as_str().eq_ignore_ascii_case(text));
         found.ok_or("it is none of GET, POST, PUT, DELETE, PATCH, HEAD and OPTIONS")
     })
+}
+
+/// Hosts that may be asked; one at least.
+pub(super) fn hosts(node: &Node, problems: &mut Problems) -> Option<Arc<[String]>> {
+    let hosts = node.one_or_many(problems, |node, problems| {
+        node.parsed("a host", "api.example.org", problems, |text| {
+            let name = text.strip_prefix("*.").unwrap_or(text);
+            let inside = name
+                .strip_prefix('[')
+                .and_then(|name| name.strip_suffix(']'));
+            let is_host = if let Some(address) = inside {
+                address.parse::<Ipv6Addr>().is_ok()
+            } else {
+                let is_part = |it: char| it.is_alphanumeric() || matches!(it, '.' | '-' | '_');
+                !name.is_empty() && name.chars().all(is_part)
+            };
+            let wanted =
+                "it is a name, \"*.\" and a name, or an address, without a scheme and a port";
+            is_host.then(|| text.to_owned()).ok_or(wanted)
+        })
+    })?;
+    if hosts.is_empty() {
+        problems.push(Problem::error(node.place(), "the list names no host"));
+        return None;
+    }
+    Some(hosts.into())
 }
 
 /// The fields of a request.

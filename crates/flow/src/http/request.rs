@@ -1,6 +1,7 @@
 //! What is asked.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::url::Url;
@@ -26,6 +27,9 @@ pub struct Request {
     pub body: Option<Value>,
     /// How long it may take. None is what the client's configuration says.
     pub timeout: Option<Duration>,
+    /// Which hosts may be asked, by redirects too, of those that the client's configuration allows;
+    /// written as there. None is all of them.
+    pub allow_hosts: Option<Arc<[String]>>,
 }
 
 impl Request {
@@ -38,6 +42,7 @@ impl Request {
             params: Vec::new(),
             body: None,
             timeout: None,
+            allow_hosts: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::method::Method;
@@ -76,6 +77,9 @@ pub struct HttpClient {
     pub headers: Vec<(String, Text)>,
     /// How often it may be asked.
     pub rate_limit: Option<RateLimit>,
+    /// Which hosts may be asked, by redirects too: names, `*.example.org` for those below a name, and
+    /// addresses, IPv6 in brackets. None is all.
+    pub allow_hosts: Option<Arc<[String]>>,
     /// What it can be asked.
     pub actions: Vec<Action<Request>>,
 }

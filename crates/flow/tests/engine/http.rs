@@ -177,3 +177,35 @@ async fn an_error_says_what_was_asked_and_answered_without_secrets() {
     let error = nobody.outcome("{}").await;
     assert!(error.contains("POST http://localhost:1/"), "{error}");
 }
+
+#[tokio::test]
+async fn a_component_asks_the_hosts_alone_that_it_may() {
+    let file = |hosts: &str, action: &str| {
+        format!(
+            "
+component:
+  type: http-client
+  allow_hosts: {hosts}
+  action: {{{action}}}
+workflow: {{job: {{}}}}
+"
+        )
+    };
+    let plain = "endpoint: 'http://localhost:PORT/next', body: {}";
+    let poll = "endpoint: 'http://localhost:PORT/next', body: {}, completion: {type: polling, endpoint: 'http://127.0.0.1:PORT/next', interval: 10ms, timeout: 15s, success_when: 200}";
+    for (hosts, action, refused) in [
+        ("localhost", plain, None),
+        ("['*.example.org', localhost]", plain, None),
+        ("127.0.0.1", plain, Some("host localhost is not among")),
+        ("localhost", poll, Some("host 127.0.0.1 is not among")),
+        ("[localhost, 127.0.0.1]", poll, None),
+    ] {
+        let lab = Lab::new(&file(hosts, action)).await;
+        lab.stand_in.seen.will_answer(&[(200, "{}"), (200, "{}")]);
+        let outcome = lab.outcome("{}").await;
+        match refused {
+            None => assert_eq!(outcome, "{}", "{hosts}: {action}"),
+            Some(words) => assert!(outcome.contains(words), "{hosts}: {outcome}"),
+        }
+    }
+}

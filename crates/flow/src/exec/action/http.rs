@@ -1,6 +1,7 @@
 //! Asks servers, and waits for what completes an answer.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use tokio::time::{Instant, timeout};
 
@@ -28,6 +29,8 @@ struct Base<'a> {
     headers: &'a [(String, Text)],
     /// How often its server may be asked.
     rate: Option<&'a Gate>,
+    /// Which hosts may be asked. None is all.
+    allow_hosts: Option<&'a Arc<[String]>>,
 }
 
 /// Asks for a poll, no more often than the server may be asked.
@@ -59,6 +62,7 @@ pub(super) async fn of_client(
         url: url.transpose()?.map(Cow::Owned),
         headers: &client.headers,
         rate: place.and_then(|place| on.run.engine.limits.rate(place)),
+        allow_hosts: client.allow_hosts.as_ref(),
     };
     run(on, base, action, known).await
 }
@@ -80,6 +84,7 @@ pub(super) async fn of_server(
         url: Some(Cow::Owned(url)),
         headers: &server.headers,
         rate: None,
+        allow_hosts: None,
     };
     run(on, base, action, known).await
 }
@@ -213,6 +218,7 @@ impl Parts<'_> {
         let mut request = Request::new(self.method, url);
         for (name, text) in base.headers {
             let value = Value::from(text.as_str());
+        request.allow_hosts = base.allow_hosts.cloned();
             request.headers.push((name.clone(), value));
         }
         for (name, text) in self.headers {

@@ -92,6 +92,7 @@ component:
   type: http-client
   base_url: http://x
   rate_limit: 10/s
+  allow_hosts: [x, '*.example.org', 10.0.0.1, '[::1]']
   actions:
     - {id: a, path: /a, completion: {type: polling, path: /s, status: '${result.s}', success_when: [200, 2xx], interval: 200ms}}
     - {id: b, endpoint: http://y, completion: {type: callback, wait_for: '${context.run_id}', timeout: '${input.t}'}}
@@ -224,6 +225,22 @@ fn what_is_wrong_with_a_component_or_a_controller_is_told() {
         (
             "component: {type: http-server, manage: {restart: sometimes}}",
             "wanted \"no\", \"on-failure\" or \"always\"",
+        ),
+        (
+            "component: {type: http-client, endpoint: http://x, allow_hosts: http://x}",
+            "wanted a host",
+        ),
+        (
+            "component: {type: http-client, endpoint: http://x, allow_hosts: ['x:80']}",
+            "without a scheme and a port",
+        ),
+        (
+            "component: {type: http-client, endpoint: http://x, allow_hosts: '*'}",
+            "wanted a host",
+        ),
+        (
+            "component: {type: http-client, endpoint: http://x, allow_hosts: []}",
+            "the list names no host",
         ),
         (
             "component: {type: http-client, endpoint: http://x, rate_limit: often}",
