@@ -170,7 +170,7 @@ impl Url {
     }
 
     /// What is asked.
-    pub(super) fn as_sent(&self) -> &reqwest::Url {
+    pub(crate) fn as_sent(&self) -> &reqwest::Url {
         &self.url
     }
 

@@ -1,6 +1,7 @@
 //! Jobs that a callback completes.
 
-use adit_flow::exec::{Hop, Status};
+use adit_flow::exec::{Hop, Report, Status};
+use adit_flow::expose::{PublicAddress, State};
 
 use crate::support::{CALLBACKS, Lab, outcome};
 
@@ -120,8 +121,7 @@ async fn ids_are_texts_and_may_be_known_after_the_answer() {
 async fn a_second_waiter_for_one_id_fails_and_the_first_gets_the_callback() {
     let lab = Lab::new(&file("one", "answer: {}")).await;
     let first = lab.start("{}");
-    let waits =
-        |report: &adit_flow::exec::Report| matches!(report.jobs[0].hop, Some(Hop::Callback { .. }));
+    let waits = |report: &Report| matches!(report.jobs[0].hop, Some(Hop::Callback { .. }));
     let report = lab.until(&first, "it waits", waits).await;
     let Some(Hop::Callback { id, via }) = &report.jobs[0].hop else {
         panic!("{report:?}");
@@ -200,9 +200,7 @@ workflows:
     };
     let tasks = ["a", "b", "c"].map(start);
     for task in &tasks {
-        let waits = |report: &adit_flow::exec::Report| {
-            matches!(report.jobs[0].hop, Some(Hop::Callback { .. }))
-        };
+        let waits = |report: &Report| matches!(report.jobs[0].hop, Some(Hop::Callback { .. }));
         lab.until(task, "it waits", waits).await;
     }
     assert_eq!(lab.outcome("{}").await, "null");
@@ -212,4 +210,53 @@ workflows:
     }
     assert_eq!(outcomes, [r#""A""#, "Task failed for 'b'", r#""C""#]);
     assert!(lab.hub.is_empty());
+}
+
+#[tokio::test]
+async fn a_callback_is_waited_for_at_the_gateway_that_the_sender_was_told_of() {
+    let lab = |body: &str| {
+        let text = format!(
+            "
+gateway:
+  type: ssh-tunnel
+  port: ['9001:7001', '9834:8090', '9002:9999']
+  connection: {{host: gw.example, auth: {{type: keyfile, username: u, keyfile: k}}}}
+listener: {{type: http-callback, host: 127.0.0.1, port: 8090, path: /callback, identify_by: '${{body.task_id}}'}}
+component:
+  type: http-client
+  base_url: http://localhost:PORT
+  action:
+    path: /script
+    body: {body}
+    output: ${{gateway:7001.public_address}}
+    completion: {{type: callback, wait_for: one, timeout: 15s}}
+workflow: {{job: {{}}}}
+"
+        );
+        async move {
+            let lab = Lab::without_gateway(&text).await;
+            for (port, public) in [(7001, 9001), (8090, 9834), (9999, 9002)] {
+                let address = PublicAddress::of_port("gw.example", public);
+                lab.addresses.set(0, port, State::Up(address));
+            }
+            lab
+        }
+    };
+    let told = "http://${gateway:8090.public_address}/callback";
+    let other = "${gateway:9999.public_url}/files";
+    for (body, wanted) in [
+        (format!("{{a: ['{told}']}}"), Some(8090)),
+        (format!("{{files: '{other}', to: '{told}'}}"), Some(8090)),
+        (format!("{{files: '{other}'}}"), Some(9999)),
+        (String::from("{}"), None),
+    ] {
+        let lab = lab(&body).await;
+        let task = lab.start("{}");
+        let waits = |report: &Report| matches!(&report.jobs[0].hop, Some(Hop::Callback { .. }));
+        let report = lab.until(&task, "it waits", waits).await;
+        let Some(Hop::Callback { via, .. }) = &report.jobs[0].hop else {
+            panic!("{report:?}");
+        };
+        assert_eq!(via.as_ref().map(|(port, _)| *port), wanted, "{body}");
+    }
 }

@@ -2,6 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use crate::expr::Value;
+use crate::http;
+use crate::model::Compose;
+use crate::model::callback_server::Routes;
 use crate::model::component::{Action, Command, Completion, Component, Kind, Request, Target};
 use crate::model::{Setting, Text, Written};
 
@@ -47,6 +51,56 @@ pub(super) fn of_request(action: &Action<Request>) -> Vec<u16> {
         }
     }
     ports.found()
+}
+
+/// The gateway whose address a request tells, with that address: one that leads to a listener for
+/// callbacks before others. None if it tells none.
+pub(super) fn told(
+    request: &http::Request,
+    gateways: &[(String, Value)],
+    compose: &Compose,
+) -> Option<(u16, String)> {
+    let told = gateways.iter().filter_map(|(name, value)| {
+        let port: u16 = name.strip_prefix("gateway:")?.parse().ok()?;
+        let word = |key| value.as_map()?.get(key)?.as_text();
+        let address = word("public_address")?;
+        let wanted = [Some(address), word("public_url")];
+        let mut values = request
+            .headers
+            .iter()
+            .chain(&request.params)
+            .map(|(_, value)| value)
+            .chain(&request.body);
+        let is_told = wanted
+            .into_iter()
+            .flatten()
+            .any(|text| request.url.as_sent().as_str().contains(text))
+            || values.any(|value| tells(value, &wanted));
+        is_told.then(|| (port, address.to_owned()))
+    });
+    let takes_callbacks = |(port, _): &(u16, String)| {
+        let mut listeners = compose.callback_servers.iter();
+        listeners.any(|one| one.port.value == *port && matches!(one.routes, Routes::Callbacks(_)))
+    };
+    let (listening, others): (Vec<_>, Vec<_>) = told.partition(takes_callbacks);
+    listening.into_iter().chain(others).next()
+}
+
+/// Whether one of these texts is in a value. Recurses as deep as the value, which is bounded.
+fn tells(value: &Value, texts: &[Option<&str>]) -> bool {
+    let mut wanted = texts.iter().flatten();
+    match value {
+        Value::Text(text) => wanted.any(|one| text.contains(one)),
+        Value::List(list) => list.iter().any(|one| tells(one, texts)),
+        Value::Map(map) => map.values().any(|one| tells(one, texts)),
+        Value::Null
+        | Value::Boolean(_)
+        | Value::Integer(_)
+        | Value::Float(_)
+        | Value::Bytes(_)
+        | Value::Handle(_)
+        | Value::Pending(_) => false,
+    }
 }
 
 /// The same of programs.

@@ -132,7 +132,9 @@ async fn ask(
     let request = request.request(on, base, known).await?;
     // The waiter is there before the request goes out, so no callback is too early.
     let waiting = match &asked.completion {
-        Some(Completion::Callback(callback)) => Some(Expecting::new(on, callback, known)?),
+        Some(Completion::Callback(callback)) => {
+            Some(Expecting::new(on, callback, known, &request)?)
+        }
         Some(Completion::Polling(_)) | None => None,
     };
     if let Some(rate) = base.rate {
@@ -216,9 +218,9 @@ impl Parts<'_> {
         };
         let url = url.map_err(|error| JobError::chain(&error))?;
         let mut request = Request::new(self.method, url);
+        request.allow_hosts = base.allow_hosts.cloned();
         for (name, text) in base.headers {
             let value = Value::from(text.as_str());
-        request.allow_hosts = base.allow_hosts.cloned();
             request.headers.push((name.clone(), value));
         }
         for (name, text) in self.headers {
@@ -279,10 +281,17 @@ struct Expecting {
     waiting: Waiting,
     /// None until the response has told it.
     id: Option<CallbackId>,
+    /// The gateway that the request told of.
+    via: Option<(u16, String)>,
 }
 
 impl Expecting {
-    fn new(on: &On<'_>, callback: &CallbackCompletion, known: &Known) -> Result<Self, JobError> {
+    fn new(
+        on: &On<'_>,
+        callback: &CallbackCompletion,
+        known: &Known,
+        request: &Request,
+    ) -> Result<Self, JobError> {
         let hub = &on.run.engine.tools.hub;
         let number = on.run.number;
         let waits_for_response = callback.wait_for.as_ref().is_some_and(|text| {
@@ -291,16 +300,16 @@ impl Expecting {
             variables.any(|variable| variable.source().name() == "response")
         });
         let waiting = if waits_for_response {
-            hub.expect(number).map(|waiting| Self { waiting, id: None })
+            hub.expect(number).map(|waiting| (waiting, None))
         } else {
             let id = id(callback, known)?;
             let waiting = hub.expect_id(number, id.clone());
-            waiting.map(|waiting| Self {
-                waiting,
-                id: Some(id),
-            })
+            waiting.map(|waiting| (waiting, Some(id)))
         };
-        waiting.map_err(|error| JobError::chain(&error))
+        let (waiting, id) = waiting.map_err(|error| JobError::chain(&error))?;
+        let compose = &on.run.engine.compose;
+        let via = gateways::told(request, &known.gateways, compose);
+        Ok(Self { waiting, id, via })
     }
 
     async fn result(
@@ -319,15 +328,9 @@ impl Expecting {
             id
         };
         let shown = adit_text::escape(id.as_str());
-        let gateways = known.gateways.first();
-        let via = gateways.and_then(|(name, value)| {
-            let port = name.strip_prefix("gateway:")?.parse().ok()?;
-            let address = value.as_map()?.get("public_address")?.as_text()?;
-            Some((port, address.to_owned()))
-        });
         on.teller.at(Hop::Callback {
             id: shown.clone(),
-            via,
+            via: self.via.take(),
         });
         let within = callback.timeout.as_ref();
         let within = within.map(|setting| render::duration(setting, &known.names()));
