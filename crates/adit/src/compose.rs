@@ -17,6 +17,7 @@ use tracing::warn;
 pub(crate) use self::fingerprint::Fingerprint;
 use crate::cli::EnvironmentArguments;
 use crate::config::{Surroundings, file};
+use crate::log;
 use crate::tunnels::Tunnel;
 
 mod component;
@@ -108,6 +109,7 @@ pub(crate) fn read(
 ) -> anyhow::Result<(Option<Loaded>, Problems)> {
     let mut problems = Problems::new();
     let environment = variables(environment, &mut problems)?;
+    log::hide(secret::named(&environment));
     let named: Vec<(String, Vec<u8>)> = files
         .iter()
         .map(|file| Ok((file.display().to_string(), bytes(file)?)))
@@ -129,6 +131,9 @@ pub(crate) fn read(
     let folder = folder.unwrap_or_else(|| Path::new(""));
     let tunnels = file::tunnels(&parsed, folder, surroundings, &mut problems);
     let compose = parsed.compose(&mut problems);
+    if let Some(compose) = &compose {
+        log::hide(secret::masked(compose, &environment, surroundings));
+    }
     let says_nothing = tunnels.is_none() && compose.as_ref().is_some_and(is_empty);
     if says_nothing && !problems.has_errors() {
         let message = "there are neither tunnels nor workflows in it";
@@ -166,6 +171,7 @@ fn is_empty(compose: &Compose) -> bool {
         workflows,
         loggers: _,
         private_variables: _,
+        secret_variables: _,
     } = compose;
     controller.is_none()
         && exposes.is_empty()

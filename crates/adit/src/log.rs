@@ -1,10 +1,13 @@
-//! What adit says: one line on stderr for what people wait for, the log beside it.
+//! What adit says: one line on stderr for what people wait for, the log beside it. No line of either has
+//! the value of a secret that is [hidden](hide) (security rule G88).
 
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{OnceLock, PoisonError, RwLock};
 
 use adit_flow::model::logger::{Level, Logger};
+use adit_flow::secrets::Secrets;
 use anyhow::Context as _;
 use clap::ValueEnum;
 use tracing::Metadata;
@@ -31,6 +34,8 @@ static FORMAT: OnceLock<Format> = OnceLock::new();
 static FILTERS: OnceLock<Filters> = OnceLock::new();
 /// The files that a file wants its log in.
 static FILES: RwLock<Vec<LogFile>> = RwLock::new(Vec::new());
+/// What no line says.
+static HIDDEN: RwLock<Secrets> = RwLock::new(Secrets::new());
 
 /// What is logged where.
 struct Filters {
@@ -64,7 +69,7 @@ pub(crate) fn start(verbose: u8, is_quiet: bool, format: Format) {
     let (filter, terminal) = reload::Layer::new(filter);
     let (least, files) = reload::Layer::new(LevelFilter::OFF);
     let log = fmt::layer()
-        .with_writer(io::stderr)
+        .with_writer(|| Terminal)
         .with_target(false)
         // A log that cannot be written, on a full disk or to a reader that has gone, changes nothing else;
         // telling of it would be written there, too, and panic.
@@ -91,6 +96,26 @@ pub(crate) fn start(verbose: u8, is_quiet: bool, format: Format) {
         files,
         is_said,
     });
+}
+
+/// Keeps the values of secrets out of every line from now on; those that were hidden before are not any more.
+pub(crate) fn hide(secrets: Secrets) {
+    *HIDDEN.write().unwrap_or_else(PoisonError::into_inner) = secrets;
+}
+
+/// A text without the values of secrets, for who is told it in another way.
+pub(crate) fn masked(text: &str) -> String {
+    let hidden = HIDDEN.read().unwrap_or_else(PoisonError::into_inner);
+    hidden.mask(text).into_owned()
+}
+
+/// Bytes that are about to be written, without the values of secrets. Each line comes in one write.
+fn shown(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let hidden = HIDDEN.read().unwrap_or_else(PoisonError::into_inner);
+    match std::str::from_utf8(bytes).map(|text| hidden.mask(text)) {
+        Ok(Cow::Owned(masked)) => Cow::Owned(masked.into_bytes()),
+        Ok(Cow::Borrowed(_)) | Err(_) => Cow::Borrowed(bytes),
+    }
 }
 
 /// Sends the log where a file wants it, too. What the command line says of the terminal's counts before that.
@@ -140,6 +165,20 @@ fn least(level: Level) -> LevelFilter {
     }
 }
 
+/// Writes to stderr.
+struct Terminal;
+
+impl io::Write for Terminal {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        io::stderr().write_all(&shown(bytes))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Writes to all files that want it.
 struct LogFiles;
 
@@ -161,9 +200,10 @@ impl MakeWriter<'_> for LogFiles {
 impl io::Write for LogLine {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let files = FILES.read().unwrap_or_else(PoisonError::into_inner);
+        let shown = shown(bytes);
         for file in files.iter().filter(|file| self.0 <= file.least) {
             // One that is full leaves the others alone.
-            (&file.file).write_all(bytes).ok();
+            (&file.file).write_all(&shown).ok();
         }
         Ok(bytes.len())
     }
@@ -188,6 +228,7 @@ pub(crate) fn say(line: &str) {
         tracing::info!("{line}");
         return;
     }
-    let written = writeln!(io::stderr().lock(), "{line}");
+    let line = format!("{line}\n");
+    let written = io::stderr().write_all(&shown(line.as_bytes()));
     drop(written);
 }
