@@ -81,7 +81,13 @@ pub(super) fn masked(
         secrets.insert(environment.value(name).unwrap_or_default());
     }
     for source in compose.secrets() {
-        // One that cannot be read is told of by whoever needs it.
+        // What comes out of a pipe is there once, for whoever needs it; and one that cannot be read is told of
+        // by them.
+        if let SecretSource::File(file) = source
+            && !surroundings.at_home(file).is_ok_and(|file| file.is_file())
+        {
+            continue;
+        }
         if let Ok(told) = read(source, environment, surroundings) {
             secrets.insert(told.expose());
         }
