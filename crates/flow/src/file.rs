@@ -45,6 +45,7 @@ mod route;
 mod secret;
 mod workflow;
 
+pub use check::check_public;
 pub use environment::{EntryError, Environment};
 pub use secret::is_secret_name;
 
