@@ -109,12 +109,25 @@ pub(crate) fn masked(text: &str) -> String {
     hidden.mask(text).into_owned()
 }
 
-/// Bytes that are about to be written, without the values of secrets. Each line comes in one write.
-fn shown(bytes: &[u8]) -> Cow<'_, [u8]> {
+/// Bytes that are about to be written, without the values of secrets, and without what a terminal would obey: a
+/// part may be a stranger's. Escapes stay, which are the colours: the log itself writes others as text. Each line
+/// comes in one write.
+fn shown(bytes: &[u8], format: Format) -> Cow<'_, [u8]> {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return Cow::Borrowed(bytes);
+    };
     let hidden = HIDDEN.read().unwrap_or_else(PoisonError::into_inner);
-    match std::str::from_utf8(bytes).map(|text| hidden.mask(text)) {
-        Ok(Cow::Owned(masked)) => Cow::Owned(masked.into_bytes()),
-        Ok(Cow::Borrowed(_)) | Err(_) => Cow::Borrowed(bytes),
+    let masked = hidden.mask(text);
+    // What is JSON has none of it but in its own form.
+    if format == Format::Plain {
+        let lines = masked.split('\n');
+        let lines = lines.map(|line| line.split('\x1b').map(adit_text::escape));
+        let lines = lines.map(|parts| parts.collect::<Vec<_>>().join("\x1b"));
+        return Cow::Owned(lines.collect::<Vec<_>>().join("\n").into_bytes());
+    }
+    match masked {
+        Cow::Owned(masked) => Cow::Owned(masked.into_bytes()),
+        Cow::Borrowed(_) => Cow::Borrowed(bytes),
     }
 }
 
@@ -170,7 +183,8 @@ struct Terminal;
 
 impl io::Write for Terminal {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        io::stderr().write_all(&shown(bytes))?;
+        let format = FORMAT.get().copied().unwrap_or(Format::Plain);
+        io::stderr().write_all(&shown(bytes, format))?;
         Ok(bytes.len())
     }
 
@@ -200,7 +214,7 @@ impl MakeWriter<'_> for LogFiles {
 impl io::Write for LogLine {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let files = FILES.read().unwrap_or_else(PoisonError::into_inner);
-        let shown = shown(bytes);
+        let shown = shown(bytes, Format::Plain);
         for file in files.iter().filter(|file| self.0 <= file.least) {
             // One that is full leaves the others alone.
             (&file.file).write_all(&shown).ok();
@@ -228,7 +242,8 @@ pub(crate) fn say(line: &str) {
         tracing::info!("{line}");
         return;
     }
-    let line = format!("{line}\n");
-    let written = io::stderr().write_all(&shown(line.as_bytes()));
+    // No colours are in it, so no escape is ours.
+    let line = line.replace('\x1b', "\\x1b") + "\n";
+    let written = io::stderr().write_all(&shown(line.as_bytes(), Format::Plain));
     drop(written);
 }

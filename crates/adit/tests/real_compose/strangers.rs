@@ -300,6 +300,78 @@ workflow: {{component: __default__}}
     lab.is_clean(&[listener]);
 }
 
+/// Security rule G108: what a terminal would obey is shown as its number, whoever has said it.
+#[test]
+fn no_escape_of_a_stranger_reaches_the_terminal() {
+    let server = telltale("\u{1b}[2Jbody\u{7}\u{9b}31m\r\u{202e}");
+    let [controller, listener] = std::array::from_fn(|_| free_port());
+    let lab = Lab::new(&format!(
+        r#"
+controller: {{type: http-server, base_path: /api, port: {controller}}}
+listener:
+  type: http-trigger
+  port: {listener}
+  triggers: [{{path: /t, workflow: "${{body.workflow}}"}}]
+components:
+  - {{id: ask, type: http-client, endpoint: "http://127.0.0.1:{server}/"}}
+  - {{id: nested, type: workflow, workflow: "${{input.x}}"}}
+  - {{id: missing, type: shell, action: {{command: ["${{input.x}}"]}}}}
+  - {{id: refused, type: http-client, endpoint: "${{input.x}}"}}
+  - {{id: file, type: shell, action: {{command: [echo], output: "${{input.x as file;path}}"}}}}
+  - {{id: tell, type: shell, action: {{command: [sh, -c, 'printf "$0" >&2; echo told', "${{input.x}}"], streaming: true}}}}
+workflows:
+  - {{id: ask, component: ask}}
+  - {{id: nested, component: nested}}
+  - {{id: missing, component: missing}}
+  - {{id: refused, component: refused}}
+  - {{id: file, component: file}}
+  - {{id: tell, component: tell}}
+"#
+    ));
+    let is_calm = |place: &str, text: &str| {
+        let obeyed = |it: char| (it.is_control() && it != '\n') || it == '\u{202e}';
+        assert!(!text.contains(obeyed), "{place}: {text:?}");
+        assert!(!text.contains("\nFORGED"), "{place}: {text:?}");
+    };
+    let evil = "x\u{1b}]0;owned\u{7}\u{9b}2J\r\u{202e}y\nFORGED";
+    let input = json!({"x": evil}).to_string();
+    let mut up = lab.start(&["-v", "up"]);
+    up.wait_for_text("[Controller] Listening on");
+    for place in ["--attach", "--local"] {
+        for workflow in ["ask", "nested", "missing", "refused", "file"] {
+            let said = lab.run(&["-v", "run", place, workflow, "-i", &input]);
+            assert_eq!(said.code, Some(1), "{workflow}: {said:?}");
+            is_calm(workflow, &said.stderr);
+        }
+        let said = lab.run(&["run", place, evil]);
+        is_calm("a name of a workflow", &said.stderr);
+    }
+    let mut stream = TcpStream::connect(("127.0.0.1", controller)).unwrap();
+    let head = format!(
+        "POST /api/workflows/runs HTTP/1.1\r\nhost: localhost:{controller}\r\ncontent-type: application/json"
+    );
+    let body = json!({"workflow_id": "tell", "input": {"x": evil}, "output_only": true});
+    assert_eq!(ask(&mut stream, &head, &body.to_string()).0, 200);
+    let mut stream = TcpStream::connect(("127.0.0.1", listener)).unwrap();
+    let head = format!("POST /t HTTP/1.1\r\nhost: x{evil}\r\ncontent-type: application/json");
+    let body = json!({"workflow": evil}).to_string();
+    let (status, _) = ask(
+        &mut stream,
+        &head.replace('\r', "").replace('\n', "\r\n"),
+        &body,
+    );
+    assert!(status >= 400);
+    let mut stream = TcpStream::connect(("127.0.0.1", listener)).unwrap();
+    let head = "POST /t HTTP/1.1\r\nhost: x\r\ncontent-type: application/json";
+    assert_eq!(ask(&mut stream, head, &body).0, 404);
+    up.wait_for_text("trigger received");
+    up.signal(Signal::INT);
+    up.wait(wait::DEADLINE);
+    is_calm("the log", &up.stderr());
+    is_calm("the output", &up.stdout());
+    lab.is_clean(&[controller, listener]);
+}
+
 /// The ports from which connections come to a port of this machine.
 fn peers(port: u16) -> Vec<u16> {
     let table = fs::read_to_string("/proc/net/tcp").unwrap();
