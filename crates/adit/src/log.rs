@@ -1,10 +1,13 @@
-//! What adit says: one line on stderr for what people wait for, the log beside it.
+//! What adit says: one line on stderr for what people wait for, the log beside it. No line of either has
+//! the value of a secret that is [hidden](hide) (security rule G88).
 
+use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{OnceLock, PoisonError, RwLock};
 
 use adit_flow::model::logger::{Level, Logger};
+use adit_flow::secrets::Secrets;
 use anyhow::Context as _;
 use clap::ValueEnum;
 use tracing::Metadata;
@@ -31,6 +34,8 @@ static FORMAT: OnceLock<Format> = OnceLock::new();
 static FILTERS: OnceLock<Filters> = OnceLock::new();
 /// The files that a file wants its log in.
 static FILES: RwLock<Vec<LogFile>> = RwLock::new(Vec::new());
+/// What no line says.
+static HIDDEN: RwLock<Secrets> = RwLock::new(Secrets::new());
 
 /// What is logged where.
 struct Filters {
@@ -64,7 +69,7 @@ pub(crate) fn start(verbose: u8, is_quiet: bool, format: Format) {
     let (filter, terminal) = reload::Layer::new(filter);
     let (least, files) = reload::Layer::new(LevelFilter::OFF);
     let log = fmt::layer()
-        .with_writer(io::stderr)
+        .with_writer(|| Terminal)
         .with_target(false)
         // A log that cannot be written, on a full disk or to a reader that has gone, changes nothing else;
         // telling of it would be written there, too, and panic.
@@ -91,6 +96,39 @@ pub(crate) fn start(verbose: u8, is_quiet: bool, format: Format) {
         files,
         is_said,
     });
+}
+
+/// Keeps the values of secrets out of every line from now on; those that were hidden before are not any more.
+pub(crate) fn hide(secrets: Secrets) {
+    *HIDDEN.write().unwrap_or_else(PoisonError::into_inner) = secrets;
+}
+
+/// A text without the values of secrets, for who is told it in another way.
+pub(crate) fn masked(text: &str) -> String {
+    let hidden = HIDDEN.read().unwrap_or_else(PoisonError::into_inner);
+    hidden.mask(text).into_owned()
+}
+
+/// Bytes that are about to be written, without the values of secrets, and without what a terminal would obey: a
+/// part may be a stranger's. Escapes stay, which are the colours: the log itself writes others as text. Each line
+/// comes in one write.
+fn shown(bytes: &[u8], format: Format) -> Cow<'_, [u8]> {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return Cow::Borrowed(bytes);
+    };
+    let hidden = HIDDEN.read().unwrap_or_else(PoisonError::into_inner);
+    let masked = hidden.mask(text);
+    // What is JSON has none of it but in its own form.
+    if format == Format::Plain {
+        let lines = masked.split('\n');
+        let lines = lines.map(|line| line.split('\x1b').map(adit_text::escape));
+        let lines = lines.map(|parts| parts.collect::<Vec<_>>().join("\x1b"));
+        return Cow::Owned(lines.collect::<Vec<_>>().join("\n").into_bytes());
+    }
+    match masked {
+        Cow::Owned(masked) => Cow::Owned(masked.into_bytes()),
+        Cow::Borrowed(_) => Cow::Borrowed(bytes),
+    }
 }
 
 /// Sends the log where a file wants it, too. What the command line says of the terminal's counts before that.
@@ -140,6 +178,21 @@ fn least(level: Level) -> LevelFilter {
     }
 }
 
+/// Writes to stderr.
+struct Terminal;
+
+impl io::Write for Terminal {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let format = FORMAT.get().copied().unwrap_or(Format::Plain);
+        io::stderr().write_all(&shown(bytes, format))?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Writes to all files that want it.
 struct LogFiles;
 
@@ -161,9 +214,10 @@ impl MakeWriter<'_> for LogFiles {
 impl io::Write for LogLine {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let files = FILES.read().unwrap_or_else(PoisonError::into_inner);
+        let shown = shown(bytes, Format::Plain);
         for file in files.iter().filter(|file| self.0 <= file.least) {
             // One that is full leaves the others alone.
-            (&file.file).write_all(bytes).ok();
+            (&file.file).write_all(&shown).ok();
         }
         Ok(bytes.len())
     }
@@ -188,6 +242,8 @@ pub(crate) fn say(line: &str) {
         tracing::info!("{line}");
         return;
     }
-    let written = writeln!(io::stderr().lock(), "{line}");
+    // No colours are in it, so no escape is ours.
+    let line = line.replace('\x1b', "\\x1b") + "\n";
+    let written = io::stderr().write_all(&shown(line.as_bytes(), Format::Plain));
     drop(written);
 }

@@ -130,7 +130,7 @@ impl Service {
             set_up,
             (&keeper, &folder, &children),
         );
-        let secrets = secret::masked(&compose, &environment);
+        let secrets = secret::masked(&compose, &environment, surroundings);
         let http = http::Config {
             secrets: Arc::new(secrets.clone()),
             ..http::Config::default()

@@ -6,3 +6,4 @@ mod ends;
 mod lab;
 mod seed;
 mod stand_in;
+mod strangers;

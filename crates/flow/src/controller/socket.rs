@@ -74,8 +74,9 @@ impl Sockets {
             path: path.split('/').map(str::to_owned).collect(),
             places: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
             times: Times {
-                ping_interval: config.ping_interval,
-                ping_timeout: config.ping_timeout.max(LEAST_TIMEOUT),
+                // What is later than a clock can say is never reached either.
+                ping_interval: config.ping_interval.min(MOST_TIME),
+                ping_timeout: config.ping_timeout.clamp(LEAST_TIMEOUT, MOST_TIME),
             },
         }
     }
@@ -152,6 +153,9 @@ impl Opening {
         drop(self.place);
     }
 }
+
+/// The most time between two pings, and for an answer: a clock goes further than that.
+const MOST_TIME: Duration = Duration::from_secs(86_400);
 
 /// The least time that a peer has to take a message.
 const LEAST_TIMEOUT: Duration = Duration::from_secs(1);
