@@ -15,7 +15,6 @@ use adit_tunnel::agent::forward::{Destination, Listens};
 use adit_tunnel::agent::probe::public_port;
 use adit_tunnel::transport::Target;
 use anyhow::Context as _;
-use tracing::warn;
 
 pub(crate) use self::fingerprint::Fingerprint;
 use crate::cli::EnvironmentArguments;
@@ -76,27 +75,56 @@ impl Loaded {
 ///
 /// # Errors
 ///
-/// A file cannot be read; or everything that is wrong with them, each with its place.
+/// As of [`load_silently`].
 pub(crate) fn load(
     files: &[PathBuf],
     environment: &EnvironmentArguments,
     surroundings: &Surroundings,
 ) -> anyhow::Result<Loaded> {
+    let (loaded, problems) = load_silently(files, environment, surroundings)?;
+    warn_of(&problems, Detail::Whole);
+    Ok(loaded)
+}
+
+/// Reads those that were named, or the usual one; what is doubtful there is among the problems.
+///
+/// # Errors
+///
+/// A file cannot be read; or everything that is wrong with them, each with its place.
+pub(crate) fn load_silently(
+    files: &[PathBuf],
+    environment: &EnvironmentArguments,
+    surroundings: &Surroundings,
+) -> anyhow::Result<(Loaded, Problems)> {
     let files = file::named_or_usual(files)?;
     let (loaded, problems) = read(files, environment, surroundings)?;
     match loaded {
-        Some(loaded) => {
-            warn_of(&problems);
-            Ok(loaded)
-        }
+        Some(loaded) => Ok((loaded, problems)),
         None => anyhow::bail!("what is written cannot be used\n{problems}"),
     }
 }
 
-/// Tells what is not wrong enough to be an error.
-pub(crate) fn warn_of(problems: &Problems) {
+/// How much is told of a warning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// What it is and what helps.
+    Whole,
+    /// What it is, in a line.
+    Line,
+}
+
+/// Tells what is not wrong enough to be an error: `warning: FILE:LINE:COLUMN: what`.
+pub(crate) fn warn_of(problems: &Problems, detail: Detail) {
     for problem in problems {
-        warn!("{problem}");
+        let words = format!("{}: {}", problem.place(), problem.message());
+        match problem.help().filter(|_| detail == Detail::Whole) {
+            Some(help) => log::warn(&format!("{words}\nhelp: {help}")),
+            None => log::warn(&words),
+        }
+    }
+    let listed = problems.into_iter().count();
+    if let more @ 1.. = problems.count().saturating_sub(listed) {
+        log::warn(&format!("and {more} more"));
     }
 }
 

@@ -16,7 +16,16 @@
 //!     {"task":{...}}                            how it ended
 //! ```
 //!
-//! A run goes on if its client hangs up without a word.
+//! What comes piece by piece is told as it comes, no faster than the client reads:
+//!
+//! ```text
+//!     {"streaming":{...}}                       how the run ended, in the place of an output
+//!     {"piece":{"text":"..."}}                  what is printed next
+//!     {"task":{...}}                            the stream is complete; or "refused", if it broke off
+//! ```
+//!
+//! A run goes on if its client hangs up without a word. A stream that it gave does not: nobody else can
+//! have the rest of it.
 
 use std::time::Duration;
 
@@ -93,6 +102,10 @@ pub(crate) enum Answer {
     Task(TaskReport),
     /// A part of what a run gives.
     Output(Part),
+    /// A run has ended; what it gives comes piece by piece.
+    Streaming(TaskReport),
+    /// The next piece of that.
+    Piece(Piece),
     /// The question was not understood, cannot be answered, or there are too many clients.
     Refused(String),
 }
@@ -104,6 +117,16 @@ pub(crate) enum Part {
     /// Of a JSON text, which the parts make together.
     Json(String),
     /// Bytes, in hexadecimal.
+    Bytes(String),
+}
+
+/// What is written next of what a run gives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Piece {
+    /// Text.
+    Text(String),
+    /// What is no text, in hexadecimal.
     Bytes(String),
 }
 
@@ -124,7 +147,12 @@ const LINE: usize = 1 << 20;
 const PART: usize = 128 << 10;
 /// Most bytes of an input.
 pub(crate) const INPUT: usize = 16 << 20;
-/// Most clients at a time; more are refused.
-const CLIENTS: usize = 16;
+/// Most clients at a time whose runs are told of; more are refused.
+const RUNS: usize = 64;
+/// Most clients at a time that watch; more are refused.
+const WATCHERS: usize = 16;
+/// Most clients at a time; more are hung up on. Those beyond the runs and the watchers stay for a
+/// question and its answer, so that `down` and `status` find a place.
+const CLIENTS: usize = RUNS + WATCHERS + 16;
 /// How long either end waits for the other's line.
 const DEADLINE: Duration = Duration::from_secs(5);

@@ -1,24 +1,31 @@
-//! What adit says: one line on stderr for what people wait for, the log beside it. No line of either has
-//! the value of a secret that is [hidden](hide) (security rule G88).
+//! What adit says: one line on stderr for what people wait for, the log beside it, and the files that a
+//! compose file wants logs in. No line of any has the value of a secret that is [hidden](hide) (security
+//! rule G88).
 
-use std::borrow::Cow;
-use std::fs::{self, File};
 use std::io::{self, IsTerminal as _, Write as _};
-use std::sync::{OnceLock, PoisonError, RwLock};
+use std::sync::OnceLock;
 
 use adit_flow::model::logger::{Level, Logger};
-use adit_flow::secrets::Secrets;
 use anyhow::Context as _;
 use clap::ValueEnum;
-use tracing::Metadata;
-use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::filter::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::Registry;
+use tracing_subscriber::reload::{self, Handle};
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _, Registry, reload};
+use tracing_subscriber::{Layer, fmt};
+
+use self::file::{Asctime, Files, LogFile};
+use self::hidden::{Terminal, shown};
+pub(crate) use self::hidden::{hide, masked};
+
+mod file;
+mod hidden;
 
 /// Variable that sets what is logged, as `tracing` writes it: `debug`, `adit_tunnel=trace`.
 const VARIABLE: &str = "ADIT_LOG";
+/// A host key that is trusted unseen is told in any case.
+const ALWAYS: &str = "adit_tunnel::agent::connect::answers=warn";
 
 /// How the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -29,216 +36,148 @@ pub(crate) enum Format {
     Json,
 }
 
-static FORMAT: OnceLock<Format> = OnceLock::new();
-/// What can be changed once a file was read.
-static FILTERS: OnceLock<Filters> = OnceLock::new();
-/// The files that a file wants its log in.
-static FILES: RwLock<Vec<LogFile>> = RwLock::new(Vec::new());
-/// What no line says.
-static HIDDEN: RwLock<Secrets> = RwLock::new(Secrets::new());
+/// Whether what a file says of the console counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Console {
+    /// It does.
+    Heeded,
+    /// Standard error is for something else.
+    Passed,
+}
 
-/// What is logged where.
-struct Filters {
-    terminal: reload::Handle<EnvFilter, Registry>,
-    files: reload::Handle<LevelFilter, Registry>,
-    /// Whether the command line or the environment says what the terminal gets.
+/// What was begun, to be changed by what a file says.
+struct Log {
+    format: Format,
+    /// Whether the command line or the variable said what is logged to stderr.
     is_said: bool,
+    console: Handle<EnvFilter, Registry>,
+    files: Handle<EnvFilter, Registry>,
+    /// The least that is a line of its own on stderr, once a file has said it.
+    least: OnceLock<Level>,
 }
 
-/// A file, and the least that goes there.
-struct LogFile {
-    file: File,
-    least: LevelFilter,
-}
+static LOG: OnceLock<Log> = OnceLock::new();
 
 /// Sends the log to stderr: what changes, and with `verbose` each visitor too, or errors alone.
 pub(crate) fn start(verbose: u8, is_quiet: bool, format: Format) {
     let level = match verbose {
-        // A host key that is trusted unseen is told in any case. How a run ended is the last word of who
-        // asked for it.
-        0 if is_quiet => {
-            "error,adit_tunnel::agent::connect::answers=warn,adit_flow::exec::engine=off"
-        }
-        0 => "info",
-        1 => "debug",
-        _ => "trace",
+        // How a run ended is the last word of who asked for it.
+        0 if is_quiet => format!("error,{ALWAYS},adit_flow::exec::engine=off"),
+        0 => String::from("info"),
+        1 => String::from("debug"),
+        _ => String::from("trace"),
     };
-    let variable = std::env::var(VARIABLE).ok();
-    let is_said = verbose > 0 || is_quiet || variable.is_some();
-    let filter = EnvFilter::new(variable.unwrap_or_else(|| level.to_owned()));
-    let (filter, terminal) = reload::Layer::new(filter);
-    let (least, files) = reload::Layer::new(LevelFilter::OFF);
-    let log = fmt::layer()
+    let said = std::env::var(VARIABLE);
+    let is_said = verbose > 0 || said.is_ok();
+    let (console_filter, console) = reload::Layer::new(EnvFilter::new(said.unwrap_or(level)));
+    let (files_filter, files) = reload::Layer::new(EnvFilter::new("off"));
+    let to_stderr = fmt::layer()
         .with_writer(|| Terminal)
         .with_target(false)
         // A log that cannot be written, on a full disk or to a reader that has gone, changes nothing else;
         // telling of it would be written there, too, and panic.
         .log_internal_errors(false);
-    let log = match format {
-        Format::Plain => log.with_ansi(io::stderr().is_terminal()).boxed(),
-        Format::Json => log.json().flatten_event(true).boxed(),
+    let to_stderr: Box<dyn Layer<Registry> + Send + Sync> = match format {
+        Format::Plain => to_stderr.with_ansi(io::stderr().is_terminal()).boxed(),
+        Format::Json => to_stderr.json().flatten_event(true).boxed(),
     };
-    let file = fmt::layer()
-        .with_writer(LogFiles)
-        .with_target(false)
+    let to_files = fmt::layer()
+        .with_writer(Files)
         .with_ansi(false)
+        .event_format(Asctime)
         .log_internal_errors(false);
-    tracing_subscriber::registry()
-        .with(vec![
-            log.with_filter(filter).boxed(),
-            file.with_filter(least).boxed(),
-        ])
-        .init();
+    let layers = vec![
+        to_stderr.with_filter(console_filter).boxed(),
+        to_files.with_filter(files_filter).boxed(),
+    ];
+    tracing_subscriber::registry().with(layers).init();
     // There is one start.
-    FORMAT.get_or_init(|| format);
-    FILTERS.get_or_init(|| Filters {
-        terminal,
-        files,
+    LOG.get_or_init(|| Log {
+        format,
         is_said,
+        console,
+        files,
+        least: OnceLock::new(),
     });
 }
 
-/// Keeps the values of secrets out of every line from now on; those that were hidden before are not any more.
-pub(crate) fn hide(secrets: Secrets) {
-    *HIDDEN.write().unwrap_or_else(PoisonError::into_inner) = secrets;
-}
-
-/// A text without the values of secrets, for who is told it in another way.
-pub(crate) fn masked(text: &str) -> String {
-    let hidden = HIDDEN.read().unwrap_or_else(PoisonError::into_inner);
-    hidden.mask(text).into_owned()
-}
-
-/// Bytes that are about to be written, without the values of secrets, and without what a terminal would obey: a
-/// part may be a stranger's. Escapes stay, which are the colours: the log itself writes others as text. Each line
-/// comes in one write.
-fn shown(bytes: &[u8], format: Format) -> Cow<'_, [u8]> {
-    let Ok(text) = std::str::from_utf8(bytes) else {
-        return Cow::Borrowed(bytes);
-    };
-    let hidden = HIDDEN.read().unwrap_or_else(PoisonError::into_inner);
-    let masked = hidden.mask(text);
-    // What is JSON has none of it but in its own form.
-    if format == Format::Plain {
-        let lines = masked.split('\n');
-        let lines = lines.map(|line| line.split('\x1b').map(adit_text::escape));
-        let lines = lines.map(|parts| parts.collect::<Vec<_>>().join("\x1b"));
-        return Cow::Owned(lines.collect::<Vec<_>>().join("\n").into_bytes());
-    }
-    match masked {
-        Cow::Owned(masked) => Cow::Owned(masked.into_bytes()),
-        Cow::Borrowed(_) => Cow::Borrowed(bytes),
-    }
-}
-
-/// Sends the log where a file wants it, too. What the command line says of the terminal's counts before that.
+/// Logs as a file says, from now on. What the command line or the variable said of stderr stays.
+///
+/// Where there are loggers and none is the console, stderr gets errors alone. To be called once.
 ///
 /// # Errors
 ///
-/// A file cannot be written to.
-pub(crate) fn configure(loggers: &[Logger]) -> anyhow::Result<()> {
-    let Some(filters) = FILTERS.get().filter(|_| !loggers.is_empty()) else {
+/// A file cannot be opened.
+pub(crate) fn heed(loggers: &[Logger], console: Console) -> anyhow::Result<()> {
+    let Some(log) = LOG.get().filter(|_| !loggers.is_empty()) else {
         return Ok(());
     };
-    let mut files = Vec::new();
-    for (logger, path) in loggers
-        .iter()
-        .filter_map(|one| Some((one, one.file.as_ref()?)))
-    {
-        let opened = path.parent().map_or(Ok(()), fs::create_dir_all);
-        let opened = opened.and_then(|()| File::options().append(true).create(true).open(path));
-        let file = opened.with_context(|| format!("cannot log to {}", path.display()))?;
-        let least = least(logger.level);
-        files.push(LogFile { file, least });
+    let files = loggers.iter().filter_map(|logger| {
+        let path = logger.file.as_ref()?;
+        let opened = LogFile::open(path, logger.level);
+        Some(opened.with_context(|| format!("cannot write the log {}", path.display())))
+    });
+    let files: Vec<LogFile> = files.collect::<anyhow::Result<_>>()?;
+    if let Some(least) = files.iter().map(LogFile::level).min() {
+        // Of what others log, which is for those who write programs, there is nothing in files.
+        log.files
+            .reload(EnvFilter::new(format!("adit={}", word(least))))?;
     }
-    let most = files.iter().map(|one| one.least).max();
-    let terminal = loggers.iter().filter(|one| one.file.is_none());
-    // Without one for the terminal, what a person must act on is told there all the same.
-    let terminal = terminal.map(|one| least(one.level)).max();
-    let terminal = terminal.unwrap_or(LevelFilter::ERROR);
-    *FILES.write().unwrap_or_else(PoisonError::into_inner) = files;
-    let changed = filters.files.reload(most.unwrap_or(LevelFilter::OFF));
-    changed.context("cannot change the log")?;
-    if filters.is_said {
+    file::write_to(files);
+    if log.is_said || console == Console::Passed {
         return Ok(());
     }
-    let filter = EnvFilter::new(terminal.to_string());
-    filters
-        .terminal
-        .reload(filter)
-        .context("cannot change the log")
-}
-
-fn least(level: Level) -> LevelFilter {
-    match level {
-        Level::Debug => LevelFilter::DEBUG,
-        Level::Info => LevelFilter::INFO,
-        Level::Warning => LevelFilter::WARN,
-        Level::Error | Level::Critical => LevelFilter::ERROR,
-    }
-}
-
-/// Writes to stderr.
-struct Terminal;
-
-impl io::Write for Terminal {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let format = FORMAT.get().copied().unwrap_or(Format::Plain);
-        io::stderr().write_all(&shown(bytes, format))?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Writes to all files that want it.
-struct LogFiles;
-
-/// One line of the log, and how much it matters.
-struct LogLine(LevelFilter);
-
-impl MakeWriter<'_> for LogFiles {
-    type Writer = LogLine;
-
-    fn make_writer(&self) -> LogLine {
-        LogLine(LevelFilter::ERROR)
-    }
-
-    fn make_writer_for(&self, metadata: &Metadata<'_>) -> LogLine {
-        LogLine(LevelFilter::from_level(*metadata.level()))
-    }
-}
-
-impl io::Write for LogLine {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let files = FILES.read().unwrap_or_else(PoisonError::into_inner);
-        let shown = shown(bytes, Format::Plain);
-        for file in files.iter().filter(|file| self.0 <= file.least) {
-            // One that is full leaves the others alone.
-            (&file.file).write_all(&shown).ok();
+    let consoles = loggers.iter().filter(|logger| logger.file.is_none());
+    let least = consoles.map(|logger| logger.level).min();
+    let least = *log.least.get_or_init(|| least.unwrap_or(Level::Error));
+    let filter = match least {
+        Level::Debug => String::from("info,adit=debug"),
+        Level::Info | Level::Warning | Level::Error | Level::Critical => {
+            format!("{},{ALWAYS}", word(least))
         }
-        Ok(bytes.len())
-    }
+    };
+    log.console.reload(EnvFilter::new(filter))?;
+    Ok(())
+}
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+/// As `tracing` calls it. What ends the program is no event: it is its last word.
+fn word(level: Level) -> &'static str {
+    match level {
+        Level::Debug => "debug",
+        Level::Info => "info",
+        Level::Warning => "warn",
+        Level::Error => "error",
+        Level::Critical => "off",
     }
 }
 
 /// Writes the program's last word to stderr: why it failed, behind the head of its line.
 pub(crate) fn fail(head: &str, error: &anyhow::Error) {
-    if FORMAT.get() == Some(&Format::Json) {
+    if is_json() {
         tracing::error!("{error:#}");
     } else {
+        file::line(Level::Critical, &format!("{error:#}"));
         say(&format!("{head} {error:#}"));
+    }
+}
+
+/// Writes what has changed as a line of its own to stderr, where what changes is told there, and into
+/// the files.
+pub(crate) fn tell(line: &str) {
+    if is_json() {
+        tracing::info!("{line}");
+        return;
+    }
+    file::line(Level::Info, line);
+    let least = LOG.get().and_then(|log| log.least.get());
+    if least.is_none_or(|least| *least <= Level::Info) {
+        say(line);
     }
 }
 
 /// Writes a line to stderr. Nobody may be there to read it, and that changes nothing.
 pub(crate) fn say(line: &str) {
-    if FORMAT.get() == Some(&Format::Json) {
+    if is_json() {
         tracing::info!("{line}");
         return;
     }
@@ -246,4 +185,17 @@ pub(crate) fn say(line: &str) {
     let line = line.replace('\x1b', "\\x1b") + "\n";
     let written = io::stderr().write_all(&shown(line.as_bytes(), Format::Plain));
     drop(written);
+}
+
+/// Writes what is doubtful to stderr, as a line of its own or several.
+pub(crate) fn warn(words: &str) {
+    if is_json() {
+        tracing::warn!("{words}");
+    } else {
+        say(&format!("warning: {words}"));
+    }
+}
+
+fn is_json() -> bool {
+    LOG.get().is_some_and(|log| log.format == Format::Json)
 }

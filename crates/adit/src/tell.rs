@@ -7,15 +7,15 @@ use adit_tunnel::agent::supervise::{Event, Peer};
 use tracing::{info, warn};
 
 use crate::config::spec::kind;
-use crate::log::say;
+use crate::log;
 use crate::status::{News, refusal};
 
 /// Says what happened to the tunnel of that name, where it has one, and what of it is news.
 pub(crate) fn tell(tunnel: Option<&str>, peer: &Peer, event: &Event<'_>, news: News) {
     let host = &peer.host;
     let line = |text: &str| match tunnel {
-        Some(name) => say(&format!("{name}: {text}")),
-        None => say(text),
+        Some(name) => log::tell(&format!("{name}: {text}")),
+        None => log::tell(text),
     };
     match event {
         Event::Connected => info!(tunnel, host, "connected"),

@@ -5,6 +5,8 @@
 //! taken once, by whoever reads it; clones of a handle lead to the same one. A stream that breaks
 //! ends with an error, never as if it were complete. Dropping it closes the connection behind it.
 
+mod pieces;
+
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +15,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt as _};
 
+pub use self::pieces::Pieces;
 use crate::expr::{Handle, HandleKind, Value};
 use crate::model::component::StreamFormat;
 
@@ -255,14 +258,29 @@ pub fn chunk_value(chunk: &[u8], format: Option<StreamFormat>) -> Value {
 /// What an action gives that yields one value after the other.
 pub struct ValueSource {
     values: Once<Values>,
+    are_lines: bool,
 }
 
 impl ValueSource {
-    /// Values as they come.
+    /// Values as they come. Texts among them are pieces of one text.
     pub fn new(values: Values) -> Self {
         Self {
             values: Once::new(values),
+            are_lines: false,
         }
+    }
+
+    /// Values as they come, of which each text is a line without its end.
+    pub fn of_lines(values: Values) -> Self {
+        Self {
+            values: Once::new(values),
+            are_lines: true,
+        }
+    }
+
+    /// Whether each text is a line of its own.
+    pub fn are_lines(&self) -> bool {
+        self.are_lines
     }
 
     /// Takes the stream out.

@@ -15,19 +15,21 @@ use tokio_util::sync::CancellationToken;
 use self::talk::{End, Persons};
 use crate::cli::RunArguments;
 use crate::compose::service::{Scope, Service};
-use crate::compose::{self, Loaded};
-use crate::config::{Surroundings, file};
+use crate::compose::{self, Detail, Loaded};
+use crate::config::{self, Surroundings};
 use crate::control::INPUT;
 use crate::control::client;
 use crate::control::conversation::Conversation;
 use crate::control::directory::{Directories, Running};
 use crate::control::server;
-use crate::log::{self, say};
+use crate::log::{self, Console, say};
 use crate::progress::Progress;
 use crate::terminal::Restore;
 use crate::tunnels::Board;
 
+mod file;
 mod result;
+mod sink;
 mod talk;
 
 /// Runs a workflow in the `up` of its file, or here.
@@ -39,11 +41,17 @@ pub(crate) fn run(arguments: &RunArguments, verbose: u8) -> anyhow::Result<ExitC
     }
     let surroundings = Surroundings::of_this_process();
     let source = &arguments.source;
-    let loaded = compose::load(&source.files, &source.environment, &surroundings)?;
-    log::configure(&loaded.compose.loggers)?;
+    let (loaded, problems) =
+        compose::load_silently(&source.files, &source.environment, &surroundings)?;
     let workflow = arguments.workflow.as_deref().unwrap_or(DEFAULT);
     ensure_choice(&loaded.compose, workflow)?;
     let up = up(arguments, &loaded, &surroundings)?;
+    match &up {
+        _ if verbose > 0 => compose::warn_of(&problems, Detail::Whole),
+        // It has told them when it read the same.
+        Some(_) => {}
+        None => compose::warn_of(&problems, Detail::Line),
+    }
     let restore = Restore::without_controls();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -55,16 +63,17 @@ pub(crate) fn run(arguments: &RunArguments, verbose: u8) -> anyhow::Result<ExitC
             (false, others) => others,
         };
         let progress = Progress::of_this_process(verbose, up.is_some(), talk::now());
+        let file = arguments.output.as_deref();
         let Some(running) = up else {
             let persons = persons(Persons::OnlyHere);
-            let follow = |talk| talk::follow(talk, progress, persons);
+            let follow = |talk| talk::follow(talk, progress, persons, file);
             return here((&loaded, &surroundings), workflow, &input, follow).await;
         };
         let socket = client::connect(&running.socket)?;
         socket.set_nonblocking(true)?;
         let socket = UnixStream::from_std(socket)?;
         let asked = Conversation::begin(socket, workflow, &input, loaded.fingerprint);
-        talk::follow(asked.await?, progress, persons(Persons::Others)).await
+        talk::follow(asked.await?, progress, persons(Persons::Others), file).await
     });
     // A question that nobody has answered would be waited for.
     runtime.shutdown_background();
@@ -74,6 +83,7 @@ pub(crate) fn run(arguments: &RunArguments, verbose: u8) -> anyhow::Result<ExitC
             result::give(&outcome, arguments.output.as_deref())?;
             Ok(ExitCode::SUCCESS)
         }
+        End::Written => Ok(ExitCode::SUCCESS),
         End::Interrupted(code) => Ok(code),
     }
 }
@@ -97,6 +107,8 @@ async fn here<F: Future<Output = anyhow::Result<End>>>(
     input: &str,
     follow: impl FnOnce(Conversation) -> F,
 ) -> anyhow::Result<End> {
+    // Standard error is where the jobs are shown.
+    log::heed(&loaded.compose.loggers, Console::Passed)?;
     // Nobody asks this process where its gateways stand.
     let board = Board::new(PathBuf::new(), &[]);
     let service = Service::new(loaded, Scope::Run(workflow), surroundings, &board)?;
@@ -156,7 +168,7 @@ fn up(
     if arguments.local {
         return Ok(None);
     }
-    let name = file::identity(&loaded.files)?;
+    let name = config::file::identity(&loaded.files)?;
     let running = Directories::of_this_process(surroundings).find(&name);
     anyhow::ensure!(
         running.is_some() || !arguments.attach,

@@ -19,7 +19,7 @@ use crate::config::file;
 use crate::control::directory::{Directories, Lock};
 use crate::control::server;
 use crate::detach::{self, LetGo};
-use crate::log;
+use crate::log::{self, Console};
 use crate::terminal::Restore;
 
 mod stop_file;
@@ -45,9 +45,9 @@ pub(super) fn keep(
     let surroundings = Surroundings::of_this_process();
     let source = &arguments.source;
     let loaded = compose::load(&source.files, &source.environment, &surroundings)?;
-    log::configure(&loaded.compose.loggers)?;
     let name = file::identity(&loaded.files)?;
     let lock = Directories::of_this_process(&surroundings).lock(&name)?;
+    log::heed(&loaded.compose.loggers, Console::Heeded)?;
     let whole = Whole::new(name.clone(), &loaded, set_up, &surroundings)?;
     let restore = Restore::new();
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::check::warn_of_tunnels;
 use crate::cli::SourceArguments;
-use crate::compose::{self, Loaded};
+use crate::compose::{self, Detail, Loaded};
 use crate::config::{Surroundings, file};
 
 /// Reads the file as `up` does, and connects to nobody.
@@ -16,7 +16,7 @@ pub(crate) fn run(source: &SourceArguments) -> anyhow::Result<ExitCode> {
     let Some(loaded) = loaded else {
         anyhow::bail!("Configuration has errors:\n\n{problems}");
     };
-    compose::warn_of(&problems);
+    compose::warn_of(&problems, Detail::Whole);
     warn_of_tunnels(&loaded);
     let parts = parts(&loaded).join(", ");
     writeln!(io::stdout().lock(), "✅ Configuration is valid ({parts})")?;

@@ -261,4 +261,8 @@ impl Workflows for Service {
         // One that is over needs none.
         self.0.engine.cancel(task).ok();
     }
+
+    fn masked(&self, text: &str) -> String {
+        self.0.engine.masked(text)
+    }
 }

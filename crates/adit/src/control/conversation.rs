@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::client::{understood, unexpected};
 use super::lines::Lines;
-use super::{Answer, DEADLINE, INPUT, LINE, Part, Request, hex, parts};
+use super::{Answer, DEADLINE, INPUT, LINE, Part, Piece, Request, hex, parts};
 use crate::compose::Fingerprint;
 use crate::task::TaskReport;
 
@@ -37,7 +37,11 @@ pub(crate) enum Outcome {
 pub(crate) enum News {
     /// Where it stands.
     Report(TaskReport),
-    /// How it ended, and what it gave.
+    /// How it ended; what it gives comes now, in pieces.
+    Streaming(TaskReport),
+    /// What is written next of that.
+    Piece(Vec<u8>),
+    /// How it ended, and what it gave; of what came in pieces, nothing.
     Ended(TaskReport, Outcome),
 }
 
@@ -97,6 +101,9 @@ impl Conversation {
                 }
                 Answer::Task(report) => return Ok(News::Report(report)),
                 Answer::Output(part) => self.result.push(&part)?,
+                Answer::Streaming(report) => return Ok(News::Streaming(report)),
+                Answer::Piece(Piece::Text(text)) => return Ok(News::Piece(text.into_bytes())),
+                Answer::Piece(Piece::Bytes(digits)) => return Ok(News::Piece(read(&digits)?)),
                 // Its words are for whoever wanted the run.
                 Answer::Refused(words) => anyhow::bail!(words),
                 answer @ (Answer::Report(_) | Answer::Stopping { .. }) => {

@@ -1,17 +1,19 @@
 //! A run that is asked for over a control socket, at the end that has it done.
 
+use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use adit_flow::exec::{Report, StartError, TaskId};
 use adit_flow::expr::Value;
+use adit_flow::stream::Pieces;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::lines::Lines;
-use super::{Answer, DEADLINE, INPUT, PART, Part, Request, hex, parts};
+use super::{Answer, DEADLINE, INPUT, PART, Part, Piece, Request, hex, parts};
 use crate::compose::Fingerprint;
 use crate::task::TaskReport;
 
@@ -34,6 +36,9 @@ pub(crate) trait Workflows: Clone + Send + Sync + 'static {
 
     /// Stops a run.
     fn cancel(&self, task: &TaskId);
+
+    /// A text for people without the secrets in it.
+    fn masked(&self, text: &str) -> String;
 }
 
 /// Least time between two reports of a run that goes on.
@@ -75,7 +80,7 @@ impl Input {
 pub(super) async fn run(
     workflows: &impl Workflows,
     (workflow, fingerprint): (&str, &Fingerprint),
-    input: &Input,
+    input: Input,
     (lines, writer): (
         &mut Lines<impl AsyncRead + Unpin>,
         &mut (impl AsyncWrite + Unpin),
@@ -95,7 +100,10 @@ pub(super) async fn run(
     if !is_ready {
         return send(writer, &Answer::Refused(String::from("it is about to end"))).await;
     }
-    let started = input.value().and_then(|input| {
+    let value = input.value();
+    // It is not held as text while the run lasts.
+    drop(input);
+    let started = value.and_then(|input| {
         let started = workflows.start(workflow, input);
         started.map_err(|error| error.to_string())
     });
@@ -111,7 +119,14 @@ pub(super) async fn run(
     loop {
         let report = Arc::clone(&reports.borrow_and_update());
         if report.status.is_final() {
-            return end(&report, writer).await;
+            return match Pieces::take(&report.output) {
+                Ok(None) => end(&report, writer).await,
+                Ok(Some(pieces)) => {
+                    let client = (lines, writer);
+                    stream(workflows, &report, pieces, client).await
+                }
+                Err(error) => refuse(writer, &error).await,
+            };
         }
         send(writer, &Answer::Task(told(&report))).await?;
         may_tell = may_tell.max(Instant::now()) + PAUSE;
@@ -177,16 +192,79 @@ async fn end(report: &Report, writer: &mut (impl AsyncWrite + Unpin)) -> io::Res
     } else if !output.is_null() {
         let json = match output.to_json() {
             Ok(json) => json,
-            Err(error) => {
-                let words = format!("the result cannot be told: {error}");
-                return send(writer, &Answer::Refused(words)).await;
-            }
+            Err(error) => return refuse(writer, &error).await,
         };
         for part in parts(&json) {
             send(writer, &Answer::Output(Part::Json(part.to_owned()))).await?;
         }
     }
     send(writer, &Answer::Task(told)).await
+}
+
+async fn refuse(
+    writer: &mut (impl AsyncWrite + Unpin),
+    error: &(dyn Error + Sync),
+) -> io::Result<()> {
+    let words = format!("the result cannot be told: {error}");
+    send(writer, &Answer::Refused(words)).await
+}
+
+/// What it gives piece by piece, as the client reads it, and how it ended.
+///
+/// No more than one piece is held. A client that says anything but an answer to a person, or hangs up,
+/// wants no more of it.
+async fn stream(
+    workflows: &impl Workflows,
+    report: &Report,
+    mut pieces: Pieces,
+    (lines, writer): (
+        &mut Lines<impl AsyncRead + Unpin>,
+        &mut (impl AsyncWrite + Unpin),
+    ),
+) -> io::Result<()> {
+    send(writer, &Answer::Streaming(told(report))).await?;
+    let written = async {
+        loop {
+            match pieces.next().await {
+                Ok(Some(piece)) => write(writer, &piece).await?,
+                Ok(None) => return send(writer, &Answer::Task(told(report))).await,
+                Err(error) => {
+                    let words = workflows.masked(&format!("the result is not complete: {error}"));
+                    return send(writer, &Answer::Refused(words)).await;
+                }
+            }
+        }
+    };
+    let has_enough = async {
+        while let Ok(Some(line)) = lines.next().await {
+            // It was answered before it could know that the run was over.
+            if !matches!(serde_json::from_slice(&line), Ok(Request::Resume { .. })) {
+                break;
+            }
+        }
+    };
+    tokio::select! {
+        written = written => written,
+        () = has_enough => Ok(()),
+    }
+}
+
+/// Writes a piece, however long the client takes to read what came before it: it may have been stopped
+/// by whoever reads its output.
+async fn write(writer: &mut (impl AsyncWrite + Unpin), piece: &[u8]) -> io::Result<()> {
+    let pieces: Vec<Piece> = match std::str::from_utf8(piece) {
+        Ok(text) => parts(text)
+            .map(|part| Piece::Text(part.to_owned()))
+            .collect(),
+        Err(_) => piece
+            .chunks(PART)
+            .map(|part| Piece::Bytes(hex::written(part)))
+            .collect(),
+    };
+    for piece in pieces {
+        writer.write_all(&line(&Answer::Piece(piece))?).await?;
+    }
+    Ok(())
 }
 
 fn told(report: &Report) -> TaskReport {
@@ -198,10 +276,14 @@ pub(super) async fn send(
     writer: &mut (impl AsyncWrite + Unpin),
     answer: &Answer,
 ) -> io::Result<()> {
+    timeout(DEADLINE, writer.write_all(&line(answer)?)).await??;
+    Ok(())
+}
+
+fn line(answer: &Answer) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(answer).map_err(io::Error::other)?;
     line.push(b'\n');
-    timeout(DEADLINE, writer.write_all(&line)).await??;
-    Ok(())
+    Ok(line)
 }
 
 #[cfg(test)]

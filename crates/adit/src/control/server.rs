@@ -2,13 +2,14 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use rustix::process::getuid;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
@@ -16,7 +17,7 @@ use tracing::{debug, warn};
 use super::directory::Lock;
 use super::lines::Lines;
 use super::run::{self, Input, Workflows, send};
-use super::{Answer, CLIENTS, DEADLINE, Ending, LINE, Request};
+use super::{Answer, CLIENTS, DEADLINE, Ending, LINE, RUNS, Request, WATCHERS};
 use crate::status::Report;
 
 /// What is asked about.
@@ -37,8 +38,6 @@ pub(crate) trait Subject: Clone + Send + Sync + 'static {
     fn end(&self, ending: Ending);
 }
 
-/// Who comes while there are so many clients may not stay and watch, so that `down` finds a place.
-const WATCHERS: usize = CLIENTS - 4;
 /// Least time between two reports to one who watches.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Most of it: numbers change without a state.
@@ -64,27 +63,45 @@ fn listen(path: &Path) -> io::Result<UnixListener> {
     UnixListener::bind(path)
 }
 
+/// Places of those who stay. Clones are the same.
+#[derive(Clone)]
+struct Places {
+    runs: Arc<Semaphore>,
+    watchers: Arc<Semaphore>,
+}
+
+impl Places {
+    fn new() -> Self {
+        Self {
+            runs: Arc::new(Semaphore::new(RUNS)),
+            watchers: Arc::new(Semaphore::new(WATCHERS)),
+        }
+    }
+}
+
 /// Answers until dropped.
 pub(crate) async fn serve(listener: UnixListener, subject: impl Subject) {
     let mut clients = JoinSet::new();
+    let places = Places::new();
     loop {
         tokio::select! {
+            biased;
+            // Those that have gone leave their places before others come.
+            Some(ended) = clients.join_next() => if let Err(error) = ended {
+                warn!(%error, "client of the control socket made a task panic");
+            },
             accepted = listener.accept() => match accepted {
                 Ok((socket, _)) => {
                     if clients.len() >= CLIENTS {
                         debug!("client of the control socket is one too many");
                     } else {
-                        let may_stay = clients.len() < WATCHERS;
-                        clients.spawn(client(socket, subject.clone(), may_stay));
+                        clients.spawn(client(socket, subject.clone(), places.clone()));
                     }
                 }
                 Err(error) => {
                     warn!(%error, "cannot let clients of the control socket in");
                     sleep(ACCEPT_PAUSE).await;
                 }
-            },
-            Some(ended) = clients.join_next() => if let Err(error) = ended {
-                warn!(%error, "client of the control socket made a task panic");
             },
         }
     }
@@ -102,7 +119,7 @@ pub(crate) async fn serve_run(socket: UnixStream, workflows: impl Workflows) {
                 fingerprint,
             }) => {
                 let asked = (workflow.as_str(), &fingerprint);
-                run::run(&workflows, asked, &input, (&mut lines, &mut writer)).await
+                run::run(&workflows, asked, input, (&mut lines, &mut writer)).await
             }
             _ => refuse(&mut writer, "nothing but a run is to be asked here").await,
         }
@@ -112,13 +129,13 @@ pub(crate) async fn serve_run(socket: UnixStream, workflows: impl Workflows) {
     }
 }
 
-async fn client(socket: UnixStream, subject: impl Subject, may_stay: bool) {
-    if let Err(error) = answer(socket, subject, may_stay).await {
+async fn client(socket: UnixStream, subject: impl Subject, places: Places) {
+    if let Err(error) = answer(socket, subject, &places).await {
         debug!(%error, "client of the control socket has gone");
     }
 }
 
-async fn answer(socket: UnixStream, subject: impl Subject, may_stay: bool) -> io::Result<()> {
+async fn answer(socket: UnixStream, subject: impl Subject, places: &Places) -> io::Result<()> {
     let uid = socket.peer_cred()?.uid();
     if uid != getuid().as_raw() && uid != 0 {
         return Err(io::Error::other(format!("user {uid} may not ask")));
@@ -132,25 +149,32 @@ async fn answer(socket: UnixStream, subject: impl Subject, may_stay: bool) -> io
         Request::Status {} => send(&mut writer, &Answer::Report(subject.report())).await,
         Request::Down {} => end(&subject, Ending::Down, &mut writer).await,
         Request::Stop {} => end(&subject, Ending::Stop, &mut writer).await,
-        Request::Watch {} | Request::Run { .. } if !may_stay => {
-            refuse(&mut writer, "too many are watching").await
+        Request::Watch {} => {
+            let Ok(_place) = places.watchers.try_acquire() else {
+                let words = format!("too many are watching ({WATCHERS})");
+                return refuse(&mut writer, &words).await;
+            };
+            tokio::select! {
+                watched = watch(&mut writer, &subject) => watched,
+                // One that hangs up, or says anything more, is done.
+                ended = lines.next() => ended.map(drop),
+            }
         }
-        Request::Watch {} => tokio::select! {
-            watched = watch(&mut writer, &subject) => watched,
-            // One that hangs up, or says anything more, is done.
-            ended = lines.next() => ended.map(drop),
-        },
         Request::Run {
             workflow,
             fingerprint,
-        } => match subject.workflows() {
-            None => refuse(&mut writer, "it has no workflows").await,
-            Some(workflows) => {
-                let asked = (workflow.as_str(), &fingerprint);
-                let client = (&mut lines, &mut writer);
-                run::run(workflows, asked, &input, client).await
-            }
-        },
+        } => {
+            let Some(workflows) = subject.workflows() else {
+                return refuse(&mut writer, "it has no workflows").await;
+            };
+            let Ok(_place) = places.runs.try_acquire() else {
+                let words = format!("too many runs are attached ({RUNS}); use the HTTP API");
+                return refuse(&mut writer, &words).await;
+            };
+            let asked = (workflow.as_str(), &fingerprint);
+            let client = (&mut lines, &mut writer);
+            run::run(workflows, asked, input, client).await
+        }
         Request::Resume { .. } | Request::Cancel {} => {
             refuse(&mut writer, "there is no run to say that to").await
         }

@@ -124,7 +124,7 @@ fn a_log_goes_where_the_file_wants_it() {
             Err(log)
         }
     });
-    assert!(log.contains(" INFO "), "{log}");
+    assert!(log.contains(" INFO: "), "{log}");
     let run = lab.run(&["run", "--attach", "-i", r#"{"text": "x"}"#]);
     assert_eq!(run.stdout, "x\n", "{run:?}");
     let shown = up.stderr();

@@ -183,6 +183,12 @@ impl Engine {
         tasks.get(task).cloned()
     }
 
+    /// A text for people, without the secrets in it. Errors of runs are told like that already; those
+    /// of a stream that a run gave are not.
+    pub fn masked(&self, text: &str) -> String {
+        self.0.tools.secrets.mask(text).into_owned()
+    }
+
     /// How many runs are not over.
     pub fn running(&self) -> usize {
         self.0.tasks().running()

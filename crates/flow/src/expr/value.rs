@@ -178,6 +178,15 @@ impl Value {
         }
     }
 
+    /// What is held elsewhere, if it is that.
+    pub fn as_handle(&self) -> Option<&Handle> {
+        if let Self::Handle(handle) = self {
+            Some(handle)
+        } else {
+            None
+        }
+    }
+
     /// The list, if it is one.
     pub fn as_list(&self) -> Option<&[Self]> {
         if let Self::List(list) = self {

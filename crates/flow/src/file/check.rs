@@ -5,6 +5,7 @@ use adit_text::Problems;
 
 use super::Read;
 
+mod effect;
 mod exposure;
 mod graph;
 mod interpreter;
@@ -24,4 +25,5 @@ pub(super) fn all(read: &Read, problems: &mut Problems) {
     variable::check(read, problems);
     exposure::check(&read.compose, problems);
     interpreter::check(read, problems);
+    effect::check(&read.compose, problems);
 }

@@ -1,6 +1,6 @@
 //! `workflow:`, with its one job in it or with `job:` and `jobs:` below.
 
-use adit_text::{Node, Problems};
+use adit_text::{Node, Problem, Problems};
 
 use super::{Grammar, Key, either, field, job, limited};
 use crate::model::workflow::{UNNAMED, Workflow};
@@ -49,6 +49,12 @@ pub(super) fn read(
         (Vec::new(), None)
     };
     grammar.finish(fields);
+    if jobs.is_empty() && !problems.has_errors() {
+        // One with nothing but a title, as in model-compose; few mean it.
+        let message = "it has no jobs and gives nothing";
+        let help = "one key of a job makes it a job: \"output: ${output}\" runs the only component";
+        problems.push(Problem::warning(id.place(), message).with_help(help));
+    }
     Some(Workflow {
         id,
         name,

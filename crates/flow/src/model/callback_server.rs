@@ -32,6 +32,16 @@ pub enum Routes {
     Triggers(Vec<Trigger>),
 }
 
+impl Routes {
+    /// The requests of each.
+    pub fn each(&self) -> Vec<&Route> {
+        match self {
+            Self::Callbacks(callbacks) => callbacks.iter().map(|one| &one.route).collect(),
+            Self::Triggers(triggers) => triggers.iter().map(|one| &one.route).collect(),
+        }
+    }
+}
+
 /// Requests that complete the job that waits for them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Callback {

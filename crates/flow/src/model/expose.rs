@@ -118,3 +118,14 @@ pub enum HttpDriver {
         hostname: Option<String>,
     },
 }
+
+impl HttpExpose {
+    /// The public name, if it is known before it is public.
+    pub fn hostname(&self) -> Option<&str> {
+        match &self.driver {
+            HttpDriver::Ngrok | HttpDriver::CloudflareQuick => None,
+            HttpDriver::CloudflareToken { hostname, .. }
+            | HttpDriver::CloudflareNamed { hostname, .. } => hostname.as_deref(),
+        }
+    }
+}

@@ -1,12 +1,12 @@
 //! What a run gave, as it is printed or written into a file.
 
-use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use adit_flow::expr::Value;
 use anyhow::Context as _;
 
+use super::file::Output;
 use crate::control::conversation::Outcome;
 
 /// Prints what a run gave, or writes it into a file.
@@ -17,7 +17,10 @@ use crate::control::conversation::Outcome;
 pub(super) fn give(outcome: &Outcome, file: Option<&Path>) -> anyhow::Result<()> {
     let bytes = bytes(outcome)?;
     if let Some(file) = file {
-        let written = write(file, &bytes);
+        let written = Output::create(file).and_then(|mut output| {
+            output.write(&bytes)?;
+            output.finish()
+        });
         return written.with_context(|| format!("cannot write {}", file.display()));
     }
     let mut stdout = io::stdout().lock();
@@ -45,46 +48,9 @@ fn bytes(outcome: &Outcome) -> anyhow::Result<Vec<u8>> {
     Ok(text.into_bytes())
 }
 
-/// Writes a file whole or not at all. A pipe or a device is written to as it is.
-fn write(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    let found = fs::metadata(file);
-    if found.as_ref().is_ok_and(|found| !found.is_file()) {
-        return OpenOptions::new().write(true).open(file)?.write_all(bytes);
-    }
-    // What a link leads to is meant, and not the link.
-    let target = match found {
-        Ok(_) => file.canonicalize()?,
-        Err(_) => file.to_owned(),
-    };
-    let (beside, mut written) = beside(&target)?;
-    let replaced = written.write_all(bytes).and_then(|()| {
-        written.sync_all()?;
-        if let Ok(found) = fs::metadata(&target) {
-            written.set_permissions(found.permissions())?;
-        }
-        fs::rename(&beside, &target)
-    });
-    if replaced.is_err() {
-        // The reason is what is told; this is only tidying up.
-        drop(fs::remove_file(&beside));
-    }
-    replaced
-}
-
-/// A new file in the same folder.
-fn beside(target: &Path) -> io::Result<(PathBuf, File)> {
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    let name = format!(".{name}.{}.part", std::process::id());
-    let beside = target.with_file_name(name);
-    let file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(&beside)?;
-    Ok((beside, file))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;

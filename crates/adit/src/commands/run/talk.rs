@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use anyhow::Context as _;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::sink::Sink;
 use crate::control::conversation::{Conversation, News, Outcome};
 use crate::log::say;
 use crate::progress::{Progress, TICK, plain};
@@ -23,6 +25,8 @@ use crate::terminal::{self, Echo, Terminal};
 pub(super) enum End {
     /// It has given this.
     Given(Outcome),
+    /// It has given what was written as it came.
+    Written,
     /// It was interrupted here; that is the code.
     Interrupted(ExitCode),
 }
@@ -45,25 +49,65 @@ struct Said {
 }
 
 /// Shows a run until it has ended, asks for what it wants to know, and stops it when that is wanted.
+/// What it gives piece by piece is written into `file`, or else to standard output, as it comes.
 ///
 /// # Errors
 ///
-/// It failed; or nobody can tell what became of it.
+/// It failed; what it gives broke off or cannot be written; or nobody can tell what became of it.
 pub(super) async fn follow(
     mut conversation: Conversation,
     mut progress: Progress,
     persons: Persons,
+    file: Option<&Path>,
 ) -> anyhow::Result<End> {
-    let followed = talk(&mut conversation, &mut progress, persons).await;
+    let followed = match talk(&mut conversation, &mut progress, persons).await {
+        Ok(Talked::Ended(end)) => Ok(end),
+        Ok(Talked::Streaming) => {
+            // Standard output may be the same terminal.
+            progress.end();
+            return write(&mut conversation, file).await;
+        }
+        Err(error) => Err(error),
+    };
     progress.end();
     followed
+}
+
+/// How far it was talked of.
+enum Talked {
+    /// To the end.
+    Ended(End),
+    /// To where what it gives comes in pieces.
+    Streaming,
+}
+
+/// Writes what a run gives piece by piece.
+async fn write(conversation: &mut Conversation, file: Option<&Path>) -> anyhow::Result<End> {
+    let mut signal = std::pin::pin!(signalled_before_the_end(ExitCode::FAILURE)?);
+    let mut sink = Sink::new(file)?;
+    loop {
+        tokio::select! {
+            biased;
+            // The run is over, and what hangs up ends its stream.
+            code = &mut signal => return Ok(End::Interrupted(code)),
+            written = sink.written(), if sink.is_writing() => written?,
+            news = conversation.next(), if !sink.is_writing() => match news? {
+                News::Piece(piece) => sink.begin(piece),
+                News::Ended(..) => {
+                    sink.finish()?;
+                    return Ok(End::Written);
+                }
+                News::Report(_) | News::Streaming(_) => {}
+            },
+        }
+    }
 }
 
 async fn talk(
     conversation: &mut Conversation,
     progress: &mut Progress,
     persons: Persons,
-) -> anyhow::Result<End> {
+) -> anyhow::Result<Talked> {
     let mut signal = std::pin::pin!(signalled_before_the_end(ExitCode::FAILURE)?);
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -75,7 +119,7 @@ async fn talk(
             code = &mut signal => {
                 // A second one does not wait for the run's end.
                 if interrupted.is_some() {
-                    return Ok(End::Interrupted(code));
+                    return Ok(Talked::Ended(End::Interrupted(code)));
                 }
                 interrupted = Some(code);
                 signal.set(signalled_before_the_end(ExitCode::FAILURE)?);
@@ -95,13 +139,23 @@ async fn talk(
                 }
                 (Ok(News::Ended(report, outcome)), interrupted) => {
                     progress.show(&report, now());
-                    return match interrupted {
-                        Some(code) => Ok(End::Interrupted(code)),
-                        None => ended(report, outcome),
+                    let end = match interrupted {
+                        Some(code) => End::Interrupted(code),
+                        None => ended(report, outcome)?,
                     };
+                    return Ok(Talked::Ended(end));
                 }
+                (Ok(News::Streaming(_)), Some(code)) => {
+                    return Ok(Talked::Ended(End::Interrupted(code)));
+                }
+                (Ok(News::Streaming(report)), None) => {
+                    progress.show(&report, now());
+                    return Ok(Talked::Streaming);
+                }
+                // None comes before the stream is told of.
+                (Ok(News::Piece(_)), _) => {}
                 // One that was never begun has no other end.
-                (Err(_), Some(code)) => return Ok(End::Interrupted(code)),
+                (Err(_), Some(code)) => return Ok(Talked::Ended(End::Interrupted(code))),
                 (Err(error), None) => return Err(error),
             },
             _ = ticks.tick() => if !questions.is_asking() {

@@ -1,7 +1,6 @@
 //! Clients of every kind at a control socket.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
@@ -16,19 +15,19 @@ use crate::status::When;
 
 /// Reports how often it was changed.
 #[derive(Clone)]
-struct Counter(Arc<watch::Sender<u64>>, CancellationToken);
+struct Counter(Arc<watch::Sender<u64>>, CancellationToken, Option<Never>);
 
-/// Nobody runs anything.
+/// Has workflows, and never gets so far as to run one.
 #[derive(Clone)]
-struct Nobody;
+struct Never;
 
-impl Workflows for Nobody {
+impl Workflows for Never {
     fn is_of(&self, _: &Fingerprint) -> bool {
-        false
+        true
     }
 
     async fn ready(&self) -> bool {
-        false
+        std::future::pending().await
     }
 
     fn start(&self, _: &str, _: Value) -> Result<TaskId, StartError> {
@@ -44,6 +43,10 @@ impl Workflows for Nobody {
     }
 
     fn cancel(&self, _: &TaskId) {}
+
+    fn masked(&self, text: &str) -> String {
+        text.to_owned()
+    }
 }
 
 impl Subject for Counter {
@@ -63,7 +66,7 @@ impl Subject for Counter {
     }
 
     fn workflows(&self) -> Option<&impl Workflows> {
-        None::<&Nobody>
+        self.2.as_ref()
     }
 
     fn within(&self, ending: Ending) -> Duration {
@@ -87,10 +90,14 @@ struct Lab {
 
 impl Lab {
     fn new() -> Self {
+        Self::with(None)
+    }
+
+    fn with(workflows: Option<Never>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = listen(&folder.path().join("sock")).unwrap();
         let stop = CancellationToken::new();
-        let counter = Counter(Arc::new(watch::Sender::new(0)), stop.clone());
+        let counter = Counter(Arc::new(watch::Sender::new(0)), stop.clone(), workflows);
         let mut tasks = JoinSet::new();
         tasks.spawn(serve(listener, counter.clone()));
         Self {
@@ -184,8 +191,11 @@ async fn those_who_watch_leave_room_for_one_who_ends_it_and_one_too_many_is_hung
         clients.push((lines, writer));
     }
     let (mut lines, _writer) = lab.ask(b"{\"verb\":\"watch\"}\n").await;
-    let refused = answer(&mut lines).await;
-    assert!(matches!(refused, Some(Answer::Refused(_))), "{refused:?}");
+    let words = format!("too many are watching ({WATCHERS})");
+    assert_eq!(answer(&mut lines).await, Some(Answer::Refused(words)));
+    let (mut lines, _writer) = lab.ask(b"{\"verb\":\"status\"}\n").await;
+    assert_eq!(version(answer(&mut lines).await), "0");
+    assert_eq!(answer(&mut lines).await, None);
     // Those who have not said anything yet have places, too. Who comes behind them has none.
     for _ in WATCHERS..CLIENTS {
         clients.push(lab.ask(b"{").await);
@@ -202,6 +212,50 @@ async fn those_who_watch_leave_room_for_one_who_ends_it_and_one_too_many_is_hung
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn runs_have_places_of_their_own_and_leave_room_for_the_others() {
+    let lab = Lab::with(Some(Never));
+    let run = b"{\"verb\":\"run\",\"workflow\":\"w\",\"fingerprint\":\"f\"}\n";
+    let mut clients = Vec::new();
+    for _ in 0..RUNS {
+        clients.push(lab.ask(run).await);
+    }
+    let words = format!("too many runs are attached ({RUNS}); use the HTTP API");
+    let one_more = async || {
+        let (mut lines, writer) = lab.ask(run).await;
+        let answered = timeout(Duration::from_millis(100), answer(&mut lines)).await;
+        (answered, lines, writer)
+    };
+    // Each has its place once it was heard.
+    within(async {
+        loop {
+            let (answered, lines, writer) = one_more().await;
+            match answered {
+                Ok(answered) => {
+                    assert_eq!(answered, Some(Answer::Refused(words.clone())));
+                    return;
+                }
+                Err(_) => clients.push((lines, writer)),
+            }
+        }
+    })
+    .await;
+    for verb in ["watch", "status"] {
+        let line = format!("{{\"verb\":\"{verb}\"}}\n");
+        let (mut lines, _writer) = lab.ask(line.as_bytes()).await;
+        assert_eq!(version(answer(&mut lines).await), "0");
+    }
+    // One that hangs up makes room.
+    drop(clients);
+    within(async { while let (Ok(_), _, _) = one_more().await {} }).await;
+    let (mut lines, _writer) = lab.ask(b"{\"verb\":\"down\"}\n").await;
+    let stopping = answer(&mut lines).await;
+    assert!(
+        matches!(stopping, Some(Answer::Stopping { .. })),
+        "{stopping:?}"
+    );
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {

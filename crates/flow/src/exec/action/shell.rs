@@ -66,7 +66,7 @@ async fn once(
     let tools = &on.run.engine.tools;
     if action.call.is_streaming {
         let lines = rendered.stream(&tools.keeper, &tools.environment, on.job);
-        let lines = ValueSource::new(Box::pin(lines_of(lines))).into_value();
+        let lines = ValueSource::of_lines(Box::pin(lines_of(lines))).into_value();
         return streamed(&known, action.output.as_ref(), lines);
     }
     let result = to_its_end(on, rendered).await?;

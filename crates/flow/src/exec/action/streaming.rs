@@ -52,6 +52,10 @@ pub(super) fn mapped(
     let Some(chunks) = chunks(value, format)? else {
         return Ok(None);
     };
+    let are_lines = value
+        .as_handle()
+        .and_then(ValueSource::of)
+        .is_some_and(|source| source.are_lines());
     let (known, output) = (known.clone(), output.clone());
     let values = chunks.map(move |chunk| {
         let chunk = chunk?;
@@ -59,7 +63,13 @@ pub(super) fn mapped(
         let rendered = render::tree(&output, &names.with(name, &chunk));
         rendered.map_err(|error| JobError::from(error).to_string())
     });
-    Ok(Some(ValueSource::new(Box::pin(values)).into_value()))
+    let values: Values = Box::pin(values);
+    let source = if are_lines {
+        ValueSource::of_lines(values)
+    } else {
+        ValueSource::new(values)
+    };
+    Ok(Some(source.into_value()))
 }
 
 /// Events of a server as values, each as `format` says; another value as it is.

@@ -149,7 +149,33 @@ fn issue_4_a_controller_is_not_public_by_accident() {
             "{keys}: {shown}"
         );
     }
-    compose(&read("public_controller: true, token: env:T"));
+    let meant = "public_controller: true, token: env:T";
+    for hosts in ["h", "'H:80'", "[other, h]"] {
+        compose(&read(&format!("{meant}, hosts: {hosts}")));
+    }
+    for hosts in ["", ", hosts: other", ", hosts: h.example"] {
+        let shown = wrong(&read(&format!("{meant}{hosts}")));
+        let warning = "f.yml:2:35: warning: the controller is public here, and refuses";
+        assert!(shown.starts_with(warning), "{hosts}: {shown}");
+    }
+    for (driver, is_known) in [
+        ("driver: ngrok", false),
+        (
+            "driver: cloudflare, token: env:U, hostname: c.example",
+            true,
+        ),
+    ] {
+        let gateway = format!("gateway: {{type: http-tunnel, port: 8080, {driver}}}");
+        let read =
+            |hosts: &str| format!("controller: {{type: http-server, {meant}{hosts}}}\n{gateway}");
+        assert!(
+            wrong(&read("")).contains("refuses to be asked by"),
+            "{driver}"
+        );
+        compose(&read(", hosts: c.example"));
+        let other = wrong(&read(", hosts: d.example"));
+        assert_eq!(!other.is_empty(), is_known, "{driver}: {other}");
+    }
     let page = "controller: {type: http-server, port: 9, webui: {port: 8080}}\ngateway: {type: http-tunnel, driver: ngrok, port: 8080}";
     assert!(wrong(page).contains("port 8080 is the controller's page"));
     let shown = wrong("controller: {type: http-server, host: 0.0.0.0}");
@@ -222,9 +248,45 @@ fn issue_4_a_public_callback_for_anybody_is_a_warning() {
     for keys in [
         ", identify_by: '${body.id}'",
         ", auth: {type: token, token: env:T}",
-        ", allow: 10.0.0.0/8",
     ] {
         compose(&read(keys));
+    }
+}
+
+#[test]
+fn networks_and_waits_that_come_to_nothing_are_warnings() {
+    let read = |keys: &str| {
+        format!(
+            "gateway: {{type: http-tunnel, driver: ngrok, port: 8090}}\nlistener: {{type: http-callback, path: /c, identify_by: '${{body.id}}'{keys}}}"
+        )
+    };
+    let auth = ", auth: {type: token, token: env:T}";
+    for (keys, whom) in [
+        (", allow: 10.0.0.0/8", Some("nobody")),
+        (", allow: 127.0.0.0/8", Some("anybody")),
+        (&format!(", allow: 10.0.0.0/8{auth}"), Some("nobody")),
+        (&format!(", allow: 127.0.0.1{auth}"), None),
+        (auth, None),
+    ] {
+        let shown = wrong(&read(keys));
+        let expected = whom.map(|whom| {
+            format!("f.yml:2:39: warning: behind an http-tunnel every visitor comes from 127.0.0.1, so \"allow\" lets {whom} in\n")
+        });
+        match expected {
+            Some(expected) => assert!(shown.starts_with(&expected), "{keys}: {shown}"),
+            None => assert_eq!(shown, "", "{keys}"),
+        }
+    }
+    let poll = |keys: &str| {
+        format!(
+            "component: {{type: http-client, endpoint: http://x, completion: {{type: polling, endpoint: http://y{keys}}}}}"
+        )
+    };
+    compose(&poll(", success_when: 200"));
+    for keys in ["", ", fail_when: 4xx", ", success_when: []"] {
+        let shown = wrong(&poll(keys));
+        let warning = "f.yml:1:90: warning: nothing says when this is done";
+        assert!(shown.starts_with(warning), "{keys}: {shown}");
     }
 }
 
