@@ -39,6 +39,8 @@ use super::api::Api;
 use super::places::Place;
 use crate::model::controller::WebSocket;
 
+mod message;
+mod subscriptions;
 mod talk;
 
 /// The WebSockets of one server.
