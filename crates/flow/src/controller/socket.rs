@@ -36,8 +36,11 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::answer;
 use super::api::Api;
+use super::places::Place;
 use crate::model::controller::WebSocket;
 
+mod message;
+mod subscriptions;
 mod talk;
 
 /// The WebSockets of one server.
@@ -60,7 +63,8 @@ struct Times {
 pub(super) struct Opening {
     api: Api,
     times: Times,
-    place: OwnedSemaphorePermit,
+    /// Among the WebSockets, and among all that wait.
+    places: (OwnedSemaphorePermit, Place),
 }
 
 impl Sockets {
@@ -117,6 +121,9 @@ impl Sockets {
             let answer = answer::detail(status, "Too many connections.");
             return Err(Box::new(answer));
         };
+        let to_wait = api.place_to_wait();
+        let to_wait = to_wait.map_err(|denied| Box::new(denied.answer()))?;
+        let places = (place, to_wait);
         let mut answer = Response::new(Body::empty());
         *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let headers = answer.headers_mut();
@@ -124,7 +131,7 @@ impl Sockets {
         answer::set(headers, header::UPGRADE, "websocket");
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, accepted);
         let times = self.times;
-        let opening = Opening { api, times, place };
+        let opening = Opening { api, times, places };
         Ok((answer, opening))
     }
 }
@@ -150,7 +157,7 @@ impl Opening {
         let stream =
             WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await;
         talk::Socket::new(stream, self.api, self.times).run().await;
-        drop(self.place);
+        drop(self.places);
     }
 }
 
