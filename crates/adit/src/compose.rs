@@ -8,14 +8,18 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use adit_flow::file::{Dialect, Environment, Files, Source};
+use adit_flow::file::{Dialect, Environment, Files, Source, check_public};
 use adit_flow::model::Compose;
-use adit_text::{Place, Problem, Problems};
+use adit_text::{Node, Place, Problem, Problems};
+use adit_tunnel::agent::forward::{Destination, Listens};
+use adit_tunnel::agent::probe::public_port;
+use adit_tunnel::transport::Target;
 use anyhow::Context as _;
 
 pub(crate) use self::fingerprint::Fingerprint;
 use crate::cli::EnvironmentArguments;
 use crate::config::{Surroundings, file};
+use crate::expose::config::is_here;
 use crate::log;
 use crate::tunnels::Tunnel;
 
@@ -137,6 +141,7 @@ pub(crate) fn read(
 ) -> anyhow::Result<(Option<Loaded>, Problems)> {
     let mut problems = Problems::new();
     let environment = variables(environment, &mut problems)?;
+    log::hide(secret::named(&environment));
     let named: Vec<(String, Vec<u8>)> = files
         .iter()
         .map(|file| Ok((file.display().to_string(), bytes(file)?)))
@@ -158,6 +163,11 @@ pub(crate) fn read(
     let folder = folder.unwrap_or_else(|| Path::new(""));
     let tunnels = file::tunnels(&parsed, folder, surroundings, &mut problems);
     let compose = parsed.compose(&mut problems);
+    if let Some(compose) = &compose {
+        let public = public_ports(&parsed, tunnels.as_deref().unwrap_or_default());
+        check_public(compose, &public, &mut problems);
+        log::hide(secret::masked(compose, &environment, surroundings));
+    }
     let says_nothing = tunnels.is_none() && compose.as_ref().is_some_and(is_empty);
     if says_nothing && !problems.has_errors() {
         let message = "there are neither tunnels nor workflows in it";
@@ -173,6 +183,29 @@ pub(crate) fn read(
             environment,
         });
     Ok((loaded, problems))
+}
+
+/// The ports of this machine that tunnels make public, and the tunnel that does it (security rules G86 and G87).
+fn public_ports<'f>(parsed: &'f Files, tunnels: &[Tunnel]) -> Vec<(u16, &'f Place)> {
+    let written = parsed.tunnels().and_then(Node::as_mapping);
+    let mut ports = Vec::new();
+    for tunnel in tunnels {
+        let entry = written.and_then(|written| written.entry(&tunnel.name));
+        let Some(place) = entry.map(|entry| &entry.place) else {
+            continue;
+        };
+        for forward in &tunnel.config.forwards {
+            let is_public =
+                forward.listens == Listens::There && public_port(&forward.bind).is_some();
+            if let Destination::One(Target::Tcp { host, port }) = &forward.to
+                && is_public
+                && is_here(host)
+            {
+                ports.push((*port, place));
+            }
+        }
+    }
+    ports
 }
 
 /// Where what is missing should be.
@@ -195,6 +228,7 @@ fn is_empty(compose: &Compose) -> bool {
         workflows,
         loggers: _,
         private_variables: _,
+        secret_variables: _,
     } = compose;
     controller.is_none()
         && exposes.is_empty()

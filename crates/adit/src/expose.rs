@@ -30,7 +30,7 @@ use self::observe::Observer;
 use crate::config::Surroundings;
 use crate::tunnels::{Board, Row};
 
-mod config;
+pub(crate) mod config;
 mod observe;
 mod visitors;
 

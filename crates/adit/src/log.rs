@@ -1,5 +1,6 @@
 //! What adit says: one line on stderr for what people wait for, the log beside it, and the files that a
-//! compose file wants logs in.
+//! compose file wants logs in. No line of any has the value of a secret that is [hidden](hide) (security
+//! rule G88).
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::OnceLock;
@@ -15,8 +16,11 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Layer, fmt};
 
 use self::file::{Asctime, Files, LogFile};
+use self::hidden::{Terminal, shown};
+pub(crate) use self::hidden::{hide, masked};
 
 mod file;
+mod hidden;
 
 /// Variable that sets what is logged, as `tracing` writes it: `debug`, `adit_tunnel=trace`.
 const VARIABLE: &str = "ADIT_LOG";
@@ -68,7 +72,7 @@ pub(crate) fn start(verbose: u8, is_quiet: bool, format: Format) {
     let (console_filter, console) = reload::Layer::new(EnvFilter::new(said.unwrap_or(level)));
     let (files_filter, files) = reload::Layer::new(EnvFilter::new("off"));
     let to_stderr = fmt::layer()
-        .with_writer(io::stderr)
+        .with_writer(|| Terminal)
         .with_target(false)
         // A log that cannot be written, on a full disk or to a reader that has gone, changes nothing else;
         // telling of it would be written there, too, and panic.
@@ -177,7 +181,9 @@ pub(crate) fn say(line: &str) {
         tracing::info!("{line}");
         return;
     }
-    let written = writeln!(io::stderr().lock(), "{line}");
+    // No colours are in it, so no escape is ours.
+    let line = line.replace('\x1b', "\\x1b") + "\n";
+    let written = io::stderr().write_all(&shown(line.as_bytes(), Format::Plain));
     drop(written);
 }
 

@@ -10,6 +10,7 @@ mod config;
 mod control;
 mod detach;
 mod expose;
+mod files;
 mod log;
 mod manual;
 mod memory;

@@ -181,3 +181,44 @@ fn what_is_not_up_cannot_be_ended_or_attached_to() {
         assert!(stderr.contains(part), "{arguments:?}: {stderr}");
     }
 }
+
+#[test]
+fn adit_may_open_all_files_that_the_system_lets_it_and_programs_as_many_as_before() {
+    // Beside its own the limit of the keeper's parent, which is adit.
+    let file = r#"
+component:
+  type: shell
+  command:
+    - sh
+    - -c
+    - |
+      ulimit -Sn
+      adit=$(cut -d" " -f4 /proc/$PPID/stat)
+      grep "^Max open files" "/proc/$adit/limits" | tr -s " " | cut -d" " -f4,5
+workflow:
+  output: ${output.stdout}
+"#;
+    let folder = Folder::new(&[("adit.yml", file)]);
+    let said = |limits: &str| {
+        let mut command = Command::new("sh");
+        command
+            .args([
+                "-c",
+                &format!("{limits} && exec \"$0\" run --local --input {{}}"),
+            ])
+            .arg(env!("CARGO_BIN_EXE_adit"))
+            .current_dir(folder.0.path())
+            .env("HOME", folder.0.path())
+            .env("ADIT_LOG", "info");
+        let output = command.output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (text(output.stdout), text(output.stderr))
+    };
+    let (stdout, stderr) = said("ulimit -Sn 300 && ulimit -Hn 5000");
+    assert!(stdout.contains("300\n5000 5000"), "{stdout} {stderr}");
+    assert!(!stderr.contains("files may be open"), "{stderr}");
+    let (stdout, stderr) = said("ulimit -Sn 300 && ulimit -Hn 4000");
+    assert!(stdout.contains("300\n4000 4000"), "{stdout} {stderr}");
+    let complaint = "only 4000 files may be open at once";
+    assert_eq!(stderr.matches(complaint).count(), 1, "{stderr}");
+}

@@ -43,6 +43,7 @@ mod folder;
 mod guard;
 mod output;
 mod page;
+mod places;
 mod progress;
 mod request;
 mod server;
@@ -53,6 +54,7 @@ mod task;
 pub use guard::Token;
 
 use guard::Guard;
+use places::Places;
 use server::Server;
 use site::{Pages, Site};
 use socket::Sockets;
@@ -175,7 +177,8 @@ impl Controller {
     ) -> Result<Self, BindError> {
         let (stage, watched) = watch::channel(Stage::Serving);
         let asked = TaskTracker::new();
-        let api = api::Api::new(runs, watched, asked.clone());
+        let places = Places::of_this_process();
+        let api = api::Api::new(runs, watched, asked.clone(), places.to_wait());
         let mut servers = Vec::new();
         for (position, adapter) in config.adapters.iter().enumerate() {
             let token = tokens.get(position).cloned().flatten();
@@ -192,7 +195,7 @@ impl Controller {
                 sockets: adapter.websocket.as_ref().map(Sockets::new),
                 pages: None,
             };
-            servers.push(Server::new(listeners, site));
+            servers.push(Server::new(listeners, site, places.connections));
         }
         if let Some(web_ui) = &config.web_ui {
             let (listeners, _) = listen::socket::bind(&web_ui.host, web_ui.port.value).await?;
@@ -212,7 +215,7 @@ impl Controller {
                     PagesConfig::Folder(folder) => Pages::Folder(folder::Folder::open(folder)?),
                 }),
             };
-            servers.push(Server::new(listeners, site));
+            servers.push(Server::new(listeners, site, places.connections));
         }
         Ok(Self {
             servers,

@@ -42,9 +42,12 @@ mod job;
 mod logger;
 mod private;
 mod route;
+mod secret;
 mod workflow;
 
+pub use check::check_public;
 pub use environment::{EntryError, Environment};
+pub use secret::is_secret_name;
 
 /// One file.
 #[derive(Clone, Copy, Debug)]
@@ -152,6 +155,7 @@ impl Files {
         }
         let mut compose = read?.compose;
         compose.private_variables = private::variables(self.document.root());
+        compose.secret_variables = secret::variables(self.document.root());
         is_good.then_some(compose)
     }
 }
@@ -235,6 +239,7 @@ fn read(root: &Node, grammar: Grammar<'_>, problems: &mut Problems) -> Option<Re
             workflows: workflows.all,
             loggers: loggers.all,
             private_variables: BTreeSet::new(),
+            secret_variables: BTreeSet::new(),
         },
         broken: parts
             .into_iter()

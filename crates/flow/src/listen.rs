@@ -69,6 +69,10 @@ pub trait Visitors: Send + Sync {
     /// Where the visitor comes from whose byte stream we dialled from `peer`; None if that is no
     /// dial of ours. It is asked after the head of a request was read, so the dial is known by then.
     fn visitor(&self, peer: SocketAddr) -> Option<SocketAddr>;
+
+    /// The connection from `peer` is about to be closed: who comes from there later is another, and any process of
+    /// this machine can.
+    fn over(&self, peer: SocketAddr);
 }
 
 /// No tunnel: visitors are who the socket says.
@@ -79,6 +83,8 @@ impl Visitors for NoTunnel {
     fn visitor(&self, _peer: SocketAddr) -> Option<SocketAddr> {
         None
     }
+
+    fn over(&self, _peer: SocketAddr) {}
 }
 
 /// What requests are handed to. The servers of a process share it.

@@ -18,6 +18,7 @@ pub mod logger;
 pub mod method;
 pub mod network;
 pub mod reach;
+mod secret;
 mod text;
 pub mod workflow;
 mod written;
@@ -52,6 +53,8 @@ pub struct Compose {
     /// Variables that only logins of gateways, secrets of listeners and tokens name. No child
     /// process gets them.
     pub private_variables: BTreeSet<String>,
+    /// Variables that stand where a secret does. No message shows their values.
+    pub secret_variables: BTreeSet<String>,
 }
 
 /// A value and where it was written. Two are equal if their values are.

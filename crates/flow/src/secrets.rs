@@ -26,8 +26,8 @@ pub struct Secrets {
 
 impl Secrets {
     /// None yet.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self { forms: Vec::new() }
     }
 
     /// Masks this value from now on. White space around it, such as the line end of the file that it

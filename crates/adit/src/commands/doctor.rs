@@ -16,6 +16,7 @@ use self::examination::Reached;
 use crate::cli::DoctorArguments;
 use crate::compose;
 use crate::config::{Surroundings, config, file, has_keep_alive_off};
+use crate::files;
 use crate::log::say;
 use crate::signal::signalled;
 use crate::terminal::Restore;
@@ -58,6 +59,9 @@ struct Line<'a> {
 
 /// Looks at each tunnel in turn.
 pub(crate) fn run(arguments: &DoctorArguments) -> anyhow::Result<ExitCode> {
+    if let Some(few) = files::complaint() {
+        say(&few);
+    }
     let surroundings = Surroundings::of_this_process();
     let patients = patients(arguments, &surroundings)?;
     let prober = Prober::new().ok().context("the system has no randomness")?;

@@ -19,6 +19,7 @@ use crate::config::file;
 use crate::control::directory::{Directories, Lock};
 use crate::control::server;
 use crate::detach::{self, LetGo};
+use crate::files;
 use crate::log::{self, Console};
 use crate::terminal::Restore;
 
@@ -42,6 +43,7 @@ pub(super) fn keep(
     if arguments.detach && !detach::is_second()? {
         return detach::run();
     }
+    files::raise();
     let surroundings = Surroundings::of_this_process();
     let source = &arguments.source;
     let loaded = compose::load(&source.files, &source.environment, &surroundings)?;

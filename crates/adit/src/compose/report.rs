@@ -5,6 +5,7 @@ use adit_flow::model::expose::ExposeConfig;
 use adit_flow::process::State;
 
 use super::service::{Inner, Phase};
+use crate::log;
 use crate::status::{PartKind, PartReport, ServiceReport, ServiceState};
 
 /// Most parts that are told: all of them have to fit into a line of the control socket.
@@ -92,7 +93,7 @@ fn part(kind: PartKind, name: String, is_up: bool, detail: Option<String>) -> Pa
         kind,
         name: cut(name),
         is_up,
-        detail: detail.map(first).map(cut),
+        detail: detail.map(|text| log::masked(&text)).map(first).map(cut),
     }
 }
 

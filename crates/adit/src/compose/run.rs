@@ -321,6 +321,10 @@ impl Visitors for Tunnelled {
     fn visitor(&self, peer: std::net::SocketAddr) -> Option<std::net::SocketAddr> {
         self.0.visitor(peer)
     }
+
+    fn over(&self, peer: std::net::SocketAddr) {
+        self.0.over(peer);
+    }
 }
 
 impl Inner {

@@ -1,7 +1,7 @@
 //! Secrets that a file names, and what no message may say.
 
 use adit_flow::controller::Token;
-use adit_flow::file::Environment;
+use adit_flow::file::{Environment, is_secret_name};
 use adit_flow::model::Compose;
 use adit_flow::secrets::Secrets;
 use adit_text::SecretSource;
@@ -10,20 +10,6 @@ use anyhow::Context as _;
 
 use crate::config::Surroundings;
 use crate::config::ask;
-
-/// Last words of the names of variables whose values are not to be shown, whatever names them.
-const SECRET_WORDS: [&str; 10] = [
-    "KEY",
-    "APIKEY",
-    "TOKEN",
-    "AUTHTOKEN",
-    "SECRET",
-    "PASSWORD",
-    "PASSWD",
-    "PASSPHRASE",
-    "CREDENTIAL",
-    "CREDENTIALS",
-];
 
 /// Reads a secret, from where the file says that it is.
 ///
@@ -75,16 +61,38 @@ pub(super) fn tokens(
     tokens.collect()
 }
 
-/// What no message may say: values of variables that only secrets of ours name, and of those that are
-/// called what secrets are called.
-pub(super) fn masked(compose: &Compose, environment: &Environment) -> Secrets {
+/// What no message may say before it is known what the file makes of it: values of variables that are called
+/// what secrets are called.
+pub(super) fn named(environment: &Environment) -> Secrets {
     let variables = environment.variables();
-    let secret = variables.iter().filter(|(name, _)| {
-        let last = name.rsplit('_').next().unwrap_or_default();
-        let last = last.to_ascii_uppercase();
-        compose.private_variables.contains(**name) || SECRET_WORDS.contains(&last.as_str())
-    });
+    let secret = variables.iter().filter(|(name, _)| is_secret_name(name));
     secret.map(|(_, value)| *value).collect()
+}
+
+/// What no message may say: those values, those of variables that the file has where a secret stands, and its
+/// own secrets wherever they are.
+pub(super) fn masked(
+    compose: &Compose,
+    environment: &Environment,
+    surroundings: &Surroundings,
+) -> Secrets {
+    let mut secrets = named(environment);
+    for name in &compose.secret_variables {
+        secrets.insert(environment.value(name).unwrap_or_default());
+    }
+    for source in compose.secrets() {
+        // What comes out of a pipe is there once, for whoever needs it; and one that cannot be read is told of
+        // by them.
+        if let SecretSource::File(file) = source
+            && !surroundings.at_home(file).is_ok_and(|file| file.is_file())
+        {
+            continue;
+        }
+        if let Ok(told) = read(source, environment, surroundings) {
+            secrets.insert(told.expose());
+        }
+    }
+    secrets
 }
 
 #[cfg(test)]
@@ -131,10 +139,11 @@ mod tests {
             environment.say(entry).unwrap();
         }
         let compose = Compose {
-            private_variables: [String::from("LOGIN")].into(),
+            secret_variables: [String::from("LOGIN")].into(),
+            private_variables: [String::from("SSH_KEYFILE")].into(),
             ..Compose::default()
         };
-        let masked = masked(&compose, &environment);
+        let masked = masked(&compose, &environment, &Surroundings::default());
         let text = "sk-123456 hunter2222 /home/me/.ssh/id_rsa";
         assert_eq!(masked.mask(text), "*** *** /home/me/.ssh/id_rsa");
     }

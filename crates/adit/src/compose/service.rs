@@ -29,6 +29,7 @@ use crate::config::Surroundings;
 use crate::control::Ending;
 use crate::control::run::Workflows;
 use crate::expose::Exposes;
+use crate::files;
 use crate::status::ServiceReport;
 use crate::tunnels::Board;
 
@@ -119,7 +120,10 @@ impl Service {
         let folder = std::env::current_dir().context("cannot tell which folder this is")?;
         let private = &compose.private_variables;
         let children = ChildEnvironment::new(std::env::vars_os(), &environment, private);
-        let keeper = Keeper::of_this_program();
+        let keeper = Keeper {
+            open_files: files::raise(),
+            ..Keeper::of_this_program()
+        };
         let set_up = match scope {
             Scope::All(set_up) => set_up,
             Scope::Run(_) | Scope::Clean => SetUp::Passed,
@@ -130,7 +134,7 @@ impl Service {
             set_up,
             (&keeper, &folder, &children),
         );
-        let secrets = secret::masked(&compose, &environment);
+        let secrets = secret::masked(&compose, &environment, surroundings);
         let http = http::Config {
             secrets: Arc::new(secrets.clone()),
             ..http::Config::default()

@@ -153,3 +153,35 @@ fn a_later_file_may_be_empty() {
     let (loaded, problems) = lab.read(&files, &EnvironmentArguments::default());
     assert!(loaded.is_some(), "{problems}");
 }
+
+/// Security rules G86 and G87: a tunnel opens a door as a gateway does.
+#[test]
+fn issue_4_what_a_tunnel_makes_public_is_looked_at_too() {
+    let lab = Lab::new();
+    let of = |bind: &str, rest: &str| {
+        let forward = format!("{{remote: '{bind}8080:localhost:8080'}}");
+        format!("tunnels: {{a: {{host: gw, ssh_config: none, forwards: [{forward}]}}}}\n{rest}\n")
+    };
+    let controller = "controller: {type: http-server}";
+    let trigger = "listener: {type: http-trigger, port: 8080, path: /t, workflow: w}\n\
+                   workflow: {id: w, component: {id: c, type: shell, command: [ls]}}";
+    let callback = "listener: {type: http-callback, port: 8080, path: /c}";
+    for (rest, wanted) in [
+        (controller, "adit.yml:1:11: port 8080 is the controller"),
+        (trigger, "this trigger is public and asks for no proof"),
+    ] {
+        let problems = lab.problems(&[("adit.yml", &of("*:", rest))]);
+        assert!(problems.contains(wanted), "{problems}");
+    }
+    let read = |text: &str| lab.read(&[("adit.yml", text)], &EnvironmentArguments::default());
+    let (loaded, problems) = read(&of("*:", callback));
+    assert!(
+        loaded.is_some() && problems.contains("this callback is public"),
+        "{problems}"
+    );
+    // At the far end's loopback nobody is a stranger.
+    for rest in [controller, trigger, callback] {
+        let (loaded, problems) = read(&of("localhost:", rest));
+        assert!(loaded.is_some(), "{problems}");
+    }
+}

@@ -73,7 +73,7 @@ pub(super) fn bare(host: &str) -> &str {
 }
 
 /// Whether a target is this machine.
-pub(super) fn is_here(host: &str) -> bool {
+pub(crate) fn is_here(host: &str) -> bool {
     let ip = host.parse::<std::net::IpAddr>();
     host == "localhost" || ip.is_ok_and(|ip| ip.to_canonical().is_loopback())
 }

@@ -21,4 +21,9 @@ impl CallbackVisitors {
     pub(crate) fn visitor(&self, peer: SocketAddr) -> Option<SocketAddr> {
         self.visitors.visitor(peer, self.port)
     }
+
+    /// The server is about to close the connection from this peer.
+    pub(crate) fn over(&self, peer: SocketAddr) {
+        self.visitors.over(peer, self.port);
+    }
 }

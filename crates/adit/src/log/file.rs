@@ -14,6 +14,9 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::Format;
+use super::hidden::shown;
+
 /// One of them.
 #[derive(Debug)]
 pub(super) struct LogFile {
@@ -93,9 +96,10 @@ impl<'a> MakeWriter<'a> for Files {
 impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let files = FILES.get().into_iter().flatten();
+        let shown = shown(line, Format::Plain);
         for file in files.filter(|file| file.level <= self.0) {
             // One that is full leaves the others alone.
-            (&file.file).write_all(line).ok();
+            (&file.file).write_all(&shown).ok();
         }
         Ok(line.len())
     }

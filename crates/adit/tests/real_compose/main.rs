@@ -7,4 +7,5 @@ mod lab;
 mod logs;
 mod seed;
 mod stand_in;
+mod strangers;
 mod streams;

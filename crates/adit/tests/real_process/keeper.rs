@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use adit_flow::process::SpawnError;
+use adit_flow::process::{Keeper, SpawnError};
 use adit_testkit::process::Process;
 use adit_testkit::wait;
 use rustix::process::{Pid, Signal};
@@ -139,6 +139,27 @@ async fn a_program_gets_an_empty_input_no_terminal_a_group_of_its_own_and_few_fi
 }
 
 #[tokio::test]
+async fn a_program_has_the_limit_of_open_files_that_it_is_to_have() {
+    let folder = Folder::new();
+    let ours = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let ours = ours
+        .current
+        .map_or_else(|| "unlimited".to_owned(), |it| it.to_string());
+    for (open_files, wanted) in [(Some(99), "99"), (None, ours.as_str())] {
+        let keeper = Keeper {
+            open_files,
+            ..the_keeper()
+        };
+        let mut child = keeper.spawn(&folder.script("ulimit -Sn")).unwrap();
+        let mut said = String::new();
+        let stdout = child.stdout.as_mut().unwrap();
+        stdout.read_to_string(&mut said).await.unwrap();
+        assert_eq!(said.trim(), wanted);
+        assert!(child.wait().await.unwrap().is_success());
+    }
+}
+
+#[tokio::test]
 async fn exit_codes_are_those_of_shells() {
     let folder = Folder::new();
     folder.executable("no-interpreter", "");
@@ -201,7 +222,7 @@ async fn a_signal_to_the_keeper_ends_the_program_too() {
 #[test]
 fn nobody_else_can_use_it() {
     let output = Command::new(env!("CARGO_BIN_EXE_adit"))
-        .args(["__keeper", "/bin/sh", "--", "sh", "-c", "echo ran"])
+        .args(["__keeper", "-", "/bin/sh", "--", "sh", "-c", "echo ran"])
         .stdin(Stdio::null())
         .output()
         .unwrap();

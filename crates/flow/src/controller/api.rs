@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::request::Parts;
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, header};
 use axum::response::Response;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::places::{Place, Waiting};
 use super::request::{ResumeRequest, RunRequest, Wait, word};
 use super::{Runs, Stage, answer, body, output, progress, task};
 use crate::body::Room;
@@ -28,6 +29,7 @@ pub(super) struct Api {
     asked: TaskTracker,
     /// What bodies of requests together may have in memory.
     room: Room,
+    waiting: Waiting,
 }
 
 /// Why something was not done: a status and a text for whoever asked.
@@ -35,6 +37,8 @@ pub(super) struct Api {
 pub(super) struct Denied {
     pub(super) status: StatusCode,
     pub(super) detail: String,
+    /// After how many seconds to ask again, where that may help.
+    again: Option<&'static str>,
 }
 
 impl Denied {
@@ -42,6 +46,16 @@ impl Denied {
         Self {
             status,
             detail: detail.into(),
+            again: None,
+        }
+    }
+
+    /// No place is left to wait at.
+    fn crowded() -> Self {
+        let detail = "Too many requests wait.";
+        Self {
+            again: Some(AGAIN_SECONDS),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
         }
     }
 
@@ -49,8 +63,12 @@ impl Denied {
         Self::new(StatusCode::NOT_FOUND, "Task not found.")
     }
 
-    fn answer(&self) -> Response {
-        answer::detail(self.status, &self.detail)
+    pub(super) fn answer(&self) -> Response {
+        let mut answer = answer::detail(self.status, &self.detail);
+        if let Some(again) = self.again {
+            answer::set(answer.headers_mut(), header::RETRY_AFTER, again);
+        }
+        answer
     }
 }
 
@@ -74,13 +92,20 @@ impl Api {
         runs: Arc<dyn Runs>,
         stage: watch::Receiver<Stage>,
         asked: TaskTracker,
+        waiting: Waiting,
     ) -> Self {
         Self {
             runs,
             stage,
             asked,
             room: Room::new(ROOM_BYTES),
+            waiting,
         }
+    }
+
+    /// A place for a request that is not answered at once, to be kept until it is.
+    pub(super) fn place_to_wait(&self) -> Result<Place, Denied> {
+        self.waiting.enter().ok_or_else(Denied::crowded)
     }
 
     /// Something that a stop waits for.
@@ -124,10 +149,7 @@ impl Api {
             Route::Workflows => Ok(self.workflows(is_set(&query, "include_schema"))),
             Route::Schema(id) => self.schema(id),
             Route::Task(id) => self.task(id, is_set(&query, "output_only")),
-            Route::Watch(id) => self.watch(id).map(|reports| {
-                let stage = self.stage.clone();
-                progress::lines(reports, stage, self.token())
-            }),
+            Route::Watch(id) => self.lines(id),
             Route::Run => self.run(&parts, body).await,
             Route::Resume(id) => self.resume(id, &parts, body).await,
             Route::Cancel(id) => {
@@ -229,10 +251,21 @@ impl Api {
         })
     }
 
+    fn lines(&self, id: &str) -> Result<Response, Denied> {
+        let reports = self.watch(id)?;
+        let held = (self.place_to_wait()?, self.token());
+        Ok(progress::lines(reports, self.stage.clone(), held))
+    }
+
     async fn run(&self, parts: &Parts, body: Body) -> Result<Response, Denied> {
         let _asked = self.token();
         let body = body::read(&parts.headers, body, &self.room).await?;
         let request = RunRequest::read(body).map_err(bad_request)?;
+        // Before the start: nothing runs that its starter was not told of.
+        let _place = match request.wait {
+            Wait::Not => None,
+            Wait::ForTask | Wait::ForOutput => Some(self.place_to_wait()?),
+        };
         let id = self.start(&request.workflow_id, request.input)?;
         match request.wait {
             Wait::Not => Ok(task::started(&id)),
@@ -276,6 +309,11 @@ impl Api {
         let _asked = self.token();
         // Watched first, so that the end is not missed.
         let mut reports = self.watch(id)?;
+        let _place = if waits {
+            Some(self.place_to_wait()?)
+        } else {
+            None
+        };
         self.stop(id)?;
         if waits {
             // Without its engine it has ended as far as it ever will.
@@ -326,6 +364,10 @@ impl Route<'_> {
         matches!(self, Self::Run | Self::Resume(_) | Self::Cancel(_))
     }
 }
+
+/// When whoever found no place to wait at is to ask again: soon enough for a person, and a thousand who do
+/// are 200 requests a second.
+const AGAIN_SECONDS: &str = "5";
 
 /// What bodies of requests together may have in memory: four forms with files.
 const ROOM_BYTES: usize = 64 << 20;

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::places::Place;
 use super::task::{Interrupt, Shown, interrupts};
 use super::{Stage, answer, ending};
 use crate::exec::{Hop, JobReport, JobState, Report};
@@ -189,21 +190,21 @@ struct Reader {
     is_first: bool,
     is_over: bool,
     /// Kept for as long as somebody reads.
-    _asked: TaskTrackerToken,
+    _held: (Place, TaskTrackerToken),
 }
 
 /// Where a run stands, a line of JSON at each change, until it has ended or we have.
 pub(super) fn lines(
     reports: watch::Receiver<Arc<Report>>,
     stage: watch::Receiver<Stage>,
-    asked: TaskTrackerToken,
+    held: (Place, TaskTrackerToken),
 ) -> Response {
     let reader = Reader {
         reports,
         stage,
         is_first: true,
         is_over: false,
-        _asked: asked,
+        _held: held,
     };
     let lines = stream::unfold(reader, |mut reader| async move {
         let line = reader.next().await?;

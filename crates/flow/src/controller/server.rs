@@ -28,13 +28,16 @@ use super::site::{Arrival, Site};
 pub(super) struct Server {
     listeners: Vec<TcpListener>,
     site: Arc<Site>,
+    /// Most at once; the next waits to be accepted.
+    connections: usize,
 }
 
 impl Server {
-    pub(super) fn new(listeners: Vec<TcpListener>, site: Site) -> Self {
+    pub(super) fn new(listeners: Vec<TcpListener>, site: Site, connections: usize) -> Self {
         Self {
             listeners,
             site: Arc::new(site),
+            connections,
         }
     }
 
@@ -44,7 +47,7 @@ impl Server {
 
     /// Serves until `closed`, then gives what is under way [`DRAIN`] to end.
     pub(super) async fn run(self, closed: CancellationToken) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
+        let places = Arc::new(Semaphore::new(self.connections));
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -166,9 +169,6 @@ pub(super) fn report(ended: Result<(), JoinError>) {
         error!(%error, "a task of the controller has panicked");
     }
 }
-
-/// Most connections of one server at once; the next waits to be accepted. A browser has six.
-const CONNECTIONS: usize = 256;
 
 /// Within this a head has come, and an idle connection asks again.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);

@@ -36,8 +36,11 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::answer;
 use super::api::Api;
+use super::places::Place;
 use crate::model::controller::WebSocket;
 
+mod message;
+mod subscriptions;
 mod talk;
 
 /// The WebSockets of one server.
@@ -60,7 +63,8 @@ struct Times {
 pub(super) struct Opening {
     api: Api,
     times: Times,
-    place: OwnedSemaphorePermit,
+    /// Among the WebSockets, and among all that wait.
+    places: (OwnedSemaphorePermit, Place),
 }
 
 impl Sockets {
@@ -74,8 +78,9 @@ impl Sockets {
             path: path.split('/').map(str::to_owned).collect(),
             places: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
             times: Times {
-                ping_interval: config.ping_interval,
-                ping_timeout: config.ping_timeout.max(LEAST_TIMEOUT),
+                // What is later than a clock can say is never reached either.
+                ping_interval: config.ping_interval.min(MOST_TIME),
+                ping_timeout: config.ping_timeout.clamp(LEAST_TIMEOUT, MOST_TIME),
             },
         }
     }
@@ -116,6 +121,9 @@ impl Sockets {
             let answer = answer::detail(status, "Too many connections.");
             return Err(Box::new(answer));
         };
+        let to_wait = api.place_to_wait();
+        let to_wait = to_wait.map_err(|denied| Box::new(denied.answer()))?;
+        let places = (place, to_wait);
         let mut answer = Response::new(Body::empty());
         *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         let headers = answer.headers_mut();
@@ -123,7 +131,7 @@ impl Sockets {
         answer::set(headers, header::UPGRADE, "websocket");
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, accepted);
         let times = self.times;
-        let opening = Opening { api, times, place };
+        let opening = Opening { api, times, places };
         Ok((answer, opening))
     }
 }
@@ -149,9 +157,12 @@ impl Opening {
         let stream =
             WebSocketStream::from_partially_read(stream, read, Role::Server, Some(config)).await;
         talk::Socket::new(stream, self.api, self.times).run().await;
-        drop(self.place);
+        drop(self.places);
     }
 }
+
+/// The most time between two pings, and for an answer: a clock goes further than that.
+const MOST_TIME: Duration = Duration::from_secs(86_400);
 
 /// The least time that a peer has to take a message.
 const LEAST_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,8 +1,13 @@
 //! Values that wait for I/O: what is read from a file, fetched, or drained from a stream.
 
-use std::path::{Component, Path, PathBuf};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Component, Path};
 use std::pin::Pin;
 use std::sync::Arc;
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::io::Errno;
 
 use super::error::JobError;
 use super::tools::Tools;
@@ -145,37 +150,49 @@ fn media(text: String, conversion: &Conversion) -> Result<Value, JobError> {
         .map_err(|error| JobError::chain(&error))
 }
 
+/// A file beneath the folder. The path may be a stranger's, so what `.env` and the like say stays unsaid, links
+/// lead nowhere else, and nothing is waited for that is no file.
 async fn file(path: &str, folder: &Path) -> Result<Value, JobError> {
     let shown = adit_text::show(path);
-    let is_inside = Path::new(path)
-        .components()
-        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    let is_inside = Path::new(path).components().all(|part| match part {
+        Component::Normal(name) => !name.as_encoded_bytes().starts_with(b"."),
+        Component::CurDir => true,
+        Component::Prefix(_) | Component::RootDir | Component::ParentDir => false,
+    });
     if !is_inside {
         let words = format!("{shown} is not a path beneath the folder of this run");
         return Err(JobError::new(words));
     }
-    let path: PathBuf = folder.join(path);
-    let read = async {
-        // A link may lead out of the folder.
-        let (real, folder) = (
-            tokio::fs::canonicalize(&path).await?,
-            tokio::fs::canonicalize(folder).await?,
-        );
-        if !real.starts_with(folder) {
-            return Err(std::io::Error::other(
-                "it leads out of the folder of this run",
-            ));
-        }
-        let length = tokio::fs::metadata(&real).await?.len();
-        if usize::try_from(length).unwrap_or(usize::MAX) > OUTPUT_BYTES {
-            return Err(std::io::Error::other("it is too large"));
-        }
-        tokio::fs::read(&real).await
-    };
-    match read.await {
+    let (path, folder) = (path.to_owned(), folder.to_owned());
+    let read = tokio::task::spawn_blocking(move || read(&path, &folder));
+    match read.await.map_err(io::Error::other).flatten() {
         Ok(bytes) => Ok(Value::Bytes(Arc::from(bytes))),
         Err(error) => Err(JobError::new(format!("cannot read {shown}: {error}"))),
     }
+}
+
+/// Reads a file that is beneath the folder whatever changes there meanwhile.
+fn read(path: &str, folder: &Path) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(folder, flags, Mode::empty())?;
+    // A pipe that nobody writes to would hold the open.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let file = match openat2(&folder, path, flags, Mode::empty(), resolve) {
+        Ok(file) => File::from(file),
+        Err(Errno::XDEV) => return Err(io::Error::other("it leads out of the folder of this run")),
+        Err(error) => return Err(error.into()),
+    };
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    let most = u64::try_from(OUTPUT_BYTES).unwrap_or(u64::MAX);
+    let mut bytes = Vec::new();
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() > OUTPUT_BYTES {
+        return Err(io::Error::other("it is too large"));
+    }
+    Ok(bytes)
 }
 
 async fn fetched(url: &str, tools: &Tools) -> Result<Value, JobError> {
@@ -192,5 +209,70 @@ async fn fetched(url: &str, tools: &Tools) -> Result<Value, JobError> {
             Ok(Value::Bytes(Arc::from(&*bytes)))
         }
         None => Ok(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// Security rules G94 and G97: who gives the path may be a stranger.
+    #[tokio::test]
+    async fn a_path_of_a_stranger_leads_to_files_beneath_the_folder_alone() {
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("secret"), "hush").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir(at("in")).unwrap();
+        fs::create_dir(at(".git")).unwrap();
+        for name in ["in/picture", ".env", ".git/config"] {
+            fs::write(at(name), name).unwrap();
+        }
+        symlink("in/picture", at("inside")).unwrap();
+        symlink(outside.path(), at("out")).unwrap();
+        symlink("/proc/self/root/etc/hostname", at("magic")).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            at("pipe"),
+            rustix::fs::FileType::Fifo,
+            Mode::RUSR | Mode::WUSR,
+            0,
+        )
+        .unwrap();
+        let long = File::create(at("long")).unwrap();
+        long.set_len(u64::try_from(OUTPUT_BYTES).unwrap() + 1)
+            .unwrap();
+        for path in ["in/picture", "./in/picture", "in//picture", "inside"] {
+            let read = file(path, folder.path()).await.unwrap();
+            assert_eq!(
+                read,
+                Value::Bytes(b"in/picture".as_slice().into()),
+                "{path}"
+            );
+        }
+        for path in [
+            "",
+            ".",
+            "in",
+            "in/../../secret",
+            "../secret",
+            "/etc/hostname",
+            ".env",
+            "in/../.env",
+            "./.env",
+            ".git/config",
+            "out/secret",
+            "magic",
+            "pipe",
+            "long",
+            "nothing",
+            "in/picture\0.png",
+        ] {
+            let error = file(path, folder.path()).await.unwrap_err().to_string();
+            assert!(!error.contains("hush"), "{path}: {error}");
+        }
     }
 }

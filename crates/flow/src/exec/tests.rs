@@ -200,3 +200,25 @@ async fn a_run_is_stopped_by_who_asks_and_by_the_end() {
     );
     assert_eq!(engine.running(), 0);
 }
+
+/// Security rule G80: who has seen one id knows nothing of the next, also of the same millisecond.
+#[test]
+fn run_ids_are_unpredictable() {
+    let ids = (0..2_000).map(|_| engine::new_ulid().unwrap());
+    let ids: Vec<ulid::Ulid> = ids.map(|id| id.parse().unwrap()).collect();
+    let mut rises = 0;
+    let mut ones = [0_u32; 80];
+    for pair in ids.windows(2) {
+        let [one, next] = [pair[0].random(), pair[1].random()];
+        // Neighbours that are near each other would be one counted on from the other.
+        assert!(one.abs_diff(next) > 1 << 40, "{one:020x} {next:020x}");
+        rises += u32::from(one < next);
+        for (bit, count) in ones.iter_mut().enumerate() {
+            *count += u32::from(next >> bit & 1 == 1);
+        }
+    }
+    // Half of 1,999, by more than ten times what chance makes of it.
+    let is_half = |count: u32| (750..1_250).contains(&count);
+    assert!(is_half(rises), "{rises}");
+    assert!(ones.iter().all(|count| is_half(*count)), "{ones:?}");
+}

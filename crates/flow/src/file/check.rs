@@ -13,6 +13,8 @@ mod port;
 mod reference;
 mod variable;
 
+pub use exposure::check_public;
+
 /// Checks everything, and adds what is wrong.
 pub(super) fn all(read: &Read, problems: &mut Problems) {
     reference::check(read, problems);

@@ -114,11 +114,20 @@ fn adapter(fields: &mut Fields<'_, '_>, grammar: Grammar<'_>) -> Option<Adapter>
         let help = "for example: token: ${env.CONTROLLER_TOKEN}, or host: 127.0.0.1";
         fields.problems().push(problem.with_help(help));
     }
+    let mut origins: Vec<String> = origins.into_iter().flatten().collect();
+    if token.is_none() && origins.iter().any(|origin| origin == "*") {
+        let message = "with the origin \"*\" and no token the page of any web site could start workflows here; \"*\" does not count";
+        let place = fields.place_of("origins");
+        let problem = grammar.doubt(place, message);
+        let help = "name the origins, or add a token: for example token: ${env.CONTROLLER_TOKEN}";
+        fields.problems().push(problem.with_help(help));
+        origins.retain(|origin| origin != "*");
+    }
     Some(Adapter {
         host,
         port,
         base_path,
-        origins: origins.into_iter().flatten().collect(),
+        origins,
         hosts,
         token,
         is_public,

@@ -60,6 +60,11 @@ pub(super) async fn serve(
         // A visitor that has said all may close its side, as `nc -N` does.
         .half_close(true);
     let mut connection = builder.serve_connection(TokioIo::new(stream), service);
+    // Dropped before the socket is.
+    let last = Last {
+        handler: &handler,
+        peer,
+    };
     let ended = tokio::select! {
         ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => Some(ended),
         () = stop.cancelled() => None,
@@ -85,13 +90,27 @@ pub(super) async fn serve(
     let mut stream = connection.into_parts().io.into_inner();
     let is_shut = stream.shutdown().await.is_ok();
     if is_unread && is_shut {
-        linger(stream, limits).await;
+        linger(&mut stream, limits).await;
+    }
+    drop(last);
+    drop(stream);
+}
+
+/// Says on whatever way that a connection is over.
+struct Last<'h> {
+    handler: &'h Handler,
+    peer: SocketAddr,
+}
+
+impl Drop for Last<'_> {
+    fn drop(&mut self) {
+        self.handler.over(self.peer);
     }
 }
 
 /// Reads and forgets what still comes: a socket that is closed with bytes in it is reset, and the answer
 /// is lost on its way (RFC 9112, 9.6).
-async fn linger(mut stream: TcpStream, limits: Limits) {
+async fn linger(stream: &mut TcpStream, limits: Limits) {
     let rest = async {
         let mut forgotten = [0; 4_096];
         while stream.read(&mut forgotten).await.is_ok_and(|read| read > 0) {}

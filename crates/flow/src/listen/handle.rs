@@ -73,6 +73,11 @@ impl Handler {
         self.limits = limits;
     }
 
+    /// The connection from `peer` is about to be closed.
+    pub(super) fn over(&self, peer: SocketAddr) {
+        self.context.visitors.over(peer);
+    }
+
     pub(super) async fn answer(&self, peer: SocketAddr, request: Request<Body>) -> Answered {
         let (head, body) = request.into_parts();
         let mut is_body_read = body.is_end_stream();

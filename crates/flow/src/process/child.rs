@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
-use super::keeper::{KILL, TERMINATE};
+use super::keeper::{KILL, SAME, TERMINATE};
 use super::limits::KILL_GRACE;
 use super::program::{Program, SpawnError};
 
@@ -23,6 +23,9 @@ pub struct Keeper {
     pub program: PathBuf,
     /// What makes it call [`keep`](super::keeper::keep) with what follows.
     pub arguments: Vec<OsString>,
+    /// How many files a program may have open (the soft limit), where that is not what this process may: a
+    /// program that was written for 1,024, and waits with select(2), is not to be given more than it wants.
+    pub open_files: Option<u64>,
 }
 
 impl Keeper {
@@ -31,6 +34,7 @@ impl Keeper {
         Self {
             program: PathBuf::from("/proc/self/exe"),
             arguments: vec![OsString::from("__keeper")],
+            open_files: None,
         }
     }
 
@@ -43,9 +47,13 @@ impl Keeper {
     /// interpreter that is missing for example, is in its exit code, 126 or 127, and on its standard error.
     pub fn spawn(&self, program: &Program) -> Result<Child, SpawnError> {
         let found = program.find()?;
+        let files = self
+            .open_files
+            .map_or_else(|| SAME.to_owned(), |it| it.to_string());
         let mut keeper = Command::new(&self.program)
             .arg0("adit")
             .args(&self.arguments)
+            .arg(files)
             .arg(found)
             .arg("--")
             .args(&program.argv)

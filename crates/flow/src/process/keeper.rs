@@ -1,7 +1,7 @@
 //! The process between us and a program: it ends everything that the program has started.
 //!
-//! It is our own executable, run as `adit __keeper PROGRAM -- ARGUMENT...`, the first of which is the
-//! name that the program is told to have. It has no terminal, it inherits nothing but its standard
+//! It is our own executable, run as `adit __keeper FILES PROGRAM -- ARGUMENT...`: how many files the program may
+//! have open (the soft limit), or [`SAME`]; where it is; and, first of its arguments, the name that it is told to have. It has no terminal, it inherits nothing but its standard
 //! input and outputs, and the program gets the outputs and an empty input.
 //!
 //! Its own standard input is the *lifeline*: a pipe whose other end only we have. A byte is an order,
@@ -23,7 +23,9 @@ use std::time::Duration;
 
 use rustix::fs::Mode;
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, WaitOptions, WaitStatus, getrlimit, setrlimit,
+};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe;
 use tokio::signal::unix::{Signal as Incoming, SignalKind, signal};
@@ -39,10 +41,14 @@ pub const TERMINATE: u8 = b't';
 /// The order to kill everything.
 pub const KILL: u8 = b'k';
 
+/// In the place of a limit of open files: it stays as it is.
+pub const SAME: &str = "-";
+
 /// Keeps a program until nothing of it is left, and gives the code to exit with. Called by a process that is
-/// for this alone, before it has started any thread.
-pub fn keep(program: &Path, argv: &[OsString]) -> ExitCode {
-    match start(program, argv) {
+/// for this alone, before it has started any thread. `open_files` is the program's soft limit of open files,
+/// if it is not the keeper's.
+pub fn keep(program: &Path, argv: &[OsString], open_files: Option<u64>) -> ExitCode {
+    match start(program, argv, open_files) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             // Nobody may be there to read it.
@@ -71,7 +77,7 @@ impl KeepError {
     }
 }
 
-fn start(program: &Path, argv: &[OsString]) -> Result<u8, KeepError> {
+fn start(program: &Path, argv: &[OsString], open_files: Option<u64>) -> Result<u8, KeepError> {
     let shown = || adit_text::escape(&program.to_string_lossy());
     let keep = |error| KeepError::Keep {
         program: shown(),
@@ -82,6 +88,14 @@ fn start(program: &Path, argv: &[OsString]) -> Result<u8, KeepError> {
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .map_err(|error| keep(error.into()))?;
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
+    if open_files.is_some() {
+        // Ours too: what is kept inherits it, and the keeper has few.
+        let limit = Rlimit {
+            current: open_files,
+            ..getrlimit(Resource::Nofile)
+        };
+        setrlimit(Resource::Nofile, limit).map_err(|error| keep(error.into()))?;
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

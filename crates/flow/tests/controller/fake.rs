@@ -75,6 +75,11 @@ impl Fake {
         self.state().started.clone()
     }
 
+    /// How many runs were started.
+    pub(crate) fn count(&self) -> usize {
+        self.state().started.len()
+    }
+
     pub(crate) fn resumed(&self) -> Vec<(String, Option<Value>)> {
         self.state().resumed.clone()
     }

@@ -11,6 +11,7 @@
 
 mod answers;
 mod chromium;
+mod crowd;
 mod fake;
 mod guard;
 mod http;

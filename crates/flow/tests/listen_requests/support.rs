@@ -76,6 +76,10 @@ impl Visitors for Tunnel {
         assert!(peer.ip().is_loopback());
         *self.0.lock().unwrap()
     }
+
+    fn over(&self, peer: SocketAddr) {
+        assert!(peer.ip().is_loopback());
+    }
 }
 
 /// The first listener of a file, at a port of its own.

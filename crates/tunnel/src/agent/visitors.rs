@@ -4,7 +4,9 @@
 //! from here. Here it can look up who it really is: the originator that the peer's listener named (RFC 4254
 //! section 7.2). A visitor is entered before the first of its bytes goes to the service, so that who has
 //! read a request finds whoever sent it; and stays for a while after its stream has ended, so that a
-//! request that was sent by somebody who left at once is not taken for one from here.
+//! request that was sent by somebody who left at once is not taken for one from here. A service that looks
+//! visitors up says when it has done with a connection, and then nobody is a visitor who happens to connect from
+//! the same port: any process of this machine can do that.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -41,6 +43,10 @@ struct Ends {
 struct Entry {
     number: u64,
     visitor: SocketAddr,
+    /// Its stream has ended.
+    has_left: bool,
+    /// The service has done with it.
+    is_over: bool,
 }
 
 #[derive(Debug)]
@@ -86,6 +92,13 @@ impl Visitors {
         Some(entry.visitor)
     }
 
+    /// The service at `port` is about to close the connection from `peer`: what comes from there later is another's.
+    /// To be said before it is closed.
+    pub fn over(&self, peer: SocketAddr, port: u16) {
+        let peer = canonical(peer);
+        self.table().over(Ends { peer, port });
+    }
+
     /// A visitor is about to send to the service at `service`, from `peer` as seen there.
     pub(crate) fn enter(
         &self,
@@ -117,7 +130,7 @@ impl Drop for Entered {
             number: self.number,
             at: Instant::now(),
         };
-        self.visitors.table().left.push_back(left);
+        self.visitors.table().leave(left);
     }
 }
 
@@ -135,8 +148,37 @@ impl Table {
         }
         let number = self.next;
         self.next = self.next.wrapping_add(1);
-        self.entries.insert(ends, Entry { number, visitor });
+        let entry = Entry {
+            number,
+            visitor,
+            has_left: false,
+            is_over: false,
+        };
+        self.entries.insert(ends, entry);
         Ok(number)
+    }
+
+    /// A visitor's stream has ended. Who is still to be looked up is known for a while.
+    fn leave(&mut self, left: Left) {
+        let entry = self.entries.get_mut(&left.ends);
+        match entry.filter(|entry| entry.number == left.number) {
+            Some(entry) if entry.is_over => self.remove(&left),
+            Some(entry) => {
+                entry.has_left = true;
+                self.left.push_back(left);
+            }
+            None => {}
+        }
+    }
+
+    /// A service has done with a visitor.
+    fn over(&mut self, ends: Ends) {
+        match self.entries.get_mut(&ends) {
+            // Its place among those who have left goes with its time.
+            Some(entry) if entry.has_left => drop(self.entries.remove(&ends)),
+            Some(entry) => entry.is_over = true,
+            None => {}
+        }
     }
 
     /// Forgets those who left long ago.
@@ -234,6 +276,38 @@ mod tests {
         tokio::time::advance(Duration::from_millis(1)).await;
         assert_eq!(visitors.visitor(near, 8_090), Some(addr("192.0.2.2:2")));
         drop(other);
+        tokio::time::advance(LINGER).await;
+        assert_eq!(visitors.visitor(near, 8_090), None);
+        let table = visitors.table();
+        assert_eq!((table.entries.len(), table.left.len()), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_comes_from_a_visitors_port_later_is_no_visitor() {
+        let visitors = Visitors::default();
+        let (near, service) = (addr("127.0.0.1:40000"), addr("127.0.0.1:8090"));
+        let enter = || {
+            visitors
+                .enter(near, service, &origin("192.0.2.1", 1))
+                .unwrap()
+        };
+        // Whichever end is done first.
+        let entered = enter();
+        visitors.over(near, 8_090);
+        assert!(visitors.visitor(near, 8_090).is_some());
+        drop(entered);
+        assert_eq!(visitors.visitor(near, 8_090), None);
+        drop(enter());
+        assert!(visitors.visitor(near, 8_090).is_some());
+        visitors.over(near, 8_091);
+        assert!(visitors.visitor(near, 8_090).is_some());
+        visitors.over(near, 8_090);
+        assert_eq!(visitors.visitor(near, 8_090), None);
+        // The next visitor from there is one, also when the time of the first is over.
+        let entered = enter();
+        tokio::time::advance(LINGER).await;
+        assert!(visitors.visitor(near, 8_090).is_some());
+        drop(entered);
         tokio::time::advance(LINGER).await;
         assert_eq!(visitors.visitor(near, 8_090), None);
         let table = visitors.table();

@@ -1,14 +1,10 @@
-//! What is said over a WebSocket.
+//! The talk over a WebSocket: who speaks when, and how it ends.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::StatusCode;
 use futures_util::{SinkExt as _, StreamExt as _};
-use serde::Serialize;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -17,25 +13,20 @@ use tokio_tungstenite::tungstenite::{Bytes, Error as SocketError, Message};
 use tracing::debug;
 
 use super::Times;
+use super::message::{self, Envelope, Outcome, Said};
+use super::subscriptions::Subscriptions;
 use crate::controller::api::{Api, Denied};
 use crate::controller::progress::{self, Progress};
-use crate::controller::request::{ResumeRequest, object, text};
 use crate::controller::{body, ending};
 use crate::exec::Report;
-use crate::expr::{Map, Value};
-use crate::model::DEFAULT;
+use crate::expr::Value;
 
 /// A WebSocket and the runs that it is told of.
 pub(super) struct Socket {
     stream: WebSocketStream<TcpStream>,
     api: Api,
     times: Times,
-    subscriptions: Vec<Subscription>,
-}
-
-struct Subscription {
-    task_id: String,
-    reports: watch::Receiver<Arc<Report>>,
+    subscriptions: Subscriptions,
 }
 
 /// Why a socket ends.
@@ -65,7 +56,7 @@ impl Socket {
             stream,
             api,
             times,
-            subscriptions: Vec::new(),
+            subscriptions: Subscriptions::default(),
         }
     }
 
@@ -138,23 +129,9 @@ impl Socket {
         }
     }
 
-    /// Sends what has changed. One that has ended is told of for the last time.
+    /// Sends what has changed.
     async fn tell(&mut self) -> Result<(), End> {
-        let mut changed = Vec::new();
-        self.subscriptions.retain_mut(|subscription| {
-            let reports = &mut subscription.reports;
-            let is_alive = match reports.has_changed() {
-                Ok(false) => return true,
-                Ok(true) => true,
-                // The engine has dropped it; what it said last stands.
-                Err(_) => false,
-            };
-            let report = Arc::clone(&reports.borrow_and_update());
-            let goes_on = is_alive && !report.status.is_final();
-            changed.push(report);
-            goes_on
-        });
-        for report in changed {
+        for report in self.subscriptions.changed() {
             self.report(None, &report).await?;
         }
         Ok(())
@@ -188,14 +165,14 @@ impl Socket {
         }
     }
 
-    async fn ask(&mut self, message: &[u8]) -> Result<(), End> {
-        let asked = body::json(message).and_then(|asked| object(asked).map_err(bad_request));
+    async fn ask(&mut self, text: &[u8]) -> Result<(), End> {
+        let asked = body::json(text).and_then(message::object);
         let mut asked = match asked {
             Ok(asked) => asked,
             Err(denied) => return self.deny(None, &denied).await,
         };
         let id = asked.shift_remove("id");
-        match self.done(asked) {
+        match message::done(&self.api, &mut self.subscriptions, asked) {
             Ok(Outcome::Started(task_id)) => {
                 let started = Said::Started { task_id: &task_id };
                 self.say(id.as_ref(), started).await
@@ -214,111 +191,7 @@ impl Socket {
         };
         self.say(id, error).await
     }
-
-    fn done(&mut self, mut asked: Map) -> Result<Outcome, Denied> {
-        let kind = said(&mut asked, "type")?;
-        match kind.as_str() {
-            "ping" => return Ok(Outcome::Pong),
-            "run" => {
-                let workflow = text(&mut asked, "workflow_id").map_err(bad_request)?;
-                let workflow = workflow.unwrap_or_else(|| DEFAULT.to_owned());
-                let input = asked.shift_remove("input").unwrap_or_default();
-                self.has_room()?;
-                let task = self.api.start(&workflow, input)?;
-                let task_id = task.as_str().to_owned();
-                let mut reports = self.api.watch(&task_id)?;
-                // What stands there now has not been told.
-                reports.mark_changed();
-                self.subscribe(task_id.clone(), reports);
-                return Ok(Outcome::Started(task_id));
-            }
-            _ => {}
-        }
-        let task_id = said(&mut asked, "task_id")?;
-        match kind.as_str() {
-            "subscribe" => {
-                self.has_room()?;
-                let mut reports = self.api.watch(&task_id)?;
-                let report = Arc::clone(&reports.borrow_and_update());
-                if !report.status.is_final() {
-                    self.subscribe(task_id, reports);
-                }
-                Ok(Outcome::Report(report))
-            }
-            "unsubscribe" => {
-                self.subscriptions.retain(|it| it.task_id != task_id);
-                Ok(Outcome::Done)
-            }
-            "get" => self.api.report(&task_id).map(Outcome::Report),
-            "resume" => {
-                let request = ResumeRequest::read(Value::Map(asked)).map_err(bad_request)?;
-                self.api.go_on(&task_id, request).map(|()| Outcome::Done)
-            }
-            "cancel" => self.api.stop(&task_id).map(|()| Outcome::Done),
-            _ => Err(bad_request("Unknown type.".to_owned())),
-        }
-    }
-
-    fn has_room(&self) -> Result<(), Denied> {
-        if self.subscriptions.len() < SUBSCRIPTIONS {
-            return Ok(());
-        }
-        let status = StatusCode::TOO_MANY_REQUESTS;
-        Err(Denied::new(status, "Too many subscriptions."))
-    }
-
-    /// Of one run there is one subscription.
-    fn subscribe(&mut self, task_id: String, reports: watch::Receiver<Arc<Report>>) {
-        self.subscriptions.retain(|it| it.task_id != task_id);
-        self.subscriptions.push(Subscription { task_id, reports });
-    }
 }
-
-/// What came of a message.
-enum Outcome {
-    Started(String),
-    Report(Arc<Report>),
-    Pong,
-    Done,
-}
-
-#[derive(Serialize)]
-struct Envelope<'a> {
-    #[serde(flatten)]
-    said: Said<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a Value>,
-}
-
-#[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-enum Said<'a> {
-    Started {
-        task_id: &'a str,
-    },
-    Report {
-        #[serde(flatten)]
-        report: Progress<'a>,
-    },
-    Done,
-    Pong,
-    Error {
-        status: u16,
-        detail: &'a str,
-    },
-}
-
-fn said(asked: &mut Map, key: &str) -> Result<String, Denied> {
-    let said = text(asked, key).map_err(bad_request)?;
-    said.ok_or_else(|| bad_request(format!("{key} is missing.")))
-}
-
-fn bad_request(detail: String) -> Denied {
-    Denied::new(StatusCode::BAD_REQUEST, detail)
-}
-
-/// Most runs that one WebSocket is told of at once.
-const SUBSCRIPTIONS: usize = 64;
 
 /// How long a peer has to close when we have; a server that closes waits no longer.
 const GOODBYE: Duration = Duration::from_secs(1);

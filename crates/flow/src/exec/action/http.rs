@@ -143,7 +143,14 @@ async fn ask(
     }
     on.teller.at(Hop::Request {
         method: request.method.as_str(),
-        url: request.url.to_string(),
+        // A key may be in the path.
+        url: on
+            .run
+            .engine
+            .tools
+            .secrets
+            .mask(&request.url.to_string())
+            .into_owned(),
     });
     let answer = on.run.engine.tools.http.send(&request).await;
     let answer = answer.map_err(|error| JobError::chain(&error))?;

@@ -24,7 +24,10 @@ pub(super) async fn run(
         None => Arc::clone(&known.input),
     };
     let workflow = on.run.engine.compose.workflow(&id);
-    let workflow = workflow.map_err(|_| JobError::new(format!("Workflow not found: {id}")))?;
+    let workflow = workflow.map_err(|_| {
+        let shown = adit_text::show(&id);
+        JobError::new(format!("Workflow not found: {}", shown.trim_matches('"')))
+    })?;
     on.teller.at(Hop::Workflow {
         id: workflow.id.as_str().to_owned(),
     });

@@ -12,9 +12,22 @@ use crate::model::component::{Component, Kind as ComponentKind};
 use crate::model::expose::ExposeConfig;
 
 pub(super) fn check(compose: &Compose, problems: &mut Problems) {
-    let public = Public::of(compose);
-    controller(compose, &public, problems);
+    look(compose, &Public::of(compose), problems);
     names(compose, problems);
+}
+
+/// What strangers would reach of a file at ports of this machine that something else than its gateways makes
+/// public, each with the place that says so.
+pub fn check_public(compose: &Compose, ports: &[(u16, &Place)], problems: &mut Problems) {
+    let public = Public {
+        ports: ports.to_vec(),
+        by_program: Vec::new(),
+    };
+    look(compose, &public, problems);
+}
+
+fn look(compose: &Compose, public: &Public<'_>, problems: &mut Problems) {
+    controller(compose, public, problems);
     for listener in &compose.callback_servers {
         if public.place_of(listener.port.value).is_none() {
             continue;

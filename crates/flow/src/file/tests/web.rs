@@ -279,11 +279,19 @@ fn what_is_wrong_with_a_component_or_a_controller_is_told() {
     }
 }
 
+/// Any page of the web could start programs: what model-compose has as a default does not count.
+#[test]
+fn any_origin_counts_only_beside_a_token() {
+    let warning = warned("controller: {type: http-server, origins: '*, http://a'}");
+    let words = "the page of any web site could start workflows here";
+    assert!(warning.contains(words), "{warning}");
+}
+
 #[test]
 fn origins_are_several_and_none_is_said_is_none() {
     for (keys, origins) in [
         ("", vec![]),
-        (", origins: '*'", vec!["*"]),
+        (", origins: '*', token: 'env:TOKEN'", vec!["*"]),
         (
             ", origins: 'http://a, http://b/'",
             vec!["http://a", "http://b"],

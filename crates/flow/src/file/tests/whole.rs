@@ -197,6 +197,7 @@ components:
 workflows:
   - {{id: w, jobs: [{{component: c}}]}}
   - {{id: v, jobs: [{{component: other}}]}}
+  - {{id: u, jobs: [{{type: for-each, input: x, do: {{component: {{id: own, type: shell, command: [df]}}}}}}]}}
 "
         )
     };
@@ -213,6 +214,11 @@ workflows:
         let shown = wrong(&read(workflow, component, 8091));
         assert!(shown.starts_with(error), "{workflow}: {shown}");
     }
+    let shown = wrong(&read("workflow: u", client, 8091));
+    assert!(
+        shown.contains("its workflow runs programs (at f.yml:9:"),
+        "{shown}"
+    );
     for (trigger, component, port) in [
         ("workflow: w", client, 8091),
         ("workflow: w", shell, 8090),
