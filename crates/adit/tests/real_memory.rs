@@ -33,9 +33,8 @@ fn command(program: &str) -> (Command, (u32, u32)) {
     (command, (user, group))
 }
 
-#[test]
-fn a_running_adit_leaves_no_core_and_its_memory_is_roots_alone() {
-    require!("ssh-keygen", "sleep");
+/// Runs adit until it has dialled, when it has begun; whom it dials stays silent.
+fn with_running(look: impl FnOnce(Pid)) {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     silent.set_nonblocking(true).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -56,18 +55,37 @@ fn a_running_adit_leaves_no_core_and_its_memory_is_roots_alone() {
         .arg(key.private_path())
         .arg("somebody@127.0.0.1");
     let adit = Process::spawn(&mut command_line);
-    // When it has dialled, it has begun.
     let _sshd = wait::until("adit dials", || {
         silent.accept().map_err(|error| (error, adit.stderr()))
     });
+    look(adit.id());
+}
 
-    let limits = std::fs::read_to_string(proc(adit.id(), "limits")).unwrap();
-    let core = limits
-        .lines()
-        .find(|line| line.starts_with("Max core file size"));
-    let values: Vec<&str> = core.unwrap().split_whitespace().skip(4).take(2).collect();
-    assert_eq!(values, ["0", "0"], "soft and hard, in bytes");
-    assert_eq!(owner(adit.id()), (0, 0));
+#[test]
+fn a_running_adit_gives_memory_back_also_while_nothing_happens() {
+    require!("ssh-keygen");
+    with_running(|adit| {
+        // The allocator's own thread does that, when it is there.
+        let threads = std::fs::read_dir(proc(adit, "task")).unwrap();
+        let names: Vec<String> = threads
+            .map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")).unwrap())
+            .collect();
+        assert!(names.contains(&"jemalloc_bg_thd\n".to_owned()), "{names:?}");
+    });
+}
+
+#[test]
+fn a_running_adit_leaves_no_core_and_its_memory_is_roots_alone() {
+    require!("ssh-keygen", "sleep");
+    with_running(|adit| {
+        let limits = std::fs::read_to_string(proc(adit, "limits")).unwrap();
+        let core = limits
+            .lines()
+            .find(|line| line.starts_with("Max core file size"));
+        let values: Vec<&str> = core.unwrap().split_whitespace().skip(4).take(2).collect();
+        assert_eq!(values, ["0", "0"], "soft and hard, in bytes");
+        assert_eq!(owner(adit), (0, 0));
+    });
 
     let (mut sleep, own) = command("sleep");
     let sleep = Process::spawn(sleep.arg("600"));

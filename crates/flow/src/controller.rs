@@ -40,6 +40,7 @@ mod answer;
 mod api;
 mod body;
 mod folder;
+mod follow;
 mod guard;
 mod output;
 mod page;

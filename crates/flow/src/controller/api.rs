@@ -13,7 +13,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::places::{Place, Waiting};
 use super::request::{ResumeRequest, RunRequest, Wait, word};
-use super::{Runs, Stage, answer, body, output, progress, task};
+use super::{Runs, Stage, answer, body, follow, output, task};
 use crate::body::Room;
 use crate::exec::{CancelError, Report, ResumeError, StartError, Status, TaskId};
 use crate::expr::Value;
@@ -254,7 +254,7 @@ impl Api {
     fn lines(&self, id: &str) -> Result<Response, Denied> {
         let reports = self.watch(id)?;
         let held = (self.place_to_wait()?, self.token());
-        Ok(progress::lines(reports, self.stage.clone(), held))
+        Ok(follow::lines(reports, self.stage.clone(), held))
     }
 
     async fn run(&self, parts: &Parts, body: Body) -> Result<Response, Denied> {

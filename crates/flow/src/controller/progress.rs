@@ -1,29 +1,12 @@
-//! Where a run stands, told again and again: as lines, and to the WebSocket.
-//!
-//! Told is always where it stands at the moment, at most every [`PAUSE`]; what happened in between
-//! is not kept for a slow reader.
+//! Where a run stands, as those read it who [follow](super::follow) it.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use axum::body::Body;
-use axum::http::StatusCode;
-use axum::response::Response;
-use bytes::Bytes;
-use futures_util::stream;
 use serde::Serialize;
-use tokio::sync::watch;
-use tokio::time::sleep;
-use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::places::Place;
 use super::task::{Interrupt, Shown, interrupts};
-use super::{Stage, answer, ending};
 use crate::exec::{Hop, JobReport, JobState, Report};
 use crate::expr::Value;
-
-/// The least time between two reports of one run to one reader. People see no more.
-pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// The longest output that a report has with it. A longer one is had from `/tasks/ID`.
 const OUTPUT_BYTES: usize = 1 << 20;
@@ -182,57 +165,3 @@ fn between(from: Instant, to: Instant) -> f64 {
 pub(super) fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
-
-/// What [`lines`] has to know between two of them.
-struct Reader {
-    reports: watch::Receiver<Arc<Report>>,
-    stage: watch::Receiver<Stage>,
-    is_first: bool,
-    is_over: bool,
-    /// Kept for as long as somebody reads.
-    _held: (Place, TaskTrackerToken),
-}
-
-/// Where a run stands, a line of JSON at each change, until it has ended or we have.
-pub(super) fn lines(
-    reports: watch::Receiver<Arc<Report>>,
-    stage: watch::Receiver<Stage>,
-    held: (Place, TaskTrackerToken),
-) -> Response {
-    let reader = Reader {
-        reports,
-        stage,
-        is_first: true,
-        is_over: false,
-        _held: held,
-    };
-    let lines = stream::unfold(reader, |mut reader| async move {
-        let line = reader.next().await?;
-        Some((Ok::<_, std::convert::Infallible>(line), reader))
-    });
-    answer::of(StatusCode::OK, LINES, Body::from_stream(lines))
-}
-
-impl Reader {
-    async fn next(&mut self) -> Option<Bytes> {
-        if self.is_over {
-            return None;
-        }
-        if !self.is_first {
-            sleep(PAUSE).await;
-            tokio::select! {
-                changed = self.reports.changed() => changed.ok()?,
-                () = ending(&mut self.stage) => return None,
-            }
-        }
-        self.is_first = false;
-        let report = Arc::clone(&self.reports.borrow_and_update());
-        self.is_over = report.status.is_final();
-        let mut line = serde_json::to_vec(&Progress::of(&report, now())).ok()?;
-        line.push(b'\n');
-        Some(line.into())
-    }
-}
-
-/// Lines of JSON have no registered type.
-const LINES: &str = "application/x-ndjson";

@@ -68,8 +68,8 @@ fn once(bench: &mut Bench) -> anyhow::Result<()> {
 /// As many as the promise speaks of.
 const RUNS: u32 = 10_000;
 
-/// Longer than jemalloc keeps pages that nobody wants: ten seconds, twice (`dirty_decay_ms` and
-/// `muzzy_decay_ms`). It looks only when memory is asked for, which nobody does here.
+/// Longer than jemalloc keeps pages that nobody wants: ten seconds (`dirty_decay_ms`; `muzzy_decay_ms` is 0).
+/// A thread of its own looks, also when nobody asks for memory, as here.
 const REST: Duration = Duration::from_secs(30);
 
 /// Who calls back at once.

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::subscriptions::Subscriptions;
 use crate::controller::api::{Api, Denied};
+use crate::controller::follow::Follower;
 use crate::controller::progress::Progress;
 use crate::controller::request::{self, ResumeRequest, text};
 use crate::exec::Report;
@@ -70,10 +71,8 @@ pub(super) fn done(
             subscriptions.ensure_room()?;
             let task = api.start(&workflow, input)?;
             let task_id = task.as_str().to_owned();
-            let mut reports = api.watch(&task_id)?;
-            // What stands there now has not been told.
-            reports.mark_changed();
-            subscriptions.add(task_id.clone(), reports);
+            let follower = Follower::new(api.watch(&task_id)?);
+            subscriptions.add(task_id.clone(), follower);
             return Ok(Outcome::Started(task_id));
         }
         _ => {}
@@ -82,10 +81,10 @@ pub(super) fn done(
     match kind.as_str() {
         "subscribe" => {
             subscriptions.ensure_room()?;
-            let mut reports = api.watch(&task_id)?;
-            let report = Arc::clone(&reports.borrow_and_update());
-            if !report.status.is_final() {
-                subscriptions.add(task_id, reports);
+            let mut follower = Follower::new(api.watch(&task_id)?);
+            let report = follower.tell();
+            if !follower.is_over() {
+                subscriptions.add(task_id, follower);
             }
             Ok(Outcome::Report(report))
         }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use tokio::sync::watch;
+use futures_util::future::select_all;
 
 use crate::controller::api::Denied;
+use crate::controller::follow::Follower;
 use crate::exec::Report;
 
 /// Runs, one subscription for each.
@@ -15,17 +16,14 @@ pub(super) struct Subscriptions(Vec<Subscription>);
 #[derive(Debug)]
 struct Subscription {
     task_id: String,
-    reports: watch::Receiver<Arc<Report>>,
+    follower: Follower,
 }
 
 impl Subscriptions {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Whether one more may be there.
     pub(super) fn ensure_room(&self) -> Result<(), Denied> {
-        if self.0.len() < MOST {
+        let goes_on = |it: &&Subscription| !it.follower.is_over();
+        if self.0.iter().filter(goes_on).count() < MOST {
             return Ok(());
         }
         let status = StatusCode::TOO_MANY_REQUESTS;
@@ -33,32 +31,35 @@ impl Subscriptions {
     }
 
     /// Tells of a run from now on, in the place of what was there for it.
-    pub(super) fn add(&mut self, task_id: String, reports: watch::Receiver<Arc<Report>>) {
+    pub(super) fn add(&mut self, task_id: String, follower: Follower) {
         self.remove(&task_id);
-        self.0.push(Subscription { task_id, reports });
+        self.0.push(Subscription { task_id, follower });
     }
 
     pub(super) fn remove(&mut self, task_id: &str) {
         self.0.retain(|it| it.task_id != task_id);
     }
 
-    /// What has changed. One that has ended is told of for the last time.
-    pub(super) fn changed(&mut self) -> Vec<Arc<Report>> {
-        let mut changed = Vec::new();
-        self.0.retain_mut(|subscription| {
-            let reports = &mut subscription.reports;
-            let is_alive = match reports.has_changed() {
-                Ok(false) => return true,
-                Ok(true) => true,
-                // The engine has dropped it; what it said last stands.
-                Err(_) => false,
-            };
-            let report = Arc::clone(&reports.borrow_and_update());
-            let goes_on = is_alive && !report.status.is_final();
-            changed.push(report);
-            goes_on
-        });
-        changed
+    /// The next report of any of them. One that has ended is told of for the last time; with none left it
+    /// waits for ever.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost: what was not told is told by the next call.
+    pub(super) async fn next(&mut self) -> Arc<Report> {
+        loop {
+            self.0.retain(|it| !it.follower.is_over());
+            if self.0.is_empty() {
+                return std::future::pending().await;
+            }
+            let reports = self.0.iter_mut().map(|it| Box::pin(it.follower.next()));
+            let (told, position, _) = select_all(reports).await;
+            match told {
+                Some(report) => return report,
+                // Nobody knows it any more; what was told stands.
+                None => drop(self.0.remove(position)),
+            }
+        }
     }
 }
 

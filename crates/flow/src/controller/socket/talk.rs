@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -91,8 +91,6 @@ impl Socket {
 
     async fn serve(&mut self) -> Result<std::convert::Infallible, End> {
         let mut stage = self.api.stage.clone();
-        let mut look = interval(progress::PAUSE);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let is_pinging = !self.times.ping_interval.is_zero();
         let mut heard = Instant::now();
         let mut pinged: Option<Instant> = None;
@@ -110,7 +108,7 @@ impl Socket {
                     pinged = None;
                     self.take(message.ok_or(End::Gone)??).await?;
                 }
-                _ = look.tick(), if !self.subscriptions.is_empty() => self.tell().await?,
+                report = self.subscriptions.next() => self.report(None, &report).await?,
                 () = sleep_until(due), if is_pinging => {
                     if pinged.is_some() {
                         return Err(End::Close(CloseCode::Policy, "no answer to a ping"));
@@ -127,14 +125,6 @@ impl Socket {
             Ok(sent) => Ok(sent?),
             Err(_) => Err(End::Gone),
         }
-    }
-
-    /// Sends what has changed.
-    async fn tell(&mut self) -> Result<(), End> {
-        for report in self.subscriptions.changed() {
-            self.report(None, &report).await?;
-        }
-        Ok(())
     }
 
     async fn report(&mut self, id: Option<&Value>, report: &Report) -> Result<(), End> {
