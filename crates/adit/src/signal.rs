@@ -1,9 +1,13 @@
 //! The signals that end the program in order.
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// Whether the terminal has told of its end. Its shell may tell of it too, and a second signal would mean haste.
+static HUNG_UP: AtomicBool = AtomicBool::new(false);
 
 /// Exit code after SIGINT, as shells have it: 128 and the signal's number.
 const INTERRUPTED: u8 = 130;
@@ -21,7 +25,7 @@ pub(crate) fn signalled_before_the_end(
 ) -> anyhow::Result<impl Future<Output = ExitCode>> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
-    let mut hangup = if ignores_hangup() {
+    let mut hangup = if HUNG_UP.load(Ordering::Relaxed) || ignores_hangup() {
         None
     } else {
         Some(signal(SignalKind::hangup()).context("cannot wait for signals")?)
@@ -37,7 +41,10 @@ pub(crate) fn signalled_before_the_end(
     };
     Ok(async move {
         tokio::select! {
-            () = hung_up => terminated,
+            () = hung_up => {
+                HUNG_UP.store(true, Ordering::Relaxed);
+                terminated
+            }
             _ = interrupt.recv() => ExitCode::from(INTERRUPTED),
             _ = terminate.recv() => terminated,
         }
