@@ -1,14 +1,20 @@
 //! The signals that end the program in order.
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 
+/// Whether the terminal has told of its end. Its shell may tell of it too, and a second signal would mean haste.
+static HUNG_UP: AtomicBool = AtomicBool::new(false);
+
 /// Exit code after SIGINT, as shells have it: 128 and the signal's number.
 const INTERRUPTED: u8 = 130;
 
-/// Waits for SIGINT or SIGTERM, from this call on, and says what the program ends with.
+/// Waits for SIGINT or SIGTERM, from this call on, and says what the program ends with. SIGHUP, by which a
+/// terminal that is closed tells of it, is as SIGTERM, unless whoever has started the program wants it ignored
+/// (nohup(1)).
 pub(crate) fn signalled() -> anyhow::Result<impl Future<Output = ExitCode>> {
     signalled_before_the_end(ExitCode::SUCCESS)
 }
@@ -19,10 +25,61 @@ pub(crate) fn signalled_before_the_end(
 ) -> anyhow::Result<impl Future<Output = ExitCode>> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
+    let mut hangup = if HUNG_UP.load(Ordering::Relaxed) || ignores_hangup() {
+        None
+    } else {
+        Some(signal(SignalKind::hangup()).context("cannot wait for signals")?)
+    };
+    let hung_up = async move {
+        let heard = match &mut hangup {
+            Some(hangup) => hangup.recv().await,
+            None => None,
+        };
+        if heard.is_none() {
+            std::future::pending::<()>().await;
+        }
+    };
     Ok(async move {
         tokio::select! {
+            () = hung_up => {
+                HUNG_UP.store(true, Ordering::Relaxed);
+                terminated
+            }
             _ = interrupt.recv() => ExitCode::from(INTERRUPTED),
             _ = terminate.recv() => terminated,
         }
     })
+}
+
+/// Whether SIGHUP is ignored, as `/proc/self/status` shows it. Where that cannot be known it stays as it is.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    ignored(&status).is_none_or(|signals| signals & 1 != 0)
+}
+
+/// The signals that a process ignores, the first of them (SIGHUP) as the lowest bit (proc_pid_status(5)).
+fn ignored(status: &str) -> Option<u64> {
+    let mut lines = status.lines();
+    let signals = lines.find_map(|line| line.strip_prefix("SigIgn:"))?;
+    u64::from_str_radix(signals.trim(), 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_process_ignores_is_in_its_status() {
+        for (status, found) in [
+            (
+                "SigBlk:\t0000000000000001\nSigIgn:\t0000000000001000\n",
+                Some(0x1000),
+            ),
+            ("Name:\ta\nSigIgn:\t0000000000000001\nSigCgt:\t0\n", Some(1)),
+            ("SigIgn:\tx\n", None),
+            ("", None),
+        ] {
+            assert_eq!(ignored(status), found, "{status}");
+        }
+    }
 }

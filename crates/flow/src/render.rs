@@ -1,5 +1,6 @@
 //! What the texts of a file become when a job runs: templates evaluated over what is known then.
 
+use std::borrow::Cow;
 use std::num::NonZeroU32;
 use std::str::FromStr as _;
 use std::time::Duration;
@@ -119,9 +120,17 @@ fn wanted(text: &Text, wanted: &'static str, found: &Value) -> RenderError {
     RenderError::Wanted {
         place: text.place().to_string(),
         wanted,
-        found: match found.as_text() {
-            Some(text) => adit_text::show(text),
-            None => found.kind().to_owned(),
+        found: match found {
+            Value::Text(text) => adit_text::show(text),
+            Value::Boolean(_) | Value::Integer(_) | Value::Float(_) => found
+                .text_form()
+                .map_or_else(|_| found.kind().to_owned(), Cow::into_owned),
+            Value::Null
+            | Value::List(_)
+            | Value::Map(_)
+            | Value::Bytes(_)
+            | Value::Handle(_)
+            | Value::Pending(_) => found.kind().to_owned(),
         },
     }
 }

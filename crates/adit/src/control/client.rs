@@ -11,10 +11,14 @@ use rustix::process::getuid;
 
 use super::directory::{Directories, Running};
 use super::{Answer, DEADLINE, Ending, LINE, Request};
+use crate::log::say;
 use crate::status::Report;
 
 /// Time between two looks at whether an `up` has ended.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// An end that takes longer is spoken of. Most take less.
+const SILENT: Duration = Duration::from_secs(1);
 
 /// Where everything of one `up` stands.
 pub(crate) fn status(running: &Running) -> anyhow::Result<Report> {
@@ -56,14 +60,31 @@ pub(crate) fn end(
         answer => return Err(unexpected(answer)),
     };
     let mut waited = Duration::ZERO;
+    let mut is_told = false;
     while waited < within {
         if directories.find(&running.holder.config).as_ref() != Some(running) {
             return Ok(());
+        }
+        if waited >= SILENT && !is_told {
+            is_told = true;
+            say(&waiting(status(running).ok().as_ref(), running, within));
         }
         std::thread::sleep(LOOK);
         waited = waited.saturating_add(LOOK);
     }
     anyhow::bail!("process {} has not ended", running.holder.pid)
+}
+
+/// What an end waits for, in words.
+fn waiting(report: Option<&Report>, running: &Running, within: Duration) -> String {
+    let service = report.and_then(|report| report.service.as_ref());
+    let what = match service.map_or(0, |service| service.runs) {
+        0 => format!("process {}", running.holder.pid),
+        1 => String::from("1 run"),
+        runs => format!("{runs} runs"),
+    };
+    let seconds = within.as_secs();
+    format!("waiting for {what} to end, {seconds} s at the most; Ctrl-C stops waiting")
 }
 
 /// Connects, and looks at whose process is at the other end (security rule G100).

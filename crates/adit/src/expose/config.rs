@@ -4,6 +4,7 @@
 //! nor `Port`, keys nor forwards count. What it does not speak of is as everywhere: the way there
 //! (`HostName`, `ProxyJump`, `ProxyCommand`), known hosts, algorithms, the ssh-agent's socket.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -24,9 +25,10 @@ use crate::config::ask::{Given, Sources};
 use crate::config::option::{HostKeyChecking, SshOption};
 use crate::config::{Purpose, Surroundings, Written, config};
 
-/// What is asked for: every address that the server lets visitors come to. model-compose's own word on the
-/// wire.
-const EVERYWHERE: &str = "0.0.0.0";
+/// Every address of both families, if the server lets visitors come to all (RFC 4254 7.1).
+const EVERYWHERE: &str = "";
+/// Every IPv4 address: model-compose's own word on the wire.
+const EVERYWHERE_IPV4: &str = "0.0.0.0";
 /// Most often that a path which works is probed: each probe costs 1.6 KB, which is 4.6 MB a day.
 const MOST_OFTEN: Duration = Duration::from_secs(30);
 
@@ -42,7 +44,9 @@ pub(super) fn tunnel(
 ) -> anyhow::Result<TunnelConfig> {
     let written = written(ssh, surroundings)?;
     let mut config = config(&written, surroundings)?;
-    config.forwards = ssh.forwards.iter().map(forward).collect();
+    let bind = wildcard(bare(&ssh.host.value));
+    let forwards = ssh.forwards.iter().map(|one| forward(one, bind));
+    config.forwards = forwards.collect();
     config.exit_on_forward_failure = false;
     let peer = &mut config.peer;
     if peer.host_keys.new_hosts == NewHosts::Ask {
@@ -126,11 +130,22 @@ fn written(ssh: &SshExpose, surroundings: &Surroundings) -> anyhow::Result<Writt
     })
 }
 
-fn forward(one: &adit_flow::model::expose::PortForward) -> Forward {
+/// What is asked for at a host of that name. Its visitors come to what its name says: to an IPv4 address by
+/// IPv4 alone, and else perhaps by IPv6. A server may compare the word (`PermitListen`), so the one that
+/// model-compose says is kept where it is enough.
+fn wildcard(host: &str) -> &'static str {
+    if host.parse::<Ipv4Addr>().is_ok() {
+        EVERYWHERE_IPV4
+    } else {
+        EVERYWHERE
+    }
+}
+
+fn forward(one: &adit_flow::model::expose::PortForward, bind: &str) -> Forward {
     Forward {
         listens: Listens::There,
         bind: Bind::Tcp {
-            host: EVERYWHERE.to_owned(),
+            host: bind.to_owned(),
             port: one.remote.value,
         },
         to: Destination::One(Target::Tcp {

@@ -1,6 +1,7 @@
 //! Exposes of files, against a stock sshd.
 
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -49,7 +50,7 @@ fn file(sshd: &Sshd, ports: &str, login: Option<&str>, more: &str) -> String {
     let key = sshd.user_key().private_path().display();
     let by_key = format!("type: keyfile, keyfile: '{key}'");
     format!(
-        "gateway:\n  type: ssh-tunnel\n  port: {ports}\n  connection:\n    host: {}\n    port: {}\n    \
+        "gateway:\n  type: ssh-tunnel\n  port: {ports}\n  connection:\n    host: '{}'\n    port: {}\n    \
          auth: {{username: '{}', {}}}\n    {more}\nworkflow: {{title: t}}\n",
         sshd.addr().ip(),
         sshd.addr().port(),
@@ -202,7 +203,11 @@ impl Up {
 
 /// A visitor who sends, finishes and reads what comes back.
 async fn visit(port: u16, question: &[u8]) -> Vec<u8> {
-    let mut visitor = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    visit_at((Ipv4Addr::LOCALHOST, port).into(), question).await
+}
+
+async fn visit_at(address: SocketAddr, question: &[u8]) -> Vec<u8> {
+    let mut visitor = TcpStream::connect(address).await.unwrap();
     let (mut read, mut write) = visitor.split();
     let mut answer = Vec::new();
     let sending = async {

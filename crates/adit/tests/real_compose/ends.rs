@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use adit_testkit::process::Process;
 use adit_testkit::wait;
 use rustix::process::Signal;
 
@@ -88,7 +89,7 @@ fn a_stop_file_ends_it_once_and_one_that_is_old_does_not() {
 #[test]
 fn signals_end_all_of_it_also_while_it_is_being_set_up() {
     let (lab, ports) = lab();
-    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 0)] {
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 0), (Signal::HUP, 0)] {
         let mut up = lab.up();
         up.signal(signal);
         assert_eq!(
@@ -105,6 +106,58 @@ fn signals_end_all_of_it_also_while_it_is_being_set_up() {
     up.signal(Signal::TERM);
     assert_eq!(up.wait(wait::DEADLINE).code(), Some(0), "{}", up.stderr());
     lab.is_clean(&ports);
+}
+
+#[test]
+fn one_that_is_to_outlive_its_terminal_does() {
+    let (lab, ports) = lab();
+    let mut command = std::process::Command::new("nohup");
+    let plain = lab.command(&["up"]);
+    command.arg(plain.get_program()).args(plain.get_args());
+    command.current_dir(plain.get_current_dir().unwrap());
+    for (name, value) in plain.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let mut up = Process::spawn(&mut command);
+    up.wait_for_text("[Controller] Listening on");
+    up.signal(Signal::HUP);
+    // It would be seen before this.
+    assert_eq!(lab.run(&["status"]).code, Some(0), "{}", up.stderr());
+    lab.down(up, &ports);
+}
+
+#[test]
+fn an_end_that_takes_long_says_what_it_waits_for() {
+    let controller = free_port();
+    let lab = Lab::new(&format!(
+        "controller: {{type: http-server, port: {controller}}}
+component: {{id: c, type: shell, command: [slow]}}
+workflow: {{component: c}}
+"
+    ));
+    lab.program(
+        "slow",
+        "touch begun; until test -e enough; do sleep 0.05; done",
+    );
+    let mut up = lab.up();
+    let mut run = lab.start(&["run"]);
+    wait::until("the run begun", || fs::metadata(lab.path("begun")));
+    let mut down = lab.start(&["down"]);
+    down.wait_for_text("waiting for 1 run to end, ");
+    lab.write("enough", "");
+    assert_eq!(down.wait(wait::DEADLINE).code(), Some(0), "{}", up.stderr());
+    assert!(
+        down.stderr()
+            .ends_with(" s at the most; Ctrl-C stops waiting\n"),
+        "{}",
+        down.stderr()
+    );
+    assert_eq!(up.wait(wait::DEADLINE).code(), Some(0), "{}", up.stderr());
+    run.wait(wait::DEADLINE);
+    lab.is_clean(&[controller]);
 }
 
 #[test]

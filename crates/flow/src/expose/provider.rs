@@ -150,6 +150,13 @@ impl Provider<'_> {
             }
             addresses.set(gateway, port, state);
         };
+        let mut hopeful = Vec::with_capacity(job.ports.len());
+        for port in &job.ports {
+            match job.barred(*port) {
+                Some(why) => tell(*port, State::Barred(why.to_owned())),
+                None => hopeful.push(*port),
+            }
+        }
         let mut pause = Pause::new();
         let mut was_started = false;
         while !stop.is_cancelled() {
@@ -159,8 +166,8 @@ impl Provider<'_> {
                     was_started = true;
                     let up = |url: &str| {
                         up_since = Some(Instant::now());
-                        for port in &job.ports {
-                            tell(*port, job.state(*port, url));
+                        for port in &hopeful {
+                            tell(*port, job.state(url));
                         }
                     };
                     running.attend(up, stop).await
@@ -172,7 +179,7 @@ impl Provider<'_> {
                     return Err(ProviderError::Spawn { driver, source });
                 }
             };
-            for port in &job.ports {
+            for port in &hopeful {
                 addresses.set(gateway, *port, State::Down(why.clone()));
                 if up_since.is_some() {
                     info!("HTTP tunnel stopped on port {port}");
@@ -252,17 +259,21 @@ enum Name {
 }
 
 impl Job {
-    /// Where a port stands once the program is up and has said a URL.
-    fn state(&self, port: u16, said: &str) -> State {
+    /// Why a port never has a name: only who writes the file can give it one.
+    fn barred(&self, port: u16) -> Option<&'static str> {
+        match &self.name {
+            Name::Said | Name::Known(_) => None,
+            Name::OfFirst(_) => (self.ports.first() != Some(&port))
+                .then_some("its gateway has one name, and that leads to the first of its ports"),
+            Name::Unknown => Some("its gateway says no hostname"),
+        }
+    }
+
+    /// Where a port that may have a name stands once the program is up and has said a URL.
+    fn state(&self, said: &str) -> State {
         let url = match &self.name {
-            Name::Said => said,
-            Name::Known(url) => url,
-            Name::OfFirst(url) if self.ports.first() == Some(&port) => url,
-            Name::OfFirst(_) => {
-                let why = "its gateway has one name, and that leads to the first of its ports";
-                return State::Down(String::from(why));
-            }
-            Name::Unknown => return State::Down(String::from("its gateway says no hostname")),
+            Name::Said | Name::Unknown => said,
+            Name::Known(url) | Name::OfFirst(url) => url,
         };
         let address = address(self.driver, url).map(State::Up);
         address.unwrap_or_else(|| {

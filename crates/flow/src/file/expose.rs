@@ -232,10 +232,15 @@ fn http(fields: &mut Fields<'_, '_>, grammar: Grammar<'_>) -> Option<HttpExpose>
         Driver::Ngrok => Some(HttpDriver::Ngrok),
         Driver::Cloudflare => cloudflare(fields, grammar),
     };
-    Some(HttpExpose {
-        driver: driver?,
-        ports,
-    })
+    let driver = driver?;
+    if let (HttpDriver::CloudflareNamed { .. }, [_, second, ..]) = (&driver, ports.as_slice()) {
+        let message =
+            "this port never has a name: the tunnel has one, which leads to the first port";
+        let problem = Problem::warning(&second.place, message);
+        let help = "give each port a gateway, with a tunnel of its own";
+        fields.problems().push(problem.with_help(help));
+    }
+    Some(HttpExpose { driver, ports })
 }
 
 fn cloudflare(fields: &mut Fields<'_, '_>, grammar: Grammar<'_>) -> Option<HttpDriver> {

@@ -87,7 +87,7 @@ async fn repetitions_and_items_give_lists_in_their_order() {
     );
     assert_eq!(
         lab.outcome(r#"{"count": 0, "items": []}"#).await,
-        "f.yml:12:50: wanted a whole number of 1 or more, found integer"
+        "f.yml:12:50: wanted a whole number of 1 or more, found 0"
     );
 }
 

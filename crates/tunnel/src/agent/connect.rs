@@ -224,21 +224,18 @@ impl SshConnect {
         }
     }
 
-    /// The ssh-agent, if there is one that answers, and its keys.
-    async fn reach_agent(&self) -> Option<(SshAgent, Vec<Identity>)> {
-        let socket = self.ssh_agent.as_ref()?;
+    /// The ssh-agent and its keys, if there is one.
+    async fn reach_agent(&self) -> Result<Option<(SshAgent, Vec<Identity>)>, SshAgentError> {
+        let Some(socket) = &self.ssh_agent else {
+            return Ok(None);
+        };
         let reached = async {
             let mut agent = SshAgent::connect(socket).await?;
             let identities = agent.identities().await?;
             Ok::<_, SshAgentError>((agent, identities))
         };
-        match reached.await {
-            Ok(reached) => Some(reached),
-            Err(error) => {
-                warn!(error = %chain(&error), "ssh-agent is not used");
-                None
-            }
-        }
+        let reached = reached.await.map(Some);
+        reached.inspect_err(|error| warn!(error = %chain(error), "ssh-agent is not used"))
     }
 }
 
@@ -285,11 +282,20 @@ impl SshConnect {
 
     async fn connect_once(&self) -> Result<Connected, ConnectError> {
         // What a person has to be asked is asked while no server waits.
-        let (agent, identities) = self.reach_agent().await.unzip();
+        let (reached, trouble) = match self.reach_agent().await {
+            Ok(reached) => (reached, None),
+            Err(error) => (None, Some(error)),
+        };
+        let (agent, identities) = reached.unzip();
         let credentials = Arc::clone(&self.credentials);
         let offers = blocking(move || credentials.offers(identities.as_deref()));
         let offers = self.in_time(offers).await??;
-        let offers = offers.map_err(|error| ConnectError::Keys(Box::new(error)))?;
+        let offers = offers.map_err(|error| {
+            ConnectError::Keys(Box::new(match &trouble {
+                Some(why) => error.without_agent(why),
+                None => error,
+            }))
+        })?;
         match self
             .attempt(agent, &offers, None, &self.preferences.host_key)
             .await
@@ -322,7 +328,12 @@ impl SshConnect {
             if left.is_empty() {
                 break;
             }
-            let agent = self.reach_agent().await.map(|(agent, _)| agent);
+            let agent = self
+                .reach_agent()
+                .await
+                .ok()
+                .flatten()
+                .map(|(agent, _)| agent);
             match self.attempt(agent, offers, None, &left).await {
                 Err(ConnectError::HostKey(HostKeyRefusal::Unpinned {
                     kind: next, shown, ..
@@ -369,7 +380,12 @@ impl SshConnect {
                 return Err(ConnectError::HostKey(refusal));
             }
         };
-        let agent = self.reach_agent().await.map(|(agent, _)| agent);
+        let agent = self
+            .reach_agent()
+            .await
+            .ok()
+            .flatten()
+            .map(|(agent, _)| agent);
         let trust = Trust {
             shown: &shown,
             is_seen,

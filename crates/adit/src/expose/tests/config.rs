@@ -9,9 +9,13 @@ use crate::expose::config::{probe_interval, tunnel};
 
 /// The tunnel of a file with such a login, for somebody whose ssh-agent is there.
 fn read(home: &Path, login: &str, more: &str) -> anyhow::Result<TunnelConfig> {
+    read_of("gw.example.org", home, login, more)
+}
+
+fn read_of(host: &str, home: &Path, login: &str, more: &str) -> anyhow::Result<TunnelConfig> {
     let text = format!(
         "gateway:\n  type: ssh-tunnel\n  port: ['9834:8090', '0:[::1]:22', '80:192.0.2.1:3000']\n  \
-         connection:\n    host: gw.example.org\n    auth: {{username: me, {login}}}\n    {more}\n\
+         connection:\n    host: '{host}'\n    auth: {{username: me, {login}}}\n    {more}\n\
          workflow: {{title: t}}\n"
     );
     let compose = compose(&text);
@@ -33,13 +37,27 @@ fn every_address_is_asked_for_and_targets_are_as_written() {
     assert_eq!(
         forwards,
         [
-            "0.0.0.0:9834 -> localhost:8090",
-            "0.0.0.0:0 -> [::1]:22",
-            "0.0.0.0:80 -> 192.0.2.1:3000",
+            "*:9834 -> localhost:8090",
+            "*:0 -> [::1]:22",
+            "*:80 -> 192.0.2.1:3000",
         ]
     );
     assert_eq!(config.peer.peer.to_string(), "gw.example.org port 22 as me");
     assert_eq!(config.peer.keep_alive, KeepAlive::default());
+}
+
+#[test]
+fn only_where_nobody_comes_by_ipv6_is_ipv4_alone_asked_for() {
+    let home = home();
+    for (host, first) in [
+        ("gw.example.org", "*:9834 -> localhost:8090"),
+        ("2001:db8::1", "*:9834 -> localhost:8090"),
+        ("[::1]", "*:9834 -> localhost:8090"),
+        ("192.0.2.7", "0.0.0.0:9834 -> localhost:8090"),
+    ] {
+        let config = read_of(host, home.path(), KEY, "").unwrap();
+        assert_eq!(config.forwards[0].to_string(), first, "{host}");
+    }
 }
 
 #[test]

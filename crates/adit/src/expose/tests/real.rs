@@ -1,6 +1,6 @@
 //! What works.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use adit_testkit::echo::named_service;
 use adit_testkit::namespace::Namespace;
@@ -185,6 +185,32 @@ fn a_port_at_the_loopback_alone_is_not_public_and_the_log_names_gateway_ports() 
         up.end().await;
     };
     // All in one thread, of which the log is told.
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    inside.enter(|| runtime.enable_all().build().unwrap().block_on(test));
+}
+
+/// Where the server does as it is asked, and not more.
+#[test]
+fn a_port_at_a_server_that_is_reached_by_ipv6_is_public_there() {
+    require!(root);
+    require!("ip", "nsenter", "sshd", "ssh-keygen");
+    let (inside, public) = (Namespace::new(), Namespace::new());
+    let addr = inside.join(&public).v6(2);
+    let sshd = Sshd::builder()
+        .config_line("GatewayPorts clientspecified")
+        .start_in(&public, IpAddr::from(addr));
+    let home = home();
+    let test = async {
+        let port = named_service();
+        let up = Up::new(home.path(), &file(&sshd, &format!("'0:{port}'"), None, ""));
+        let address = up.public(port).await;
+        assert_eq!(address.host, addr.to_string());
+        let public = SocketAddr::new(IpAddr::from(addr), address.port.unwrap());
+        assert_eq!(address.address(), public.to_string());
+        assert_eq!(visit_at(public, b"x").await, format!("x{port}").as_bytes());
+        assert_eq!(up.log.count("GatewayPorts"), 0, "{}", up.log.text());
+        up.end().await;
+    };
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     inside.enter(|| runtime.enable_all().build().unwrap().block_on(test));
 }

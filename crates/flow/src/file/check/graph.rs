@@ -2,9 +2,11 @@
 //!
 //! A job that waits for nobody and that no other leads to begins. A job runs when of each group that
 //! it waits for one has run, and, if others lead to it, when one of those has. Whatever cannot be
-//! reached in this way never runs; that is an error. Going round is allowed where a job *leads* back:
+//! reached in this way never runs; that is an error. Of jobs with one id, which are an error elsewhere, the first
+//! counts here. Going round is allowed where a job *leads* back:
 //! `max_run_count` ends it.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use adit_text::{Problem, Problems};
@@ -23,7 +25,9 @@ pub(super) fn check(workflow: &Workflow, problems: &mut Problems) {
 }
 
 struct Graph<'g> {
-    jobs: &'g [Job],
+    all: &'g [Job],
+    /// The first of each id.
+    jobs: Vec<&'g Job>,
     by_id: HashMap<&'g str, &'g Job>,
     /// Jobs that others lead to, with those.
     led_to_by: HashMap<&'g str, Vec<&'g Job>>,
@@ -31,23 +35,32 @@ struct Graph<'g> {
 
 impl<'g> Graph<'g> {
     fn new(jobs: &'g [Job]) -> Self {
-        let mut led_to_by: HashMap<&str, Vec<&Job>> = HashMap::new();
+        let mut by_id = HashMap::new();
+        let mut firsts = Vec::with_capacity(jobs.len());
         for job in jobs {
+            if let Entry::Vacant(place) = by_id.entry(job.id.as_str()) {
+                place.insert(job);
+                firsts.push(job);
+            }
+        }
+        let mut led_to_by: HashMap<&str, Vec<&Job>> = HashMap::new();
+        for job in &firsts {
             for to in job.routes() {
                 led_to_by.entry(to.as_str()).or_default().push(job);
             }
         }
         Self {
-            jobs,
-            by_id: jobs.iter().map(|job| (job.id.as_str(), job)).collect(),
+            all: jobs,
+            jobs: firsts,
+            by_id,
             led_to_by,
         }
     }
 
-    /// Whether each job that is named is there, and no two have one name.
+    /// Whether each job that is named is there.
     fn names_are_good(&self, problems: &mut Problems) -> bool {
-        let mut is_good = self.by_id.len() == self.jobs.len();
-        for job in self.jobs {
+        let mut is_good = true;
+        for job in self.all {
             let waits_for = job.depends_on.iter().flatten();
             for id in waits_for.chain(job.routes()) {
                 is_good &= self.is_there(id, problems);
@@ -79,7 +92,7 @@ impl<'g> Graph<'g> {
         let mut is_growing = true;
         while is_growing {
             is_growing = false;
-            for job in self.jobs {
+            for job in &self.jobs {
                 let id = job.id.as_str();
                 if !running.contains(id) && self.can_run(job, &running) {
                     running.insert(id);

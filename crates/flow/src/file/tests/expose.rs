@@ -137,6 +137,12 @@ fn cloudflare_is_asked_in_one_way() {
         named,
         HttpDriver::CloudflareNamed { hostname: None, .. }
     ));
+    let two = ", tunnel: t, credentials_file: c.json, port: [8090, 8091]";
+    let warning = warned(&read(two));
+    assert!(
+        warning.contains("this port never has a name") && warning.contains(":100: "),
+        "{warning}"
+    );
     for (keys, error) in [
         (", tunnel: t", "the key \"credentials_file\" is missing"),
         (", credentials_file: c", "the key \"tunnel\" is missing"),

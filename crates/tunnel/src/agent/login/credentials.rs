@@ -22,6 +22,8 @@ use tracing::{debug, info, warn};
 
 use super::keys::{self, KeyError, KeyFile};
 use super::prompt::{Ask, Nobody, Question};
+use super::ssh_agent::SshAgentError;
+use crate::agent::chain;
 
 /// What to log in with at one peer.
 #[derive(Debug, Clone)]
@@ -96,6 +98,10 @@ pub struct Nothing {
     lacking: Vec<PathBuf>,
     /// Whether an ssh-agent was asked.
     has_agent: bool,
+    /// Whether a key of the ssh-agent is all that was wanted.
+    is_agents: bool,
+    /// Why the ssh-agent was asked in vain.
+    trouble: Option<String>,
 }
 
 /// When a certificate is good, in seconds since 1970 (PROTOCOL.certkeys).
@@ -372,7 +378,26 @@ impl Credentials {
         Nothing {
             lacking: self.files.iter().map(|key| key.file.clone()).collect(),
             has_agent,
+            is_agents: self.is_agents(),
+            trouble: None,
         }
+    }
+
+    /// Whether a key of the ssh-agent is all that is wanted.
+    fn is_agents(&self) -> bool {
+        self.agent_keys == AgentKeys::All
+            && self.choice == KeyChoice::Named
+            && self.files.is_empty()
+    }
+}
+
+impl CredentialError {
+    /// The same, for whom the ssh-agent could not be asked.
+    pub(crate) fn without_agent(mut self, why: &SshAgentError) -> Self {
+        if let Self::Nothing(nothing) = &mut self {
+            nothing.trouble = Some(chain(why));
+        }
+        self
     }
 }
 
@@ -538,15 +563,23 @@ impl fmt::Display for Tried {
 impl fmt::Display for Nothing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("nothing to log in with: ")?;
-        if self.lacking.is_empty() {
-            f.write_str("no key file")?;
-        } else {
-            let files = self.lacking.iter().map(|file| file.display().to_string());
-            let files: Vec<String> = files.collect();
-            write!(f, "no private key for {}", files.join(", "))?;
+        if !self.is_agents {
+            if self.lacking.is_empty() {
+                f.write_str("no key file, and ")?;
+            } else {
+                let files = self.lacking.iter().map(|file| file.display().to_string());
+                let files: Vec<String> = files.collect();
+                write!(f, "no private key for {}, and ", files.join(", "))?;
+            }
         }
-        if self.has_agent {
-            f.write_str(", and the ssh-agent has none that may be offered")?;
+        match (&self.trouble, self.has_agent) {
+            (Some(why), _) => write!(f, "the {why}")?,
+            (None, true) if self.is_agents => f.write_str("the ssh-agent has no key (ssh-add)")?,
+            (None, true) => f.write_str("the ssh-agent has none that may be offered")?,
+            (None, false) => f.write_str("no ssh-agent")?,
+        }
+        if self.is_agents {
+            return Ok(());
         }
         f.write_str("; name a key file (-i; key: in a file)")
     }

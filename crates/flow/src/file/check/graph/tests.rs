@@ -71,6 +71,16 @@ fn graphs_that_cannot_run_say_where() {
             "f.yml:5:10: the job \"a\" is there already, at f.yml:4:10",
         ),
         (
+            "  - {id: a, depends_on: [b]}\n  - {id: b, depends_on: [a]}\n  - {id: b}",
+            "f.yml:4:10: these jobs wait for one another: \"a\", \"b\"\n\
+             f.yml:6:10: the job \"b\" is there already, at f.yml:5:10",
+        ),
+        (
+            "  - {id: a}\n  - {id: a, depends_on: [x]}",
+            "f.yml:5:10: the job \"a\" is there already, at f.yml:4:10\n\
+             f.yml:5:26: there is no job \"x\" in this workflow",
+        ),
+        (
             "  - {component: c}\n  - {component: c}",
             "f.yml:5:5: two jobs without an id, the other at f.yml:4:5\nhelp: give each an id",
         ),

@@ -7,6 +7,7 @@ use adit_ssh::key_file;
 use adit_testkit::ssh_agent::Key;
 
 use super::*;
+use crate::agent::login::ssh_agent::SshAgent;
 
 /// Writes a key file, gives its public half.
 fn key_file(folder: &Path, name: &str, seed: u8) -> (PathBuf, PublicKey) {
@@ -96,6 +97,39 @@ fn a_public_half_stands_for_the_key_that_the_ssh_agent_has() {
     let without = Credentials::load(&config).unwrap();
     let error = without.offers(Some(&agent[..1])).err().unwrap().to_string();
     assert!(error.contains("ssh-agent has none"), "{error}");
+}
+
+#[tokio::test]
+async fn who_wants_the_ssh_agent_alone_is_told_of_no_key_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("gone");
+    let why = SshAgent::connect(&socket).await.err().unwrap();
+    let mut config = config(&[]);
+    config.ssh_agent = Some(socket.clone());
+    config.agent_keys = AgentKeys::All;
+    let said = |config: &LoginConfig, agent| {
+        let credentials = Credentials::load(config).unwrap();
+        credentials.offers(agent).err().unwrap()
+    };
+    let trouble = format!(
+        "the ssh-agent at {} cannot be reached: No such file or directory (os error 2)",
+        socket.display()
+    );
+    assert_eq!(
+        said(&config, None).without_agent(&why).to_string(),
+        format!("nothing to log in with: {trouble}")
+    );
+    assert_eq!(
+        said(&config, Some(&[])).to_string(),
+        "nothing to log in with: the ssh-agent has no key (ssh-add)"
+    );
+    config.choice = KeyChoice::Usual;
+    assert_eq!(
+        said(&config, None).without_agent(&why).to_string(),
+        format!(
+            "nothing to log in with: no key file, and {trouble}; name a key file (-i; key: in a file)"
+        )
+    );
 }
 
 #[test]
