@@ -9,6 +9,7 @@ use super::board::Teller;
 use super::clock::Clock;
 use super::error::JobError;
 use super::names::{Names, is_truthy};
+use super::report::TaskId;
 use super::run::Run;
 use super::settle::{is_settled, settle};
 use crate::expr::Value;
@@ -23,7 +24,8 @@ pub(super) struct Scope {
     /// The workflow's input.
     pub(super) input: Arc<Value>,
     pub(super) jobs: Value,
-    pub(super) context: Value,
+    /// The run, for `context`.
+    pub(super) task: TaskId,
     /// The item of a list and its place.
     pub(super) item: Option<(Arc<Value>, Value)>,
     /// The input that a person gave in the place of the job's own.
@@ -34,11 +36,8 @@ pub(super) struct Scope {
 
 impl Scope {
     pub(super) fn names(&self) -> Names<'_> {
-        let names = Names::new(&[
-            ("input", &self.input),
-            ("jobs", &self.jobs),
-            ("context", &self.context),
-        ]);
+        let names = Names::new(&[("input", &self.input), ("jobs", &self.jobs)]);
+        let names = names.having_context("task_id", self.task.as_str());
         match &self.item {
             Some((item, index)) => names.with("item", item).with("index", index),
             None => names,

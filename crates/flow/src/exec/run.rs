@@ -22,7 +22,7 @@ use super::names::Names;
 use super::report::{JobReport, JobState, TaskId};
 use super::settle::{is_settled, settle};
 use crate::callback::RunNumber;
-use crate::expr::{Map, Value};
+use crate::expr::Value;
 use crate::model::job::{Job, Kind};
 use crate::model::workflow::Workflow;
 use crate::schedule::{Cause, Input, JobIndex, Point, Schedule, Step};
@@ -107,7 +107,6 @@ struct Machine<'a> {
     run: &'a Run,
     workflow: &'a Workflow,
     input: Arc<Value>,
-    context: Value,
     clock: Clock,
     schedule: Schedule<JobError>,
     works: FuturesUnordered<Running<'a>>,
@@ -125,14 +124,12 @@ struct Machine<'a> {
 
 impl<'a> Machine<'a> {
     fn new(run: &'a Run, workflow: &'a Workflow, input: Arc<Value>) -> Result<Self, JobError> {
-        let context = [("task_id".to_owned(), run.task.as_str().into())];
         Ok(Self {
             run,
             workflow,
             input,
-            context: Value::Map(Map::from_iter(context)),
             clock: Clock::start(),
-            schedule: Schedule::new(workflow).map_err(|error| JobError::chain(&error))?,
+            schedule: run.engine.schedule(workflow)?,
             works: FuturesUnordered::new(),
             handles: BTreeMap::new(),
             began: BTreeMap::new(),

@@ -314,11 +314,7 @@ impl Expecting {
         };
         let shown = adit_text::escape(id.as_str());
         let gateways = known.gateways.first();
-        let via = gateways.and_then(|(name, value)| {
-            let port = name.strip_prefix("gateway:")?.parse().ok()?;
-            let address = value.as_map()?.get("public_address")?.as_text()?;
-            Some((port, address.to_owned()))
-        });
+        let via = gateways.map(|(port, address)| (*port, address.address()));
         on.teller.at(Hop::Callback {
             id: shown.clone(),
             via,
