@@ -325,7 +325,7 @@ async fn keep(run: Run, place: usize, input: Arc<Value>) {
     };
     let id = adit_text::escape(workflow.id.as_str());
     let task = &run.task;
-    let Some(_turn) = turn(&run).await else {
+    let Some(_turn) = Box::pin(turn(&run)).await else {
         ending.last = (Status::Cancelled, Value::Null, None);
         return;
     };
@@ -334,7 +334,7 @@ async fn keep(run: Run, place: usize, input: Arc<Value>) {
     info!("[task-{task}] Workflow '{id}' started.");
     let outcome = run::workflow(&run, workflow, input).await;
     run.programs.close();
-    run.programs.wait().await;
+    Box::pin(run.programs.wait()).await;
     let took = began.elapsed().as_secs_f64();
     ending.last = match outcome {
         Outcome::Done(output) => {
