@@ -23,6 +23,7 @@
 //! [`Job::max_run_count`]: crate::model::job::Job::max_run_count
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::expr::Value;
@@ -51,7 +52,7 @@ use work::{State, Work};
 /// job can fail; it is handed through.
 #[derive(Debug)]
 pub struct Schedule<E> {
-    plan: Plan,
+    plan: Arc<Plan>,
     work: Vec<Work>,
     /// Jobs that gave something, the last one last.
     order: Vec<usize>,
@@ -76,15 +77,25 @@ impl<E> Schedule<E> {
     /// jobs that can never run.
     pub fn new(workflow: &Workflow) -> Result<Self, GraphError> {
         let plan = Plan::new(workflow)?;
-        let schedule = Self {
+        let schedule = Self::of(Arc::new(plan));
+        match schedule.impossible().first() {
+            Some(job) => Err(GraphError::NeverRuns { job: *job }),
+            None => Ok(schedule),
+        }
+    }
+
+    /// Another run of the same workflow, which has not begun: the two share what never changes.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self::of(Arc::clone(&self.plan))
+    }
+
+    fn of(plan: Arc<Plan>) -> Self {
+        Self {
             work: vec![Work::default(); plan.len()],
             plan,
             order: Vec::new(),
             phase: Phase::New,
-        };
-        match schedule.impossible().first() {
-            Some(job) => Err(GraphError::NeverRuns { job: *job }),
-            None => Ok(schedule),
         }
     }
 

@@ -9,7 +9,8 @@ use super::limits;
 use super::names::Names;
 use super::report::Hop;
 use super::run::Run;
-use crate::expr::{Map, Value};
+use crate::expose::PublicAddress;
+use crate::expr::Value;
 use crate::model::component::{Action, Component, Kind};
 use crate::model::find::find;
 use crate::model::{Text, Written};
@@ -49,10 +50,9 @@ pub(super) async fn run(
         }
     };
     let run_id = new_ulid().ok_or_else(|| JobError::new("the system has no randomness"))?;
-    let context = [("run_id".to_owned(), Value::from(run_id))];
     let mut known = Known {
         input,
-        context: Value::Map(Map::from_iter(context)),
+        run_id,
         gateways: Vec::new(),
         response: None,
         result: None,
@@ -99,9 +99,10 @@ struct On<'a> {
 #[derive(Clone, Debug)]
 struct Known {
     input: Arc<Value>,
-    context: Value,
-    /// `gateway:PORT` and what it stands for.
-    gateways: Vec<(String, Value)>,
+    /// What `context` has.
+    run_id: String,
+    /// What `gateway:PORT` stands for, by the local port.
+    gateways: Vec<(u16, PublicAddress)>,
     response: Option<Value>,
     result: Option<Value>,
     output: Option<Value>,
@@ -109,7 +110,7 @@ struct Known {
 
 impl Known {
     fn names(&self) -> Names<'_> {
-        let mut names = vec![("input", &*self.input), ("context", &self.context)];
+        let mut names = vec![("input", &*self.input)];
         let others = [
             ("response", &self.response),
             ("result", &self.result),
@@ -120,20 +121,22 @@ impl Known {
                 .into_iter()
                 .filter_map(|(name, value)| Some((name, value.as_ref()?))),
         );
+        let names = Names::new(&names).having_context("run_id", &self.run_id);
         let gateways = self.gateways.iter();
-        names.extend(gateways.map(|(name, value)| (name.as_str(), value)));
-        Names::new(&names)
+        gateways.fold(names, |names, (port, address)| {
+            names.having(format!("gateway:{port}"), address.value(*port))
+        })
     }
 
     /// Waits for the gateways that an action's texts name, and keeps their addresses.
     async fn meet_gateways(&mut self, on: &On<'_>, ports: &[u16]) -> Result<(), JobError> {
         let addresses = &on.run.engine.tools.addresses;
+        self.gateways.reserve_exact(ports.len());
         for port in ports {
             on.teller.at(Hop::Gateway { port: *port });
             let address = addresses.wait(*port, limits::GATEWAY_WAIT).await;
             let address = address.map_err(|error| JobError::chain(&error))?;
-            let name = format!("gateway:{port}");
-            self.gateways.push((name, address.value(*port)));
+            self.gateways.push((*port, address));
         }
         Ok(())
     }

@@ -27,6 +27,8 @@ use crate::expr::Value;
 use crate::model::Compose;
 use crate::model::component::Component;
 use crate::model::job::ComponentRef;
+use crate::model::workflow::Workflow;
+use crate::schedule::{GraphError, Schedule};
 
 /// Runs the workflows of a file. Clones are the same.
 ///
@@ -40,6 +42,8 @@ pub(super) struct Inner {
     pub(super) limits: Limits,
     /// Where each component stands among all, by its address: those of the compose file never move.
     components: BTreeMap<usize, usize>,
+    /// A run of each workflow of the file that has not begun, which others are made from.
+    schedules: Vec<Result<Schedule<JobError>, GraphError>>,
     tasks: Mutex<Tasks>,
     /// All runs, and the programs that they have started.
     pub(super) tracker: TaskTracker,
@@ -63,6 +67,7 @@ impl Engine {
             most.map(|most| Semaphore::new(usize::try_from(most.get()).unwrap_or(usize::MAX >> 3)));
         Self(Arc::new(Inner {
             components: components.collect(),
+            schedules: compose.workflows.iter().map(Schedule::new).collect(),
             limits: Limits::new(&compose),
             compose,
             tools,
@@ -91,8 +96,7 @@ impl Engine {
             workflow: workflow.to_owned(),
             missing,
         })?;
-        let place = self.0.compose.workflows.iter();
-        let place = place.take_while(|one| !std::ptr::eq(*one, found)).count();
+        let place = self.0.place_of(found);
         let task = new_id()?;
         let mut tasks = self.0.tasks();
         tasks.forget(now());
@@ -278,6 +282,23 @@ impl Inner {
         }
     }
 
+    /// A run of a workflow of the file that has not begun.
+    pub(super) fn schedule(&self, workflow: &Workflow) -> Result<Schedule<JobError>, JobError> {
+        match self.schedules.get(self.place_of(workflow)) {
+            Some(Ok(schedule)) => Ok(schedule.another()),
+            Some(Err(error)) => Err(JobError::chain(error)),
+            None => Schedule::new(workflow).map_err(|error| JobError::chain(&error)),
+        }
+    }
+
+    /// The place of a workflow among those of the file.
+    fn place_of(&self, workflow: &Workflow) -> usize {
+        let places = self.compose.workflows.iter();
+        places
+            .take_while(|one| !std::ptr::eq(*one, workflow))
+            .count()
+    }
+
     /// Its place among all components of the file.
     pub(super) fn place(&self, component: &Component) -> Option<usize> {
         self.components.get(&address(component)).copied()
@@ -310,7 +331,7 @@ async fn keep(run: Run, place: usize, input: Arc<Value>) {
     };
     let id = adit_text::escape(workflow.id.as_str());
     let task = &run.task;
-    let Some(_turn) = turn(&run).await else {
+    let Some(_turn) = Box::pin(turn(&run)).await else {
         ending.last = (Status::Cancelled, Value::Null, None);
         return;
     };
@@ -319,7 +340,7 @@ async fn keep(run: Run, place: usize, input: Arc<Value>) {
     info!("[task-{task}] Workflow '{id}' started.");
     let outcome = run::workflow(&run, workflow, input).await;
     run.programs.close();
-    run.programs.wait().await;
+    Box::pin(run.programs.wait()).await;
     let took = began.elapsed().as_secs_f64();
     ending.last = match outcome {
         Outcome::Done(output) => {

@@ -1,5 +1,6 @@
 //! The jobs whose work takes time: components, and items of lists.
 
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use super::board::Teller;
 use super::clock::Clock;
 use super::error::JobError;
 use super::names::{Names, is_truthy};
+use super::report::TaskId;
 use super::run::Run;
 use super::settle::{is_settled, settle};
 use crate::expr::Value;
@@ -23,9 +25,10 @@ pub(super) struct Scope {
     /// The workflow's input.
     pub(super) input: Arc<Value>,
     pub(super) jobs: Value,
-    pub(super) context: Value,
+    /// The run, for `context`.
+    pub(super) task: TaskId,
     /// The item of a list and its place.
-    pub(super) item: Option<(Arc<Value>, Value)>,
+    pub(super) item: Option<(Arc<Value>, usize)>,
     /// The input that a person gave in the place of the job's own.
     pub(super) given: Option<Arc<Value>>,
     /// The job's id.
@@ -34,13 +37,15 @@ pub(super) struct Scope {
 
 impl Scope {
     pub(super) fn names(&self) -> Names<'_> {
-        let names = Names::new(&[
-            ("input", &self.input),
-            ("jobs", &self.jobs),
-            ("context", &self.context),
-        ]);
+        let names = Names::new(&[("input", &self.input), ("jobs", &self.jobs)]);
+        let names = names.having_context("task_id", self.task.as_str());
         match &self.item {
-            Some((item, index)) => names.with("item", item).with("index", index),
+            Some((item, place)) => {
+                let index = i128::try_from(*place).unwrap_or_default();
+                names
+                    .with("item", item)
+                    .having("index", Value::Integer(index))
+            }
             None => names,
         }
     }
@@ -113,14 +118,22 @@ async fn one(
     if count == 1 {
         return action::run(run, component, id, input, &scope.id, teller).await;
     }
-    let count = usize::try_from(count).unwrap_or(usize::MAX);
-    let batch = Batch::new(count, BatchRules::repeat()).map_err(|error| JobError::chain(&error))?;
     let again = |_item, _attempt| -> Work<'_> {
         let input = Arc::clone(&input);
         Box::pin(action::run(run, component, id, input, &scope.id, teller))
     };
+    Box::pin(several(count, again)).await
+}
+
+/// The work of an action that is run several times at once.
+async fn several<'a>(
+    count: u32,
+    again: impl Fn(usize, NonZeroU32) -> Work<'a>,
+) -> Result<Value, JobError> {
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    let batch = Batch::new(count, BatchRules::repeat()).map_err(|error| JobError::chain(&error))?;
     let nothing = |_item: usize, error: &JobError| Err(error.clone());
-    let outputs = Box::pin(batch::all(batch, &Clock::start(), again, nothing)).await?;
+    let outputs = batch::all(batch, &Clock::start(), again, nothing).await?;
     Ok(Value::List(outputs))
 }
 
@@ -167,9 +180,8 @@ pub(super) fn for_each<'a>(
         let batch = batch.map_err(|error| JobError::chain(&error))?;
         let scopes = |place: usize| {
             let item = items.get(place).map(Arc::clone).unwrap_or_default();
-            let index = i128::try_from(place).unwrap_or_default();
             Scope {
-                item: Some((item, Value::Integer(index))),
+                item: Some((item, place)),
                 given: None,
                 ..scope.clone()
             }

@@ -1,6 +1,8 @@
 //! What variables stand for where a job or an action speaks of them.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::expr::{Found, Map, Source, Sources, Step, Value};
 use crate::model::job::{
@@ -10,24 +12,54 @@ use crate::model::{Setting, Text, Written};
 
 /// Values by their names; the name of a chunk has its brackets.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Names<'v>(Vec<(&'v str, &'v Value)>);
+pub(super) struct Names<'v>(Vec<(Cow<'v, str>, Named<'v>)>);
+
+/// What a name stands for. What is small and rarely read is made for the reading, so that a run that
+/// waits does not hold it.
+#[derive(Clone, Debug)]
+enum Named<'v> {
+    Held(&'v Value),
+    Made(Arc<Value>),
+}
+
+impl Named<'_> {
+    fn value(&self) -> &Value {
+        match self {
+            Self::Held(value) => value,
+            Self::Made(value) => value,
+        }
+    }
+}
 
 impl<'v> Names<'v> {
     pub(super) fn new(names: &[(&'v str, &'v Value)]) -> Self {
-        Self(names.to_vec())
+        let names = names.iter();
+        Self(names.map(|(name, value)| held(name, value)).collect())
     }
 
     /// The same with one more, which counts before one of the same name.
     pub(super) fn with(&self, name: &'v str, value: &'v Value) -> Self {
-        let mut names = vec![(name, value)];
+        let mut names = vec![held(name, value)];
         names.extend_from_slice(&self.0);
         Self(names)
+    }
+
+    /// With one more that is made for this, which counts after one of the same name.
+    pub(super) fn having(mut self, name: impl Into<Cow<'v, str>>, value: Value) -> Self {
+        self.0.push((name.into(), Named::Made(Arc::new(value))));
+        self
+    }
+
+    /// With the `context` of a run or an action, whose only entry is this id.
+    pub(super) fn having_context(self, name: &str, id: &str) -> Self {
+        let context = Map::from_iter([(name.to_owned(), id.into())]);
+        self.having("context", Value::Map(context))
     }
 
     /// The value of a name; null if there is none.
     pub(super) fn value(&self, name: &str) -> Value {
         let found = self.0.iter().find(|(one, _)| *one == name);
-        found.map_or(Value::Null, |(_, value)| (*value).clone())
+        found.map_or(Value::Null, |(_, named)| named.value().clone())
     }
 }
 
@@ -41,8 +73,12 @@ impl Sources for Names<'_> {
             }
         };
         let found = self.0.iter().find(|(name, _)| is_meant(name))?;
-        Some(Found::whole(found.1))
+        Some(Found::whole(found.1.value()))
     }
+}
+
+fn held<'v>(name: &'v str, value: &'v Value) -> (Cow<'v, str>, Named<'v>) {
+    (Cow::Borrowed(name), Named::Held(value))
 }
 
 /// The jobs whose outputs a job refers to, so that no others are copied for it. None is all of them.

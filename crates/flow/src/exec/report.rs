@@ -1,17 +1,19 @@
 //! Where a run stands, as all who ask are told.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::expr::Value;
 
 /// What a run is called: a ULID, of which 80 bits are fresh and random each time (security rule G80).
+/// Clones share it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TaskId(String);
+pub struct TaskId(Arc<str>);
 
 impl TaskId {
     /// The text of an id that somebody asks for. It need not be anybody's.
-    pub fn new(text: impl Into<String>) -> Self {
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
         Self(text.into())
     }
 

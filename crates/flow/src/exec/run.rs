@@ -22,7 +22,7 @@ use super::names::Names;
 use super::report::{JobReport, JobState, TaskId};
 use super::settle::{is_settled, settle};
 use crate::callback::RunNumber;
-use crate::expr::{Map, Value};
+use crate::expr::Value;
 use crate::model::job::{Job, Kind};
 use crate::model::workflow::Workflow;
 use crate::schedule::{Cause, Input, JobIndex, Point, Schedule, Step};
@@ -85,9 +85,13 @@ pub(super) fn workflow<'a>(
             let words = format!("more than {most} workflows inside one another");
             return Outcome::Failed(JobError::new(words));
         }
-        let outcome = match Machine::new(run, workflow, input) {
-            Ok(mut machine) => machine.run().await,
-            Err(error) => return Outcome::Failed(error),
+        let outcome = {
+            // Not in the arm of a match, where what is matched would be held as well.
+            let mut machine = match Machine::new(run, workflow, input) {
+                Ok(machine) => machine,
+                Err(error) => return Outcome::Failed(error),
+            };
+            machine.run().await
         };
         let Outcome::Done(output) = outcome else {
             return outcome;
@@ -107,13 +111,13 @@ struct Machine<'a> {
     run: &'a Run,
     workflow: &'a Workflow,
     input: Arc<Value>,
-    context: Value,
     clock: Clock,
     schedule: Schedule<JobError>,
     works: FuturesUnordered<Running<'a>>,
-    handles: BTreeMap<JobIndex, AbortHandle>,
-    /// When the jobs that have begun did so.
-    began: BTreeMap<JobIndex, Instant>,
+    /// Of each job, what stops its work.
+    handles: Vec<Option<AbortHandle>>,
+    /// Of each job, when it began, until it is done.
+    began: Vec<Option<Instant>>,
     /// Inputs that persons gave.
     given: BTreeMap<JobIndex, Arc<Value>>,
     /// What the schedule has to be told, the first first.
@@ -125,17 +129,15 @@ struct Machine<'a> {
 
 impl<'a> Machine<'a> {
     fn new(run: &'a Run, workflow: &'a Workflow, input: Arc<Value>) -> Result<Self, JobError> {
-        let context = [("task_id".to_owned(), run.task.as_str().into())];
         Ok(Self {
             run,
             workflow,
             input,
-            context: Value::Map(Map::from_iter(context)),
             clock: Clock::start(),
-            schedule: Schedule::new(workflow).map_err(|error| JobError::chain(&error))?,
+            schedule: run.engine.schedule(workflow)?,
             works: FuturesUnordered::new(),
-            handles: BTreeMap::new(),
-            began: BTreeMap::new(),
+            handles: vec![None; workflow.jobs.len()],
+            began: vec![None; workflow.jobs.len()],
             given: BTreeMap::new(),
             inputs: VecDeque::from([Input::Start]),
             is_stopped: false,
@@ -161,7 +163,8 @@ impl<'a> Machine<'a> {
         let due = self.schedule.due().map(|due| self.clock.at(due));
         let due = async {
             match due {
-                Some(due) => sleep_until(due).await,
+                // On the heap: most runs have nothing that is due.
+                Some(due) => Box::pin(sleep_until(due)).await,
                 None => std::future::pending().await,
             }
         };
@@ -173,7 +176,7 @@ impl<'a> Machine<'a> {
                 self.inputs.push_back(Input::Cancel);
             }
             Some((job, end)) = self.works.next(), if !self.works.is_empty() => {
-                self.handles.remove(&job);
+                self.take_handle(job);
                 self.end(job, end);
             }
             () = due => self.inputs.push_back(Input::Due),
@@ -222,7 +225,9 @@ impl<'a> Machine<'a> {
     }
 
     fn began(&mut self, job: JobIndex) {
-        self.began.insert(job, Instant::now());
+        if let Some(began) = self.began.get_mut(job.get()) {
+            *began = Some(Instant::now());
+        }
         info!(
             "[task-{}] Job '{}' started.",
             self.run.task,
@@ -232,7 +237,7 @@ impl<'a> Machine<'a> {
 
     fn done(&mut self, job: JobIndex) {
         self.tell(job, |report| report.end(JobState::Done));
-        let began = self.began.remove(&job);
+        let began = self.began.get_mut(job.get()).and_then(Option::take);
         info!(
             "[task-{}] Job '{}' completed in {:.2} seconds.",
             self.run.task,
@@ -268,14 +273,14 @@ impl<'a> Machine<'a> {
             }
             Step::Wait { job, .. } => {
                 // A delay whose length is known does nothing else.
-                if !self.began.contains_key(&job) {
+                if self.began.get(job.get()).is_none_or(Option::is_none) {
                     self.began(job);
                 }
                 self.tell(job, |report| report.begin(JobState::Delayed));
             }
             Step::Interrupted { job, point } => self.interrupted(job, point),
             Step::Stop { job } => {
-                if let Some(handle) = self.handles.remove(&job) {
+                if let Some(handle) = self.take_handle(job) {
                     handle.abort();
                 }
             }
@@ -373,11 +378,17 @@ impl<'a> Machine<'a> {
 
     fn spawn(&mut self, job: JobIndex, work: Work<'a>) {
         let (handle, registration) = AbortHandle::new_pair();
-        self.handles.insert(job, handle);
+        if let Some(place) = self.handles.get_mut(job.get()) {
+            *place = Some(handle);
+        }
         let work = Abortable::new(work, registration);
         self.works.push(Box::pin(async move {
             (job, work.await.unwrap_or(End::Stopped))
         }));
+    }
+
+    fn take_handle(&mut self, job: JobIndex) -> Option<AbortHandle> {
+        self.handles.get_mut(job.get())?.take()
     }
 
     fn job(&self, job: JobIndex) -> Option<&'a Job> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::expose::PublicAddress;
 use crate::expr::Value;
 use crate::http;
 use crate::model::Compose;
@@ -57,14 +58,12 @@ pub(super) fn of_request(action: &Action<Request>) -> Vec<u16> {
 /// callbacks before others. None if it tells none.
 pub(super) fn told(
     request: &http::Request,
-    gateways: &[(String, Value)],
+    gateways: &[(u16, PublicAddress)],
     compose: &Compose,
 ) -> Option<(u16, String)> {
-    let told = gateways.iter().filter_map(|(name, value)| {
-        let port: u16 = name.strip_prefix("gateway:")?.parse().ok()?;
-        let word = |key| value.as_map()?.get(key)?.as_text();
-        let address = word("public_address")?;
-        let wanted = [Some(address), word("public_url")];
+    let told = gateways.iter().filter_map(|(port, public)| {
+        let address = public.address();
+        let wanted = [address.as_str(), public.url.as_str()];
         let mut values = request
             .headers
             .iter()
@@ -73,10 +72,9 @@ pub(super) fn told(
             .chain(&request.body);
         let is_told = wanted
             .into_iter()
-            .flatten()
             .any(|text| request.url.as_sent().as_str().contains(text))
             || values.any(|value| tells(value, &wanted));
-        is_told.then(|| (port, address.to_owned()))
+        is_told.then_some((*port, address))
     });
     let takes_callbacks = |(port, _): &(u16, String)| {
         let mut listeners = compose.callback_servers.iter();
@@ -87,10 +85,10 @@ pub(super) fn told(
 }
 
 /// Whether one of these texts is in a value. Recurses as deep as the value, which is bounded.
-fn tells(value: &Value, texts: &[Option<&str>]) -> bool {
-    let mut wanted = texts.iter().flatten();
+fn tells(value: &Value, texts: &[&str]) -> bool {
+    let mut wanted = texts.iter();
     match value {
-        Value::Text(text) => wanted.any(|one| text.contains(one)),
+        Value::Text(text) => wanted.any(|one| text.contains(*one)),
         Value::List(list) => list.iter().any(|one| tells(one, texts)),
         Value::Map(map) => map.values().any(|one| tells(one, texts)),
         Value::Null

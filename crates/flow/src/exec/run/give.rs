@@ -85,18 +85,15 @@ impl Machine<'_> {
     }
 
     pub(super) fn names<'n>(&'n self, jobs: &'n Value) -> Names<'n> {
-        Names::new(&[
-            ("input", &self.input),
-            ("jobs", jobs),
-            ("context", &self.context),
-        ])
+        let names = Names::new(&[("input", &self.input), ("jobs", jobs)]);
+        names.having_context("task_id", self.run.task.as_str())
     }
 
     pub(super) fn scope(&self, job: JobIndex, found: &Job) -> Scope {
         Scope {
             input: Arc::clone(&self.input),
             jobs: self.jobs(job),
-            context: self.context.clone(),
+            task: self.run.task.clone(),
             item: None,
             given: self.given.get(&job).cloned(),
             id: found.id.as_str().to_owned(),
