@@ -124,8 +124,15 @@ fn one_that_is_to_outlive_its_terminal_does() {
     let mut up = Process::spawn(&mut command);
     up.wait_for_text("[Controller] Listening on");
     up.signal(Signal::HUP);
-    // It would be seen before this.
-    assert_eq!(lab.run(&["status"]).code, Some(0), "{}", up.stderr());
+    // Had it ended by that, nobody would answer any more.
+    wait::until("it answers that all is up", || {
+        let status = lab.run(&["status"]);
+        if status.code == Some(0) {
+            Ok(())
+        } else {
+            Err((status.stdout, up.stderr()))
+        }
+    });
     lab.down(up, &ports);
 }
 
