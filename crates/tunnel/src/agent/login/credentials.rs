@@ -5,25 +5,30 @@
 //! counts each against its limit. An ssh-agent's other keys come in only where its owner said so.
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use adit_ssh::auth::client::{Credential, OfferedKey, Outcome};
 use adit_ssh::certificate::{Certificate, CertificateError};
 use adit_ssh::key::{Fingerprint, PublicKey};
 #[cfg(doc)]
 use adit_ssh::limits;
-use adit_ssh::printable::Printable;
 use adit_ssh::provider::Signer;
 use adit_ssh::ssh_agent::Identity;
 use tracing::{debug, info, warn};
 
-use super::keys::{self, KeyError, KeyFile};
-use super::prompt::{Ask, Nobody, Question};
+use self::file::{FileHolder, FileKey, read_certificate};
+use self::tried::Name;
+pub use self::tried::Nothing;
+pub(crate) use self::tried::Tried;
+use super::keys::KeyError;
+use super::prompt::{Ask, Nobody};
 use super::ssh_agent::SshAgentError;
 use crate::agent::chain;
+
+mod file;
+mod tried;
 
 /// What to log in with at one peer.
 #[derive(Debug, Clone)]
@@ -91,19 +96,6 @@ pub enum CredentialError {
     Nothing(Nothing),
 }
 
-/// What was looked for in vain.
-#[derive(Debug)]
-pub struct Nothing {
-    /// Key files whose private half nobody has.
-    lacking: Vec<PathBuf>,
-    /// Whether an ssh-agent was asked.
-    has_agent: bool,
-    /// Whether a key of the ssh-agent is all that was wanted.
-    is_agents: bool,
-    /// Why the ssh-agent was asked in vain.
-    trouble: Option<String>,
-}
-
 /// When a certificate is good, in seconds since 1970 (PROTOCOL.certkeys).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Validity {
@@ -122,23 +114,6 @@ pub(crate) struct Credentials {
     ask: Arc<dyn Ask>,
 }
 
-/// A key file.
-struct FileKey {
-    file: PathBuf,
-    /// `None` until it is unlocked, if nothing tells before.
-    public: Option<PublicKey>,
-    certificate: Option<(PathBuf, Certificate)>,
-    holder: FileHolder,
-}
-
-enum FileHolder {
-    Here(Arc<dyn Signer>),
-    /// Under a passphrase. What was unlocked stays so.
-    Locked(Mutex<Option<Arc<dyn Signer>>>),
-    /// Not in the file.
-    Elsewhere,
-}
-
 /// Something to offer, and who can make good on it.
 pub(crate) struct Offer {
     pub(crate) credential: Credential,
@@ -155,29 +130,6 @@ pub(crate) enum Holder {
     /// A person. How many offers of that kind come before.
     Person(usize),
 }
-
-/// What people call it.
-#[derive(Debug, Clone)]
-enum Name {
-    Key(PathBuf, Fingerprint),
-    Certificate(PathBuf, Fingerprint),
-    AgentKey(Printable, Fingerprint),
-    Answers,
-    Password,
-}
-
-/// How an offer fared, for people.
-#[derive(Debug)]
-pub(crate) struct Tried {
-    name: Name,
-    outcome: Outcome,
-}
-
-/// How often a person may mistype a passphrase (ssh(1), NumberOfPasswordPrompts).
-const PASSPHRASES: usize = 3;
-/// Most bytes of a certificate file: its blob in base64, a type in front and a comment behind.
-/// A blob has at most [`limits::KEY_BLOB`].
-const CERTIFICATE_FILE: u64 = 32_768;
 
 impl LoginConfig {
     /// A login with these key files and nothing else.
@@ -401,57 +353,6 @@ impl CredentialError {
     }
 }
 
-impl FileKey {
-    fn load(file: &Path) -> Result<Self, CredentialError> {
-        let (public, holder) = match keys::load(file)? {
-            KeyFile::Private(signer) => {
-                (Some(signer.public_key().clone()), FileHolder::Here(signer))
-            }
-            KeyFile::Public(key) => (Some(key), FileHolder::Elsewhere),
-            KeyFile::Locked(public) => (public, FileHolder::Locked(Mutex::new(None))),
-        };
-        Ok(Self {
-            certificate: certificate_beside(file),
-            file: file.to_owned(),
-            public,
-            holder,
-        })
-    }
-
-    fn unlocked(&self) -> Option<Arc<dyn Signer>> {
-        match &self.holder {
-            FileHolder::Locked(signer) => signer
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone(),
-            FileHolder::Here(_) | FileHolder::Elsewhere => None,
-        }
-    }
-
-    /// Asks for the passphrase until it fits.
-    fn unlock(&self, ask: &dyn Ask) -> Result<Arc<dyn Signer>, KeyError> {
-        let file = &self.file;
-        let mut last = KeyError::Encrypted { file: file.clone() };
-        for attempt in 0..PASSPHRASES {
-            let Some(passphrase) = ask.secret(&Question::Passphrase { file, attempt }) else {
-                break;
-            };
-            match keys::unlock(file, passphrase.expose().as_bytes()) {
-                Ok(signer) => {
-                    if let FileHolder::Locked(slot) = &self.holder {
-                        *slot.lock().unwrap_or_else(PoisonError::into_inner) =
-                            Some(Arc::clone(&signer));
-                    }
-                    return Ok(signer);
-                }
-                Err(error @ KeyError::WrongPassphrase { .. }) => last = error,
-                Err(error) => return Err(error),
-            }
-        }
-        Err(last)
-    }
-}
-
 /// What is offered, each key once.
 #[derive(Default)]
 struct Offers {
@@ -525,108 +426,6 @@ impl fmt::Debug for Credentials {
             .field("files", &files)
             .finish_non_exhaustive()
     }
-}
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Key(file, fingerprint) => write!(f, "key {} ({fingerprint})", file.display()),
-            Self::Certificate(file, fingerprint) => {
-                write!(f, "certificate {} ({fingerprint})", file.display())
-            }
-            Self::AgentKey(comment, fingerprint) => {
-                write!(f, "ssh-agent's key {comment} ({fingerprint})")
-            }
-            Self::Answers => f.write_str("keyboard-interactive"),
-            Self::Password => f.write_str("password"),
-        }
-    }
-}
-
-impl fmt::Display for Tried {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let words = match self.outcome {
-            Outcome::NotTried => "was not tried",
-            Outcome::NoCommonAlgorithm => "has no algorithm that the server takes",
-            Outcome::KeyRefused => "is not known there",
-            Outcome::SignatureRefused => "was refused with its signature",
-            Outcome::Accepted => "was accepted, but something more is wanted",
-            Outcome::ChangeWanted => "has expired there and must be changed first",
-            Outcome::NotGiven => "was not given",
-            Outcome::WrongSignature => "was signed with in another way than asked",
-            Outcome::Refused | _ => "was refused",
-        };
-        write!(f, "{} {words}", self.name)
-    }
-}
-
-impl fmt::Display for Nothing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("nothing to log in with: ")?;
-        if !self.is_agents {
-            if self.lacking.is_empty() {
-                f.write_str("no key file, and ")?;
-            } else {
-                let files = self.lacking.iter().map(|file| file.display().to_string());
-                let files: Vec<String> = files.collect();
-                write!(f, "no private key for {}, and ", files.join(", "))?;
-            }
-        }
-        match (&self.trouble, self.has_agent) {
-            (Some(why), _) => write!(f, "the {why}")?,
-            (None, true) if self.is_agents => f.write_str("the ssh-agent has no key (ssh-add)")?,
-            (None, true) => f.write_str("the ssh-agent has none that may be offered")?,
-            (None, false) => f.write_str("no ssh-agent")?,
-        }
-        if self.is_agents {
-            return Ok(());
-        }
-        f.write_str("; name a key file (-i; key: in a file)")
-    }
-}
-
-/// The certificate beside a key file, as ssh-keygen(1) names it. One that cannot be used is told and
-/// left out: it was not asked for.
-fn certificate_beside(file: &Path) -> Option<(PathBuf, Certificate)> {
-    let mut name = file.as_os_str().to_owned();
-    let plain = name.to_str().and_then(|name| name.strip_suffix(".pub"));
-    if let Some(plain) = plain {
-        name = plain.into();
-    }
-    name.push("-cert.pub");
-    let file = PathBuf::from(name);
-    if !file.exists() {
-        return None;
-    }
-    match read_certificate(&file) {
-        Ok(certificate) => Some((file, certificate)),
-        Err(error) => {
-            warn!(%error, "certificate is not offered");
-            None
-        }
-    }
-}
-
-fn read_certificate(file: &Path) -> Result<Certificate, CredentialError> {
-    let read = || -> io::Result<String> {
-        if fs::metadata(file)?.len() > CERTIFICATE_FILE {
-            return Err(io::Error::other("it is larger than any certificate"));
-        }
-        fs::read_to_string(file)
-    };
-    let text = read().map_err(|source| {
-        let file = file.to_owned();
-        CredentialError::ReadCertificate { file, source }
-    })?;
-    let mut words = text.split_ascii_whitespace();
-    let line = match (words.next(), words.next()) {
-        (Some(name), Some(base64)) => format!("{name} {base64}"),
-        (_, _) => String::new(),
-    };
-    Certificate::from_openssh_text(&line).map_err(|source| {
-        let file = file.to_owned();
-        CredentialError::Certificate { file, source }
-    })
 }
 
 #[cfg(test)]

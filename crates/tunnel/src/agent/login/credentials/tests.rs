@@ -1,9 +1,10 @@
 //! What is offered, in which order, and what is not.
 
-use fs::Permissions;
+use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 
 use adit_ssh::key_file;
+use adit_ssh::printable::Printable;
 use adit_testkit::ssh_agent::Key;
 
 use super::*;
