@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod budget;
 pub mod copy;
+pub mod gateway;
 mod pattern;
 pub mod provider;
 pub mod ssh_config;

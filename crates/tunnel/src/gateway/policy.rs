@@ -1,0 +1,104 @@
+//! Who may log in and what they may do: one immutable value, published whole, asked at every login, bind
+//! and open.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use adit_model::grant::Grant;
+use adit_model::id::{Fingerprint, PrincipalId};
+use adit_model::lease::Reservation;
+use adit_model::source::SourceSet;
+use jiff::Timestamp;
+
+/// Everything that is known about principals at one version of the store.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    /// The version of the store that it shows.
+    pub version: u64,
+    /// Principals by their rows. One that is disabled is not here.
+    pub principals: HashMap<PrincipalId, Arc<Principal>>,
+    /// Keys by their fingerprints. A fingerprint is of one principal only (security rule G01).
+    pub keys: HashMap<Fingerprint, Arc<Key>>,
+    /// Authorities whose certificates are taken.
+    pub authorities: Vec<Arc<Authority>>,
+    /// What is revoked: keys of users and of authorities alike.
+    pub revoked: Vec<Revoked>,
+    /// What only one principal may hold.
+    pub reservations: Vec<Reservation>,
+}
+
+/// Somebody who may log in.
+#[derive(Debug, Clone)]
+pub struct Principal {
+    /// Its row.
+    pub id: PrincipalId,
+    /// Its name, for people: of a user, of a device, or the fingerprint of a key that has no other.
+    pub name: String,
+    /// What it is.
+    pub kind: Kind,
+    /// What it may do.
+    pub grant: Grant,
+}
+
+/// What a principal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A person.
+    User,
+    /// A machine, which may open the control subsystem.
+    Device,
+}
+
+/// A key that somebody may log in with.
+#[derive(Debug, Clone)]
+pub struct Key {
+    /// Whose it is.
+    pub principal: PrincipalId,
+    /// The public key, as RFC 4253 section 6.6 encodes it. Compared whole: the fingerprint only finds it.
+    pub blob: Vec<u8>,
+    /// Where it may be used from, besides what the principal's grant says.
+    pub sources: SourceSet,
+    /// Until when.
+    pub not_after: Option<Timestamp>,
+    /// What a security key must report.
+    pub touch_required: bool,
+    /// What a security key must report.
+    pub verify_required: bool,
+}
+
+/// An authority: certificates that it signed stand for the principals that they name.
+#[derive(Debug, Clone)]
+pub struct Authority {
+    /// Its public key.
+    pub blob: Vec<u8>,
+    /// The names that its certificates may stand for, each with the principal that it is here. Exact names,
+    /// no patterns.
+    pub names: HashMap<String, PrincipalId>,
+    /// Where they may be used from.
+    pub sources: SourceSet,
+    /// Until when.
+    pub not_after: Option<Timestamp>,
+}
+
+/// One line of a revocation list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Revoked {
+    /// That key, of a user or an authority, alone or in a certificate.
+    Key(Fingerprint),
+    /// Certificates of that authority with serial numbers from the first to the second.
+    Serials {
+        /// The authority's fingerprint.
+        authority: Fingerprint,
+        /// The lowest.
+        from: u64,
+        /// The highest.
+        to: u64,
+    },
+    /// Certificates of that authority with that key id.
+    KeyId {
+        /// The authority's fingerprint.
+        authority: Fingerprint,
+        /// The id.
+        id: String,
+    },
+}
