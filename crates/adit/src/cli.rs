@@ -11,6 +11,7 @@ use clap_complete::Shell;
 pub(crate) use self::compose::{
     CheckArguments, EnvironmentArguments, RunArguments, SourceArguments, UpArguments,
 };
+pub(crate) use self::gateway::ServeArguments;
 pub(crate) use self::peer::{ForwardsArguments, LoginArguments, WayArguments};
 use crate::config::destination::{Destination, HostAndPort, UserName};
 use crate::config::spec::StdioTarget;
@@ -18,6 +19,7 @@ use crate::config::{Purpose, Written};
 use crate::log::Format;
 
 mod compose;
+mod gateway;
 mod peer;
 
 /// Gets a service out from behind a NAT, a firewall or a cellular link, and keeps it out.

@@ -11,6 +11,7 @@ mod control;
 mod detach;
 mod expose;
 mod files;
+mod gateway;
 mod log;
 mod manual;
 mod memory;

@@ -1,0 +1,4 @@
+//! A gateway: what it is made of, how it begins, and how it ends.
+
+pub(crate) mod settings;
+pub(crate) mod trusted;

@@ -1,0 +1,177 @@
+//! `gateway.yml`: the settings as text, with a place for everything that is wrong.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use adit_model::grant::{Limits, Reach};
+use adit_model::lease::Takeover;
+use adit_model::port::PortSet;
+use adit_model::source::SourceSet;
+use adit_text::{Fields, Node, Problem, Problems, Unset, parse};
+use anyhow::Context as _;
+
+use super::{Listen, Written};
+use crate::gateway::trusted;
+
+/// Longest file.
+const LENGTH: u64 = 1 << 20;
+
+/// Reads the file; paths in it are from its own folder.
+///
+/// # Errors
+///
+/// It cannot be read, others may write to it (security rule G129), or everything that is wrong with it.
+pub(super) fn read(path: &Path) -> anyhow::Result<Written> {
+    let bytes = trusted::read(path, LENGTH);
+    let bytes = bytes.with_context(|| format!("cannot use {}", path.display()))?;
+    let folder = path.parent().unwrap_or_else(|| Path::new(""));
+    let mut problems = Problems::new();
+    let name = path.display().to_string();
+    let written = parse(&name, &bytes).map(|mut document| {
+        document.resolve_environment(
+            &|name| std::env::var(name).ok(),
+            Unset::Refuse,
+            &mut problems,
+        );
+        written(document.root(), folder, &mut problems)
+    });
+    match written {
+        Ok(Some(written)) if !problems.has_errors() => Ok(written),
+        Ok(_) => anyhow::bail!("what is written cannot be used\n{problems}"),
+        Err(problems) => anyhow::bail!("what is written cannot be used\n{problems}"),
+    }
+}
+
+fn written(root: &Node, folder: &Path, problems: &mut Problems) -> Option<Written> {
+    let mut fields = root.fields(problems)?;
+    let from_folder = |path: PathBuf| folder.join(path);
+    let mut written = Written {
+        data: fields.path("data").map(from_folder),
+        ssh: fields.one_or_many("ssh", |node, problems| {
+            node.parsed(
+                "where to listen",
+                "[::]:2222",
+                problems,
+                str::parse::<Listen>,
+            )
+        }),
+        proxies: fields.one_or_many("proxy_protocol", network).map(joined),
+        domain: fields.text("domain").map(str::to_owned),
+        database: fields.secret("database"),
+        ports: fields.optional("ports", |node, problems| {
+            node.parsed("ports", "22,8000-8100", problems, str::parse::<PortSet>)
+        }),
+        reach: fields.choice(
+            "default_bind",
+            &[("local", Reach::Asked), ("public", Reach::Public)],
+        ),
+        takeover: fields.choice(
+            "takeover",
+            &[
+                ("probe", Takeover::Probe),
+                ("newest", Takeover::Newest),
+                ("oldest", Takeover::Oldest),
+            ],
+        ),
+        authorized_keys: fields
+            .one_or_many("authorized_keys", Node::path)
+            .map(|paths| paths.into_iter().map(from_folder).collect()),
+        is_local_only: fields.boolean("local_only"),
+        ends_refused: fields.boolean("end_refused"),
+        metrics: fields.optional("metrics", |node, problems| {
+            node.parsed(
+                "an address and a port",
+                "127.0.0.1:9464",
+                problems,
+                str::parse::<SocketAddr>,
+            )
+        }),
+        drain: fields.optional("drain", |node, problems| ranged(node, (1, 3_600), problems)),
+        ..Written::default()
+    };
+    if let Some(limits) = fields.optional("limits", limits) {
+        written.limits = limits;
+    }
+    fields.optional("leases", |node, problems| {
+        leases(node, &mut written, problems)
+    });
+    fields.optional("caps", |node, problems| caps(node, &mut written, problems));
+    fields.finish();
+    Some(written)
+}
+
+fn network(node: &Node, problems: &mut Problems) -> Option<String> {
+    let set = node.parsed("a network", "10.0.0.0/8", problems, str::parse::<SourceSet>)?;
+    Some(set.to_string())
+}
+
+fn joined(networks: Vec<String>) -> SourceSet {
+    // Each of them was read as one.
+    networks.join(",").parse().unwrap_or_default()
+}
+
+fn limits(node: &Node, problems: &mut Problems) -> Option<Limits> {
+    let mut fields = node.fields(problems)?;
+    let limits = Limits {
+        connections: count(&mut fields, "connections"),
+        leases: count(&mut fields, "leases"),
+        streams: count(&mut fields, "streams"),
+        down: fields.size("down"),
+        up: fields.size("up"),
+        month: fields.size("month"),
+    };
+    fields.finish();
+    Some(limits)
+}
+
+fn count(fields: &mut Fields<'_, '_>, key: &'static str) -> Option<u32> {
+    let count = fields.integer(key, 1..=1_000_000)?;
+    u32::try_from(count).ok()
+}
+
+fn leases(node: &Node, written: &mut Written, problems: &mut Problems) -> Option<()> {
+    const DAY: u64 = 86_400;
+    let mut fields = node.fields(problems)?;
+    written.grace = fields.optional("grace", |node, problems| {
+        ranged(node, (1, 30 * DAY), problems)
+    });
+    written.hold = fields.optional("hold", |node, problems| ranged(node, (0, 5), problems));
+    written.port_quarantine = fields.optional("port_quarantine", |node, problems| {
+        ranged(node, (0, 365 * DAY), problems)
+    });
+    written.name_quarantine = fields.optional("name_quarantine", |node, problems| {
+        ranged(node, (0, 365 * DAY), problems)
+    });
+    fields.finish();
+    Some(())
+}
+
+fn caps(node: &Node, written: &mut Written, problems: &mut Problems) -> Option<()> {
+    let mut fields = node.fields(problems)?;
+    let mut many = |key| {
+        let count = fields.integer(key, 1..=1_000_000)?;
+        usize::try_from(count).ok()
+    };
+    written.connections = many("connections");
+    written.visitors = many("visitors");
+    fields.finish();
+    Some(())
+}
+
+/// A duration between so many seconds and so many.
+fn ranged(node: &Node, (least, most): (u64, u64), problems: &mut Problems) -> Option<Duration> {
+    let duration = node.duration(problems)?;
+    let range = Duration::from_secs(least)..=Duration::from_secs(most);
+    if range.contains(&duration) {
+        return Some(duration);
+    }
+    let render = adit_text::duration::render;
+    let message = format!(
+        "wanted {} to {}",
+        render(*range.start()),
+        render(*range.end())
+    );
+    problems.push(Problem::error(node.place(), message));
+    None
+}

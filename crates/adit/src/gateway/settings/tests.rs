@@ -1,0 +1,131 @@
+use super::*;
+
+fn of(text: &str, arguments: &ServeArguments) -> anyhow::Result<Settings> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gateway.yml");
+    std::fs::write(&path, text).unwrap();
+    let arguments = ServeArguments {
+        config: Some(path),
+        ..arguments.clone()
+    };
+    let settings = Settings::read(&arguments);
+    settings.map_err(|error| {
+        let text = format!("{error:#}");
+        anyhow::anyhow!(text.replace(&format!("{}/", folder.path().display()), ""))
+    })
+}
+
+fn data() -> ServeArguments {
+    ServeArguments {
+        data: Some(PathBuf::from("data")),
+        ..ServeArguments::default()
+    }
+}
+
+#[test]
+fn one_line_is_enough() {
+    let settings = Settings::read(&data()).unwrap();
+    assert_eq!(settings.ssh, [SSH]);
+    assert_eq!(settings.defaults.ports.to_string(), "10000-20000");
+    assert_eq!(settings.defaults.reach, Reach::Asked);
+    assert_eq!(settings.defaults.takeover, Takeover::Probe);
+    assert!(settings.ends_refused && !settings.is_local_only);
+    assert_eq!(settings.leases.hold, Duration::from_secs(5));
+}
+
+#[test]
+fn the_command_line_counts_before_the_file() {
+    let text = "
+data: here
+ssh: [\"[::]:2200\", 127.0.0.1:2201]
+domain: gw.example.org
+ports: 30000-30010
+default_bind: public
+takeover: newest
+authorized_keys: keys
+local_only: yes
+end_refused: no
+leases: {grace: 1h, hold: 2s, port_quarantine: 2d}
+limits: {connections: 3, up: 1MiB}
+caps: {connections: 100}
+proxy_protocol: [10.0.0.0/8, 192.0.2.1]
+metrics: 127.0.0.1:9464
+drain: 30s
+";
+    let settings = of(text, &ServeArguments::default()).unwrap();
+    assert!(settings.data.ends_with("here") && settings.data.is_absolute());
+    assert_eq!(settings.ssh.len(), 2);
+    assert_eq!(settings.name(), "gw.example.org");
+    assert_eq!(settings.defaults.limits.connections, Some(3));
+    assert_eq!(settings.defaults.limits.up, Some(1 << 20));
+    assert_eq!(settings.leases.grace, Duration::from_secs(3_600));
+    assert!(settings.authorized_keys[0].ends_with("keys"));
+    assert!(settings.proxies.contains("10.1.2.3".parse().unwrap()));
+    let arguments = ServeArguments {
+        ports: Some("40000-40001".parse().unwrap()),
+        ssh: vec!["2222".parse().unwrap()],
+        ..data()
+    };
+    let settings = of(text, &arguments).unwrap();
+    assert_eq!(settings.data, PathBuf::from("data"));
+    assert_eq!(settings.defaults.ports.to_string(), "40000-40001");
+    assert_eq!(settings.ssh, [SSH]);
+}
+
+#[test]
+fn everything_that_is_wrong_with_the_file_is_said_with_its_place() {
+    let text = "
+dta: x
+ssh: gw.example.org:22
+ports: 90-80
+takeover: steal
+leases: {hold: 1m}
+database: postgres://user:password@db/adit
+";
+    let error = of(text, &data()).unwrap_err().to_string();
+    for words in [
+        "gateway.yml:2:1: ",
+        "did you mean \"data\"",
+        "gateway.yml:3:6: ",
+        "gateway.yml:4:8: ",
+        "ends before",
+        "gateway.yml:5:11: ",
+        "gateway.yml:6:16: ",
+        "0s to 5s",
+        "gateway.yml:7:11: ",
+        "named here and not written",
+    ] {
+        assert!(error.contains(words), "{words}: {error}");
+    }
+    assert!(!error.contains("password@"), "{error}");
+}
+
+#[test]
+fn what_does_not_go_together_is_refused() {
+    for (text, words) in [
+        ("ssh: 15000", "ports of forwards"),
+        ("metrics: 0.0.0.0:9464", "loopback"),
+        ("domain: 'a b'", "no name"),
+    ] {
+        let error = of(text, &data()).unwrap_err().to_string();
+        assert!(error.contains(words), "{text}: {error}");
+    }
+    let error = Settings::read(&ServeArguments::default()).unwrap_err();
+    assert!(error.to_string().contains("--data"), "{error}");
+}
+
+#[test]
+fn where_to_listen_is_a_port_or_an_address_and_a_port() {
+    for (text, shown) in [
+        ("2222", "*:2222"),
+        (":2222", "*:2222"),
+        ("127.0.0.1:0", "127.0.0.1:0"),
+        ("[::1]:22", "[::1]:22"),
+        ("localhost:22", "localhost:22"),
+    ] {
+        assert_eq!(text.parse::<Listen>().unwrap().to_string(), shown);
+    }
+    for text in ["", "ssh", "::1:22", "gw:22", "1.2.3.4:99999"] {
+        assert_eq!(text.parse::<Listen>(), Err(ListenError), "{text}");
+    }
+}
