@@ -161,7 +161,7 @@ fn down_does_not_wait_for_a_callback_for_ever_and_the_run_is_told() {
     assert_eq!(down.code, Some(0), "{}", down.stderr);
     let ended = said(&mut run);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
-    assert!(ended.stderr.starts_with("❌ "), "{}", ended.stderr);
+    assert!(ended.stderr.starts_with("adit: "), "{}", ended.stderr);
     assert_eq!(said(&mut up).code, Some(0));
     std::fs::remove_file(follower.folder.work().join("hold")).unwrap();
     nothing_is_left(&follower);

@@ -41,12 +41,12 @@ fn a_result_is_text_or_json_wherever_it_comes_from() {
         assert_eq!(run.stdout, "from a file\n", "{run:?}");
         let run = lab.run(&["run", place, "fail"]);
         assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");
-        assert!(run.stderr.starts_with("❌ "), "{run:?}");
+        assert!(run.stderr.starts_with("adit: "), "{run:?}");
         assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
         let run = lab.run(&["run", place, "nope"]);
         assert_eq!(
             (run.code, run.stderr.as_str()),
-            (Some(1), "❌ Workflow 'nope' not found.\n")
+            (Some(1), "adit: Workflow 'nope' not found.\n")
         );
     }
     let again = lab.run(&["up"]);

@@ -98,7 +98,7 @@ fn what_comes_in_pieces_is_printed_wherever_it_comes_from() {
             run.stderr
         );
         assert!(
-            run.stderr.starts_with("❌ the result is not complete: "),
+            run.stderr.starts_with("adit: the result is not complete: "),
             "{}",
             run.stderr
         );

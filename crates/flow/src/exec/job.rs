@@ -15,6 +15,7 @@ use super::run::Run;
 use super::settle::{is_settled, settle};
 use crate::expr::Value;
 use crate::model::Written;
+use crate::model::component::Hosts;
 use crate::model::job::{ComponentJob, ForEach, InlineKind};
 use crate::render;
 use crate::schedule::{Batch, BatchRules};
@@ -77,7 +78,8 @@ pub(super) fn component<'a>(
     move |scope, teller| {
         Box::pin(async move {
             let given = one(run, job, &scope, &teller).await?;
-            Box::pin(finish(run, output, &scope, given)).await
+            let hosts = run.engine.component(&job.component)?.allow_hosts();
+            Box::pin(finish(run, output, &scope, given, hosts)).await
         })
     }
 }
@@ -100,7 +102,8 @@ async fn given(
     if is_settled(&given) {
         return Ok((given, count));
     }
-    let settled = settle((*given).clone(), &run.engine.tools).await?;
+    let hosts = run.engine.component(&job.component)?.allow_hosts();
+    let settled = settle((*given).clone(), &run.engine.tools, hosts).await?;
     Ok((Arc::new(settled), count))
 }
 
@@ -143,6 +146,7 @@ async fn finish(
     output: Option<&Written>,
     scope: &Scope,
     given: Value,
+    hosts: Option<&Hosts>,
 ) -> Result<Value, JobError> {
     let given = match output {
         None => given,
@@ -151,7 +155,7 @@ async fn finish(
             render::tree(written, &names.with("output", &given))?
         }
     };
-    settle(given, &run.engine.tools).await
+    settle(given, &run.engine.tools, hosts).await
 }
 
 /// Does a job for each item of a list, some at once, and gives a list in the order of the items.
@@ -168,7 +172,7 @@ pub(super) fn for_each<'a>(
             Some(given) => (**given).clone(),
             None => render::tree(&job.input, &scope.names())?,
         };
-        let items = settle(items, &run.engine.tools).await?;
+        let items = settle(items, &run.engine.tools, None).await?;
         let Value::List(items) = items else {
             return Err(JobError::new(format!(
                 "the input of a for-each is a list, found {}",
@@ -204,6 +208,6 @@ pub(super) fn for_each<'a>(
             Ok(render::tree(written, &scope.names().with("error", &error))?)
         };
         let outputs = batch::all(batch, &Clock::start(), begin, recover).await?;
-        finish(run, output, &scope, Value::List(outputs)).await
+        finish(run, output, &scope, Value::List(outputs), None).await
     })
 }

@@ -99,7 +99,7 @@ pub(super) fn workflow<'a>(
         tokio::select! {
             biased;
             () = run.board.stop().cancelled() => Outcome::Cancelled,
-            settled = settle(output, &run.engine.tools) => match settled {
+            settled = settle(output, &run.engine.tools, None) => match settled {
                 Ok(output) => Outcome::Done(output),
                 Err(error) => Outcome::Failed(error),
             },
@@ -368,7 +368,7 @@ impl<'a> Machine<'a> {
         };
         let tools = &self.run.engine.tools;
         let work = async move {
-            match settle(output, tools).await {
+            match settle(output, tools, None).await {
                 Ok(output) => End::Finished { output, to },
                 Err(error) => End::Failed(error),
             }

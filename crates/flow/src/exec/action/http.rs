@@ -1,7 +1,6 @@
 //! Asks servers, and waits for what completes an answer.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use tokio::time::{Instant, timeout};
 
@@ -15,8 +14,8 @@ use crate::exec::settle::settle;
 use crate::expr::Value;
 use crate::http::{self, Answer, Ask, AskError, PollRules, Request, Url};
 use crate::model::component::{
-    Action, CallbackCompletion, Completion, HttpClient, HttpServer, Polling, Request as Asked,
-    Target,
+    Action, CallbackCompletion, Completion, Hosts, HttpClient, HttpServer, Polling,
+    Request as Asked, Target,
 };
 use crate::model::method::Method;
 use crate::model::{Text, Written};
@@ -30,7 +29,7 @@ struct Base<'a> {
     /// How often its server may be asked.
     rate: Option<&'a Gate>,
     /// Which hosts may be asked. None is all.
-    allow_hosts: Option<&'a Arc<[String]>>,
+    allow_hosts: Option<&'a Hosts>,
 }
 
 /// Asks for a poll, no more often than the server may be asked.
@@ -109,7 +108,7 @@ async fn run(
         }
         (Some(Completion::Callback(_)) | None, _) => {}
     }
-    Box::pin(given(on, action, known)).await
+    Box::pin(given(on, &base, action, known)).await
 }
 
 /// Asks, and gives who waits for the callback, if one is to come.
@@ -159,7 +158,12 @@ async fn ask(
 }
 
 /// What the action gives in the end.
-async fn given(on: &On<'_>, action: &Action<Asked>, known: &mut Known) -> Result<Value, JobError> {
+async fn given(
+    on: &On<'_>,
+    base: &Base<'_>,
+    action: &Action<Asked>,
+    known: &mut Known,
+) -> Result<Value, JobError> {
     let (name, chunk, format) = match &action.call.completion {
         None => ("response", "response[]", action.call.stream_format),
         Some(Completion::Polling(polling)) => ("result", "result[]", polling.stream_format),
@@ -181,7 +185,8 @@ async fn given(on: &On<'_>, action: &Action<Asked>, known: &mut Known) -> Result
             render::tree(output, &known.names())?
         }
     };
-    settle(streaming::events(given, format)?, &on.run.engine.tools).await
+    let tools = &on.run.engine.tools;
+    settle(streaming::events(given, format)?, tools, base.allow_hosts).await
 }
 
 /// The parts of a request as they were written.
@@ -203,10 +208,10 @@ impl Parts<'_> {
         let (mut request, body) = self.rendered(base, &known.names())?;
         let tools = &on.run.engine.tools;
         if let Some(body) = body {
-            request.body = Some(settle(body, tools).await?);
+            request.body = Some(settle(body, tools, base.allow_hosts).await?);
         }
         for (_, value) in request.headers.iter_mut().chain(&mut request.params) {
-            *value = settle(std::mem::take(value), tools).await?;
+            *value = settle(std::mem::take(value), tools, base.allow_hosts).await?;
         }
         Ok(request)
     }

@@ -74,7 +74,7 @@ async fn once(
         return Ok(result);
     };
     known.result = Some(result);
-    settle(render::tree(output, &known.names())?, tools).await
+    settle(render::tree(output, &known.names())?, tools, None).await
 }
 
 /// Runs programs in a task of the run's. When this is dropped, they are told to end, and the run waits for that.
