@@ -122,7 +122,7 @@ pub(crate) fn unusable(problems: &Problems) -> anyhow::Error {
     if let more @ 1.. = problems.count().saturating_sub(lines.len()) {
         lines.push(format!("and {more} more"));
     }
-    anyhow::anyhow!("the configuration has errors:\n\n{}", lines.join("\n"))
+    anyhow::anyhow!("the configuration has errors:\n{}", lines.join("\n"))
 }
 
 /// `FILE:LINE:COLUMN: what`, with what helps below.

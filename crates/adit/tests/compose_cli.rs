@@ -103,7 +103,7 @@ fn the_seed_document_is_valid_word_for_word() {
     let (code, stdout, stderr) = folder.said(&["validate"]);
     assert_eq!((code, stdout.as_str()), (Some(1), ""));
     assert!(
-        stderr.starts_with("adit: the configuration has errors:\n\n"),
+        stderr.starts_with("adit: the configuration has errors:\nmodel-compose.yml:"),
         "{stderr}"
     );
     for part in ["model-compose.yml:13:", "SSH_TUNNEL_HOST", "SSH_USERNAME"] {
@@ -169,17 +169,24 @@ fn a_command_line_that_is_wrong_ends_with_code_2() {
 }
 
 #[test]
-fn what_is_not_up_cannot_be_ended_or_attached_to() {
+fn what_is_not_up_needs_no_end_and_cannot_be_attached_to() {
     let folder = Folder::new(&[("model-compose.yml", WORKFLOW)]);
-    for (arguments, part) in [
-        (&["stop"][..], "model-compose.yml is not up"),
-        (&["down"], "model-compose.yml is not up"),
-        (&["run", "--attach"], "--attach wants it to be"),
+    for arguments in [
+        &["stop"][..],
+        &["down"],
+        &["down", "-f", "model-compose.yml"],
     ] {
         let (code, stdout, stderr) = folder.said(arguments);
-        assert_eq!((code, stdout.as_str()), (Some(1), ""), "{arguments:?}");
-        assert!(stderr.contains(part), "{arguments:?}: {stderr}");
+        let said = (code, stdout.as_str());
+        assert_eq!(said, (Some(0), ""), "{arguments:?}");
+        assert!(stderr.ends_with("nothing is up here\n"), "{stderr}");
     }
+    let (code, stdout, stderr) = folder.said(&["run", "--attach"]);
+    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    assert!(stderr.contains("--attach wants it to be"), "{stderr}");
+    let empty = Folder::new(&[]);
+    let (code, _, stderr) = empty.said(&["down"]);
+    assert_eq!((code, stderr.as_str()), (Some(0), "nothing is up here\n"));
 }
 
 #[test]

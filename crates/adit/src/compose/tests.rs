@@ -118,7 +118,7 @@ fn a_forward_to_this_machine_opens_the_controller_however_it_is_written() {
     let lab = Lab::new();
     let file = |host: &str| {
         format!(
-            "tunnels: {{a: {{host: gw, ssh_config: none, forwards: [{{remote: '0:{host}:8080'}}]}}}}
+            "tunnels: {{a: {{host: gw, ssh_config: none, forwards: [{{remote: '*:9000:{host}:8080'}}]}}}}
 controller: {{type: http-server, port: 8080}}
 {WORKFLOW}"
         )

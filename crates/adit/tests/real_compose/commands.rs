@@ -82,7 +82,7 @@ fn an_interrupted_run_is_stopped_wherever_it_runs() {
     for (place, signal, code) in [
         ("--local", Signal::INT, 130),
         ("--attach", Signal::INT, 130),
-        ("--attach", Signal::TERM, 1),
+        ("--attach", Signal::TERM, 143),
     ] {
         let mut run = lab.start(&["run", place, "wait"]);
         wait::until("the command begun", || fs::read(lab.path("begun")));

@@ -116,11 +116,11 @@ impl Lab {
         let left = fs::read_dir(self.path("run/adit"));
         assert_eq!(left.map_or(0, Iterator::count), 0);
         assert!(!self.path(".stop").exists());
-        assert_eq!(self.processes(), [""; 0]);
+        assert_eq!(self.left(), [""; 0]);
     }
 
     /// Command lines of the processes that run in this folder.
-    fn processes(&self) -> Vec<String> {
+    pub(crate) fn left(&self) -> Vec<String> {
         let here = self.folder.path().canonicalize().unwrap();
         let processes = fs::read_dir("/proc").unwrap().flatten();
         let processes = processes.filter(|entry| {

@@ -9,3 +9,4 @@ mod seed;
 mod stand_in;
 mod strangers;
 mod streams;
+mod terms;

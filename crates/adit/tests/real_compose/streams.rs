@@ -127,7 +127,7 @@ fn a_stream_is_told_as_it_comes_and_ends_with_who_reads_it() {
     for (place, signal, code) in [
         ("--local", Signal::INT, 130),
         ("--attach", Signal::INT, 130),
-        ("--attach", Signal::TERM, 1),
+        ("--attach", Signal::TERM, 143),
     ] {
         let mut run = lab.start(&["run", place, "slow"]);
         wait::until("the first line", || {
