@@ -4,7 +4,7 @@ use std::fs;
 
 use adit_testkit::process::Process;
 use adit_testkit::wait;
-use rustix::process::Signal;
+use rustix::process::{Signal, kill_process};
 
 use crate::lab::{Lab, free_port};
 
@@ -172,7 +172,9 @@ workflow: {{component: c}}
 fn one_that_is_killed_leaves_no_process_behind() {
     let (lab, ports) = lab();
     let mut up = lab.up();
-    up.kill();
+    // It alone: what it has started has to notice.
+    kill_process(up.id(), Signal::KILL).unwrap();
+    up.wait(wait::DEADLINE);
     wait::until("nothing left of it", || {
         let free = ports.map(|port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok());
         if free == [true, true] {
