@@ -70,7 +70,8 @@ pub(crate) enum Command {
     ///
     /// The clean scripts of components are run after everything else has ended; where none is up, they are
     /// run all the same. Exit codes: 0 it has ended, or none was up, 1 it does not end or a script
-    /// failed, 2 the command line, 130 interrupted while it cleans, 143 stopped by SIGTERM, 129 by SIGHUP.
+    /// failed, 2 the command line, 129 SIGHUP stopped the scripts, 130 SIGINT did, 143
+    /// SIGTERM did.
     Down(SourceArguments),
 
     /// End the adit up of a file, and wait until it has ended.
@@ -85,7 +86,7 @@ pub(crate) enum Command {
     /// use. The result alone goes to standard output: text as it is, all else as JSON. Interrupted,
     /// it stops the run wherever that is; if it is killed, a run in an adit up goes on.
     /// Exit codes: 0 it has given its result, 1 it failed or its result cannot be written, 2 the command
-    /// line or the input, 130 interrupted, 143 stopped by SIGTERM, 129 by SIGHUP.
+    /// line or the input, 129 stopped by SIGHUP, 130 interrupted, 143 stopped by SIGTERM.
     Run(RunArguments),
 
     /// Show where the tunnels of an adit up stand: of a file, or of all that this user has running.
