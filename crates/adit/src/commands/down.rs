@@ -13,8 +13,8 @@ use crate::config::{Surroundings, file};
 use crate::control::Ending;
 use crate::control::client;
 use crate::control::directory::{Directories, Running};
-use crate::log::say;
-use crate::signal::signalled_before_the_end;
+use crate::log::{self, say};
+use crate::signal::{Signal, signalled_before_the_end};
 use crate::tunnels::Board;
 
 /// Ends the `up` of that file, of the usual one, or the only one that runs. Where none runs, what it
@@ -66,6 +66,10 @@ fn take_down(service: &Service) -> anyhow::Result<ExitCode> {
                 biased;
                 done = &mut cleaned => return done.map(|()| end),
                 by = &mut signal, if !stop.is_cancelled() => {
+                    // Who has pressed Ctrl-C knows.
+                    if by != Signal::Interrupt {
+                        log::fail(&anyhow::anyhow!("the clean scripts were stopped by {by}"));
+                    }
                     end = by.code();
                     stop.cancel();
                 }

@@ -77,6 +77,34 @@ fn a_script_that_fails_is_told_with_what_it_said() {
 }
 
 #[test]
+fn clean_scripts_that_a_signal_stops_are_told_of() {
+    let (lab, ports) = lab();
+    lab.program("note", "echo begun > begun; exec sleep 60");
+    for (signal, code, said) in [
+        (
+            Signal::TERM,
+            143,
+            "adit: the clean scripts were stopped by SIGTERM\n",
+        ),
+        (Signal::INT, 130, ""),
+    ] {
+        let mut down = lab.start(&["down"]);
+        wait::until("the script begun", || fs::read(lab.path("begun")));
+        fs::remove_file(lab.path("begun")).unwrap();
+        kill_process(down.id(), signal).unwrap();
+        assert_eq!(down.wait(wait::DEADLINE).code(), Some(code), "{signal:?}");
+        let stderr = down.stderr();
+        assert!(stderr.starts_with("nothing is up here\n"), "{stderr}");
+        let is_told = stderr.contains("were stopped by");
+        assert!(
+            stderr.ends_with(said) && is_told != said.is_empty(),
+            "{stderr}"
+        );
+        lab.is_clean(&ports);
+    }
+}
+
+#[test]
 fn a_stop_file_ends_it_once_and_one_that_is_old_does_not() {
     let (lab, ports) = lab();
     lab.write(".stop", "");
