@@ -13,7 +13,7 @@ use crate::expr::template::Conversion;
 /// Keys and values in the order in which they came. Two are equal whatever their order.
 ///
 /// It is as large as a pointer: every [`Value`] has room for one, and few are one.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq)]
 pub struct Map(Box<IndexMap<String, Value>>);
 
 /// What a variable stands for and what an evaluation makes.
@@ -118,6 +118,12 @@ impl Map {
     /// One with room for this many entries.
     pub fn with_capacity(count: usize) -> Self {
         Self(Box::new(IndexMap::with_capacity(count)))
+    }
+}
+
+impl fmt::Debug for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
