@@ -14,8 +14,9 @@ use super::report::Hop;
 use super::run::Run;
 use crate::expose::PublicAddress;
 use crate::expr::Value;
-use crate::model::component::{Action, Component, Kind};
+use crate::model::component::{Action, Kind};
 use crate::model::find::find;
+use crate::model::job::ComponentJob;
 use crate::model::{Text, Written};
 use crate::render;
 
@@ -25,7 +26,7 @@ mod shell;
 mod streaming;
 mod workflow;
 
-/// Runs an action of a component.
+/// Runs the action of a component that a job names.
 ///
 /// # Errors
 ///
@@ -36,10 +37,10 @@ mod workflow;
 /// Dropping the future ends what the action has begun.
 pub(super) async fn run(
     on: &On<'_>,
-    component: &Component,
-    id: &str,
+    job: &ComponentJob,
     input: Arc<Value>,
 ) -> Result<Value, JobError> {
+    let component = on.run.engine.component(&job.component)?;
     let place = on.run.engine.place(component);
     let _turn = Box::pin(turn(on, place)).await;
     let run_id = new_ulid().ok_or_else(|| JobError::new("the system has no randomness"))?;
@@ -52,27 +53,29 @@ pub(super) async fn run(
     };
     match &component.kind {
         Kind::HttpClient(client) => {
-            let action = found(&client.actions, id)?;
+            let action = found(&client.actions, job)?;
             let asked = http::ask_client(on, place, client, action, &mut known);
-            if let Some(mut callback) = Box::pin(asked).await? {
+            let mut callback = Box::pin(asked).await?;
+            if let Some(callback) = &mut callback {
                 known.result = Some(callback.result().await?);
             }
             Box::pin(http::give(on, action, &mut known)).await
         }
         Kind::HttpServer(server) => {
-            let action = found(&server.actions, id)?;
+            let action = found(&server.actions, job)?;
             let asked = http::ask_server(on, place, server, action, &mut known);
-            if let Some(mut callback) = Box::pin(asked).await? {
+            let mut callback = Box::pin(asked).await?;
+            if let Some(callback) = &mut callback {
                 known.result = Some(callback.result().await?);
             }
             Box::pin(http::give(on, action, &mut known)).await
         }
         Kind::Shell(shell) => {
-            let action = found(&shell.actions, id)?;
+            let action = found(&shell.actions, job)?;
             Box::pin(shell::run(on, shell, action, known)).await
         }
         Kind::Workflow(actions) => {
-            let action = found(actions, id)?;
+            let action = found(actions, job)?;
             Box::pin(workflow::run(on, action, known)).await
         }
     }
@@ -87,7 +90,8 @@ async fn turn(on: &On<'_>, place: Option<usize>) -> Option<OwnedSemaphorePermit>
     queue.acquire_owned().await.ok()
 }
 
-fn found<'a, T>(actions: &'a [Action<T>], id: &str) -> Result<&'a Action<T>, JobError> {
+fn found<'a, T>(actions: &'a [Action<T>], job: &ComponentJob) -> Result<&'a Action<T>, JobError> {
+    let id = job.action.as_str();
     find(actions, id).map_err(|_| JobError::new(format!("Action not found: {id}")))
 }
 

@@ -326,10 +326,10 @@ fn now() -> std::time::Instant {
 }
 
 /// A run from its wait for a place to its last word; None if the file has no such workflow.
-async fn keep(run: &Run, place: usize, input: Arc<Value>) -> Option<Last> {
+async fn keep(run: &Run, place: usize, input: Arc<Value>) -> Option<Box<Last>> {
     let workflow = run.engine.compose.workflows.get(place)?;
     let Some(_turn) = Box::pin(turn(run)).await else {
-        return Some((Status::Cancelled, Value::Null, None));
+        return Some(Box::new((Status::Cancelled, Value::Null, None)));
     };
     run.board.begin();
     let began = Instant::now();
@@ -340,7 +340,7 @@ async fn keep(run: &Run, place: usize, input: Arc<Value>) -> Option<Last> {
     run.programs.close();
     Box::pin(run.programs.wait()).await;
     let (id, took) = (id(), began.elapsed().as_secs_f64());
-    Some(match outcome {
+    Some(Box::new(match outcome {
         Outcome::Done(output) => {
             info!("[task-{task}] Workflow '{id}' completed in {took:.2} seconds.");
             (Status::Completed, output, None)
@@ -357,7 +357,7 @@ async fn keep(run: &Run, place: usize, input: Arc<Value>) -> Option<Last> {
             info!("[task-{task}] Workflow '{id}' was cancelled.");
             (Status::Cancelled, Value::Null, None)
         }
-    })
+    }))
 }
 
 /// Waits for a place; None if the run was stopped before.
@@ -379,14 +379,16 @@ type Last = (Status, Value, Option<String>);
 /// Says that a run is over, also where it panicked.
 struct Ending {
     run: Run,
-    last: Option<Last>,
+    last: Option<Box<Last>>,
 }
 
 impl Drop for Ending {
     fn drop(&mut self) {
         let Self { run, last } = self;
-        let panicked = || (Status::Failed, Value::Null, Some(PANICKED.to_owned()));
-        let (status, output, error) = last.take().unwrap_or_else(panicked);
+        let (status, output, error) = match last.take() {
+            Some(last) => *last,
+            None => (Status::Failed, Value::Null, Some(PANICKED.to_owned())),
+        };
         // Whoever hears of the end finds that it no longer counts.
         run.engine.tasks().leave();
         run.board.end(status, output, error);

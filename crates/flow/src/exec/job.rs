@@ -78,19 +78,17 @@ pub(super) fn component<'a>(
         Box::pin(async move {
             // On the heap, so that it is gone while the action waits.
             let (input, count) = Box::pin(given(run, job, &scope)).await?;
-            let component = run.engine.component(&job.component)?;
-            let id = job.action.as_str();
             let on = On {
                 run,
                 job: scope.id,
                 teller: &teller,
             };
             let given = if count == 1 {
-                action::run(&on, component, id, input).await
+                action::run(&on, job, input).await
             } else {
                 let again = |_item, _attempt| -> Work<'_> {
                     let input = Arc::clone(&input);
-                    Box::pin(action::run(&on, component, id, input))
+                    Box::pin(action::run(&on, job, input))
                 };
                 Box::pin(several(count, again)).await
             };

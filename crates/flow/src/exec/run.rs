@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use futures_util::future::OptionFuture;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 use tracing::info;
@@ -154,14 +155,9 @@ impl<'a> Machine<'a> {
 
     /// Waits for what happens next.
     async fn next(&mut self) {
-        let due = self.schedule.due().map(|due| self.clock.at(due));
-        let due = async {
-            match due {
-                // On the heap: most runs have nothing that is due.
-                Some(due) => Box::pin(sleep_until(due)).await,
-                None => std::future::pending().await,
-            }
-        };
+        // On the heap: most runs have nothing that is due.
+        let due = self.schedule.due();
+        let due = due.map(|due| Box::pin(sleep_until(self.clock.at(due))));
         let stop = self.run.board.stop();
         tokio::select! {
             biased;
@@ -170,7 +166,7 @@ impl<'a> Machine<'a> {
                 self.inputs.push_back(Input::Cancel);
             }
             (job, end) = self.works.next() => self.end(job, end),
-            () = due => self.inputs.push_back(Input::Due),
+            Some(()) = OptionFuture::from(due) => self.inputs.push_back(Input::Due),
         }
     }
 

@@ -40,8 +40,8 @@ impl<'a> Works<'a> {
     /// # Cancel safety
     ///
     /// Dropping the future changes nothing.
-    pub(super) async fn next(&mut self) -> (JobIndex, End) {
-        poll_fn(|context| self.poll(context)).await
+    pub(super) fn next(&mut self) -> impl Future<Output = (JobIndex, End)> {
+        poll_fn(|context| self.poll(context))
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<(JobIndex, End)> {
