@@ -28,6 +28,9 @@ mod workflow;
 
 /// Runs the action of a component that a job names.
 ///
+/// What comes before a callback and after it is on the heap while it is done, so that a run that waits
+/// holds none of it.
+///
 /// # Errors
 ///
 /// There is no such action, or it failed.

@@ -318,15 +318,14 @@ impl Expecting {
         callback: &CallbackCompletion,
         known: &Known,
     ) -> Result<Expected, JobError> {
-        let id = match self.id {
-            Some(id) => id,
-            None => {
-                let id = id(callback, known)?;
-                let now = Instant::now().into_std();
-                let learnt = self.waiting.learn(id.clone(), now);
-                learnt.map_err(|error| JobError::chain(&error))?;
-                id
-            }
+        let id = if let Some(id) = self.id {
+            id
+        } else {
+            let id = id(callback, known)?;
+            let now = Instant::now().into_std();
+            let learnt = self.waiting.learn(id.clone(), now);
+            learnt.map_err(|error| JobError::chain(&error))?;
+            id
         };
         on.teller.at(Hop::Callback {
             id: adit_text::escape(id.as_str()),
