@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::action;
+use super::action::{self, On};
 use super::batch::{self, Work};
 use super::board::Teller;
 use super::clock::Clock;
@@ -22,21 +22,21 @@ use crate::schedule::{Batch, BatchRules};
 
 /// What a job's texts speak of, as it was when the job began.
 #[derive(Clone, Debug)]
-pub(super) struct Scope {
+pub(super) struct Scope<'a> {
     /// The workflow's input.
     pub(super) input: Arc<Value>,
     pub(super) jobs: Value,
     /// The run, for `context`.
-    pub(super) task: TaskId,
+    pub(super) task: &'a TaskId,
     /// The item of a list and its place.
     pub(super) item: Option<(Arc<Value>, usize)>,
     /// The input that a person gave in the place of the job's own.
     pub(super) given: Option<Arc<Value>>,
     /// The job's id.
-    pub(super) id: String,
+    pub(super) id: &'a str,
 }
 
-impl Scope {
+impl Scope<'_> {
     pub(super) fn names(&self) -> Names<'_> {
         let names = Names::new(&[("input", &self.input), ("jobs", &self.jobs)]);
         let names = names.having_context("task_id", self.task.as_str());
@@ -73,13 +73,29 @@ pub(super) fn component<'a>(
     run: &'a Run,
     job: &'a ComponentJob,
     output: Option<&'a Written>,
-) -> impl FnOnce(Scope, Teller) -> Pin<Box<dyn Future<Output = Result<Value, JobError>> + Send + 'a>>
+) -> impl FnOnce(Scope<'a>, Teller) -> Pin<Box<dyn Future<Output = Result<Value, JobError>> + Send + 'a>>
 {
     move |scope, teller| {
         Box::pin(async move {
-            let given = one(run, job, &scope, &teller).await?;
+            // On the heap, so that it is gone while the action waits.
+            let (input, count) = Box::pin(given(run, job, &scope)).await?;
+            let on = On {
+                run,
+                job: scope.id,
+                teller: &teller,
+            };
+            let given = if count == 1 {
+                action::run(&on, job, input).await
+            } else {
+                let again = |_item, _attempt| -> Work<'_> {
+                    let input = Arc::clone(&input);
+                    Box::pin(action::run(&on, job, input))
+                };
+                Box::pin(several(count, again)).await
+            };
+            teller.at(None);
             let hosts = run.engine.component(&job.component)?.allow_hosts();
-            Box::pin(finish(run, output, &scope, given, hosts)).await
+            Box::pin(finish(run, output, &scope, given?, hosts)).await
         })
     }
 }
@@ -88,7 +104,7 @@ pub(super) fn component<'a>(
 async fn given(
     run: &Run,
     job: &ComponentJob,
-    scope: &Scope,
+    scope: &Scope<'_>,
 ) -> Result<(Arc<Value>, u32), JobError> {
     let usual = scope.item.as_ref().map_or(&scope.input, |(item, _)| item);
     let (given, count) = {
@@ -107,27 +123,6 @@ async fn given(
     Ok((Arc::new(settled), count))
 }
 
-/// The work of a component's job, without its output.
-async fn one(
-    run: &Run,
-    job: &ComponentJob,
-    scope: &Scope,
-    teller: &Teller,
-) -> Result<Value, JobError> {
-    // On the heap, so that it is gone while the action waits.
-    let (input, count) = Box::pin(given(run, job, scope)).await?;
-    let component = run.engine.component(&job.component)?;
-    let id = job.action.as_str();
-    if count == 1 {
-        return action::run(run, component, id, input, &scope.id, teller).await;
-    }
-    let again = |_item, _attempt| -> Work<'_> {
-        let input = Arc::clone(&input);
-        Box::pin(action::run(run, component, id, input, &scope.id, teller))
-    };
-    Box::pin(several(count, again)).await
-}
-
 /// The work of an action that is run several times at once.
 async fn several<'a>(
     count: u32,
@@ -144,7 +139,7 @@ async fn several<'a>(
 async fn finish(
     run: &Run,
     output: Option<&Written>,
-    scope: &Scope,
+    scope: &Scope<'_>,
     given: Value,
     hosts: Option<&Hosts>,
 ) -> Result<Value, JobError> {
@@ -164,7 +159,7 @@ pub(super) fn for_each<'a>(
     run: &'a Run,
     job: &'a ForEach,
     output: Option<&'a Written>,
-    scope: Scope,
+    scope: Scope<'a>,
     teller: Teller,
 ) -> Pin<Box<dyn Future<Output = Result<Value, JobError>> + Send + 'a>> {
     Box::pin(async move {
