@@ -5,7 +5,6 @@ mod commands;
 mod ends;
 mod lab;
 mod logs;
-mod seed;
 mod stand_in;
 mod strangers;
 mod streams;

@@ -4,10 +4,11 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
 
+use adit_testkit::port::Port;
 use adit_testkit::wait;
 use rustix::process::Signal;
 
-use crate::lab::{Lab, free_port};
+use crate::lab::Lab;
 
 /// A server that answers each request with what `answer` says, and hangs up.
 fn server(answer: &'static str) -> u16 {
@@ -30,11 +31,11 @@ const BROKEN: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\
 const FILE: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\n\
     content-length: 5\r\n\r\n\x00ab\x01c";
 
-fn lab() -> (Lab, u16) {
-    let port = free_port();
+fn lab() -> (Lab, Port) {
+    let port = Port::reserve();
     let (events, broken, file) = (server(EVENTS), server(BROKEN), server(FILE));
     let text = format!(
-        "controller: {{type: http-server, port: {port}}}
+        "controller: {{type: http-server, port: {}}}
 components:
   - id: lines
     type: shell
@@ -65,7 +66,8 @@ workflows:
   - {{id: objects, component: objects}}
   - {{id: broken, component: broken}}
   - {{id: file, component: file}}
-"
+",
+        port.number()
     );
     (Lab::new(&text), port)
 }
