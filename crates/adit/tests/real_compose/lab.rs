@@ -119,7 +119,7 @@ impl Lab {
     }
 
     /// Command lines of the processes that run in this folder.
-    fn processes(&self) -> Vec<String> {
+    pub(crate) fn processes(&self) -> Vec<String> {
         let here = self.folder.path().canonicalize().unwrap();
         let processes = fs::read_dir("/proc").unwrap().flatten();
         let processes = processes.filter(|entry| {

@@ -1,10 +1,13 @@
 //! The commands for compose files, with everything real: sshd, sockets, processes.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+mod cancel;
+mod children;
 mod commands;
 mod ends;
 mod lab;
 mod logs;
+mod others;
 mod stand_in;
 mod strangers;
 mod streams;

@@ -292,7 +292,6 @@ async fn a_server_of_somebody_else_is_waited_for() {
         ready_timeout: Duration::from_millis(50),
         ..Manage::default()
     };
-    let port = Port::reserve();
     let error = Running::new(&folder, &manage, port).fail().await;
     assert!(matches!(error, ServiceError::Late { .. }), "{error}");
 }
@@ -323,6 +322,7 @@ async fn a_flood_of_output_without_a_line_is_read_and_costs_no_memory() {
         "    install: [sh, -c, 'head -c 100000000 /dev/zero; echo; head -c 100000000 /dev/zero >&2; echo > done']\n    start: [missing-program]",
     );
     let before = resident();
+    let port = Port::reserve();
     let error = Running::new(&folder, &manage, port.number()).fail().await;
     assert!(matches!(error, ServiceError::Spawn { .. }), "{error}");
     assert!(folder.path().join("done").exists());
