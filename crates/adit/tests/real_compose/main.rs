@@ -8,6 +8,7 @@ mod ends;
 mod lab;
 mod logs;
 mod others;
+mod owners;
 mod stand_in;
 mod strangers;
 mod streams;
