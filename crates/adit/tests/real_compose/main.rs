@@ -1,5 +1,5 @@
 //! The commands for compose files, with everything real: sshd, sockets, processes.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod cancel;
 mod children;

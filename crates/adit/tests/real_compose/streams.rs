@@ -183,7 +183,8 @@ fn each_line_is_shown_before_the_next_one_is_said() {
         let mut run = lab.start(&["run", place, "paced"]);
         let mut shown = String::new();
         for word in ["one", "two", "three"] {
-            shown += &format!("{word}\n");
+            shown += word;
+            shown.push('\n');
             wait::until(word, || {
                 let now = run.stdout();
                 if now == shown { Ok(()) } else { Err(now) }
