@@ -5,7 +5,7 @@
 #![no_main]
 
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 
 use adit_flow::expr::Value;
 use libfuzzer_sys::fuzz_target;

@@ -49,19 +49,6 @@ fn planted(lab: &Lab) {
     assert!(lab.processes().len() > 4, "{:?}", lab.processes());
 }
 
-/// Waits until only so many processes are in the folder, where all of a tree are.
-#[track_caller]
-fn felled(lab: &Lab, left: usize) {
-    wait::until("the tree has ended", || {
-        let processes = lab.processes();
-        if processes.len() == left {
-            Ok(())
-        } else {
-            Err(processes)
-        }
-    });
-}
-
 /// A request to the API: its status and what it says.
 fn ask(port: &Port, path: &str, body: &Value) -> (u16, Value) {
     let number = port.number();
@@ -91,7 +78,7 @@ fn an_interrupted_run_leaves_none_of_its_programs() {
         kill_process(run.id(), signal).unwrap();
         let code = run.wait(wait::DEADLINE).code();
         assert_eq!(code, Some(if signal == Signal::INT { 130 } else { 1 }));
-        felled(&lab, 0);
+        lab.wait_for_processes(0);
     }
     // In an `adit up` it is stopped by what goes over the control socket.
     let up = lab.up();
@@ -100,7 +87,7 @@ fn an_interrupted_run_leaves_none_of_its_programs() {
         planted(&lab);
         kill_process(run.id(), signal).unwrap();
         run.wait(wait::DEADLINE);
-        felled(&lab, 1);
+        lab.wait_for_processes(1);
         assert_eq!(run.stdout(), "");
     }
     let log = up.stderr();
@@ -123,7 +110,7 @@ fn a_run_that_the_api_cancels_leaves_none_of_its_programs() {
         if !query.is_empty() {
             assert_eq!(task["status"], "cancelled", "{task}");
         }
-        felled(&lab, 1);
+        lab.wait_for_processes(1);
     }
     lab.down(up, &[port]);
 }
@@ -137,7 +124,7 @@ fn a_stream_that_nobody_reads_any_more_leaves_none_of_its_programs() {
     planted(&lab);
     kill_process(run.id(), Signal::KILL).unwrap();
     run.wait(wait::DEADLINE);
-    felled(&lab, 1);
+    lab.wait_for_processes(1);
     let number = port.number();
     let mut stream = TcpStream::connect(("127.0.0.1", number)).unwrap();
     let body = json!({"workflow_id": "told", "output_only": true}).to_string();
@@ -150,7 +137,7 @@ fn a_stream_that_nobody_reads_any_more_leaves_none_of_its_programs() {
     .unwrap();
     planted(&lab);
     drop(stream);
-    felled(&lab, 1);
+    lab.wait_for_processes(1);
     lab.down(up, &[port]);
 }
 
@@ -170,7 +157,7 @@ fn a_run_that_goes_on_ends_with_the_adit_up() {
         }
         up.wait(wait::DEADLINE);
         assert_eq!(run.wait(wait::DEADLINE).code(), Some(1), "{}", run.stderr());
-        felled(&lab, 0);
+        lab.wait_for_processes(0);
         drop(port);
     }
 }

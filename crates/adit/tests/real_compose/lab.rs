@@ -118,6 +118,19 @@ impl Lab {
         assert_eq!(self.processes(), [""; 0]);
     }
 
+    /// Waits until only so many processes run in this folder.
+    #[track_caller]
+    pub(crate) fn wait_for_processes(&self, left: usize) {
+        wait::until("so few processes are left", || {
+            let processes = self.processes();
+            if processes.len() == left {
+                Ok(())
+            } else {
+                Err(processes)
+            }
+        });
+    }
+
     /// Command lines of the processes that run in this folder.
     pub(crate) fn processes(&self) -> Vec<String> {
         let here = self.folder.path().canonicalize().unwrap();
