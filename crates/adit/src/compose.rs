@@ -4,8 +4,6 @@
 //! are filled in, and everything that is wrong is told at once. A file of tunnels and a compose file
 //! differ in nothing but what is written there.
 
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::net::{IpAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
@@ -17,7 +15,6 @@ use adit_text::{Node, Place, Problem, Problems, Severity};
 use adit_tunnel::agent::forward::{Destination, Listens};
 use adit_tunnel::agent::probe::public_port;
 use adit_tunnel::transport::Target;
-use anyhow::Context as _;
 
 pub(crate) use self::fingerprint::Fingerprint;
 use crate::cli::EnvironmentArguments;
@@ -33,6 +30,7 @@ mod report;
 mod run;
 mod secret;
 pub(crate) mod service;
+mod source;
 
 /// What was read.
 pub(crate) struct Loaded {
@@ -170,7 +168,12 @@ pub(crate) fn read(
     log::hide(secret::named(&environment));
     let named: Vec<(String, Vec<u8>)> = files
         .iter()
-        .map(|file| Ok((file.display().to_string(), bytes(file)?)))
+        .map(|file| {
+            Ok((
+                file.display().to_string(),
+                source::bytes(file, &mut problems)?,
+            ))
+        })
         .collect::<anyhow::Result<_>>()?;
     let dialects = dialects(&files);
     let sources: Vec<Source<'_>> = named
@@ -329,26 +332,17 @@ fn variables(
     let mut environment = Environment::of_process(process);
     let usual = Path::new(VARIABLES);
     if arguments.env_files.is_empty() && usual.exists() {
-        environment.read_file(VARIABLES, &bytes(usual)?, problems);
+        let bytes = source::bytes(usual, problems)?;
+        environment.read_file(VARIABLES, &bytes, problems);
     }
     for file in &arguments.env_files {
-        environment.read_file(&file.display().to_string(), &bytes(file)?, problems);
+        let bytes = source::bytes(file, problems)?;
+        environment.read_file(&file.display().to_string(), &bytes, problems);
     }
     for entry in &arguments.variables {
         environment.say(entry)?;
     }
     Ok(environment)
-}
-
-/// What is in a file, and a byte more than may be, so that one that is too long is found to be.
-fn bytes(file: &Path) -> anyhow::Result<Vec<u8>> {
-    let most = u64::try_from(adit_text::limits::FILE_BYTES).unwrap_or(u64::MAX);
-    let mut bytes = Vec::new();
-    let read = File::open(file).and_then(|opened| -> io::Result<usize> {
-        opened.take(most.saturating_add(1)).read_to_end(&mut bytes)
-    });
-    read.with_context(|| format!("cannot read {}", file.display()))?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -199,7 +199,7 @@ fn heap_bytes(outcome: &Outcome) -> usize {
     match outcome {
         Outcome::Done(value) => value_heap_bytes(value),
         Outcome::Failed(Failure::Status(text)) => text.capacity(),
-        Outcome::Failed(Failure::Result(_)) => FAILURE_BYTES,
+        Outcome::Failed(Failure::Unread(_) | Failure::Result(_)) => FAILURE_BYTES,
     }
 }
 
