@@ -23,6 +23,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::transport::{Bind, OpenError, Origin, RefusalCode, Target};
 
+pub mod outside;
+
 /// Makes the probes of this process.
 pub struct Prober {
     key: hmac::Key,
@@ -71,6 +73,10 @@ pub enum Finding {
     /// Bytes make the round trip from the peer itself, but nobody listens at the address that others
     /// would come to: an sshd with `GatewayPorts no` binds the loopback alone, whatever was asked for.
     LoopbackOnly,
+    /// Bytes make the round trip from the peer itself, and nobody could look whether others get there, too:
+    /// they would come over this version of IP, over which the peer is not reached from here. The path is not
+    /// checked.
+    Unseen(IpVersion),
 }
 
 /// A version of the Internet Protocol: which of the listeners of one bind.
@@ -250,6 +256,11 @@ impl Finding {
         matches!(self, Self::Up(_) | Self::UpInPart(..))
     }
 
+    /// Whether nobody can look, so that it is neither up nor down.
+    pub const fn is_unchecked(&self) -> bool {
+        matches!(self, Self::Prohibited | Self::Unseen(_))
+    }
+
     /// How long the round trip took.
     pub const fn round_trip(&self) -> Option<Duration> {
         match self {
@@ -259,7 +270,8 @@ impl Finding {
             | Self::Nobody(_)
             | Self::Silent
             | Self::Prohibited
-            | Self::LoopbackOnly => None,
+            | Self::LoopbackOnly
+            | Self::Unseen(_) => None,
         }
     }
 
@@ -272,7 +284,8 @@ impl Finding {
             | Self::Nobody(_)
             | Self::Silent
             | Self::Prohibited
-            | Self::LoopbackOnly => None,
+            | Self::LoopbackOnly
+            | Self::Unseen(_) => None,
         }
     }
 
@@ -417,6 +430,10 @@ impl fmt::Display for Finding {
             Self::Prohibited => f.write_str("bound, path not checked"),
             Self::LoopbackOnly => f.write_str(
                 "bound to the loopback alone (GatewayPorts in sshd_config of the server)",
+            ),
+            Self::Unseen(version) => write!(
+                f,
+                "bound, path not checked: no {version} address of the server is reached from here"
             ),
         }
     }
