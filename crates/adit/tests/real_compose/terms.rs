@@ -174,7 +174,7 @@ fn what_does_not_heed_sigterm_outlives_a_killed_adit_by_seconds_only() {
     up.wait(wait::DEADLINE);
     // The two seconds, and what a busy machine adds; the ten of an end in order would be too many.
     let within = Duration::from_secs(8);
-    wait::until_within(within, "nothing left of it", || match lab.left() {
+    wait::until_within(within, "nothing left of it", || match lab.processes() {
         left if left.is_empty() => Ok(()),
         left => Err(left),
     });
