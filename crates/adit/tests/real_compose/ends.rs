@@ -189,7 +189,9 @@ fn one_that_is_killed_leaves_no_process_behind() {
     kill_process(up.id(), Signal::KILL).unwrap();
     up.wait(wait::DEADLINE);
     wait::until("nothing left of it", || {
-        let free = ports.each_ref().map(|port| std::net::TcpListener::bind(("127.0.0.1", port.number())).is_ok());
+        let free = ports
+            .each_ref()
+            .map(|port| std::net::TcpListener::bind(("127.0.0.1", port.number())).is_ok());
         if free == [true, true] {
             Ok(())
         } else {

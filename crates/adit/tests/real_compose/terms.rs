@@ -5,13 +5,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::Duration;
 
+use adit_testkit::port::Port;
 use adit_testkit::{require, wait};
 use rustix::process::{Signal, kill_process};
 
-use crate::lab::{Lab, free_port};
+use crate::lab::Lab;
 
-fn lab() -> (Lab, u16) {
-    let port = free_port();
+fn lab() -> (Lab, Port) {
+    let held = Port::reserve();
+    let port = held.number();
     let lab = Lab::new(&format!(
         "controller: {{type: http-server, port: {port}}}
 components:
@@ -34,7 +36,7 @@ workflows:
         "deaf",
         "trap '' TERM; echo $$ > begun; while :; do sleep 0.05; done",
     );
-    (lab, port)
+    (lab, held)
 }
 
 fn begun(lab: &Lab) -> String {
