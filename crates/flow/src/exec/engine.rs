@@ -220,14 +220,17 @@ impl Engine {
     pub async fn close(&self, within: Duration) {
         self.stop_starting();
         self.0.tracker.close();
-        if timeout(within, self.0.tracker.wait()).await.is_ok() {
-            return;
+        if timeout(within, self.0.tracker.wait()).await.is_err() {
+            let boards: Vec<Board> = self.0.tasks().boards().cloned().collect();
+            info!("stopping {} run(s) that did not end", boards.len());
+            for board in boards {
+                board.tell_to_stop();
+            }
+            self.0.tracker.wait().await;
         }
-        let boards: Vec<Board> = self.0.tasks().boards().cloned().collect();
-        info!("stopping {} run(s) that did not end", boards.len());
-        for board in boards {
-            board.tell_to_stop();
-        }
+        // A program whose lines nobody has read yet ends with them.
+        let over = self.0.tasks().clear_over();
+        drop(over);
         self.0.tracker.wait().await;
     }
 }

@@ -63,6 +63,16 @@ impl Tasks {
         self.forget(now);
     }
 
+    /// Forgets all that are over, and gives them away: what they gave may take a while to go.
+    pub(super) fn clear_over(&mut self) -> Vec<Board> {
+        self.bytes = 0;
+        let over = std::mem::take(&mut self.over);
+        let boards = over
+            .iter()
+            .filter_map(|over| self.boards.remove(&over.task));
+        boards.collect()
+    }
+
     /// Forgets what need not be known any more. The last one that ended stays, whatever it weighs.
     pub(super) fn forget(&mut self, now: Instant) {
         while let Some(oldest) = self.over.front() {
