@@ -29,6 +29,7 @@ use crate::model::component::Component;
 use crate::model::job::ComponentRef;
 use crate::model::workflow::Workflow;
 use crate::schedule::{GraphError, Schedule};
+use crate::stream::Pieces;
 
 /// Runs the workflows of a file. Clones are the same.
 ///
@@ -229,9 +230,28 @@ impl Engine {
             self.0.tracker.wait().await;
         }
         // A program whose lines nobody has read yet ends with them.
-        let over = self.0.tasks().clear_over();
-        drop(over);
+        let over = self.0.tasks().outputs();
+        for report in over {
+            let_go(&report.output);
+        }
         self.0.tracker.wait().await;
+    }
+}
+
+/// Lets go of the streams in a value that nobody has begun to read. Recurses as deep as the value, which is
+/// bounded.
+fn let_go(value: &Value) {
+    match value {
+        Value::Handle(_) => drop(Pieces::take(value)),
+        Value::List(list) => list.iter().for_each(let_go),
+        Value::Map(map) => map.values().for_each(let_go),
+        Value::Null
+        | Value::Boolean(_)
+        | Value::Integer(_)
+        | Value::Float(_)
+        | Value::Text(_)
+        | Value::Bytes(_)
+        | Value::Pending(_) => {}
     }
 }
 

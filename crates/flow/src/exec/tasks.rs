@@ -1,6 +1,7 @@
 //! The runs of a process: those that run, and those that can still be asked for.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::board::Board;
@@ -63,14 +64,11 @@ impl Tasks {
         self.forget(now);
     }
 
-    /// Forgets all that are over, and gives them away: what they gave may take a while to go.
-    pub(super) fn clear_over(&mut self) -> Vec<Board> {
-        self.bytes = 0;
-        let over = std::mem::take(&mut self.over);
-        let boards = over
-            .iter()
-            .filter_map(|over| self.boards.remove(&over.task));
-        boards.collect()
+    /// What the runs gave that are over.
+    pub(super) fn outputs(&self) -> Vec<Arc<Report>> {
+        let over = self.over.iter();
+        let boards = over.filter_map(|over| self.boards.get(&over.task));
+        boards.map(Board::report).collect()
     }
 
     /// Forgets what need not be known any more. The last one that ended stays, whatever it weighs.
