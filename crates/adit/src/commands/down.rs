@@ -26,6 +26,7 @@ pub(crate) fn run(source: &SourceArguments) -> anyhow::Result<ExitCode> {
         client::end(&directories, &running, Ending::Down)?;
         return Ok(ExitCode::SUCCESS);
     }
+    directories.are_trusted()?;
     let service = idle(source, &surroundings)?;
     say(NOTHING);
     match service {

@@ -15,7 +15,10 @@ pub(crate) fn run(source: &SourceArguments) -> anyhow::Result<ExitCode> {
     let directories = Directories::of_this_process(&Surroundings::of_this_process());
     match chosen(&source.files, &directories)? {
         Some(running) => client::end(&directories, &running, Ending::Stop)?,
-        None => say(NOTHING),
+        None => {
+            directories.are_trusted()?;
+            say(NOTHING);
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

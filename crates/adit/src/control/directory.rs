@@ -170,6 +170,26 @@ impl Directories {
         running.find(|running| running.holder.config == config)
     }
 
+    /// Whether it can be told what runs.
+    ///
+    /// # Errors
+    ///
+    /// A directory is there, and what lies in it is not trusted.
+    pub(crate) fn are_trusted(&self) -> anyhow::Result<()> {
+        for directory in &self.all {
+            match check(directory) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    let shown = directory.display();
+                    anyhow::bail!(
+                        "it cannot be told what is up, for {shown} is not trusted: {error}"
+                    );
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
     /// All that run, by the paths of their files.
     pub(crate) fn all(&self) -> Vec<Running> {
         let mut all = Vec::new();

@@ -77,7 +77,7 @@ fn an_interrupted_run_leaves_none_of_its_programs() {
         planted(&lab);
         kill_process(run.id(), signal).unwrap();
         let code = run.wait(wait::DEADLINE).code();
-        assert_eq!(code, Some(if signal == Signal::INT { 130 } else { 1 }));
+        assert_eq!(code, Some(if signal == Signal::INT { 130 } else { 143 }));
         lab.wait_for_processes(0);
     }
     // In an `adit up` it is stopped by what goes over the control socket.
