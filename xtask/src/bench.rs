@@ -14,6 +14,7 @@ mod kit;
 mod number;
 mod pair;
 mod ping;
+mod plan;
 mod promise;
 mod service;
 mod table;
@@ -29,83 +30,26 @@ use anyhow::{Context as _, bail};
 use crate::clock;
 use crate::programs::{self, Found};
 use crate::workspace::Workspace;
-use case::{Bench, CASES, Case, Scale};
+use case::{Bench, Scale};
 use kit::Kit;
+use plan::{Plan, Record, Suite as _};
 use service::Services;
 use table::Results;
-
-/// What is asked for.
-#[derive(Debug)]
-struct Plan {
-    scale: Scale,
-    cases: Vec<&'static Case>,
-    record: Record,
-    words: String,
-}
-
-/// Where the table goes besides stdout.
-#[derive(Debug, PartialEq, Eq)]
-enum Record {
-    Nowhere,
-    /// A file of docs/measured/.
-    Written,
-}
-
-impl Plan {
-    fn parse(words: &[String]) -> anyhow::Result<Self> {
-        let Some(("ssh", options)) = words
-            .split_first()
-            .map(|(first, options)| (first.as_str(), options))
-        else {
-            bail!("say what to measure: `cargo xtask bench ssh`, `forward` or `flow`");
-        };
-        let mut scale = Scale::USUAL;
-        let mut rounds = None;
-        let mut cases = Vec::new();
-        let mut record = Record::Nowhere;
-        let mut options = options.iter();
-        while let Some(option) = options.next() {
-            match option.as_str() {
-                "--quick" => scale = Scale::QUICK,
-                "--full" => scale = Scale::FULL,
-                "--write" => record = Record::Written,
-                "--only" => {
-                    let name = options.next().context("--only needs a case")?;
-                    let case = CASES.iter().find(|case| case.name == name);
-                    cases.push(case.with_context(|| format!("no case {name}; {}", list()))?);
-                }
-                "--rounds" => {
-                    let count = options.next().context("--rounds needs a number")?;
-                    let count = count.parse::<u32>().ok().filter(|count| *count > 0);
-                    rounds = Some(count.context("--rounds needs a number, 1 or more")?);
-                }
-                _ => bail!("unknown argument: {option}"),
-            }
-        }
-        if let Some(rounds) = rounds {
-            scale.rounds = rounds;
-        }
-        if cases.is_empty() {
-            cases = CASES.iter().collect();
-        }
-        Ok(Self {
-            scale,
-            cases,
-            record,
-            words: words.join(" "),
-        })
-    }
-}
 
 /// `cargo xtask bench`.
 pub(crate) fn command(words: &[String]) -> anyhow::Result<ExitCode> {
     let first = words.split_first();
     match first.map(|(first, options)| (first.as_str(), options)) {
-        Some(("flow", options)) => return flow::command(options),
-        Some(("forward", options)) => return forward::command(options),
-        _ => {}
+        Some(("flow", options)) => flow::command(options),
+        Some(("forward", options)) => forward::command(options),
+        Some(("ssh", options)) => ssh(options),
+        _ => bail!("say what to measure: `cargo xtask bench ssh`, `forward` or `flow`"),
     }
-    let plan = Plan::parse(words)?;
+}
+
+/// `cargo xtask bench ssh`.
+fn ssh(words: &[String]) -> anyhow::Result<ExitCode> {
+    let plan = Plan::<Bench>::parse(words)?;
     if let Found::Without(packages) = programs::ensure(programs::BENCH)? {
         bail!("the bench needs {}", packages.join(" and "));
     }
@@ -120,7 +64,7 @@ pub(crate) fn command(words: &[String]) -> anyhow::Result<ExitCode> {
     let head = head(
         &workspace,
         &Title {
-            name: "ssh",
+            name: Bench::NAME,
             words: &plan.words,
             scale: format!(
                 "{rounds} rounds, {} s for each measurement of bulk and pings",
@@ -140,7 +84,7 @@ pub(crate) fn command(words: &[String]) -> anyhow::Result<ExitCode> {
         bench.results.markdown(),
         target::markdown(&bench.results)
     );
-    publish(&workspace, "ssh", &text, &plan.record)
+    publish(&workspace, Bench::NAME, &text, plan.record)
 }
 
 /// Prints the text, and writes it to docs/measured/ if that is wanted.
@@ -148,10 +92,10 @@ fn publish(
     workspace: &Workspace,
     name: &str,
     text: &str,
-    record: &Record,
+    record: Record,
 ) -> anyhow::Result<ExitCode> {
     println!("{text}");
-    if *record == Record::Written {
+    if record == Record::Written {
         let folder = workspace.root().join("docs").join("measured");
         fs::create_dir_all(&folder).context("cannot make docs/measured")?;
         let file = folder.join(format!("{}-bench-{name}.md", clock::today()?));
@@ -169,14 +113,6 @@ struct Title<'a> {
     name: &'a str,
     words: &'a str,
     scale: String,
-}
-
-/// The cases in one line.
-fn list() -> String {
-    let names = CASES
-        .iter()
-        .map(|case| format!("{} ({})", case.name, case.about));
-    format!("there are: {}", names.collect::<Vec<_>>().join(", "))
 }
 
 /// Says what ran on what: without that a number means nothing.
@@ -236,25 +172,6 @@ fn load_average() -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn plan(line: &str) -> anyhow::Result<Plan> {
-        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        Plan::parse(&words)
-    }
-
-    #[test]
-    fn the_plan_is_a_scale_cases_and_a_place_for_the_table() {
-        let usual = plan("ssh").unwrap();
-        assert_eq!(usual.scale, Scale::USUAL);
-        assert_eq!(usual.cases.len(), CASES.len());
-        assert_eq!(usual.record, Record::Nowhere);
-        let some = plan("ssh --rounds 7 --full --only ping --only bulk --write").unwrap();
-        assert_eq!(some.scale.rounds, 7);
-        assert_eq!(some.scale.held_alone, 5_000);
-        let names: Vec<&str> = some.cases.iter().map(|case| case.name).collect();
-        assert_eq!(names, ["ping", "bulk"]);
-        assert_eq!(some.record, Record::Written);
-    }
 
     #[test]
     fn what_is_not_understood_is_named() {

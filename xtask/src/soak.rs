@@ -4,6 +4,8 @@
 //! `docs/measured/DATE-JOB.txt`, under a head that says on what commit and machine it ran; the
 //! files are committed.
 
+mod job;
+
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -17,151 +19,13 @@ use anyhow::{Context as _, anyhow, bail};
 use crate::process::Group;
 use crate::workspace::{Workspace, words};
 use crate::{arguments, clock};
-
-/// One long job.
-#[derive(Debug)]
-struct Job {
-    name: &'static str,
-    about: &'static str,
-    /// When it is given up.
-    limit: Duration,
-    /// What cargo is called with.
-    args: &'static [&'static str],
-    env: &'static [(&'static str, &'static str)],
-}
-
-const JOBS: &[Job] = &[
-    Job {
-        name: "cuts",
-        about: "100 cuts in a row: the tunnel comes back each time, after waits that grow to half a minute",
-        // The agent forgets its waits only after a minute up, so these grow: 31.5 s together up to
-        // the sixth cut and 30 s for each other one, of which between half and all is waited. That
-        // is 24 to 48 minutes, 36 as a rule; a login and the page are well under a second.
-        limit: Duration::from_mins(60),
-        args: &[
-            "run",
-            "--quiet",
-            "--package=xtask",
-            "--",
-            "demo",
-            "--once",
-            "--cuts",
-            "100",
-        ],
-        env: &[],
-    },
-    Job {
-        name: "rested-cuts",
-        about: "20 cuts, each after more than a minute up: the page is back within 5 s",
-        limit: Duration::from_mins(30),
-        args: &[
-            "run",
-            "--quiet",
-            "--package=xtask",
-            "--",
-            "demo",
-            "--once",
-            "--cuts",
-            "20",
-            "--rest",
-            "62",
-            "--within",
-            "5",
-        ],
-        env: &[],
-    },
-    Job {
-        name: "dark",
-        about: "a line that is dark for a minute, direct and through a jump host: back within 3 s",
-        limit: Duration::from_mins(10),
-        args: &[
-            "nextest",
-            "run",
-            "--package=adit",
-            "--test=lab_heal",
-            "--run-ignored=only",
-            "--no-capture",
-        ],
-        env: &[("ADIT_REAL", "1")],
-    },
-    Job {
-        name: "fuzz",
-        about: "every fuzz target for ten minutes",
-        limit: Duration::from_hours(3),
-        args: &[
-            "run",
-            "--quiet",
-            "--package=xtask",
-            "--",
-            "fuzz",
-            "--seconds",
-            "600",
-            "--jobs",
-            "2",
-        ],
-        env: &[],
-    },
-    Job {
-        name: "properties",
-        about: "every property with 20,000 cases, in the release profile",
-        limit: Duration::from_hours(2),
-        args: &[
-            "nextest",
-            "run",
-            "--release",
-            "--workspace",
-            "--no-fail-fast",
-            "--profile=soak",
-            "-E",
-            "package(adit-ssh) | package(adit-tunnel)",
-        ],
-        env: &[("PROPTEST_CASES", "20000")],
-    },
-    Job {
-        name: "bench",
-        about: "tunnels measured beside OpenSSH; the table is docs/measured/DATE-bench-ssh.md",
-        limit: Duration::from_hours(3),
-        args: &[
-            "run",
-            "--quiet",
-            "--package=xtask",
-            "--",
-            "bench",
-            "ssh",
-            "--full",
-            "--write",
-        ],
-        env: &[],
-    },
-    Job {
-        name: "interop",
-        about: "every SSH program and library on every algorithm, and the page of it",
-        limit: Duration::from_mins(30),
-        args: &["run", "--quiet", "--package=xtask", "--", "interop"],
-        env: &[],
-    },
-    Job {
-        name: "flakes",
-        about: "every lab and real-program test ten times: not one may fail",
-        limit: Duration::from_hours(1),
-        args: &[
-            "nextest",
-            "run",
-            "--workspace",
-            "--no-fail-fast",
-            "--stress-count=10",
-            "-E",
-            "binary(/^(lab|real)_/) | test(/(^|::)(lab|real)::/)",
-        ],
-        env: &[("ADIT_REAL", "1")],
-    },
-];
+use job::{JOBS, Job};
 
 /// The jobs and what they do, one line each, for `--help`.
 pub(crate) fn list() -> String {
     let lines = JOBS
         .iter()
-        .map(|job| format!("  {:<12} {}\n", job.name, job.about));
+        .map(|job| format!("  {:<16} {}\n", job.name, job.about));
     lines.collect()
 }
 
@@ -368,5 +232,21 @@ mod tests {
         let flakes = JOBS.iter().find(|job| job.name == "flakes").unwrap();
         let filter = flakes.args.last().unwrap();
         assert!(config.contains(&format!("filter = '{filter}'")));
+    }
+
+    #[test]
+    fn a_job_that_names_fuzz_targets_names_some_that_there_are() {
+        let targets = crate::fuzz::targets(&Workspace::find().unwrap()).unwrap();
+        let job = JOBS.iter().find(|job| job.name == "flow-fuzz").unwrap();
+        let named: Vec<_> = job
+            .args
+            .iter()
+            .skip_while(|word| **word != "2")
+            .skip(1)
+            .collect();
+        assert_eq!(named.len(), 5);
+        for name in named {
+            assert!(targets.iter().any(|target| target == name), "{name}");
+        }
     }
 }

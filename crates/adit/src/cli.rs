@@ -71,14 +71,15 @@ pub(crate) enum Command {
     /// End the adit up of a file, take its components down, and wait until it has ended.
     ///
     /// The clean scripts of components are run after everything else has ended; where none is up, they are
-    /// run all the same. Exit codes: 0 it has ended, 1 none runs and there is nothing to clean, or it does
-    /// not end, 2 the command line.
+    /// run all the same. Exit codes: 0 it has ended, or none was up, 1 it does not end or a script
+    /// failed, 2 the command line, 129 SIGHUP stopped the scripts, 130 SIGINT did, 143
+    /// SIGTERM did.
     Down(SourceArguments),
 
     /// End the adit up of a file, and wait until it has ended.
     ///
-    /// As adit down, without the clean scripts. Exit codes: 0 it has ended, 1 none runs or it does not end, 2
-    /// the command line.
+    /// As adit down, without the clean scripts. Exit codes: 0 it has ended, or none was up, 1 it does not
+    /// end, 2 the command line.
     Stop(SourceArguments),
 
     /// Run a workflow of a file, and print what it gives.
@@ -86,7 +87,8 @@ pub(crate) enum Command {
     /// If an adit up of the file runs, it is run there; otherwise here, with only what the workflow can come to
     /// use. The result alone goes to standard output: text as it is, all else as JSON. Interrupted,
     /// it stops the run wherever that is; if it is killed, a run in an adit up goes on.
-    /// Exit codes: 0 it has given its result, 1 it failed, 2 the command line, 130 interrupted.
+    /// Exit codes: 0 it has given its result, 1 it failed or its result cannot be written, 2 the command
+    /// line or the input, 129 stopped by SIGHUP, 130 interrupted, 143 stopped by SIGTERM.
     Run(RunArguments),
 
     /// Show where the tunnels of an adit up stand: of a file, or of all that this user has running.
@@ -168,24 +170,6 @@ impl Command {
             Self::Status(arguments) => Some(&mut arguments.files),
             Self::Doctor(arguments) => Some(&mut arguments.files),
             Self::Forward(_) | Self::Trust(_) | Self::Completions(_) | Self::Man(_) => None,
-        }
-    }
-
-    /// What stands before the reason if it fails. Where success has a mark of its own, so has this.
-    pub(crate) const fn head(&self) -> &'static str {
-        match self {
-            Self::Run(_) | Self::Validate(_) => "❌",
-            Self::Forward(_)
-            | Self::Up(_)
-            | Self::Start(_)
-            | Self::Down(_)
-            | Self::Stop(_)
-            | Self::Status(_)
-            | Self::Check(_)
-            | Self::Doctor(_)
-            | Self::Trust(_)
-            | Self::Completions(_)
-            | Self::Man(_) => "adit:",
         }
     }
 

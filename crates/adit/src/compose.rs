@@ -4,22 +4,22 @@
 //! are filled in, and everything that is wrong is told at once. A file of tunnels and a compose file
 //! differ in nothing but what is written there.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::net::{IpAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 
 use adit_flow::file::{Dialect, Environment, Files, Source, check_public};
+use adit_flow::http::is_here;
 use adit_flow::model::Compose;
-use adit_text::{Node, Place, Problem, Problems};
+use adit_flow::model::expose::ExposeConfig;
+use adit_text::{Node, Place, Problem, Problems, Severity};
 use adit_tunnel::agent::forward::{Destination, Listens};
 use adit_tunnel::agent::probe::public_port;
 use adit_tunnel::transport::Target;
-use anyhow::Context as _;
 
 pub(crate) use self::fingerprint::Fingerprint;
 use crate::cli::EnvironmentArguments;
 use crate::config::{Surroundings, file};
-use crate::expose::config::is_here;
+use crate::expose::config::bare;
 use crate::log;
 use crate::tunnels::Tunnel;
 
@@ -30,6 +30,7 @@ mod report;
 mod run;
 mod secret;
 pub(crate) mod service;
+mod source;
 
 /// What was read.
 pub(crate) struct Loaded {
@@ -100,7 +101,34 @@ pub(crate) fn load_silently(
     let (loaded, problems) = read(files, environment, surroundings)?;
     match loaded {
         Some(loaded) => Ok((loaded, problems)),
-        None => anyhow::bail!("what is written cannot be used\n{problems}"),
+        None => Err(unusable(&problems)),
+    }
+}
+
+/// Everything that is wrong with some files, and what is only doubtful.
+pub(crate) fn unusable(problems: &Problems) -> anyhow::Error {
+    let mut lines: Vec<String> = problems
+        .into_iter()
+        .map(|problem| {
+            let head = match problem.severity() {
+                Severity::Error => "",
+                Severity::Warning => "warning: ",
+            };
+            format!("{head}{}", line(problem, Detail::Whole))
+        })
+        .collect();
+    if let more @ 1.. = problems.count().saturating_sub(lines.len()) {
+        lines.push(format!("and {more} more"));
+    }
+    anyhow::anyhow!("the configuration has errors:\n{}", lines.join("\n"))
+}
+
+/// `FILE:LINE:COLUMN: what`, with what helps below.
+fn line(problem: &Problem, detail: Detail) -> String {
+    let words = format!("{}: {}", problem.place(), problem.message());
+    match problem.help().filter(|_| detail == Detail::Whole) {
+        Some(help) => format!("{words}\nhelp: {help}"),
+        None => words,
     }
 }
 
@@ -116,11 +144,7 @@ pub(crate) enum Detail {
 /// Tells what is not wrong enough to be an error: `warning: FILE:LINE:COLUMN: what`.
 pub(crate) fn warn_of(problems: &Problems, detail: Detail) {
     for problem in problems {
-        let words = format!("{}: {}", problem.place(), problem.message());
-        match problem.help().filter(|_| detail == Detail::Whole) {
-            Some(help) => log::warn(&format!("{words}\nhelp: {help}")),
-            None => log::warn(&words),
-        }
+        log::warn(&line(problem, detail));
     }
     let listed = problems.into_iter().count();
     if let more @ 1.. = problems.count().saturating_sub(listed) {
@@ -144,7 +168,12 @@ pub(crate) fn read(
     log::hide(secret::named(&environment));
     let named: Vec<(String, Vec<u8>)> = files
         .iter()
-        .map(|file| Ok((file.display().to_string(), bytes(file)?)))
+        .map(|file| {
+            Ok((
+                file.display().to_string(),
+                source::bytes(file, &mut problems)?,
+            ))
+        })
         .collect::<anyhow::Result<_>>()?;
     let dialects = dialects(&files);
     let sources: Vec<Source<'_>> = named
@@ -164,7 +193,8 @@ pub(crate) fn read(
     let tunnels = file::tunnels(&parsed, folder, surroundings, &mut problems);
     let compose = parsed.compose(&mut problems);
     if let Some(compose) = &compose {
-        let public = public_ports(&parsed, tunnels.as_deref().unwrap_or_default());
+        let mut public = public_ports(&parsed, tunnels.as_deref().unwrap_or_default(), compose);
+        public.extend(ports_of_gateways(compose));
         check_public(compose, &public, &mut problems);
         log::hide(secret::masked(compose, &environment, surroundings));
     }
@@ -186,7 +216,11 @@ pub(crate) fn read(
 }
 
 /// The ports of this machine that tunnels make public, and the tunnel that does it (security rules G86 and G87).
-fn public_ports<'f>(parsed: &'f Files, tunnels: &[Tunnel]) -> Vec<(u16, &'f Place)> {
+fn public_ports<'f>(
+    parsed: &'f Files,
+    tunnels: &[Tunnel],
+    compose: &Compose,
+) -> Vec<(u16, &'f Place)> {
     let written = parsed.tunnels().and_then(Node::as_mapping);
     let mut ports = Vec::new();
     for tunnel in tunnels {
@@ -199,13 +233,46 @@ fn public_ports<'f>(parsed: &'f Files, tunnels: &[Tunnel]) -> Vec<(u16, &'f Plac
                 forward.listens == Listens::There && public_port(&forward.bind).is_some();
             if let Destination::One(Target::Tcp { host, port }) = &forward.to
                 && is_public
-                && is_here(host)
+                && (is_here(host) || is_here_beyond_loopback(host, *port, compose))
             {
                 ports.push((*port, place));
             }
         }
     }
     ports
+}
+
+/// The ports of this machine that gateways make public at an address that is ours and not the loopback's. Those of
+/// the loopback are seen wherever the file is read.
+fn ports_of_gateways(compose: &Compose) -> impl Iterator<Item = (u16, &Place)> {
+    let forwards = compose.exposes.iter().flat_map(|one| match &one.value {
+        ExposeConfig::Ssh(ssh) => ssh.forwards.as_slice(),
+        ExposeConfig::Http(_) => &[],
+    });
+    let here = forwards.filter(|one| is_here_beyond_loopback(&one.host, one.port, compose));
+    here.map(|one| (one.port, &one.remote.place))
+}
+
+/// Whether an address is one of this machine's, at which the controller, its page or a listener is reached.
+fn is_here_beyond_loopback(host: &str, port: u16, compose: &Compose) -> bool {
+    let Ok(address) = bare(host).parse::<IpAddr>() else {
+        return false;
+    };
+    let controller = compose.controller.iter();
+    let adapters = controller.clone().flat_map(|one| &one.adapters);
+    let pages = controller.filter_map(|one| one.web_ui.as_ref());
+    let adapters = adapters.map(|one| (&one.host, one.port.value));
+    let pages = pages.map(|one| (&one.host, one.port.value));
+    let listeners = compose.callback_servers.iter();
+    let listeners = listeners.map(|one| (&one.host, one.port.value));
+    let mut all = adapters.chain(pages).chain(listeners);
+    let listens = all.any(|(host, own)| {
+        let bound = bare(host).parse::<IpAddr>();
+        let is_reached = |bound: IpAddr| bound.is_unspecified() || bound == address;
+        own == port && (host.is_empty() || bound.is_ok_and(is_reached))
+    });
+    // The system lets a socket have no address but its own; nothing is sent.
+    listens && UdpSocket::bind((address, 0)).is_ok()
 }
 
 /// Where what is missing should be.
@@ -265,26 +332,17 @@ fn variables(
     let mut environment = Environment::of_process(process);
     let usual = Path::new(VARIABLES);
     if arguments.env_files.is_empty() && usual.exists() {
-        environment.read_file(VARIABLES, &bytes(usual)?, problems);
+        let bytes = source::bytes(usual, problems)?;
+        environment.read_file(VARIABLES, &bytes, problems);
     }
     for file in &arguments.env_files {
-        environment.read_file(&file.display().to_string(), &bytes(file)?, problems);
+        let bytes = source::bytes(file, problems)?;
+        environment.read_file(&file.display().to_string(), &bytes, problems);
     }
     for entry in &arguments.variables {
         environment.say(entry)?;
     }
     Ok(environment)
-}
-
-/// What is in a file, and a byte more than may be, so that one that is too long is found to be.
-fn bytes(file: &Path) -> anyhow::Result<Vec<u8>> {
-    let most = u64::try_from(adit_text::limits::FILE_BYTES).unwrap_or(u64::MAX);
-    let mut bytes = Vec::new();
-    let read = File::open(file).and_then(|opened| -> io::Result<usize> {
-        opened.take(most.saturating_add(1)).read_to_end(&mut bytes)
-    });
-    read.with_context(|| format!("cannot read {}", file.display()))?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::compose::Fingerprint;
+pub(crate) use self::input::INPUT;
 use crate::status::Report;
 use crate::task::TaskReport;
 
@@ -39,44 +39,11 @@ pub(crate) mod client;
 pub(crate) mod conversation;
 pub(crate) mod directory;
 mod hex;
+mod input;
 mod lines;
+mod request;
 pub(crate) mod run;
 pub(crate) mod server;
-
-/// What a client asks: `{"verb":"status"}`. What is not known is refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "verb", rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum Request {
-    /// One report.
-    Status {},
-    /// A report now, and one after each change, until the client has gone.
-    Watch {},
-    /// Everything is to end, and components are to be taken down; the answer comes before the end.
-    Down {},
-    /// Everything is to end; the answer comes before the end.
-    Stop {},
-    /// A part of the input of a run.
-    Input {
-        /// It goes on where the part before it ended.
-        part: String,
-    },
-    /// A workflow is to be run.
-    Run {
-        /// Its id.
-        workflow: String,
-        /// What the client has read; a run by another configuration is not what it asks for.
-        fingerprint: Fingerprint,
-    },
-    /// A job that waits for a person may go on.
-    Resume {
-        /// The job.
-        job: String,
-        /// What the person says to it, as JSON.
-        answer: Option<String>,
-    },
-    /// The run is to be stopped.
-    Cancel {},
-}
 
 /// How everything is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,8 +112,6 @@ fn parts(text: &str) -> impl Iterator<Item = &str> {
 const LINE: usize = 1 << 20;
 /// Most bytes of a part, which may have six times that in JSON, and must fit into a line.
 const PART: usize = 128 << 10;
-/// Most bytes of an input.
-pub(crate) const INPUT: usize = 16 << 20;
 /// Most clients at a time whose runs are told of; more are refused.
 const RUNS: usize = 64;
 /// Most clients at a time that watch; more are refused.

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use adit_flow::expose::{Addresses, Expose, KeepError, Keeping};
 use adit_flow::file::Environment;
+use adit_flow::http::is_here;
 use adit_flow::model::expose::{ExposeConfig, HostKey, Login, SshExpose};
 use adit_flow::model::{Compose, Placed};
 use adit_tunnel::agent::backoff::Patience;
@@ -182,7 +183,7 @@ impl Expose for Exposes {
 fn warn_of(ssh: &SshExpose, config: &TunnelConfig) {
     let host = config::bare(&ssh.host.value);
     for forward in &ssh.forwards {
-        if !config::is_here(&forward.host) {
+        if !is_here(&forward.host) {
             warn!(
                 "[Gateway] port {} of {host} leads to {}:{}, another host of this network: whoever \
                  reaches the one reaches the other",

@@ -151,13 +151,13 @@ fn word(level: Level) -> &'static str {
     }
 }
 
-/// Writes the program's last word to stderr: why it failed, behind the head of its line.
-pub(crate) fn fail(head: &str, error: &anyhow::Error) {
+/// Writes the program's last word to stderr: `adit: `, and why it failed. Every command has this form.
+pub(crate) fn fail(error: &anyhow::Error) {
     if is_json() {
         tracing::error!("{error:#}");
     } else {
         file::line(Level::Critical, &format!("{error:#}"));
-        say(&format!("{head} {error:#}"));
+        say(&format!("adit: {error:#}"));
     }
 }
 

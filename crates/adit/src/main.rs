@@ -33,11 +33,10 @@ fn main() -> ExitCode {
     }
     let cli = cli::Cli::read();
     log::start(cli.verbose, cli.command.is_quiet(), cli.log_format);
-    let head = cli.command.head();
     match memory::withhold().and_then(|()| commands::run(cli.command, cli.verbose)) {
         Ok(code) => code,
         Err(error) => {
-            log::fail(head, &error);
+            log::fail(&error);
             ExitCode::FAILURE
         }
     }

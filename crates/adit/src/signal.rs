@@ -1,5 +1,6 @@
 //! The signals that end the program in order.
 
+use std::fmt;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,20 +10,55 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Whether the terminal has told of its end. Its shell may tell of it too, and a second signal would mean haste.
 static HUNG_UP: AtomicBool = AtomicBool::new(false);
 
-/// Exit code after SIGINT, as shells have it: 128 and the signal's number.
-const INTERRUPTED: u8 = 130;
+/// A signal that ends the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// SIGINT: Ctrl-C of whoever sits at the terminal.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+    /// SIGHUP, by which a terminal that is closed tells of it.
+    HangUp,
+}
+
+impl Signal {
+    /// The exit code of a program that a signal has kept from its end, as shells have it: 128 and the signal's
+    /// number.
+    pub(crate) fn code(self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::HangUp => 129,
+            Self::Interrupt => 130,
+            Self::Terminate => 143,
+        })
+    }
+}
+
+/// As it is called: `SIGTERM`.
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Interrupt => "SIGINT",
+            Self::Terminate => "SIGTERM",
+            Self::HangUp => "SIGHUP",
+        })
+    }
+}
 
 /// Waits for SIGINT or SIGTERM, from this call on, and says what the program ends with. SIGHUP, by which a
 /// terminal that is closed tells of it, is as SIGTERM, unless whoever has started the program wants it ignored
 /// (nohup(1)).
 pub(crate) fn signalled() -> anyhow::Result<impl Future<Output = ExitCode>> {
-    signalled_before_the_end(ExitCode::SUCCESS)
+    let signal = signalled_before_the_end()?;
+    Ok(async {
+        match signal.await {
+            interrupt @ Signal::Interrupt => interrupt.code(),
+            Signal::Terminate | Signal::HangUp => ExitCode::SUCCESS,
+        }
+    })
 }
 
-/// As [`signalled`], for a program whose work has an end, which SIGTERM keeps it from.
-pub(crate) fn signalled_before_the_end(
-    terminated: ExitCode,
-) -> anyhow::Result<impl Future<Output = ExitCode>> {
+/// As [`signalled`], for a program whose work has an end, which any of them keeps it from.
+pub(crate) fn signalled_before_the_end() -> anyhow::Result<impl Future<Output = Signal>> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for signals")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for signals")?;
     let mut hangup = if HUNG_UP.load(Ordering::Relaxed) || ignores_hangup() {
@@ -43,10 +79,10 @@ pub(crate) fn signalled_before_the_end(
         tokio::select! {
             () = hung_up => {
                 HUNG_UP.store(true, Ordering::Relaxed);
-                terminated
+                Signal::HangUp
             }
-            _ = interrupt.recv() => ExitCode::from(INTERRUPTED),
-            _ = terminate.recv() => terminated,
+            _ = interrupt.recv() => Signal::Interrupt,
+            _ = terminate.recv() => Signal::Terminate,
         }
     })
 }

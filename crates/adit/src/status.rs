@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use adit_tunnel::agent::chain;
 use adit_tunnel::agent::forward::{Destination, Forward, Listens};
 use adit_tunnel::agent::meter::Meter;
-use adit_tunnel::agent::probe::{Finding, public_port};
+use adit_tunnel::agent::probe::public_port;
 use adit_tunnel::agent::supervise::{Event, Peer};
 use adit_tunnel::transport::Bind;
 
@@ -117,7 +117,7 @@ impl Status {
                 forward,
                 finding,
             } => {
-                let state = if matches!(finding, Finding::Prohibited) {
+                let state = if finding.is_unchecked() {
                     ForwardState::Unchecked
                 } else {
                     ForwardState::Failing

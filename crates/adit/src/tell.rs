@@ -41,6 +41,9 @@ pub(crate) fn tell(tunnel: Option<&str>, peer: &Peer, event: &Event<'_>, news: N
         )),
         Event::ForwardUnproved {
             forward, finding, ..
+        } if finding.is_unchecked() => line(&format!("forward {finding}: {forward}")),
+        Event::ForwardUnproved {
+            forward, finding, ..
         } => line(&format!("forward not up, {finding}: {forward}")),
         Event::ForwardRefused { forward, .. } => {
             let refusal = refusal(forward);

@@ -103,7 +103,7 @@ fn the_seed_document_is_valid_word_for_word() {
     let (code, stdout, stderr) = folder.said(&["validate"]);
     assert_eq!((code, stdout.as_str()), (Some(1), ""));
     assert!(
-        stderr.starts_with("❌ Configuration has errors:\n\n"),
+        stderr.starts_with("adit: the configuration has errors:\nmodel-compose.yml:"),
         "{stderr}"
     );
     for part in ["model-compose.yml:13:", "SSH_TUNNEL_HOST", "SSH_USERNAME"] {
@@ -115,7 +115,7 @@ fn the_seed_document_is_valid_word_for_word() {
 fn the_file_is_adits_own_or_model_composes_or_the_one_that_is_named() {
     let folder = Folder::new(&[]);
     let (code, _, stderr) = folder.said(&["validate"]);
-    let words = "❌ there is no adit.yml or model-compose.yml here: name a file with -f\n";
+    let words = "adit: there is no adit.yml or model-compose.yml here: name a file with -f\n";
     assert_eq!((code, stderr.as_str()), (Some(1), words));
     folder.write("model-compose.yaml", WORKFLOW);
     folder.write("other.yml", &format!("{TUNNELS}{WORKFLOW}"));
@@ -154,7 +154,7 @@ fn a_command_line_that_is_wrong_ends_with_code_2() {
         (&["run", "--local", "--attach"], "--attach"),
         (
             &["run", "--input", "{bad"],
-            "❌ Invalid JSON provided for --input",
+            "adit: invalid JSON for --input",
         ),
         (
             &["-f", "model-compose.yml", "completions", "bash"],
@@ -169,17 +169,24 @@ fn a_command_line_that_is_wrong_ends_with_code_2() {
 }
 
 #[test]
-fn what_is_not_up_cannot_be_ended_or_attached_to() {
+fn what_is_not_up_needs_no_end_and_cannot_be_attached_to() {
     let folder = Folder::new(&[("model-compose.yml", WORKFLOW)]);
-    for (arguments, part) in [
-        (&["stop"][..], "model-compose.yml is not up"),
-        (&["down"], "model-compose.yml is not up"),
-        (&["run", "--attach"], "--attach wants it to be"),
+    for arguments in [
+        &["stop"][..],
+        &["down"],
+        &["down", "-f", "model-compose.yml"],
     ] {
         let (code, stdout, stderr) = folder.said(arguments);
-        assert_eq!((code, stdout.as_str()), (Some(1), ""), "{arguments:?}");
-        assert!(stderr.contains(part), "{arguments:?}: {stderr}");
+        let said = (code, stdout.as_str());
+        assert_eq!(said, (Some(0), ""), "{arguments:?}");
+        assert!(stderr.ends_with("nothing is up here\n"), "{stderr}");
     }
+    let (code, stdout, stderr) = folder.said(&["run", "--attach"]);
+    assert_eq!((code, stdout.as_str()), (Some(1), ""));
+    assert!(stderr.contains("--attach wants it to be"), "{stderr}");
+    let empty = Folder::new(&[]);
+    let (code, _, stderr) = empty.said(&["down"]);
+    assert_eq!((code, stderr.as_str()), (Some(0), "nothing is up here\n"));
 }
 
 #[test]

@@ -176,9 +176,12 @@ fn a_file_of_tunnels_is_kept_shown_and_ended() {
     assert_eq!(home.run(&["down"]).status.code(), Some(0));
     assert_eq!(up.wait(wait::DEADLINE).code(), Some(0));
     assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0);
+    // There is nothing to end, which is what was wanted.
+    let again = home.run(&["down"]);
+    assert_eq!(again.status.code(), Some(0));
+    assert_eq!(text(&again.stderr), "nothing is up here\n");
     for (arguments, part) in [
         (&["status"][..], "nothing is up"),
-        (&["down"], "adit.yml is not up"),
         (&["status", "-f", "adit.yml"], "adit.yml is not up"),
         (&["status", "-f", "nowhere.yml"], "cannot find nowhere.yml"),
     ] {

@@ -41,7 +41,7 @@ pub use poll::{
 };
 pub use request::{Request, RequestError};
 pub use sse::{EVENT_BYTES, EventParser};
-pub use url::{Url, UrlError};
+pub use url::{Url, UrlError, is_here};
 
 use crate::expr::limits;
 use crate::secrets::Secrets;

@@ -64,7 +64,7 @@ enum Phase<E> {
     New,
     Running,
     /// Waiting for what was told to stop.
-    Ending(Step<E>),
+    Ending(Box<Step<E>>),
     Over,
 }
 
@@ -398,7 +398,7 @@ impl<E> Schedule<E> {
         if matches!(self.phase, Phase::Ending(_) | Phase::Over) {
             return;
         }
-        self.phase = Phase::Ending(last);
+        self.phase = Phase::Ending(Box::new(last));
         for (job, work) in self.plan.jobs().zip(&mut self.work) {
             if matches!(work.state, State::Running { .. } | State::Recovering) {
                 work.state = State::Stopping;
@@ -425,7 +425,7 @@ impl<E> Schedule<E> {
             Phase::Running => steps.push(Step::Done {
                 output: self.last_output(),
             }),
-            Phase::Ending(last) => steps.push(last),
+            Phase::Ending(last) => steps.push(*last),
             Phase::Over => {}
         }
     }

@@ -131,6 +131,22 @@ impl Streamed {
         next
     }
 
+    /// Whether a program runs.
+    pub fn runs(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Ends the program that runs, if one does, and waits until it has ended; no other is started.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends it all the same.
+    pub async fn stop(self) {
+        if let Some(running) = self.running {
+            running.stop().await;
+        }
+    }
+
     async fn line(&mut self) -> Result<Option<String>, RunError> {
         loop {
             let Some(running) = &mut self.running else {

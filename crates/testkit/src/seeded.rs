@@ -86,7 +86,8 @@ impl TryRng for SeededRandom {
 /// Not in truth: only as good as the secrecy of its seed, which a test has none of.
 impl TryCryptoRng for SeededRandom {}
 
-/// Runs a simulation with 256 seeds, or only with the one that the environment variable `ADIT_SEED` gives.
+/// Runs a simulation with 256 seeds, or as many as the environment variable `ADIT_SEEDS` says, or only with
+/// the one that `ADIT_SEED` gives.
 ///
 /// # Panics
 ///
@@ -102,9 +103,17 @@ pub fn for_each_seed(mut simulation: impl FnMut(u64)) {
         }
     }
 
-    let wanted = std::env::var("ADIT_SEED").ok();
-    let wanted = wanted.map(|text| text.parse::<u64>().expect("ADIT_SEED is a number"));
-    let seeds = wanted.map_or(0..SEEDS, |seed| seed..seed.saturating_add(1));
+    let number = |name: &str| {
+        let text = std::env::var(name).ok()?;
+        Some(
+            text.parse::<u64>()
+                .unwrap_or_else(|_| panic!("{name} is no number")),
+        )
+    };
+    let seeds = match number("ADIT_SEED") {
+        Some(seed) => seed..seed.saturating_add(1),
+        None => 0..number("ADIT_SEEDS").unwrap_or(SEEDS),
+    };
     for seed in seeds {
         let _printed = Seed(seed);
         simulation(seed);

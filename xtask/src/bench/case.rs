@@ -14,10 +14,17 @@ use anyhow::bail;
 use super::iperf::{Amount, Flow, Run, Way};
 use super::kit::Kit;
 use super::pair::Pair;
+use super::plan::{self, Case, Suite};
 use super::service::Services;
 use super::table::Results;
 use super::tunnel::{Plan, Tunnel};
 use crate::sshd::{self, Place};
+
+impl Suite for Bench {
+    type Scale = Scale;
+    const NAME: &'static str = "ssh";
+    const CASES: &'static [Case<Self>] = CASES;
+}
 
 /// How much of everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,9 +43,9 @@ pub(super) struct Scale {
     pub(super) held_alone: u32,
 }
 
-impl Scale {
+impl plan::Scale for Scale {
     /// To see whether all works: about three minutes.
-    pub(super) const QUICK: Self = Self {
+    const QUICK: Self = Self {
         rounds: 1,
         time: Duration::from_secs(2),
         rekey_bytes: 256 << 20,
@@ -48,7 +55,7 @@ impl Scale {
         held_alone: 50,
     };
     /// To see where one is: about a quarter of an hour.
-    pub(super) const USUAL: Self = Self {
+    const USUAL: Self = Self {
         rounds: 3,
         time: Duration::from_secs(3),
         rekey_bytes: 512 << 20,
@@ -58,7 +65,7 @@ impl Scale {
         held_alone: 500,
     };
     /// What is written down: about three quarters of an hour.
-    pub(super) const FULL: Self = Self {
+    const FULL: Self = Self {
         rounds: 5,
         time: Duration::from_secs(5),
         rekey_bytes: 20 << 30,
@@ -67,18 +74,14 @@ impl Scale {
         held: 500,
         held_alone: 5_000,
     };
-}
 
-/// One case.
-#[derive(Debug)]
-pub(super) struct Case {
-    pub(super) name: &'static str,
-    pub(super) about: &'static str,
-    run: fn(&mut Bench) -> anyhow::Result<()>,
+    fn with_rounds(self, rounds: u32) -> Self {
+        Self { rounds, ..self }
+    }
 }
 
 /// All of them, in the order in which they run.
-pub(super) const CASES: &[Case] = &[
+const CASES: &[Case<Bench>] = &[
     Case {
         name: "bulk",
         about: "up and down, 1 and 8 streams, CPU time",
@@ -147,7 +150,7 @@ pub(super) struct Bench {
 
 impl Bench {
     /// Runs a case. What fails in it is noted and the others go on; a signal ends all.
-    pub(super) fn run(&mut self, case: &Case) -> anyhow::Result<()> {
+    pub(super) fn run(&mut self, case: &Case<Self>) -> anyhow::Result<()> {
         eprintln!("{}: {}", case.name, case.about);
         let outcome = (case.run)(self);
         self.settle(case.name, outcome)

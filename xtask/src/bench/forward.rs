@@ -16,11 +16,12 @@ mod wire;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 
 use super::kit::Kit;
+use super::plan::{Case, Plan, Suite};
 use super::promise::Results;
-use super::{Record, Title, head, load_average, publish};
+use super::{Title, head, load_average, plan, publish};
 use crate::clock;
 use crate::programs::{self, Found};
 use crate::workspace::Workspace;
@@ -32,6 +33,12 @@ struct Bench {
     kit: Kit,
     scale: Scale,
     results: Results<Program>,
+}
+
+impl Suite for Bench {
+    type Scale = Scale;
+    const NAME: &'static str = "forward";
+    const CASES: &'static [Case<Self>] = CASES;
 }
 
 /// How much of everything.
@@ -47,7 +54,7 @@ struct Scale {
     idle: Duration,
 }
 
-impl Scale {
+impl plan::Scale for Scale {
     const QUICK: Self = Self {
         rounds: 1,
         time: Duration::from_secs(2),
@@ -66,18 +73,14 @@ impl Scale {
         starts: 10,
         idle: Duration::from_mins(3),
     };
-}
 
-/// One case.
-#[derive(Debug)]
-struct Case {
-    name: &'static str,
-    about: &'static str,
-    run: fn(&mut Bench) -> anyhow::Result<()>,
+    fn with_rounds(self, rounds: u32) -> Self {
+        Self { rounds, ..self }
+    }
 }
 
 /// All of them, in the order in which they run.
-const CASES: &[Case] = &[
+const CASES: &[Case<Bench>] = &[
     Case {
         name: "start",
         about: "from exec to the first byte, and where that time goes",
@@ -110,57 +113,9 @@ const CASES: &[Case] = &[
     },
 ];
 
-/// What is asked for.
-#[derive(Debug)]
-struct Plan {
-    scale: Scale,
-    cases: Vec<&'static Case>,
-    record: Record,
-    words: String,
-}
-
-impl Plan {
-    fn parse(words: &[String]) -> anyhow::Result<Self> {
-        let mut plan = Self {
-            scale: Scale::USUAL,
-            cases: Vec::new(),
-            record: Record::Nowhere,
-            words: format!("forward {}", words.join(" ")).trim_end().to_owned(),
-        };
-        let mut rounds = None;
-        let mut words = words.iter();
-        while let Some(word) = words.next() {
-            match word.as_str() {
-                "--quick" => plan.scale = Scale::QUICK,
-                "--full" => plan.scale = Scale::FULL,
-                "--write" => plan.record = Record::Written,
-                "--only" => {
-                    let name = words.next().context("--only needs a case")?;
-                    let case = CASES.iter().find(|case| case.name == name);
-                    plan.cases
-                        .push(case.with_context(|| format!("no case {name}; {}", list()))?);
-                }
-                "--rounds" => {
-                    let count = words.next().context("--rounds needs a number")?;
-                    let count = count.parse::<u32>().ok().filter(|count| *count > 0);
-                    rounds = Some(count.context("--rounds needs a number, 1 or more")?);
-                }
-                _ => bail!("unknown argument: {word}"),
-            }
-        }
-        if let Some(rounds) = rounds {
-            plan.scale.rounds = rounds;
-        }
-        if plan.cases.is_empty() {
-            plan.cases = CASES.iter().collect();
-        }
-        Ok(plan)
-    }
-}
-
 /// `cargo xtask bench forward`.
 pub(super) fn command(words: &[String]) -> anyhow::Result<ExitCode> {
-    let plan = Plan::parse(words)?;
+    let plan = Plan::<Bench>::parse(words)?;
     if let Found::Without(packages) = programs::ensure(programs::BENCH_FORWARD)? {
         bail!("the bench needs {}", packages.join(" and "));
     }
@@ -178,7 +133,7 @@ pub(super) fn command(words: &[String]) -> anyhow::Result<ExitCode> {
         idle,
     } = plan.scale;
     let title = Title {
-        name: "forward",
+        name: Bench::NAME,
         words: &plan.words,
         scale: format!(
             "{rounds} rounds, {} s for each measurement of bulk, {starts} starts a round, {} s idle",
@@ -200,7 +155,7 @@ pub(super) fn command(words: &[String]) -> anyhow::Result<ExitCode> {
         started.elapsed().as_secs_f64() / 60.0,
         bench.results.markdown(),
     );
-    publish(&workspace, "forward", &text, &plan.record)
+    publish(&workspace, Bench::NAME, &text, plan.record)
 }
 
 impl Bench {
@@ -223,52 +178,5 @@ impl Bench {
             self.results.note(note);
         }
         can
-    }
-}
-
-/// The cases in one line.
-fn list() -> String {
-    let names = CASES
-        .iter()
-        .map(|case| format!("{} ({})", case.name, case.about));
-    format!("there are: {}", names.collect::<Vec<_>>().join(", "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn plan(line: &str) -> anyhow::Result<Plan> {
-        let words: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-        Plan::parse(&words)
-    }
-
-    #[test]
-    fn the_plan_is_a_scale_cases_and_a_place_for_the_table() {
-        let usual = plan("").unwrap();
-        assert_eq!(usual.scale, Scale::USUAL);
-        assert_eq!(usual.cases.len(), CASES.len());
-        assert_eq!(
-            (usual.record, usual.words),
-            (Record::Nowhere, "forward".into())
-        );
-        let some = plan("--rounds 7 --full --only wire --only start --write").unwrap();
-        assert_eq!((some.scale.rounds, some.scale.starts), (7, 10));
-        let names: Vec<&str> = some.cases.iter().map(|case| case.name).collect();
-        assert_eq!(names, ["wire", "start"]);
-        assert_eq!(some.record, Record::Written);
-    }
-
-    #[test]
-    fn what_is_not_understood_is_named() {
-        for (line, word) in [
-            ("--only nothing", "memory"),
-            ("--only", "--only"),
-            ("--rounds 0", "1 or more"),
-            ("--slow", "--slow"),
-        ] {
-            let error = plan(line).unwrap_err().to_string();
-            assert!(error.contains(word), "{line}: {error}");
-        }
     }
 }

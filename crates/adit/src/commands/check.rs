@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use adit_tunnel::agent::chain;
 use adit_tunnel::agent::connect::SshConnect;
 use adit_tunnel::transport::ssh::Memory;
-use tracing::warn;
 
 use crate::cli::CheckArguments;
 use crate::compose::{self, Loaded};
 use crate::config::Surroundings;
+use crate::log;
 
 /// Reads the file as `up` does, and connects to nobody.
 pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: &CheckArguments) -> anyhow::Result<ExitCode> {
 pub(crate) fn warn_of_tunnels(loaded: &Loaded) {
     for tunnel in &loaded.tunnels {
         if let Err(error) = SshConnect::new(&tunnel.config.peer, Memory::of_this_machine()) {
-            warn!(tunnel = tunnel.name, "{}", chain(&error));
+            log::warn(&format!("tunnel {}: {}", tunnel.name, chain(&error)));
         }
     }
 }

@@ -30,6 +30,7 @@ mod login;
 mod path;
 mod reach;
 mod running;
+mod there;
 
 /// A tunnel that is looked at.
 struct Patient {

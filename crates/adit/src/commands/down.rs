@@ -13,25 +13,30 @@ use crate::config::{Surroundings, file};
 use crate::control::Ending;
 use crate::control::client;
 use crate::control::directory::{Directories, Running};
-use crate::signal::signalled_before_the_end;
+use crate::log::{self, say};
+use crate::signal::{Signal, signalled_before_the_end};
 use crate::tunnels::Board;
 
 /// Ends the `up` of that file, of the usual one, or the only one that runs. Where none runs, what it
-/// would have taken down is taken down all the same.
+/// would have taken down is taken down all the same; nothing to do is no error.
 pub(crate) fn run(source: &SourceArguments) -> anyhow::Result<ExitCode> {
     let surroundings = Surroundings::of_this_process();
     let directories = Directories::of_this_process(&surroundings);
-    match chosen(&source.files, &directories) {
-        Ok(running) => {
-            client::end(&directories, &running, Ending::Down)?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Err(error) => match idle(source, &surroundings)? {
-            Some(service) => take_down(&service),
-            None => Err(error),
-        },
+    if let Some(running) = chosen(&source.files, &directories)? {
+        client::end(&directories, &running, Ending::Down)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    directories.are_trusted()?;
+    let service = idle(source, &surroundings)?;
+    say(NOTHING);
+    match service {
+        Some(service) => take_down(&service),
+        None => Ok(ExitCode::SUCCESS),
     }
 }
+
+/// What is said where there is nothing to end.
+pub(super) const NOTHING: &str = "nothing is up here";
 
 /// What a file says that does not run, if there is anything to take down.
 fn idle(source: &SourceArguments, surroundings: &Surroundings) -> anyhow::Result<Option<Service>> {
@@ -54,15 +59,19 @@ fn take_down(service: &Service) -> anyhow::Result<ExitCode> {
         .context("cannot start the runtime")?;
     runtime.block_on(async {
         let stop = CancellationToken::new();
-        let mut signal = std::pin::pin!(signalled_before_the_end(ExitCode::FAILURE)?);
+        let mut signal = std::pin::pin!(signalled_before_the_end()?);
         let mut cleaned = std::pin::pin!(service.take_down(&stop));
         let mut end = ExitCode::SUCCESS;
         loop {
             tokio::select! {
                 biased;
                 done = &mut cleaned => return done.map(|()| end),
-                code = &mut signal, if !stop.is_cancelled() => {
-                    end = code;
+                by = &mut signal, if !stop.is_cancelled() => {
+                    // Who has pressed Ctrl-C knows.
+                    if by != Signal::Interrupt {
+                        log::fail(&anyhow::anyhow!("the clean scripts were stopped by {by}"));
+                    }
+                    end = by.code();
                     stop.cancel();
                 }
             }
@@ -70,23 +79,22 @@ fn take_down(service: &Service) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// The one that is meant.
+/// The one that is meant, if it runs.
 ///
 /// # Errors
 ///
-/// None is, or it does not run.
-pub(super) fn chosen(files: &[PathBuf], directories: &Directories) -> anyhow::Result<Running> {
+/// Several run and none is named, or the file's path cannot be told.
+pub(super) fn chosen(
+    files: &[PathBuf],
+    directories: &Directories,
+) -> anyhow::Result<Option<Running>> {
     if let Some(file) = files.first().cloned().or_else(file::usual) {
         let name = file::identity(std::slice::from_ref(&file))?;
-        let running = directories.find(&name);
-        return running.with_context(|| format!("{} is not up", file.display()));
+        return Ok(directories.find(&name));
     }
     let mut all = directories.all();
     match (all.pop(), all.len()) {
-        (Some(only), 0) => Ok(only),
-        (Some(_), _) => {
-            anyhow::bail!("several are up: name the file of one with -f; adit status shows them")
-        }
-        (None, _) => anyhow::bail!("nothing is up"),
+        (only, 0) => Ok(only),
+        _ => anyhow::bail!("several are up: name the file of one with -f; adit status shows them"),
     }
 }

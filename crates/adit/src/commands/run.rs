@@ -1,44 +1,46 @@
 //! `adit run`: a workflow, and what it gives.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use adit_flow::expr::Value;
 use adit_flow::model::find::Missing;
 use adit_flow::model::{Compose, DEFAULT};
 use anyhow::Context as _;
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
 
+use self::file::Output;
 use self::talk::{End, Persons};
 use crate::cli::RunArguments;
 use crate::compose::service::{Scope, Service};
 use crate::compose::{self, Detail, Loaded};
 use crate::config::{self, Surroundings};
-use crate::control::INPUT;
 use crate::control::client;
 use crate::control::conversation::Conversation;
 use crate::control::directory::{Directories, Running};
 use crate::control::server;
-use crate::log::{self, Console, say};
+use crate::log::{self, Console};
 use crate::progress::Progress;
+use crate::signal::Signal;
 use crate::terminal::Restore;
 use crate::tunnels::Board;
 
 mod file;
+mod input;
+mod printer;
 mod result;
 mod sink;
 mod talk;
 
 /// Runs a workflow in the `up` of its file, or here.
 pub(crate) fn run(arguments: &RunArguments, verbose: u8) -> anyhow::Result<ExitCode> {
-    let input = read(&arguments.input)?;
-    if let Err(error) = Value::from_json(input.as_bytes()) {
-        say(&format!("❌ Invalid JSON provided for --input: {error}"));
-        return Ok(ExitCode::from(USAGE));
-    }
+    let input = match input::read(&arguments.input)? {
+        Ok(input) => input,
+        Err(refused) => {
+            log::fail(&anyhow::anyhow!("{refused}"));
+            return Ok(ExitCode::from(USAGE));
+        }
+    };
     let surroundings = Surroundings::of_this_process();
     let source = &arguments.source;
     let (loaded, problems) =
@@ -52,6 +54,10 @@ pub(crate) fn run(arguments: &RunArguments, verbose: u8) -> anyhow::Result<ExitC
         Some(_) => {}
         None => compose::warn_of(&problems, Detail::Line),
     }
+    let mut file = match &arguments.output {
+        Some(name) => Some(Output::create(name)?),
+        None => None,
+    };
     let restore = Restore::without_controls();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -63,29 +69,41 @@ pub(crate) fn run(arguments: &RunArguments, verbose: u8) -> anyhow::Result<ExitC
             (false, others) => others,
         };
         let progress = Progress::of_this_process(verbose, up.is_some(), talk::now());
-        let file = arguments.output.as_deref();
         let Some(running) = up else {
             let persons = persons(Persons::OnlyHere);
-            let follow = |talk| talk::follow(talk, progress, persons, file);
+            let follow = |talk| talk::follow(talk, progress, persons, &mut file);
             return here((&loaded, &surroundings), workflow, &input, follow).await;
         };
         let socket = client::connect(&running.socket)?;
         socket.set_nonblocking(true)?;
         let socket = UnixStream::from_std(socket)?;
-        let asked = Conversation::begin(socket, workflow, &input, loaded.fingerprint);
-        talk::follow(asked.await?, progress, persons(Persons::Others), file).await
+        let asked = Conversation::begin(socket, workflow, &input, loaded.fingerprint.clone());
+        talk::follow(asked.await?, progress, persons(Persons::Others), &mut file).await
     });
     // A question that nobody has answered would be waited for.
     runtime.shutdown_background();
     drop(restore);
     match end? {
         End::Given(outcome) => {
-            result::give(&outcome, arguments.output.as_deref())?;
+            result::give(&outcome, file)?;
             Ok(ExitCode::SUCCESS)
         }
         End::Written => Ok(ExitCode::SUCCESS),
-        End::Interrupted(code) => Ok(code),
+        End::Interrupted(by) => {
+            // Who has pressed Ctrl-C knows.
+            if by != Signal::Interrupt {
+                log::fail(&stopped(&loaded.compose, workflow, by));
+            }
+            Ok(by.code())
+        }
     }
+}
+
+/// What a signal has ended, in words.
+fn stopped(compose: &Compose, workflow: &str, by: Signal) -> anyhow::Error {
+    let id = compose.workflow(workflow).map(|found| found.id.as_str());
+    let id = id.unwrap_or(workflow);
+    anyhow::anyhow!("the run of workflow '{id}' was stopped by {by}")
 }
 
 /// Fails where none was named of several workflows and none is the default, with those that there are.
@@ -135,29 +153,6 @@ async fn here<F: Future<Output = anyhow::Result<End>>>(
 
 /// Exit code of a command line that is not understood.
 const USAGE: u8 = 2;
-
-/// The input that an argument is, or leads to.
-fn read(argument: &str) -> anyhow::Result<String> {
-    match argument.strip_prefix('@') {
-        Some(file) => {
-            let opened = File::open(file);
-            let read = opened.and_then(text);
-            read.with_context(|| format!("cannot read {file}"))
-        }
-        None if argument == "-" => text(io::stdin()).context("cannot read standard input"),
-        None => Ok(argument.to_owned()),
-    }
-}
-
-/// All of it, and a byte more than may be, so that what is too long is found to be.
-fn text(reader: impl Read) -> io::Result<String> {
-    let most = u64::try_from(INPUT).unwrap_or(u64::MAX);
-    let mut text = String::new();
-    reader
-        .take(most.saturating_add(1))
-        .read_to_string(&mut text)?;
-    Ok(text)
-}
 
 /// The `up` to run it in, if it is not to be run here.
 fn up(

@@ -14,7 +14,7 @@ pub(crate) fn run(source: &SourceArguments) -> anyhow::Result<ExitCode> {
     let surroundings = Surroundings::of_this_process();
     let (loaded, problems) = compose::read(files, &source.environment, &surroundings)?;
     let Some(loaded) = loaded else {
-        anyhow::bail!("Configuration has errors:\n\n{problems}");
+        return Err(compose::unusable(&problems));
     };
     compose::warn_of(&problems, Detail::Whole);
     warn_of_tunnels(&loaded);

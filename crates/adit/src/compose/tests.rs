@@ -114,6 +114,50 @@ fn variables_are_said_then_the_processs_then_of_files_and_never_shown() {
 }
 
 #[test]
+fn a_forward_to_this_machine_opens_the_controller_however_it_is_written() {
+    let lab = Lab::new();
+    let file = |host: &str| {
+        format!(
+            "tunnels: {{a: {{host: gw, ssh_config: none, forwards: [{{remote: '*:9000:{host}:8080'}}]}}}}
+controller: {{type: http-server, port: 8080}}
+{WORKFLOW}"
+        )
+    };
+    for host in ["localhost", "127.1", "0x7f.1", "[::1]", "0"] {
+        let problems = lab.problems(&[("adit.yml", &file(host))]);
+        let words = "port 8080 is the controller";
+        assert!(problems.contains(words), "{host}: {problems}");
+    }
+    let environment = EnvironmentArguments::default();
+    let (loaded, problems) = lab.read(&[("adit.yml", &file("192.0.2.1"))], &environment);
+    assert!(loaded.is_some(), "{problems}");
+}
+
+#[test]
+fn an_own_address_is_here_where_something_listens_at_it() {
+    let lab = Lab::new();
+    let environment = EnvironmentArguments::default();
+    for (listens, host, is_here) in [
+        ("127.0.0.2", "127.0.0.2", true),
+        ("0.0.0.0", "127.0.0.2", true),
+        ("127.0.0.1", "127.0.0.2", false),
+        ("localhost", "127.0.0.2", false),
+        // Another's: it is for documents (RFC 5737).
+        ("0.0.0.0", "192.0.2.1", false),
+        ("0.0.0.0", "example.org", false),
+    ] {
+        let listener =
+            format!("listener: {{type: http-callback, host: {listens}, port: 8090, path: /x}}\n");
+        let text = format!("{listener}{WORKFLOW}");
+        let (loaded, problems) = lab.read(&[("adit.yml", &text)], &environment);
+        let compose = loaded.unwrap_or_else(|| panic!("{problems}")).compose;
+        let found = is_here_beyond_loopback(host, 8090, &compose);
+        assert_eq!(found, is_here, "{listens} {host}");
+        assert!(!is_here_beyond_loopback(host, 8091, &compose));
+    }
+}
+
+#[test]
 fn two_processes_know_whether_they_have_read_the_same() {
     let lab = Lab::new();
     let text =

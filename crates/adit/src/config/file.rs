@@ -12,10 +12,10 @@ use adit_text::{Node, Place, Problem, Problems};
 use adit_tunnel::agent::forward::Listens;
 use adit_tunnel::transport::Bind;
 use anyhow::Context as _;
-use tracing::warn;
 
 use super::Surroundings;
 use super::ask::PASSWORD;
+use crate::log;
 use crate::tunnels::Tunnel;
 
 mod forward;
@@ -45,7 +45,10 @@ pub(crate) fn named_or_usual(named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> 
     }
     if let [Some(own), Some(other)] = both() {
         let (own, other) = (own.display(), other.display());
-        warn!("{other} is not read, since {own} is here too; name the one that is meant with -f");
+        let words = format!(
+            "{other} is not read, since {own} is here too; name the one that is meant with -f"
+        );
+        log::warn(&words);
     }
     let usual = usual();
     let usual =

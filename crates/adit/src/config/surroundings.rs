@@ -85,7 +85,7 @@ impl Surroundings {
     }
 
     /// A file below the home directory.
-    pub(super) fn below_home(&self, file: &Path) -> anyhow::Result<PathBuf> {
+    pub(crate) fn below_home(&self, file: &Path) -> anyhow::Result<PathBuf> {
         let home = self.home.as_deref();
         let home = home.context("HOME is not set, so ~/.ssh cannot be found")?;
         Ok(home.join(file))

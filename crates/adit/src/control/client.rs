@@ -10,7 +10,8 @@ use rustix::net::sockopt::socket_peercred;
 use rustix::process::getuid;
 
 use super::directory::{Directories, Running};
-use super::{Answer, DEADLINE, Ending, LINE, Request};
+use super::request::Request;
+use super::{Answer, DEADLINE, Ending, LINE};
 use crate::log::say;
 use crate::status::Report;
 

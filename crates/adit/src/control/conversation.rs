@@ -8,7 +8,8 @@ use tokio::time::timeout;
 
 use super::client::{understood, unexpected};
 use super::lines::Lines;
-use super::{Answer, DEADLINE, INPUT, LINE, Part, Piece, Request, hex, parts};
+use super::request::Request;
+use super::{Answer, DEADLINE, INPUT, LINE, Part, Piece, hex, parts};
 use crate::compose::Fingerprint;
 use crate::task::TaskReport;
 

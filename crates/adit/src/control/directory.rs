@@ -1,8 +1,16 @@
 //! Where control sockets lie, and who owns one.
+//!
+//! A socket and the lock beside it lie in the first directory that can be had, and XDG_RUNTIME_DIR may say which that
+//! is. A process without that variable (cron(8), another session) would not look there. So a *signpost* is left in the
+//! places that every process of the user looks in: a file with the path of that directory. It decides nothing: the
+//! directory that it leads to has to be ours alone, and the lock there held.
 
+use std::collections::HashSet;
 use std::env;
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,9 +23,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Surroundings;
 
-/// The directories in which a control socket of this user may lie, the one that is used first.
+/// The directories in which a control socket of this user may lie.
 #[derive(Debug, Clone)]
-pub(crate) struct Directories(Vec<PathBuf>);
+pub(crate) struct Directories {
+    /// The one that is used first.
+    all: Vec<PathBuf>,
+    /// Those of them that do not depend on variables for runtime and state, where signposts are left.
+    known: Vec<PathBuf>,
+}
 
 /// Says that an `up` of a file runs, for as long as it is held.
 #[derive(Debug)]
@@ -25,6 +38,7 @@ pub(crate) struct Lock {
     file: File,
     path: PathBuf,
     socket: PathBuf,
+    signposts: Vec<PathBuf>,
 }
 
 /// Who holds a lock.
@@ -49,8 +63,10 @@ const SOCKET: usize = 107;
 /// How often, and how long apart, a lock that is not free is tried again.
 const LOOKS: u32 = 10;
 const LOOK: Duration = Duration::from_millis(20);
-/// Most bytes of what stands in a lock file.
+/// Most bytes of what stands in a lock file or a signpost.
 const HOLDER: u64 = 8_192;
+/// How the names of signposts end.
+const SIGNPOST: &str = ".at";
 
 impl Directories {
     /// Those of this process: below XDG_RUNTIME_DIR, /run/user/UID and the directory for state.
@@ -65,12 +81,17 @@ impl Directories {
         let named = variable.filter(|path| path.is_absolute() && is_ours(path));
         let usual = PathBuf::from(format!("/run/user/{}", getuid().as_raw()));
         let usual = Some(usual).filter(is_ours);
-        let runtime = named.into_iter().chain(usual);
+        let runtime = named.into_iter().chain(usual.clone());
         let state = surroundings.state().map(|state| state.join("adit/run"));
         let mut all: Vec<PathBuf> = runtime.map(|path| path.join("adit")).collect();
         all.extend(state);
-        all.dedup();
-        Self(all)
+        let usual = usual.map(|path| path.join("adit"));
+        let home = surroundings.below_home(Path::new(".local/state/adit/run"));
+        let known: Vec<PathBuf> = usual.into_iter().chain(home.ok()).collect();
+        all.extend(known.iter().cloned());
+        let mut seen = HashSet::new();
+        all.retain(|path| seen.insert(path.clone()));
+        Self { all, known }
     }
 
     /// Takes the lock of a file, whose path has no links in it.
@@ -89,7 +110,7 @@ impl Directories {
         let name = name(config);
         let socket = |directory: &Path| directory.join(format!("{name}.sock"));
         let is_short = |path: &Path| path.as_os_str().len() <= SOCKET;
-        let mut fitting = self.0.iter().filter(|path| is_short(&socket(path)));
+        let mut fitting = self.all.iter().filter(|path| is_short(&socket(path)));
         let directory = fitting.next().context(
             "there is no directory for the control socket, or its path is longer than 107 bytes: set \
              XDG_RUNTIME_DIR, XDG_STATE_HOME or HOME",
@@ -104,29 +125,91 @@ impl Directories {
         let taken = take(&path, &holder).with_context(|| format!("cannot lock {}", path.display()));
         let file = taken?
             .with_context(|| format!("{} is being started by another process", config.display()))?;
-        Ok(Lock { file, path, socket })
+        Ok(Lock {
+            file,
+            path,
+            socket,
+            signposts: self.point(directory, &name),
+        })
+    }
+
+    /// Leaves signposts to the directory of a lock where every process of the user looks, unless it is such a
+    /// place itself.
+    fn point(&self, directory: &Path, name: &str) -> Vec<PathBuf> {
+        if self.known.iter().any(|known| known == directory) {
+            return Vec::new();
+        }
+        let mut signposts = Vec::new();
+        for known in &self.known {
+            let signpost = known.join(format!("{name}{SIGNPOST}"));
+            let written = make(known).and_then(|()| {
+                let new = known.join(format!(".{name}.{}", std::process::id()));
+                fs::write(&new, directory.as_os_str().as_bytes())?;
+                fs::rename(&new, &signpost)
+            });
+            match written {
+                Ok(()) => signposts.push(signpost),
+                // Who has the same variables finds it all the same.
+                Err(error) => {
+                    tracing::debug!(path = %signpost.display(), %error, "no signpost is left");
+                }
+            }
+        }
+        signposts
     }
 
     /// The `up` of a file, if one runs.
     pub(crate) fn find(&self, config: &Path) -> Option<Running> {
         let name = name(config);
-        let all = self.0.iter();
-        let mut running = all.filter_map(|directory| running(directory, &name));
+        let pointed = self.known.iter().filter_map(|known| {
+            let signpost = known.join(format!("{name}{SIGNPOST}"));
+            pointed(known, &signpost)
+        });
+        let all = self.all.iter().cloned().chain(pointed);
+        let mut running = all.filter_map(|directory| running(&directory, &name));
         running.find(|running| running.holder.config == config)
+    }
+
+    /// Whether it can be told what runs.
+    ///
+    /// # Errors
+    ///
+    /// A directory is there, and what lies in it is not trusted.
+    pub(crate) fn are_trusted(&self) -> anyhow::Result<()> {
+        for directory in &self.all {
+            match check(directory) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    let shown = directory.display();
+                    anyhow::bail!(
+                        "it cannot be told what is up, for {shown} is not trusted: {error}"
+                    );
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// All that run, by the paths of their files.
     pub(crate) fn all(&self) -> Vec<Running> {
         let mut all = Vec::new();
-        for directory in &self.0 {
+        for directory in &self.all {
             // One that is not there has none in it.
             for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
                 let file = entry.file_name();
-                let name = file.to_str().and_then(|file| file.strip_suffix(".lock"));
-                all.extend(name.and_then(|name| running(directory, name)));
+                let Some(file) = file.to_str() else {
+                    continue;
+                };
+                if let Some(name) = file.strip_suffix(".lock") {
+                    all.extend(running(directory, name));
+                } else if let Some(name) = file.strip_suffix(SIGNPOST) {
+                    let pointed = pointed(directory, &entry.path());
+                    all.extend(pointed.and_then(|directory| running(&directory, name)));
+                }
             }
         }
         all.sort_by(|one, other| one.holder.config.cmp(&other.holder.config));
+        all.dedup();
         all
     }
 }
@@ -150,8 +233,13 @@ impl Drop for Lock {
         if !is_at(&self.file, &self.path) {
             return;
         }
+        let directory = self.path.parent();
+        let ours = self.signposts.iter().filter(|signpost| {
+            let led = signpost.parent().and_then(|known| pointed(known, signpost));
+            led.as_deref() == directory
+        });
         // The lock's file last: who takes it next makes its own socket.
-        for path in [&self.socket, &self.path] {
+        for path in ours.chain([&self.socket, &self.path]) {
             if let Err(error) = fs::remove_file(path)
                 && error.kind() != io::ErrorKind::NotFound
             {
@@ -227,6 +315,16 @@ fn take(path: &Path, holder: &Holder) -> io::Result<Option<File>> {
     }
 }
 
+/// Where a signpost in a directory of ours leads.
+fn pointed(directory: &Path, signpost: &Path) -> Option<PathBuf> {
+    check(directory).ok()?;
+    let mut path = Vec::new();
+    let opened = File::open(signpost).ok()?;
+    opened.take(HOLDER).read_to_end(&mut path).ok()?;
+    let path = PathBuf::from(OsString::from_vec(path));
+    path.is_absolute().then_some(path)
+}
+
 /// Whether that open file is the one that is there.
 fn is_at(file: &File, path: &Path) -> bool {
     let (ours, there) = (file.metadata(), fs::metadata(path));
@@ -265,7 +363,10 @@ mod tests {
     use super::*;
 
     fn directories(folder: &Path) -> Directories {
-        Directories(vec![folder.join("first"), folder.join("second")])
+        Directories {
+            all: vec![folder.join("first"), folder.join("second")],
+            known: vec![folder.join("second")],
+        }
     }
 
     #[test]
@@ -292,13 +393,49 @@ mod tests {
         assert_eq!(directories.all().len(), 1);
         drop(directories.lock(Path::new("/etc/other.yml")).unwrap());
         // It is looked for in every directory, wherever the other process put it.
-        let later = Directories(vec![
-            folder.path().join("third"),
-            folder.path().join("first"),
-        ]);
+        let later = Directories {
+            all: vec![folder.path().join("third"), folder.path().join("first")],
+            known: Vec::new(),
+        };
         assert!(later.lock(config).is_err());
         drop(lock);
         assert!(later.lock(config).is_ok());
+    }
+
+    #[test]
+    fn one_without_the_variables_of_an_up_finds_it_by_a_signpost() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Path::new("/etc/adit.yml");
+        let known = folder.path().join("second");
+        let bare = Directories {
+            all: vec![known.clone()],
+            known: vec![known.clone()],
+        };
+        let directories = directories(folder.path());
+        let lock = directories.lock(config).unwrap();
+        assert_eq!(bare.find(config), directories.find(config));
+        assert_eq!(bare.all(), directories.all());
+        assert_eq!(bare.all().len(), 1);
+        assert!(bare.lock(config).is_err());
+        // It leads nowhere that is not ours alone.
+        let first = folder.path().join("first");
+        fs::set_permissions(&first, fs::Permissions::from_mode(0o750)).unwrap();
+        assert_eq!(bare.find(config), None);
+        fs::set_permissions(&first, fs::Permissions::from_mode(0o700)).unwrap();
+        drop(lock);
+        assert_eq!(fs::read_dir(&known).unwrap().count(), 0);
+        // One that a killed one has left says nothing, and neither does one that leads nowhere.
+        let signpost = known.join(format!("{}{SIGNPOST}", name(config)));
+        for text in [first.as_os_str().as_bytes(), b"first", b"", b"\0"] {
+            fs::write(&signpost, text).unwrap();
+            assert_eq!((bare.find(config), bare.all()), (None, Vec::new()));
+        }
+        // Another's is not ours to remove.
+        let lock = directories.lock(config).unwrap();
+        fs::write(&signpost, "/elsewhere").unwrap();
+        drop(lock);
+        assert!(signpost.exists());
+        drop(bare.lock(config).unwrap());
     }
 
     #[test]

@@ -12,8 +12,10 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::input::Input;
 use super::lines::Lines;
-use super::{Answer, DEADLINE, INPUT, PART, Part, Piece, Request, hex, parts};
+use super::request::Request;
+use super::{Answer, DEADLINE, PART, Part, Piece, hex, parts};
 use crate::compose::Fingerprint;
 use crate::task::TaskReport;
 
@@ -43,34 +45,6 @@ pub(crate) trait Workflows: Clone + Send + Sync + 'static {
 
 /// Least time between two reports of a run that goes on.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// The parts of an input that have come.
-#[derive(Debug, Default)]
-pub(super) struct Input(String);
-
-impl Input {
-    /// Takes a part.
-    ///
-    /// # Errors
-    ///
-    /// It is too much.
-    pub(super) fn push(&mut self, part: &str) -> Result<(), String> {
-        if self.0.len().saturating_add(part.len()) > INPUT {
-            return Err(format!("the input has more than {INPUT} bytes"));
-        }
-        self.0.push_str(part);
-        Ok(())
-    }
-
-    /// What the parts say together; without any, nothing is said.
-    fn value(&self) -> Result<Value, String> {
-        if self.0.is_empty() {
-            return Ok(Value::Null);
-        }
-        let value = Value::from_json(self.0.as_bytes());
-        value.map_err(|error| format!("the input is not understood: {error}"))
-    }
-}
 
 /// Has a workflow run, and tells of it until it has ended or the client has gone.
 ///

@@ -15,9 +15,11 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::directory::Lock;
+use super::input::Input;
 use super::lines::Lines;
-use super::run::{self, Input, Workflows, send};
-use super::{Answer, CLIENTS, DEADLINE, Ending, LINE, RUNS, Request, WATCHERS};
+use super::request::Request;
+use super::run::{self, Workflows, send};
+use super::{Answer, CLIENTS, DEADLINE, Ending, LINE, RUNS, WATCHERS};
 use crate::status::Report;
 
 /// What is asked about.

@@ -69,17 +69,11 @@ pub(super) fn probe_interval(watch_interval: Duration) -> Duration {
 }
 
 /// A host without the brackets that an IPv6 address may have in a file.
-pub(super) fn bare(host: &str) -> &str {
+pub(crate) fn bare(host: &str) -> &str {
     let bare = host
         .strip_prefix('[')
         .and_then(|host| host.strip_suffix(']'));
     bare.unwrap_or(host)
-}
-
-/// Whether a target is this machine.
-pub(crate) fn is_here(host: &str) -> bool {
-    let ip = host.parse::<std::net::IpAddr>();
-    host == "localhost" || ip.is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
 /// The same as a command line would say it, but for the login.

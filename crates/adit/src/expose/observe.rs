@@ -67,8 +67,8 @@ impl<'a> Observer<'a> {
             Event::ForwardUnproved {
                 number,
                 forward,
-                finding: Finding::Prohibited,
-            } => self.unchecked(*number, forward),
+                finding,
+            } if finding.is_unchecked() => self.unchecked(*number, forward, finding),
             Event::ForwardUnproved {
                 number,
                 forward,
@@ -155,15 +155,19 @@ impl<'a> Observer<'a> {
         is_news
     }
 
-    /// The server has granted it and lets nobody look: what is known of it is what is known of any listener
+    /// The server has granted it and nobody can look: what is known of it is what is known of any listener
     /// of others.
-    fn unchecked(&self, number: usize, forward: &Forward) {
+    fn unchecked(&self, number: usize, forward: &Forward, finding: &Finding) {
         if self.up(number, forward) {
-            warn!(
-                "[Gateway] nobody can look whether {} works: the server lets nobody connect to its ports \
-                 through it (AllowTcpForwarding, PermitOpen)",
-                self.address(forward)
-            );
+            let address = self.address(forward);
+            let why = if let Finding::Unseen(version) = finding {
+                format!("no {version} address of the server is reached from here")
+            } else {
+                String::from(
+                    "the server lets nobody connect to its ports through it (AllowTcpForwarding, PermitOpen)",
+                )
+            };
+            warn!("[Gateway] nobody can look whether {address} works: {why}");
         }
     }
 

@@ -99,6 +99,17 @@ fn follow(gateway_ports: &str, listens_at: &str) {
     );
     let health = curl(&hosts.laptop, &["http://localhost:8080/api/health"]);
     assert_eq!(health, (200, r#"{"status":"ok"}"#.to_owned()));
+    let status = hosts.laptop.say(&["status"]);
+    assert_eq!(status.code, Some(0), "{status:?}");
+    for part in [
+        "gateway ",
+        "listener",
+        "component",
+        "controller",
+        "workflows: ready, runs 0",
+    ] {
+        assert!(status.stdout.contains(part), "{part}: {status:?}");
+    }
 
     assert_eq!(hosts.laptop.say(&["down"]).code, Some(0));
     assert_eq!(said(&mut up).code, Some(0));
@@ -107,6 +118,7 @@ fn follow(gateway_ports: &str, listens_at: &str) {
     // Nothing is up: it does it all itself.
     let alone = hosts.laptop.say(RUN);
     assert_ne!(id_of_result(&alone), first);
+    assert_eq!(alone.stderr, "");
     assert_eq!(hosts.listeners(), "");
 }
 

@@ -66,8 +66,8 @@ fn down_and_stop_leave_nothing_and_return_when_that_is_so() {
         assert_eq!(said(&mut up).code, Some(0), "{word}");
         // Again there is nothing to end, and the next one starts as the first did.
         let again = follower.folder.say(&[word]);
-        assert_eq!(again.code, Some(1));
-        assert!(again.stderr.contains("is not up"), "{}", again.stderr);
+        assert_eq!(again.code, Some(0));
+        assert_eq!(again.stderr, "nothing is up here\n");
         assert!(!follower.folder.work().join(".stop").exists());
         let mut up = follower.up();
         up.kill();
@@ -161,7 +161,7 @@ fn down_does_not_wait_for_a_callback_for_ever_and_the_run_is_told() {
     assert_eq!(down.code, Some(0), "{}", down.stderr);
     let ended = said(&mut run);
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
-    assert!(ended.stderr.starts_with("❌ "), "{}", ended.stderr);
+    assert!(ended.stderr.starts_with("adit: "), "{}", ended.stderr);
     assert_eq!(said(&mut up).code, Some(0));
     std::fs::remove_file(follower.folder.work().join("hold")).unwrap();
     nothing_is_left(&follower);

@@ -1,17 +1,19 @@
 //! What commands say and give, without a tunnel.
 
 use std::fs;
+use std::net::TcpListener;
 
+use adit_testkit::port::Port;
 use adit_testkit::wait;
 use rustix::process::Signal;
 
-use crate::lab::{Lab, free_port};
+use crate::lab::Lab;
 
 /// A file with a controller and workflows of commands.
-fn shell(more: &str) -> (Lab, u16) {
-    let port = free_port();
+fn shell(more: &str) -> (Lab, Port) {
+    let port = Port::reserve();
     let text = format!(
-        "controller: {{type: http-server, port: {port}}}
+        "controller: {{type: http-server, port: {}}}
 components:
   - {{id: echo, type: shell, action: {{command: [echo, '${{input.text}}'], output: '${{result.stdout}}'}}}}
   - {{id: wait, type: shell, action: {{command: [sh, -c, 'echo begun > begun; exec sleep 60']}}}}
@@ -20,7 +22,8 @@ workflows:
   - {{id: say, default: true, component: echo}}
   - {{id: wait, component: wait}}
   - {{id: fail, component: fail}}
-{more}"
+{more}",
+        port.number()
     );
     (Lab::new(&text), port)
 }
@@ -39,14 +42,18 @@ fn a_result_is_text_or_json_wherever_it_comes_from() {
         );
         let run = lab.run(&["run", place, "say", "-i", "@input.json"]);
         assert_eq!(run.stdout, "from a file\n", "{run:?}");
+        let run = lab.run(&["run", place, "-i", "@input.json", "-o", "result.txt"]);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(0), ""), "{run:?}");
+        let written = fs::read_to_string(lab.path("result.txt")).unwrap();
+        assert_eq!(written, "from a file\n");
         let run = lab.run(&["run", place, "fail"]);
         assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");
-        assert!(run.stderr.starts_with("❌ "), "{run:?}");
+        assert!(run.stderr.starts_with("adit: "), "{run:?}");
         assert_eq!(run.stderr.lines().count(), 1, "{run:?}");
         let run = lab.run(&["run", place, "nope"]);
         assert_eq!(
             (run.code, run.stderr.as_str()),
-            (Some(1), "❌ Workflow 'nope' not found.\n")
+            (Some(1), "adit: Workflow 'nope' not found.\n")
         );
     }
     let again = lab.run(&["up"]);
@@ -82,7 +89,7 @@ fn an_interrupted_run_is_stopped_wherever_it_runs() {
     for (place, signal, code) in [
         ("--local", Signal::INT, 130),
         ("--attach", Signal::INT, 130),
-        ("--attach", Signal::TERM, 1),
+        ("--attach", Signal::TERM, 143),
     ] {
         let mut run = lab.start(&["run", place, "wait"]);
         wait::until("the command begun", || fs::read(lab.path("begun")));
@@ -147,4 +154,19 @@ fn a_job_that_waits_for_a_person_needs_one_or_leave_to_go_on() {
         (Some(0), "done\n"),
         "{run:?}"
     );
+}
+
+/// Security rule G102: what answers at the controller's port is trusted by nobody.
+#[test]
+fn a_run_is_not_given_to_a_stranger_at_the_port_of_the_controller() {
+    let (lab, port) = shell("");
+    let impostor = TcpListener::bind(("127.0.0.1", port.number())).unwrap();
+    let run = lab.run(&["run", "-i", r#"{"text": "here"}"#]);
+    assert_eq!(
+        (run.code, run.stdout.as_str()),
+        (Some(0), "here\n"),
+        "{run:?}"
+    );
+    impostor.set_nonblocking(true).unwrap();
+    assert!(impostor.accept().is_err(), "it was asked");
 }

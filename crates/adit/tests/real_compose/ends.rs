@@ -2,15 +2,17 @@
 
 use std::fs;
 
+use adit_testkit::port::Port;
 use adit_testkit::process::Process;
 use adit_testkit::wait;
-use rustix::process::Signal;
+use rustix::process::{Signal, kill_process};
 
-use crate::lab::{Lab, free_port};
+use crate::lab::Lab;
 
 /// A component whose scripts tell of themselves, and a server that starts a child.
-fn lab() -> (Lab, [u16; 2]) {
-    let (controller, server) = (free_port(), free_port());
+fn lab() -> (Lab, [Port; 2]) {
+    let ports: [Port; 2] = std::array::from_fn(|_| Port::reserve());
+    let [controller, server] = ports.each_ref().map(Port::number);
     let text = format!(
         "controller: {{type: http-server, port: {controller}}}
 components:
@@ -31,7 +33,7 @@ workflow: {{component: server}}
     let lab = Lab::new(&text);
     lab.program("note", "echo \"$1\" >> notes");
     lab.program("nested", "uvicorn app --port \"$1\" & wait");
-    (lab, [controller, server])
+    (lab, ports)
 }
 
 fn notes(lab: &Lab) -> Vec<String> {
@@ -58,7 +60,8 @@ fn components_are_set_up_by_up_and_taken_down_by_down_alone() {
     // None is up, and there is something to take down.
     assert_eq!(lab.run(&["down"]).code, Some(0));
     assert_eq!(notes(&lab), ["clean"]);
-    assert_eq!(lab.run(&["stop"]).code, Some(1));
+    assert_eq!(lab.run(&["stop"]).code, Some(0));
+    assert_eq!(notes(&lab), [""; 0]);
 }
 
 #[test]
@@ -76,30 +79,40 @@ fn a_script_that_fails_is_told_with_what_it_said() {
 }
 
 #[test]
-fn a_stop_file_ends_it_once_and_one_that_is_old_does_not() {
+fn clean_scripts_that_a_signal_stops_are_told_of() {
     let (lab, ports) = lab();
-    lab.write(".stop", "");
-    let mut up = lab.up();
-    assert!(!lab.path(".stop").exists());
-    lab.write(".stop", "");
-    assert_eq!(up.wait(wait::DEADLINE).code(), Some(0), "{}", up.stderr());
-    lab.is_clean(&ports);
-}
-
-#[test]
-fn signals_end_all_of_it_also_while_it_is_being_set_up() {
-    let (lab, ports) = lab();
-    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 0), (Signal::HUP, 0)] {
-        let mut up = lab.up();
-        up.signal(signal);
-        assert_eq!(
-            up.wait(wait::DEADLINE).code(),
-            Some(code),
-            "{}",
-            up.stderr()
+    lab.program("note", "echo begun > begun; exec sleep 60");
+    for (signal, code, said) in [
+        (
+            Signal::TERM,
+            143,
+            "adit: the clean scripts were stopped by SIGTERM\n",
+        ),
+        (Signal::INT, 130, ""),
+    ] {
+        let mut down = lab.start(&["down"]);
+        wait::until("the script begun", || fs::read(lab.path("begun")));
+        fs::remove_file(lab.path("begun")).unwrap();
+        kill_process(down.id(), signal).unwrap();
+        assert_eq!(down.wait(wait::DEADLINE).code(), Some(code), "{signal:?}");
+        let stderr = down.stderr();
+        assert!(stderr.starts_with("nothing is up here\n"), "{stderr}");
+        let is_told = stderr.contains("were stopped by");
+        assert!(
+            stderr.ends_with(said) && is_told != said.is_empty(),
+            "{stderr}"
         );
         lab.is_clean(&ports);
     }
+}
+
+#[test]
+fn a_signal_ends_it_also_while_it_is_being_set_up() {
+    let (lab, ports) = lab();
+    let mut up = lab.up();
+    up.signal(Signal::HUP);
+    assert_eq!(up.wait(wait::DEADLINE).code(), Some(0), "{}", up.stderr());
+    lab.is_clean(&ports);
     lab.program("note", "echo begun > begun; exec sleep 60");
     let mut up = lab.start(&["up"]);
     wait::until("the script begun", || fs::read(lab.path("begun")));
@@ -138,12 +151,13 @@ fn one_that_is_to_outlive_its_terminal_does() {
 
 #[test]
 fn an_end_that_takes_long_says_what_it_waits_for() {
-    let controller = free_port();
+    let controller = Port::reserve();
     let lab = Lab::new(&format!(
-        "controller: {{type: http-server, port: {controller}}}
+        "controller: {{type: http-server, port: {}}}
 component: {{id: c, type: shell, command: [slow]}}
 workflow: {{component: c}}
-"
+",
+        controller.number()
     ));
     lab.program(
         "slow",
@@ -171,9 +185,13 @@ workflow: {{component: c}}
 fn one_that_is_killed_leaves_no_process_behind() {
     let (lab, ports) = lab();
     let mut up = lab.up();
-    up.kill();
+    // It alone: what it has started has to notice.
+    kill_process(up.id(), Signal::KILL).unwrap();
+    up.wait(wait::DEADLINE);
     wait::until("nothing left of it", || {
-        let free = ports.map(|port| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok());
+        let free = ports
+            .each_ref()
+            .map(|port| std::net::TcpListener::bind(("127.0.0.1", port.number())).is_ok());
         if free == [true, true] {
             Ok(())
         } else {

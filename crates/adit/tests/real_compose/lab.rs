@@ -1,15 +1,14 @@
 //! A folder with a compose file, a home, and programs of its own on the path.
 
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
+use adit_testkit::port::Port;
 use adit_testkit::process::Process;
-use adit_testkit::sshd::Sshd;
 use adit_testkit::wait;
-use serde_json::Value;
 
 use crate::stand_in::VARIABLE;
 
@@ -101,7 +100,7 @@ impl Lab {
     }
 
     /// Ends what is up, and looks for what it may have left behind.
-    pub(crate) fn down(&self, mut up: Process, ports: &[u16]) {
+    pub(crate) fn down(&self, mut up: Process, ports: &[Port]) {
         let down = self.run(&["down"]);
         assert_eq!(down.code, Some(0), "{down:?}\n{}", up.stderr());
         assert_eq!(up.wait(wait::DEADLINE).code(), Some(0), "{}", up.stderr());
@@ -109,9 +108,9 @@ impl Lab {
     }
 
     /// No port is bound, no lock and no socket is there, no `.stop`, no process runs here.
-    pub(crate) fn is_clean(&self, ports: &[u16]) {
+    pub(crate) fn is_clean(&self, ports: &[Port]) {
         for port in ports {
-            TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).unwrap();
+            TcpListener::bind((Ipv4Addr::LOCALHOST, port.number())).unwrap();
         }
         let left = fs::read_dir(self.path("run/adit"));
         assert_eq!(left.map_or(0, Iterator::count), 0);
@@ -119,8 +118,21 @@ impl Lab {
         assert_eq!(self.processes(), [""; 0]);
     }
 
+    /// Waits until only so many processes run in this folder.
+    #[track_caller]
+    pub(crate) fn wait_for_processes(&self, left: usize) {
+        wait::until("so few processes are left", || {
+            let processes = self.processes();
+            if processes.len() == left {
+                Ok(())
+            } else {
+                Err(processes)
+            }
+        });
+    }
+
     /// Command lines of the processes that run in this folder.
-    fn processes(&self) -> Vec<String> {
+    pub(crate) fn processes(&self) -> Vec<String> {
         let here = self.folder.path().canonicalize().unwrap();
         let processes = fs::read_dir("/proc").unwrap().flatten();
         let processes = processes.filter(|entry| {
@@ -131,78 +143,4 @@ impl Lab {
             .map(|entry| fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default())
             .collect()
     }
-}
-
-/// A port that nobody has at the moment.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
-}
-
-/// Whether somebody listens there.
-pub(crate) fn is_bound(port: u16) -> bool {
-    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
-}
-
-/// The seed document's file with ports of its own, and a server for it.
-pub(crate) struct Seed {
-    pub(crate) lab: Lab,
-    pub(crate) sshd: Sshd,
-    pub(crate) controller: u16,
-    pub(crate) listener: u16,
-    pub(crate) component: u16,
-}
-
-impl Seed {
-    pub(crate) fn new() -> Self {
-        let sshd = Sshd::builder().config_line("GatewayPorts yes").start();
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../flow/tests/fixtures");
-        let file = fixtures.join("model-compose/ssh-tunnel.yml");
-        let [controller, page, listener, component] = std::array::from_fn(|_| free_port());
-        let mut text = fs::read_to_string(file).unwrap();
-        for (written, own) in [
-            ("9834:8090", format!("0:{listener}")),
-            ("8090", listener.to_string()),
-            ("8080", controller.to_string()),
-            ("8081", page.to_string()),
-            ("9000", component.to_string()),
-        ] {
-            assert!(text.contains(written), "{written}");
-            text = text.replace(written, &own);
-        }
-        let lab = Lab::new(&text);
-        let addr = sshd.addr();
-        let env = format!(
-            "SSH_TUNNEL_HOST={}\nSSH_TUNNEL_PORT={}\nSSH_USERNAME={}\nSSH_AUTH_TYPE=keyfile\nSSH_KEYFILE={}\n",
-            addr.ip(),
-            addr.port(),
-            sshd.user(),
-            sshd.user_key().private_path().display()
-        );
-        lab.write(".env", &env);
-        Self {
-            lab,
-            sshd,
-            controller,
-            listener,
-            component,
-        }
-    }
-
-    pub(crate) fn ports(&self) -> [u16; 3] {
-        [self.controller, self.listener, self.component]
-    }
-}
-
-/// What the seed document says that `run` prints, for this input.
-pub(crate) fn assert_seed_result(stdout: &str, data: &str) {
-    let result: Value = serde_json::from_str(stdout).unwrap();
-    let id = result["task_id"].as_str().unwrap();
-    assert_eq!(id.len(), 26, "{id}");
-    let expected = format!(
-        "{{\n  \"task_id\": \"{id}\",\n  \"result\": {{\n    \"processed_data\": \"{}\",\n    \"length\": {}\n  }}\n}}\n",
-        data.to_uppercase(),
-        data.chars().count()
-    );
-    assert_eq!(stdout, expected);
 }

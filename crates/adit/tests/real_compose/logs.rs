@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::lab::{Lab, free_port};
+use adit_testkit::port::Port;
+
+use crate::lab::Lab;
 
 /// A line of a log file without its time, whose form is looked at.
 fn without_time(line: &str) -> &str {
@@ -27,8 +29,11 @@ const ECHO: &str =
 
 #[test]
 fn loggers_say_what_goes_where() {
-    let port = free_port();
-    let controller = format!("controller: {{type: http-server, port: {port}}}\n");
+    let port = Port::reserve();
+    let controller = format!(
+        "controller: {{type: http-server, port: {}}}\n",
+        port.number()
+    );
     let lab = Lab::new(&format!(
         "{ECHO}{controller}loggers: [{{type: file, path: logs/deep/all.log, level: debug}}, {{type: file, level: error}}, {{type: console, level: error}}]\n"
     ));

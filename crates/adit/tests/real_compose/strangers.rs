@@ -6,13 +6,14 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::thread;
 
+use adit_testkit::port::Port;
 use adit_testkit::sshd::Sshd;
 use adit_testkit::{require, wait};
 use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::lab::{Lab, free_port};
+use crate::lab::Lab;
 
 /// The head of a request as it came, and its body.
 fn received(stream: &TcpStream) -> Option<String> {
@@ -137,7 +138,8 @@ logger: {{type: file, path: all.log, level: debug}}
 #[test]
 fn secrets_are_masked_everywhere() {
     let server = telltale("");
-    let [controller, listener, component, down] = std::array::from_fn(|_| free_port());
+    let ports: [Port; 4] = std::array::from_fn(|_| Port::reserve());
+    let [controller, listener, component, down] = ports.each_ref().map(Port::number);
     let lab = Lab::new(&full_of_secrets(
         server,
         [controller, listener, component, down],
@@ -210,7 +212,7 @@ fn secrets_are_masked_everywhere() {
     assert!(file.contains("err ***"), "{file}");
     is_silent("the log's file", &file);
     // Nor is a secret in any argument of what was started: `is_clean` would find it, and it is gone.
-    lab.is_clean(&[controller, listener, component]);
+    lab.is_clean(&ports);
 }
 
 /// Where a connection goes out from this address and port.
@@ -228,7 +230,8 @@ fn from(source: SocketAddr, to: SocketAddr) -> std::io::Result<TcpStream> {
 fn an_allow_list_uses_the_originator() {
     require!("sshd", "ssh-keygen");
     let sshd = Sshd::builder().config_line("GatewayPorts yes").start();
-    let listener = free_port();
+    let port = Port::reserve();
+    let listener = port.number();
     let addr = sshd.addr();
     let lab = Lab::new(&format!(
         "gateway:
@@ -297,14 +300,15 @@ workflow: {{component: __default__}}
     assert_eq!(ask(&mut thief, head, r#"{"id": "1"}"#).0, 403);
     up.signal(Signal::INT);
     up.wait(wait::DEADLINE);
-    lab.is_clean(&[listener]);
+    lab.is_clean(&[port]);
 }
 
 /// Security rule G108: what a terminal would obey is shown as its number, whoever has said it.
 #[test]
 fn no_escape_of_a_stranger_reaches_the_terminal() {
     let server = telltale("\u{1b}[2Jbody\u{7}\u{9b}31m\r\u{202e}");
-    let [controller, listener] = std::array::from_fn(|_| free_port());
+    let ports: [Port; 2] = std::array::from_fn(|_| Port::reserve());
+    let [controller, listener] = ports.each_ref().map(Port::number);
     let lab = Lab::new(&format!(
         r#"
 controller: {{type: http-server, base_path: /api, port: {controller}}}
@@ -369,7 +373,7 @@ workflows:
     up.wait(wait::DEADLINE);
     is_calm("the log", &up.stderr());
     is_calm("the output", &up.stdout());
-    lab.is_clean(&[controller, listener]);
+    lab.is_clean(&ports);
 }
 
 /// The ports from which connections come to a port of this machine.

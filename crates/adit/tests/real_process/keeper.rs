@@ -204,7 +204,7 @@ async fn a_missing_program_is_an_error_at_once() {
         .spawn(&folder.program(&["uvicorn", "server:app"]))
         .unwrap_err();
     assert!(matches!(error, SpawnError::NotInPath { .. }), "{error}");
-    let told = format!("uvicorn: not found in PATH ({})", crate::PATH);
+    let told = "uvicorn: not found in PATH";
     assert_eq!(error.to_string(), told);
 }
 

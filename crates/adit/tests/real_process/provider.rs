@@ -181,7 +181,7 @@ async fn a_missing_program_ends_it_with_the_reason() {
     );
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(
-        cause.starts_with("cloudflared: not found in PATH ("),
+        cause.starts_with("cloudflared: not found in PATH"),
         "{cause}"
     );
 }

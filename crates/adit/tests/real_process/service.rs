@@ -7,6 +7,7 @@ use std::time::Duration;
 use adit_flow::file::{Dialect, Files, Source};
 use adit_flow::model::component::{Kind, Manage};
 use adit_flow::process::{Scripts, Service, ServiceError, State, Unready};
+use adit_testkit::port::Port;
 use adit_testkit::{require, wait};
 use adit_text::Problems;
 use tokio::sync::watch;
@@ -37,12 +38,6 @@ fn manage(lines: &str) -> Manage {
         panic!("no server");
     };
     server.manage.clone()
-}
-
-/// A port that nobody has. Another process may take it; tests of one process do not, as each binds its own.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// A service that runs.
@@ -115,7 +110,8 @@ async fn a_server_is_set_up_started_and_stopped_with_whoever_holds_its_port() {
     let manage = manage(&format!(
         "    install: [sh, -c, 'echo install >> steps']\n    build: [[sh, -c, 'echo build >> steps']]\n{START}"
     ));
-    let port = free_port();
+    let held = Port::reserve();
+    let port = held.number();
     let running = Running::new(&folder, &manage, port);
     running.ready().await.unwrap();
     assert_eq!(folder.read("steps"), "install\nbuild\n");
@@ -134,7 +130,8 @@ async fn a_server_is_set_up_started_and_stopped_with_whoever_holds_its_port() {
 async fn a_server_that_has_ended_is_started_again_and_who_asks_meanwhile_waits() {
     require!("python3");
     let folder = with_a_server();
-    let port = free_port();
+    let held = Port::reserve();
+    let port = held.number();
     let running = Running::new(&folder, &manage(START), port);
     running.ready().await.unwrap();
     let (worker, mut states) = (folder.pid("worker"), running.service.state());
@@ -168,7 +165,8 @@ async fn a_server_that_has_ended_is_started_again_and_who_asks_meanwhile_waits()
 async fn a_policy_of_never_leaves_a_server_ended() {
     require!("python3");
     let folder = with_a_server();
-    let port = free_port();
+    let held = Port::reserve();
+    let port = held.number();
     let running = Running::new(
         &folder,
         &manage(&format!("    restart: 'no'\n{START}")),
@@ -193,7 +191,8 @@ async fn a_server_that_ends_before_it_listens_fails_at_once_with_its_last_lines(
     let manage = manage(
         "    start: [sh, -c, 'for i in $(seq 30); do echo line $i; done; printf \"\\033[2Jno module\" >&2; exit 4']",
     );
-    let running = Running::new(&folder, &manage, free_port());
+    let port = Port::reserve();
+    let running = Running::new(&folder, &manage, port.number());
     let mut states = running.service.state();
     let error = running.fail().await;
     let ServiceError::EndedEarly { exit, last, .. } = &error else {
@@ -217,16 +216,11 @@ async fn a_server_that_ends_before_it_listens_fails_at_once_with_its_last_lines(
 #[tokio::test]
 async fn a_missing_program_fails_at_once_with_the_reason() {
     let folder = Folder::new();
-    let running = Running::new(
-        &folder,
-        &manage("    start: [uvicorn-that-is-not-here, app]"),
-        free_port(),
-    );
+    let port = Port::reserve();
+    let manage = manage("    start: [uvicorn-that-is-not-here, app]");
+    let running = Running::new(&folder, &manage, port.number());
     let unready = running.ready().await.unwrap_err();
-    let told = format!(
-        "the server of helper has failed: uvicorn-that-is-not-here: not found in PATH ({})",
-        crate::PATH
-    );
+    let told = "the server of helper has failed: uvicorn-that-is-not-here: not found in PATH";
     assert_eq!(unready.to_string(), told);
     assert!(matches!(running.fail().await, ServiceError::Spawn { .. }));
 }
@@ -251,7 +245,8 @@ async fn a_script_that_fails_is_named_and_nothing_is_started() {
     let manage = manage(
         "    build: [[sh, -c, 'echo no compiler; exit 2']]\n    start: [touch, started]\n    clean: [touch, cleaned]",
     );
-    let running = Running::new(&folder, &manage, free_port());
+    let port = Port::reserve();
+    let running = Running::new(&folder, &manage, port.number());
     let error = running.fail().await;
     let told = "the build script has failed: sh -c echo no compiler; exit 2 (exit code 2); its last lines:\n  no compiler";
     assert_eq!(error.to_string(), told);
@@ -273,7 +268,8 @@ async fn a_server_that_does_not_listen_in_time_is_stopped() {
     let manage = manage(
         "    ready_timeout: 300ms\n    start: [sh, -c, 'echo $$ > own.new; mv own.new own; exec sleep 1000']",
     );
-    let port = free_port();
+    let held = Port::reserve();
+    let port = held.number();
     let error = Running::new(&folder, &manage, port).fail().await;
     let told = format!("nothing listens at port {port} after 300ms, without a word");
     assert_eq!(error.to_string(), told);
@@ -302,7 +298,8 @@ async fn a_stop_while_it_starts_ends_all() {
     let folder = Folder::new();
     let manage =
         manage("    start: [sh, -c, 'echo $$ > own.new; mv own.new own; exec sleep 1000']");
-    let running = Running::new(&folder, &manage, free_port());
+    let port = Port::reserve();
+    let running = Running::new(&folder, &manage, port.number());
     let path = folder.path().join("own");
     wait::until_async("it runs", || async {
         tokio::fs::metadata(&path)
@@ -322,7 +319,8 @@ async fn a_flood_of_output_without_a_line_is_read_and_costs_no_memory() {
         "    install: [sh, -c, 'head -c 100000000 /dev/zero; echo; head -c 100000000 /dev/zero >&2; echo > done']\n    start: [missing-program]",
     );
     let before = resident();
-    let error = Running::new(&folder, &manage, free_port()).fail().await;
+    let port = Port::reserve();
+    let error = Running::new(&folder, &manage, port.number()).fail().await;
     assert!(matches!(error, ServiceError::Spawn { .. }), "{error}");
     assert!(folder.path().join("done").exists());
     let grown = resident().saturating_sub(before);

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::ops::Bound;
 use std::time::Instant;
 
+use indexmap::IndexMap;
+
 use super::limits;
 use super::rule::{Failure, Outcome};
 use super::{CallbackId, CallbackIndex};
@@ -197,7 +199,7 @@ fn heap_bytes(outcome: &Outcome) -> usize {
     match outcome {
         Outcome::Done(value) => value_heap_bytes(value),
         Outcome::Failed(Failure::Status(text)) => text.capacity(),
-        Outcome::Failed(Failure::Result(_)) => FAILURE_BYTES,
+        Outcome::Failed(Failure::Unread(_) | Failure::Result(_)) => FAILURE_BYTES,
     }
 }
 
@@ -220,13 +222,16 @@ fn value_heap_bytes(value: &Value) -> usize {
         Value::Map(map) => {
             let inside = map.iter();
             let inside = inside.map(|(key, value)| key.capacity() + value_heap_bytes(value));
-            map.capacity() * MAP_ENTRY_BYTES + inside.sum::<usize>()
+            MAP_BYTES + map.capacity() * MAP_ENTRY_BYTES + inside.sum::<usize>()
         }
         Value::Pending(pending) => size_of::<Pending>() + value_heap_bytes(&pending.content),
     }
 }
 
-/// An entry of an [`indexmap::IndexMap`]: its hash, key and value, and its place in the table,
+/// What a map has even without entries.
+const MAP_BYTES: usize = size_of::<IndexMap<String, Value>>();
+
+/// An entry of an [`IndexMap`]: its hash, key and value, and its place in the table,
 /// which is at least seven eighths full at most.
 const MAP_ENTRY_BYTES: usize = size_of::<(u64, String, Value)>() + 2 * size_of::<usize>();
 

@@ -1,7 +1,5 @@
 //! What a request means to a callback: its items, whose each is, and how it went.
 
-use std::borrow::Cow;
-
 use crate::expr::{EvaluateError, Template, Tree, TreeError, Value};
 use crate::model::callback_server::Callback;
 use crate::model::{Text, Written};
@@ -61,7 +59,10 @@ pub enum Failure {
     /// The status is one of `fail_when`.
     #[error("the callback's status is {}", adit_text::show(.0))]
     Status(String),
-    /// What the callback's `status` or `result` asks for cannot be made of what it brought.
+    /// What the callback's `status` asks for cannot be made of what it brought.
+    #[error("the callback's status could not be read")]
+    Unread(#[source] Box<EvaluateError>),
+    /// Nor can what its `result` asks for.
     #[error("the callback's result could not be read")]
     Result(#[source] Box<EvaluateError>),
 }
@@ -146,7 +147,8 @@ impl Item<'_> {
     }
 
     /// How it went. Statuses are compared as text; none, and an empty one, means well. One that is
-    /// in neither list means that the job goes on, but means well if both lists are empty.
+    /// in neither list means that the job goes on, but means well if both lists are empty. One that cannot be
+    /// evaluated means badly.
     pub fn verdict(&self) -> Verdict {
         match self.is_final() {
             Ok(false) => Verdict::NotFinal,
@@ -164,9 +166,12 @@ impl Item<'_> {
             return Ok(true);
         };
         let status = template.evaluate(&self.sources());
-        let status = status.map_err(|error| Failure::Result(Box::new(error)))?;
+        let status = status.map_err(|error| Failure::Unread(Box::new(error)))?;
+        let says_nothing = rule.success_when.is_empty() && rule.fail_when.is_empty();
         // What has no text is in no list.
-        let status = status.text_form().unwrap_or(Cow::Borrowed("?"));
+        let Ok(status) = status.text_form() else {
+            return Ok(says_nothing);
+        };
         let is_in = |list: &[String]| list.iter().any(|word| *word == status);
         if is_in(&rule.success_when) {
             return Ok(true);
@@ -174,7 +179,6 @@ impl Item<'_> {
         if is_in(&rule.fail_when) {
             return Err(Failure::Status(status.into_owned()));
         }
-        let says_nothing = rule.success_when.is_empty() && rule.fail_when.is_empty();
         Ok(status.is_empty() || says_nothing)
     }
 

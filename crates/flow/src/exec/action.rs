@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use tokio::sync::OwnedSemaphorePermit;
+use ulid::Ulid;
+
 use super::board::Teller;
 use super::engine::new_ulid;
 use super::error::JobError;
@@ -11,8 +14,9 @@ use super::report::Hop;
 use super::run::Run;
 use crate::expose::PublicAddress;
 use crate::expr::Value;
-use crate::model::component::{Action, Component, Kind};
+use crate::model::component::{Action, Kind};
 use crate::model::find::find;
+use crate::model::job::ComponentJob;
 use crate::model::{Text, Written};
 use crate::render;
 
@@ -22,7 +26,10 @@ mod shell;
 mod streaming;
 mod workflow;
 
-/// Runs an action of a component.
+/// Runs the action of a component that a job names.
+///
+/// What comes before a callback and after it is on the heap while it is done, so that a run that waits
+/// holds none of it.
 ///
 /// # Errors
 ///
@@ -32,23 +39,13 @@ mod workflow;
 ///
 /// Dropping the future ends what the action has begun.
 pub(super) async fn run(
-    run: &Run,
-    component: &Component,
-    id: &str,
+    on: &On<'_>,
+    job: &ComponentJob,
     input: Arc<Value>,
-    job: &str,
-    teller: &Teller,
 ) -> Result<Value, JobError> {
-    let place = run.engine.place(component);
-    let queue = place.and_then(|place| run.engine.limits.queue(place));
-    let turn = match queue {
-        None => None,
-        Some(queue) => {
-            teller.at(Hop::Queue);
-            // It is never closed.
-            queue.acquire_owned().await.ok()
-        }
-    };
+    let component = on.run.engine.component(&job.component)?;
+    let place = on.run.engine.place(component);
+    let _turn = Box::pin(turn(on, place)).await;
     let run_id = new_ulid().ok_or_else(|| JobError::new("the system has no randomness"))?;
     let mut known = Known {
         input,
@@ -56,43 +53,58 @@ pub(super) async fn run(
         gateways: Vec::new(),
         response: None,
         result: None,
-        output: None,
     };
-    let on = On { run, job, teller };
-    let given = match &component.kind {
+    match &component.kind {
         Kind::HttpClient(client) => {
-            let action = found(&client.actions, id)?;
-            Box::pin(http::of_client(&on, place, client, action, &mut known)).await
+            let action = found(&client.actions, job)?;
+            let asked = http::ask_client(on, place, client, action, &mut known);
+            let mut callback = Box::pin(asked).await?;
+            if let Some(callback) = &mut callback {
+                known.result = Some(callback.result().await?);
+            }
+            Box::pin(http::give(on, component.allow_hosts(), action, &mut known)).await
         }
         Kind::HttpServer(server) => {
-            let action = found(&server.actions, id)?;
-            Box::pin(http::of_server(&on, place, server, action, &mut known)).await
+            let action = found(&server.actions, job)?;
+            let asked = http::ask_server(on, place, server, action, &mut known);
+            let mut callback = Box::pin(asked).await?;
+            if let Some(callback) = &mut callback {
+                known.result = Some(callback.result().await?);
+            }
+            Box::pin(http::give(on, component.allow_hosts(), action, &mut known)).await
         }
         Kind::Shell(shell) => {
-            let action = found(&shell.actions, id)?;
-            Box::pin(shell::run(&on, shell, action, known)).await
+            let action = found(&shell.actions, job)?;
+            Box::pin(shell::run(on, shell, action, known)).await
         }
         Kind::Workflow(actions) => {
-            let action = found(actions, id)?;
-            Box::pin(workflow::run(&on, action, known)).await
+            let action = found(actions, job)?;
+            Box::pin(workflow::run(on, action, known)).await
         }
-    };
-    drop(turn);
-    teller.at(None);
-    given
+    }
 }
 
-fn found<'a, T>(actions: &'a [Action<T>], id: &str) -> Result<&'a Action<T>, JobError> {
+/// Waits until the component may do one thing more, which is done before what this gives is dropped.
+/// None if there is no need to wait.
+async fn turn(on: &On<'_>, place: Option<usize>) -> Option<OwnedSemaphorePermit> {
+    let queue = on.run.engine.limits.queue(place?)?;
+    on.teller.at(Hop::Queue);
+    // It is never closed.
+    queue.acquire_owned().await.ok()
+}
+
+fn found<'a, T>(actions: &'a [Action<T>], job: &ComponentJob) -> Result<&'a Action<T>, JobError> {
+    let id = job.action.as_str();
     find(actions, id).map_err(|_| JobError::new(format!("Action not found: {id}")))
 }
 
 /// Whose work an action is.
 #[derive(Clone, Copy)]
-struct On<'a> {
-    run: &'a Run,
+pub(super) struct On<'a> {
+    pub(super) run: &'a Run,
     /// The job's id.
-    job: &'a str,
-    teller: &'a Teller,
+    pub(super) job: &'a str,
+    pub(super) teller: &'a Teller,
 }
 
 /// What an action's texts speak of, as far as it is known.
@@ -100,28 +112,23 @@ struct On<'a> {
 struct Known {
     input: Arc<Value>,
     /// What `context` has.
-    run_id: String,
+    run_id: Ulid,
     /// What `gateway:PORT` stands for, by the local port.
     gateways: Vec<(u16, PublicAddress)>,
     response: Option<Value>,
     result: Option<Value>,
-    output: Option<Value>,
 }
 
 impl Known {
     fn names(&self) -> Names<'_> {
         let mut names = vec![("input", &*self.input)];
-        let others = [
-            ("response", &self.response),
-            ("result", &self.result),
-            ("output", &self.output),
-        ];
+        let others = [("response", &self.response), ("result", &self.result)];
         names.extend(
             others
                 .into_iter()
                 .filter_map(|(name, value)| Some((name, value.as_ref()?))),
         );
-        let names = Names::new(&names).having_context("run_id", &self.run_id);
+        let names = Names::new(&names).having_context("run_id", &self.run_id.to_string());
         let gateways = self.gateways.iter();
         gateways.fold(names, |names, (port, address)| {
             names.having(format!("gateway:{port}"), address.value(*port))
@@ -145,7 +152,10 @@ impl Known {
     fn finish(self, output: Option<&Written>, given: Value) -> Result<Value, JobError> {
         match output {
             None => Ok(given),
-            Some(written) => Ok(render::tree(written, &self.names())?),
+            Some(written) => {
+                let names = self.names();
+                Ok(render::tree(written, &names.with("output", &given))?)
+            }
         }
     }
 }

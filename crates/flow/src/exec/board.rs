@@ -16,9 +16,16 @@ pub(super) struct Board(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    report: watch::Sender<Arc<Report>>,
+    shown: Mutex<Shown>,
     asked: Mutex<Asked>,
     stop: CancellationToken,
+}
+
+/// The report, and those who watch it: most runs are watched by nobody.
+#[derive(Debug)]
+struct Shown {
+    report: Arc<Report>,
+    watched: Option<watch::Sender<Arc<Report>>>,
 }
 
 /// The questions that stand, in the order in which they were asked. Several may be of one job: the
@@ -60,18 +67,28 @@ impl Board {
             ended: None,
         };
         Self(Arc::new(Inner {
-            report: watch::Sender::new(Arc::new(report)),
+            shown: Mutex::new(Shown {
+                report: Arc::new(report),
+                watched: None,
+            }),
             asked: Mutex::default(),
             stop,
         }))
     }
 
     pub(super) fn report(&self) -> Arc<Report> {
-        Arc::clone(&self.0.report.borrow())
+        Arc::clone(&self.shown().report)
     }
 
     pub(super) fn watch(&self) -> watch::Receiver<Arc<Report>> {
-        self.0.report.subscribe()
+        let mut shown = self.shown();
+        let Shown { report, watched } = &mut *shown;
+        let watched = watched.get_or_insert_with(|| watch::Sender::new(Arc::clone(report)));
+        watched.subscribe()
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Shown> {
+        self.0.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn stop(&self) -> &CancellationToken {
@@ -79,9 +96,7 @@ impl Board {
     }
 
     fn change(&self, change: impl FnOnce(&mut Report)) {
-        self.0
-            .report
-            .send_modify(|report| change(Arc::make_mut(report)));
+        self.shown().change(change);
     }
 
     /// Its jobs run from now on, unless it has been told to stop.
@@ -95,19 +110,16 @@ impl Board {
 
     /// Tells the run to stop. False if it is over.
     pub(super) fn tell_to_stop(&self) -> bool {
-        let mut is_told = false;
-        self.0.report.send_if_modified(|report| {
-            is_told = !report.status.is_final();
-            let is_news = is_told && report.status != Status::Cancelling;
-            if is_news {
-                Arc::make_mut(report).status = Status::Cancelling;
-            }
-            is_news
-        });
-        if is_told {
-            self.0.stop.cancel();
+        let mut shown = self.shown();
+        if shown.report.status.is_final() {
+            return false;
         }
-        is_told
+        if shown.report.status != Status::Cancelling {
+            shown.change(|report| report.status = Status::Cancelling);
+        }
+        drop(shown);
+        self.0.stop.cancel();
+        true
     }
 
     /// A job of the run's own workflow, by its place.
@@ -198,6 +210,17 @@ impl Board {
             report.interruptions = interruptions.collect();
             report.update_status();
         });
+    }
+}
+
+impl Shown {
+    /// Changes the report, and shows it to those who watch.
+    fn change(&mut self, change: impl FnOnce(&mut Report)) {
+        self.watched.take_if(|watched| watched.is_closed());
+        change(Arc::make_mut(&mut self.report));
+        if let Some(watched) = &self.watched {
+            watched.send_replace(Arc::clone(&self.report));
+        }
     }
 }
 

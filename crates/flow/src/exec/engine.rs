@@ -29,6 +29,7 @@ use crate::model::component::Component;
 use crate::model::job::ComponentRef;
 use crate::model::workflow::Workflow;
 use crate::schedule::{GraphError, Schedule};
+use crate::stream::Pieces;
 
 /// Runs the workflows of a file. Clones are the same.
 ///
@@ -119,9 +120,14 @@ impl Engine {
             depth: 0,
             prefix: String::new(),
         };
+        let input = Arc::new(input);
+        let mut ending = Ending { run, last: None };
         // The handle is not needed: the tracker knows when it has ended, and the board how. The lock is
         // held until it is there, so that who closes the engine waits for it.
-        drop(self.0.tracker.spawn(keep(run, place, Arc::new(input))));
+        drop(self.0.tracker.spawn(async move {
+            ending.last = keep(&ending.run, place, input).await;
+            drop(ending);
+        }));
         drop(tasks);
         Ok(task)
     }
@@ -215,15 +221,37 @@ impl Engine {
     pub async fn close(&self, within: Duration) {
         self.stop_starting();
         self.0.tracker.close();
-        if timeout(within, self.0.tracker.wait()).await.is_ok() {
-            return;
+        if timeout(within, self.0.tracker.wait()).await.is_err() {
+            let boards: Vec<Board> = self.0.tasks().boards().cloned().collect();
+            info!("stopping {} run(s) that did not end", boards.len());
+            for board in boards {
+                board.tell_to_stop();
+            }
+            self.0.tracker.wait().await;
         }
-        let boards: Vec<Board> = self.0.tasks().boards().cloned().collect();
-        info!("stopping {} run(s) that did not end", boards.len());
-        for board in boards {
-            board.tell_to_stop();
+        // A program whose lines nobody has read yet ends with them.
+        let over = self.0.tasks().outputs();
+        for report in over {
+            let_go(&report.output);
         }
         self.0.tracker.wait().await;
+    }
+}
+
+/// Lets go of the streams in a value that nobody has begun to read. Recurses as deep as the value, which is
+/// bounded.
+fn let_go(value: &Value) {
+    match value {
+        Value::Handle(_) => drop(Pieces::take(value)),
+        Value::List(list) => list.iter().for_each(let_go),
+        Value::Map(map) => map.values().for_each(let_go),
+        Value::Null
+        | Value::Boolean(_)
+        | Value::Integer(_)
+        | Value::Float(_)
+        | Value::Text(_)
+        | Value::Bytes(_)
+        | Value::Pending(_) => {}
     }
 }
 
@@ -320,29 +348,22 @@ fn now() -> std::time::Instant {
     Instant::now().into_std()
 }
 
-/// A run from its wait for a place to its last word.
-async fn keep(run: Run, place: usize, input: Arc<Value>) {
-    let mut ending = Ending {
-        run: &run,
-        last: (Status::Failed, Value::Null, Some(PANICKED.to_owned())),
-    };
-    let Some(workflow) = run.engine.compose.workflows.get(place) else {
-        return;
-    };
-    let id = adit_text::escape(workflow.id.as_str());
-    let task = &run.task;
-    let Some(_turn) = Box::pin(turn(&run)).await else {
-        ending.last = (Status::Cancelled, Value::Null, None);
-        return;
+/// A run from its wait for a place to its last word; None if the file has no such workflow.
+async fn keep(run: &Run, place: usize, input: Arc<Value>) -> Option<Box<Last>> {
+    let workflow = run.engine.compose.workflows.get(place)?;
+    let Some(_turn) = Box::pin(turn(run)).await else {
+        return Some(Box::new((Status::Cancelled, Value::Null, None)));
     };
     run.board.begin();
     let began = Instant::now();
-    info!("[task-{task}] Workflow '{id}' started.");
-    let outcome = run::workflow(&run, workflow, input).await;
+    let task = &run.task;
+    let id = || adit_text::escape(workflow.id.as_str());
+    info!("[task-{task}] Workflow '{}' started.", id());
+    let outcome = run::workflow(run, workflow, input).await;
     run.programs.close();
     Box::pin(run.programs.wait()).await;
-    let took = began.elapsed().as_secs_f64();
-    ending.last = match outcome {
+    let (id, took) = (id(), began.elapsed().as_secs_f64());
+    Some(Box::new(match outcome {
         Outcome::Done(output) => {
             info!("[task-{task}] Workflow '{id}' completed in {took:.2} seconds.");
             (Status::Completed, output, None)
@@ -359,7 +380,7 @@ async fn keep(run: Run, place: usize, input: Arc<Value>) {
             info!("[task-{task}] Workflow '{id}' was cancelled.");
             (Status::Cancelled, Value::Null, None)
         }
-    };
+    }))
 }
 
 /// Waits for a place; None if the run was stopped before.
@@ -375,16 +396,22 @@ async fn turn(run: &Run) -> Option<Option<tokio::sync::SemaphorePermit<'_>>> {
     }
 }
 
+/// How a run ended, what it gave, and why it failed.
+type Last = (Status, Value, Option<String>);
+
 /// Says that a run is over, also where it panicked.
-struct Ending<'r> {
-    run: &'r Run,
-    last: (Status, Value, Option<String>),
+struct Ending {
+    run: Run,
+    last: Option<Box<Last>>,
 }
 
-impl Drop for Ending<'_> {
+impl Drop for Ending {
     fn drop(&mut self) {
         let Self { run, last } = self;
-        let (status, output, error) = std::mem::replace(last, (Status::Failed, Value::Null, None));
+        let (status, output, error) = match last.take() {
+            Some(last) => *last,
+            None => (Status::Failed, Value::Null, Some(PANICKED.to_owned())),
+        };
         // Whoever hears of the end finds that it no longer counts.
         run.engine.tasks().leave();
         run.board.end(status, output, error);
@@ -396,16 +423,16 @@ const PANICKED: &str = "adit itself is at fault; its log says more";
 
 /// An id that nobody can guess (security rule G80): the time, and 80 random bits that are fresh.
 fn new_id() -> Result<TaskId, StartError> {
-    new_ulid().map(TaskId::new).ok_or(StartError::Randomness)
+    let id = new_ulid().ok_or(StartError::Randomness)?;
+    Ok(TaskId::new(id.to_string()))
 }
 
 /// A ULID with 80 fresh random bits; None if the system has no randomness.
-pub(super) fn new_ulid() -> Option<String> {
+pub(super) fn new_ulid() -> Option<Ulid> {
     let mut random = [0; 16];
     aws_lc_rs::rand::fill(&mut random).ok()?;
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let milliseconds = since.map_or(0, |since| since.as_millis());
     let milliseconds = u64::try_from(milliseconds).unwrap_or(u64::MAX);
-    let id = Ulid::from_parts(milliseconds, u128::from_ne_bytes(random));
-    Some(id.to_string())
+    Some(Ulid::from_parts(milliseconds, u128::from_ne_bytes(random)))
 }

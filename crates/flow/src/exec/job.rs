@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::action;
+use super::action::{self, On};
 use super::batch::{self, Work};
 use super::board::Teller;
 use super::clock::Clock;
@@ -15,27 +15,28 @@ use super::run::Run;
 use super::settle::{is_settled, settle};
 use crate::expr::Value;
 use crate::model::Written;
+use crate::model::component::Hosts;
 use crate::model::job::{ComponentJob, ForEach, InlineKind};
 use crate::render;
 use crate::schedule::{Batch, BatchRules};
 
 /// What a job's texts speak of, as it was when the job began.
 #[derive(Clone, Debug)]
-pub(super) struct Scope {
+pub(super) struct Scope<'a> {
     /// The workflow's input.
     pub(super) input: Arc<Value>,
     pub(super) jobs: Value,
     /// The run, for `context`.
-    pub(super) task: TaskId,
+    pub(super) task: &'a TaskId,
     /// The item of a list and its place.
     pub(super) item: Option<(Arc<Value>, usize)>,
     /// The input that a person gave in the place of the job's own.
     pub(super) given: Option<Arc<Value>>,
     /// The job's id.
-    pub(super) id: String,
+    pub(super) id: &'a str,
 }
 
-impl Scope {
+impl Scope<'_> {
     pub(super) fn names(&self) -> Names<'_> {
         let names = Names::new(&[("input", &self.input), ("jobs", &self.jobs)]);
         let names = names.having_context("task_id", self.task.as_str());
@@ -72,12 +73,29 @@ pub(super) fn component<'a>(
     run: &'a Run,
     job: &'a ComponentJob,
     output: Option<&'a Written>,
-) -> impl FnOnce(Scope, Teller) -> Pin<Box<dyn Future<Output = Result<Value, JobError>> + Send + 'a>>
+) -> impl FnOnce(Scope<'a>, Teller) -> Pin<Box<dyn Future<Output = Result<Value, JobError>> + Send + 'a>>
 {
     move |scope, teller| {
         Box::pin(async move {
-            let given = one(run, job, &scope, &teller).await?;
-            Box::pin(finish(run, output, &scope, given)).await
+            // On the heap, so that it is gone while the action waits.
+            let (input, count) = Box::pin(given(run, job, &scope)).await?;
+            let on = On {
+                run,
+                job: scope.id,
+                teller: &teller,
+            };
+            let given = if count == 1 {
+                action::run(&on, job, input).await
+            } else {
+                let again = |_item, _attempt| -> Work<'_> {
+                    let input = Arc::clone(&input);
+                    Box::pin(action::run(&on, job, input))
+                };
+                Box::pin(several(count, again)).await
+            };
+            teller.at(None);
+            let hosts = run.engine.component(&job.component)?.allow_hosts();
+            Box::pin(finish(run, output, &scope, given?, hosts)).await
         })
     }
 }
@@ -86,7 +104,7 @@ pub(super) fn component<'a>(
 async fn given(
     run: &Run,
     job: &ComponentJob,
-    scope: &Scope,
+    scope: &Scope<'_>,
 ) -> Result<(Arc<Value>, u32), JobError> {
     let usual = scope.item.as_ref().map_or(&scope.input, |(item, _)| item);
     let (given, count) = {
@@ -100,29 +118,9 @@ async fn given(
     if is_settled(&given) {
         return Ok((given, count));
     }
-    let settled = settle((*given).clone(), &run.engine.tools).await?;
+    let hosts = run.engine.component(&job.component)?.allow_hosts();
+    let settled = settle((*given).clone(), &run.engine.tools, hosts).await?;
     Ok((Arc::new(settled), count))
-}
-
-/// The work of a component's job, without its output.
-async fn one(
-    run: &Run,
-    job: &ComponentJob,
-    scope: &Scope,
-    teller: &Teller,
-) -> Result<Value, JobError> {
-    // On the heap, so that it is gone while the action waits.
-    let (input, count) = Box::pin(given(run, job, scope)).await?;
-    let component = run.engine.component(&job.component)?;
-    let id = job.action.as_str();
-    if count == 1 {
-        return action::run(run, component, id, input, &scope.id, teller).await;
-    }
-    let again = |_item, _attempt| -> Work<'_> {
-        let input = Arc::clone(&input);
-        Box::pin(action::run(run, component, id, input, &scope.id, teller))
-    };
-    Box::pin(several(count, again)).await
 }
 
 /// The work of an action that is run several times at once.
@@ -141,8 +139,9 @@ async fn several<'a>(
 async fn finish(
     run: &Run,
     output: Option<&Written>,
-    scope: &Scope,
+    scope: &Scope<'_>,
     given: Value,
+    hosts: Option<&Hosts>,
 ) -> Result<Value, JobError> {
     let given = match output {
         None => given,
@@ -151,7 +150,7 @@ async fn finish(
             render::tree(written, &names.with("output", &given))?
         }
     };
-    settle(given, &run.engine.tools).await
+    settle(given, &run.engine.tools, hosts).await
 }
 
 /// Does a job for each item of a list, some at once, and gives a list in the order of the items.
@@ -160,7 +159,7 @@ pub(super) fn for_each<'a>(
     run: &'a Run,
     job: &'a ForEach,
     output: Option<&'a Written>,
-    scope: Scope,
+    scope: Scope<'a>,
     teller: Teller,
 ) -> Pin<Box<dyn Future<Output = Result<Value, JobError>> + Send + 'a>> {
     Box::pin(async move {
@@ -168,7 +167,7 @@ pub(super) fn for_each<'a>(
             Some(given) => (**given).clone(),
             None => render::tree(&job.input, &scope.names())?,
         };
-        let items = settle(items, &run.engine.tools).await?;
+        let items = settle(items, &run.engine.tools, None).await?;
         let Value::List(items) = items else {
             return Err(JobError::new(format!(
                 "the input of a for-each is a list, found {}",
@@ -204,6 +203,6 @@ pub(super) fn for_each<'a>(
             Ok(render::tree(written, &scope.names().with("error", &error))?)
         };
         let outputs = batch::all(batch, &Clock::start(), begin, recover).await?;
-        finish(run, output, &scope, Value::List(outputs)).await
+        finish(run, output, &scope, Value::List(outputs), None).await
     })
 }

@@ -9,7 +9,8 @@ pub const RUNS: usize = 20_000;
 /// The most runs that are over and can still be asked for.
 pub const KEPT: usize = 1_000;
 
-/// How long a run that is over can be asked for: model-compose's hour.
+/// How long a run that is over can be asked for: model-compose's hour. A stream that it gave and that nobody has
+/// read holds its connection, or the program that writes it, for as long.
 pub const KEPT_FOR: Duration = Duration::from_secs(3600);
 
 /// The most bytes of outputs of runs that are over, all together: 64 MiB. The oldest go first.

@@ -5,9 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::future::{AbortHandle, Abortable};
-use futures_util::stream::FuturesUnordered;
+use futures_util::FutureExt as _;
+use futures_util::future::OptionFuture;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::TaskTracker;
 use tracing::info;
@@ -30,6 +29,9 @@ use crate::schedule::{Cause, Input, JobIndex, Point, Schedule, Step};
 mod ask;
 mod give;
 mod route;
+mod works;
+
+use works::{Work, Works};
 
 /// What all jobs of a run have in common. Clones are of the same run.
 #[derive(Clone, Debug)]
@@ -64,11 +66,6 @@ enum End {
     Stopped,
 }
 
-type Work<'a> = Pin<Box<dyn Future<Output = End> + Send + 'a>>;
-
-/// The work of a job, and whose it is.
-type Running<'a> = Pin<Box<dyn Future<Output = (JobIndex, End)> + Send + 'a>>;
-
 /// Runs a workflow to its end. The future is on the heap: workflows run workflows.
 ///
 /// # Cancel safety
@@ -99,7 +96,7 @@ pub(super) fn workflow<'a>(
         tokio::select! {
             biased;
             () = run.board.stop().cancelled() => Outcome::Cancelled,
-            settled = settle(output, &run.engine.tools) => match settled {
+            settled = settle(output, &run.engine.tools, None) => match settled {
                 Ok(output) => Outcome::Done(output),
                 Err(error) => Outcome::Failed(error),
             },
@@ -113,9 +110,7 @@ struct Machine<'a> {
     input: Arc<Value>,
     clock: Clock,
     schedule: Schedule<JobError>,
-    works: FuturesUnordered<Running<'a>>,
-    /// Of each job, what stops its work.
-    handles: Vec<Option<AbortHandle>>,
+    works: Works<'a>,
     /// Of each job, when it began, until it is done.
     began: Vec<Option<Instant>>,
     /// Inputs that persons gave.
@@ -135,8 +130,7 @@ impl<'a> Machine<'a> {
             input,
             clock: Clock::start(),
             schedule: run.engine.schedule(workflow)?,
-            works: FuturesUnordered::new(),
-            handles: vec![None; workflow.jobs.len()],
+            works: Works::new(workflow.jobs.len()),
             began: vec![None; workflow.jobs.len()],
             given: BTreeMap::new(),
             inputs: VecDeque::from([Input::Start]),
@@ -154,20 +148,16 @@ impl<'a> Machine<'a> {
                     }
                 }
             }
+            self.inputs.shrink_to_fit();
             self.next().await;
         }
     }
 
     /// Waits for what happens next.
     async fn next(&mut self) {
-        let due = self.schedule.due().map(|due| self.clock.at(due));
-        let due = async {
-            match due {
-                // On the heap: most runs have nothing that is due.
-                Some(due) => Box::pin(sleep_until(due)).await,
-                None => std::future::pending().await,
-            }
-        };
+        // On the heap: most runs have nothing that is due.
+        let due = self.schedule.due();
+        let due = due.map(|due| Box::pin(sleep_until(self.clock.at(due))));
         let stop = self.run.board.stop();
         tokio::select! {
             biased;
@@ -175,11 +165,8 @@ impl<'a> Machine<'a> {
                 self.is_stopped = true;
                 self.inputs.push_back(Input::Cancel);
             }
-            Some((job, end)) = self.works.next(), if !self.works.is_empty() => {
-                self.take_handle(job);
-                self.end(job, end);
-            }
-            () = due => self.inputs.push_back(Input::Due),
+            (job, end) = self.works.next() => self.end(job, end),
+            Some(()) = OptionFuture::from(due) => self.inputs.push_back(Input::Due),
         }
     }
 
@@ -280,8 +267,8 @@ impl<'a> Machine<'a> {
             }
             Step::Interrupted { job, point } => self.interrupted(job, point),
             Step::Stop { job } => {
-                if let Some(handle) = self.take_handle(job) {
-                    handle.abort();
+                if self.works.stop(job) {
+                    self.end(job, End::Stopped);
                 }
             }
             Step::Skip { job } => self.tell(job, |report| report.state = JobState::Skipped),
@@ -318,13 +305,13 @@ impl<'a> Machine<'a> {
                 let work = job::component(self.run, component, found.output.as_ref());
                 let teller = self.teller(job);
                 let work = work(self.scope(job, found), teller);
-                return self.spawn(job, work_of(work));
+                return self.works.begin(job, work_of(work));
             }
             Kind::ForEach(for_each) => {
                 let (scope, teller) = (self.scope(job, found), self.teller(job));
                 let output = found.output.as_ref();
                 let work = job::for_each(self.run, for_each, output, scope, teller);
-                return self.spawn(job, work_of(work));
+                return self.works.begin(job, work_of(work));
             }
             Kind::Filter => self.output(job, &self.input, None),
             Kind::Delay(delay) => match self.delay(job, delay) {
@@ -368,27 +355,12 @@ impl<'a> Machine<'a> {
         };
         let tools = &self.run.engine.tools;
         let work = async move {
-            match settle(output, tools).await {
+            match settle(output, tools, None).await {
                 Ok(output) => End::Finished { output, to },
                 Err(error) => End::Failed(error),
             }
         };
-        self.spawn(job, Box::pin(work));
-    }
-
-    fn spawn(&mut self, job: JobIndex, work: Work<'a>) {
-        let (handle, registration) = AbortHandle::new_pair();
-        if let Some(place) = self.handles.get_mut(job.get()) {
-            *place = Some(handle);
-        }
-        let work = Abortable::new(work, registration);
-        self.works.push(Box::pin(async move {
-            (job, work.await.unwrap_or(End::Stopped))
-        }));
-    }
-
-    fn take_handle(&mut self, job: JobIndex) -> Option<AbortHandle> {
-        self.handles.get_mut(job.get())?.take()
+        self.works.begin(job, Box::pin(work));
     }
 
     fn job(&self, job: JobIndex) -> Option<&'a Job> {
@@ -415,10 +387,8 @@ impl<'a> Machine<'a> {
 }
 
 fn work_of<'a>(work: impl Future<Output = Result<Value, JobError>> + Send + 'a) -> Work<'a> {
-    Box::pin(async move {
-        match work.await {
-            Ok(output) => End::Finished { output, to: None },
-            Err(error) => End::Failed(error),
-        }
-    })
+    Box::pin(work.map(|given| match given {
+        Ok(output) => End::Finished { output, to: None },
+        Err(error) => End::Failed(error),
+    }))
 }

@@ -14,23 +14,28 @@ use super::tools::Tools;
 use crate::expr::limits::OUTPUT_BYTES;
 use crate::expr::{Conversion, Pending, Value};
 use crate::http::{Request, Url};
-use crate::model::component::StreamFormat;
+use crate::model::component::{Hosts, StreamFormat};
 use crate::model::method::Method;
 use crate::stream::{ByteSource, EventSource, ValueSource};
 
 /// The value with all that was pending in it. Streams that are asked for as streams stay such.
 ///
 /// A path is of a file beneath the folder of the run, since who gives the input may be a stranger;
-/// what a URL leads to is fetched as jobs fetch.
+/// what a URL leads to is fetched as jobs fetch, from `hosts` alone: those that the component may ask whose text it
+/// is. None is all.
 ///
 /// # Errors
 ///
 /// Something cannot be read, or does not convert.
-pub(super) async fn settle(value: Value, tools: &Tools) -> Result<Value, JobError> {
+pub(super) async fn settle(
+    value: Value,
+    tools: &Tools,
+    hosts: Option<&Hosts>,
+) -> Result<Value, JobError> {
     if is_settled(&value) {
         return Ok(value);
     }
-    Box::pin(inside(value, tools)).await
+    Box::pin(inside(value, tools, hosts)).await
 }
 
 /// Whether nothing in it is pending. Recurses as deep as the value, which is bounded.
@@ -51,21 +56,21 @@ pub(super) fn is_settled(value: &Value) -> bool {
 
 type Settling<'a> = Pin<Box<dyn Future<Output = Result<Value, JobError>> + Send + 'a>>;
 
-fn inside(value: Value, tools: &Tools) -> Settling<'_> {
+fn inside<'a>(value: Value, tools: &'a Tools, hosts: Option<&'a Hosts>) -> Settling<'a> {
     Box::pin(async move {
         Ok(match value {
-            Value::Pending(pending) => of(*pending, tools).await?,
+            Value::Pending(pending) => of(*pending, tools, hosts).await?,
             Value::List(list) => {
                 let mut settled = Vec::with_capacity(list.len());
                 for item in list {
-                    settled.push(inside(item, tools).await?);
+                    settled.push(inside(item, tools, hosts).await?);
                 }
                 Value::List(settled)
             }
             Value::Map(mut map) => {
                 for value in map.values_mut() {
                     let taken = std::mem::take(value);
-                    *value = inside(taken, tools).await?;
+                    *value = inside(taken, tools, hosts).await?;
                 }
                 Value::Map(map)
             }
@@ -80,7 +85,7 @@ fn inside(value: Value, tools: &Tools) -> Settling<'_> {
     })
 }
 
-async fn of(pending: Pending, tools: &Tools) -> Result<Value, JobError> {
+async fn of(pending: Pending, tools: &Tools, hosts: Option<&Hosts>) -> Result<Value, JobError> {
     let Pending {
         content,
         conversion,
@@ -111,7 +116,7 @@ async fn of(pending: Pending, tools: &Tools) -> Result<Value, JobError> {
         }
         Value::Text(text) => match conversion.format() {
             Some("path") => file(&text, &tools.folder).await?,
-            Some("url") => fetched(&text, tools).await?,
+            Some("url") => fetched(&text, tools, hosts).await?,
             Some("base64" | "data-uri") | None if is_media => media(text, &conversion)?,
             _ => Value::Text(text),
         },
@@ -195,9 +200,11 @@ fn read(path: &str, folder: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-async fn fetched(url: &str, tools: &Tools) -> Result<Value, JobError> {
+async fn fetched(url: &str, tools: &Tools, hosts: Option<&Hosts>) -> Result<Value, JobError> {
     let url = Url::endpoint(url).map_err(|error| JobError::chain(&error))?;
-    let answer = tools.http.send(&Request::new(Method::Get, url)).await;
+    let mut request = Request::new(Method::Get, url);
+    request.allow_hosts = hosts.cloned();
+    let answer = tools.http.send(&request).await;
     let value = answer.map_err(|error| JobError::chain(&error))?.value;
     let Value::Handle(handle) = &value else {
         return Ok(value);

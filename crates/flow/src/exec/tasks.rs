@@ -1,6 +1,7 @@
 //! The runs of a process: those that run, and those that can still be asked for.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::board::Board;
@@ -61,6 +62,13 @@ impl Tasks {
             bytes,
         });
         self.forget(now);
+    }
+
+    /// What the runs gave that are over.
+    pub(super) fn outputs(&self) -> Vec<Arc<Report>> {
+        let over = self.over.iter();
+        let boards = over.filter_map(|over| self.boards.get(&over.task));
+        boards.map(Board::report).collect()
     }
 
     /// Forgets what need not be known any more. The last one that ended stays, whatever it weighs.

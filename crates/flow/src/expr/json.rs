@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Error as _, Serialize, SerializeMap as _, Serializer};
 
 use crate::expr::limits;
@@ -22,11 +22,17 @@ impl Value {
     /// If it is no JSON, and if lists and maps are inside one another more than
     /// [`limits::JSON_DEPTH`] times. The message says where and quotes nothing.
     pub fn from_json(json: &[u8]) -> Result<Self, JsonError> {
-        let mut reader = serde_json::Deserializer::from_slice(json);
-        let left = limits::JSON_DEPTH;
-        let value = Nested { left }.deserialize(&mut reader)?;
-        reader.end()?;
-        Ok(value)
+        read(json, Repeats::Replaced)
+    }
+
+    /// Reads JSON as [`from_json`](Self::from_json) does, but for a key that is there twice: whoever writes
+    /// by hand has made a mistake then.
+    ///
+    /// # Errors
+    ///
+    /// As of `from_json`; and a key that is there twice, which the message quotes.
+    pub fn from_json_without_repeats(json: &[u8]) -> Result<Self, JsonError> {
+        read(json, Repeats::Refused)
     }
 
     /// Compact JSON.
@@ -37,6 +43,23 @@ impl Value {
     pub fn to_json(&self) -> Result<String, JsonError> {
         Ok(serde_json::to_string(self)?)
     }
+}
+
+fn read(json: &[u8], repeats: Repeats) -> Result<Value, JsonError> {
+    let mut reader = serde_json::Deserializer::from_slice(json);
+    let left = limits::JSON_DEPTH;
+    let value = Nested { left, repeats }.deserialize(&mut reader)?;
+    reader.end()?;
+    Ok(value)
+}
+
+/// What becomes of a key that is there twice.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Repeats {
+    /// It has its last value, at its first place.
+    Replaced,
+    /// It is an error.
+    Refused,
 }
 
 /// Bytes, handles and pending values are errors; a float that JSON lacks is null.
@@ -67,12 +90,13 @@ impl Serialize for Value {
 #[derive(Clone, Copy)]
 struct Nested {
     left: usize,
+    repeats: Repeats,
 }
 
 impl Nested {
     fn inner<E: serde::de::Error>(self) -> Result<Self, E> {
         match self.left.checked_sub(1) {
-            Some(left) => Ok(Self { left }),
+            Some(left) => Ok(Self { left, ..self }),
             None => Err(E::custom(format_args!(
                 "more than {} lists and objects inside one another",
                 limits::JSON_DEPTH
@@ -142,6 +166,10 @@ impl<'de> Visitor<'de> for Nested {
         let inner = self.inner::<A::Error>()?;
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
+            if self.repeats == Repeats::Refused && map.contains_key(&key) {
+                let key = adit_text::show(&key);
+                return Err(A::Error::custom(format_args!("{key} is there twice")));
+            }
             map.insert(key, entries.next_value_seed(inner)?);
         }
         map.shrink_to_fit();

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -10,7 +11,10 @@ use indexmap::IndexMap;
 use crate::expr::template::Conversion;
 
 /// Keys and values in the order in which they came. Two are equal whatever their order.
-pub type Map = IndexMap<String, Value>;
+///
+/// It is as large as a pointer: every [`Value`] has room for one, and few are one.
+#[derive(Clone, Default, PartialEq)]
+pub struct Map(Box<IndexMap<String, Value>>);
 
 /// What a variable stands for and what an evaluation makes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -103,6 +107,62 @@ pub struct Pending {
 #[error("{what} has no text form")]
 pub struct NoTextError {
     what: &'static str,
+}
+
+impl Map {
+    /// One without entries.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One with room for this many entries.
+    pub fn with_capacity(count: usize) -> Self {
+        Self(Box::new(IndexMap::with_capacity(count)))
+    }
+}
+
+impl fmt::Debug for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Deref for Map {
+    type Target = IndexMap<String, Value>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Map {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+impl FromIterator<(String, Value)> for Map {
+    fn from_iter<I: IntoIterator<Item = (String, Value)>>(entries: I) -> Self {
+        Self(Box::new(entries.into_iter().collect()))
+    }
+}
+
+impl IntoIterator for Map {
+    type Item = (String, Value);
+    type IntoIter = indexmap::map::IntoIter<String, Value>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<'m> IntoIterator for &'m Map {
+    type Item = (&'m String, &'m Value);
+    type IntoIter = indexmap::map::Iter<'m, String, Value>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
 }
 
 impl Value {

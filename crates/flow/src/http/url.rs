@@ -206,6 +206,42 @@ impl Url {
     }
 }
 
+/// Whether a host that is connected to is this machine, however it is written: `127.1`, `0x7f.0.0.1` and `0` are
+/// addresses to the system (inet_aton(3)), and what connects to the unspecified address comes to the loopback.
+///
+/// Names are not looked up, so one of the hosts file or of DNS that leads here is not seen; nor is an address of
+/// this machine that is not the loopback's.
+pub fn is_here(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    // Of `::1%lo`, the zone changes nothing.
+    let bare = bare.split_once('%').map_or(bare, |(bare, _zone)| bare);
+    let name = bare.strip_suffix('.').unwrap_or(bare);
+    if LOCAL_NAMES
+        .iter()
+        .any(|local| name.eq_ignore_ascii_case(local))
+    {
+        return true;
+    }
+    if bare.contains(['/', '\\', '?', '#', '@']) {
+        return false;
+    }
+    let url = if bare.contains(':') {
+        format!("http://[{bare}]")
+    } else {
+        format!("http://{bare}")
+    };
+    Url::endpoint(&url).is_ok_and(|url| url.is_loopback())
+}
+
+/// What the hosts files of Linux systems call the loopback, beside `localhost`.
+const LOCAL_NAMES: [&str; 5] = [
+    "localhost.localdomain",
+    "localhost4",
+    "localhost6",
+    "ip6-localhost",
+    "ip6-loopback",
+];
+
 /// The texts that a parameter or a header has: of a list one for each value, of null none.
 pub(super) fn texts(value: &Value) -> impl Iterator<Item = Result<Cow<'_, str>, NoTextError>> {
     values(value).map(Value::text_form)

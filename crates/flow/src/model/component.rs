@@ -27,6 +27,16 @@ pub struct Component {
     pub kind: Kind,
 }
 
+impl Component {
+    /// Which hosts it may ask. None is all.
+    pub fn allow_hosts(&self) -> Option<&Hosts> {
+        match &self.kind {
+            Kind::HttpClient(client) => client.allow_hosts.as_ref(),
+            Kind::HttpServer(_) | Kind::Shell(_) | Kind::Workflow(_) => None,
+        }
+    }
+}
+
 /// What a component is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
@@ -68,6 +78,9 @@ pub struct HttpServer {
     pub actions: Vec<Action<Request>>,
 }
 
+/// Hosts that may be asked: names, `*.example.org` for those below a name, and addresses, IPv6 in brackets.
+pub type Hosts = Arc<[String]>;
+
 /// A server elsewhere that is asked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HttpClient {
@@ -77,9 +90,8 @@ pub struct HttpClient {
     pub headers: Vec<(String, Text)>,
     /// How often it may be asked.
     pub rate_limit: Option<RateLimit>,
-    /// Which hosts may be asked, by redirects too: names, `*.example.org` for those below a name, and
-    /// addresses, IPv6 in brackets. None is all.
-    pub allow_hosts: Option<Arc<[String]>>,
+    /// Which hosts may be asked, by redirects and by what its texts fetch too. None is all.
+    pub allow_hosts: Option<Hosts>,
     /// What it can be asked.
     pub actions: Vec<Action<Request>>,
 }

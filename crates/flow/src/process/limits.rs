@@ -19,7 +19,8 @@ pub const LAST_LINE_CHARACTERS: usize = 1_000;
 /// How long a server may take to end before it is killed.
 pub const STOP_GRACE: Duration = Duration::from_secs(10);
 
-/// How long a program may take to end when nobody waits for it any more: we are gone, or it was dropped.
+/// How long a program may take to end when nobody waits for it any more: we are gone, or it was dropped, as one is
+/// whose stream has no reader left. It goes on for so long after its run at the most.
 pub const LOST_GRACE: Duration = Duration::from_secs(2);
 
 /// How long what was killed may take to end. More takes only what hangs in the kernel or is another

@@ -219,6 +219,18 @@ impl Lines {
         Err(error)
     }
 
+    /// Asks it to end, with all that it has started, kills what is left [two seconds](LOST_GRACE) later, and
+    /// waits until it has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends it as dropping it does.
+    pub async fn stop(mut self) {
+        // What is not read any more is not waited for.
+        (self.stdout, self.stderr) = (None, None);
+        self.child.stop(LOST_GRACE).await.ok();
+    }
+
     fn lost(&self, source: io::Error) -> RunError {
         RunError::Lost {
             command: self.command.clone(),

@@ -10,6 +10,11 @@ use crate::expr::Value;
 pub struct JobIndex(pub(super) usize);
 
 impl JobIndex {
+    /// The job at a place, from 0.
+    pub(crate) const fn at(place: usize) -> Self {
+        Self(place)
+    }
+
     /// The place, from 0.
     pub const fn get(self) -> usize {
         self.0

@@ -78,6 +78,48 @@ async fn callbacks_complete_their_job_whenever_and_however_they_come() {
     }
 }
 
+/// What cannot be resolved is nothing, and what cannot be converted fails the job, as everywhere.
+#[tokio::test]
+async fn a_status_that_is_not_to_be_had_fails_its_job_or_leaves_it_waiting() {
+    let id = "task_id: '${context.run_id}'";
+    for (status, says, wanted) in [
+        ("${body.status}", format!("{{{id}, result: 1}}"), "1"),
+        (
+            "${body.status}",
+            format!(
+                "{{{id}, status: {{done: true}}, result: 1}}, {{{id}, status: done, result: 2}}"
+            ),
+            "2",
+        ),
+        (
+            "${body.status | working}",
+            format!("{{{id}, result: 1}}, {{{id}, status: done, result: 2}}"),
+            "2",
+        ),
+        (
+            "${body.status as integer}",
+            format!("{{{id}, status: soon, result: 1}}, {{{id}, status: done, result: 2}}"),
+            "the callback's status could not be read: ",
+        ),
+    ] {
+        let text = file("${context.run_id}", &format!("after: [{says}]"));
+        let lab = Lab::new(&text.replace("${body.status}", status)).await;
+        let outcome = lab.outcome("{}").await;
+        assert!(outcome.starts_with(wanted), "{status}: {outcome}");
+        assert_eq!(outcome.len() > wanted.len(), wanted.ends_with(' '));
+        // The sender has done nothing wrong, and is not to try again.
+        for answer in lab
+            .stand_in
+            .seen
+            .answers(says.matches("task_id").count())
+            .await
+        {
+            assert_eq!(answer, r#"200 Ok("")"#, "{status}");
+        }
+        assert!(lab.hub.is_empty());
+    }
+}
+
 #[tokio::test]
 async fn ids_are_texts_and_may_be_known_after_the_answer() {
     for (wait_for, says, wanted) in [

@@ -11,6 +11,7 @@ mod callback;
 mod close;
 mod cost;
 mod crowd;
+mod fetch;
 mod gateway;
 mod http;
 mod job;

@@ -1,5 +1,8 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::algorithm::CipherAlgorithm;
+use crate::block::BLOCK;
 use crate::provider::{CryptoProvider, DirectionKeys, aws_lc};
 use proptest::prelude::*;
 use zeroize::Zeroizing;

@@ -11,7 +11,6 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
@@ -21,7 +20,13 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, Re
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::transport::{Bind, OpenError, Origin, RefusalCode, Target};
+use crate::transport::{OpenError, RefusalCode};
+
+pub(super) use self::way::is_loopback;
+pub use self::way::{may_come_from, public_port, twin, way};
+
+pub mod outside;
+mod way;
 
 /// Makes the probes of this process.
 pub struct Prober {
@@ -71,6 +76,10 @@ pub enum Finding {
     /// Bytes make the round trip from the peer itself, but nobody listens at the address that others
     /// would come to: an sshd with `GatewayPorts no` binds the loopback alone, whatever was asked for.
     LoopbackOnly,
+    /// Bytes make the round trip from the peer itself, and nobody could look whether others get there, too:
+    /// they would come over this version of IP, over which the peer is not reached from here. The path is not
+    /// checked.
+    Unseen(IpVersion),
 }
 
 /// A version of the Internet Protocol: which of the listeners of one bind.
@@ -250,6 +259,11 @@ impl Finding {
         matches!(self, Self::Up(_) | Self::UpInPart(..))
     }
 
+    /// Whether nobody can look, so that it is neither up nor down.
+    pub const fn is_unchecked(&self) -> bool {
+        matches!(self, Self::Prohibited | Self::Unseen(_))
+    }
+
     /// How long the round trip took.
     pub const fn round_trip(&self) -> Option<Duration> {
         match self {
@@ -259,7 +273,8 @@ impl Finding {
             | Self::Nobody(_)
             | Self::Silent
             | Self::Prohibited
-            | Self::LoopbackOnly => None,
+            | Self::LoopbackOnly
+            | Self::Unseen(_) => None,
         }
     }
 
@@ -272,7 +287,8 @@ impl Finding {
             | Self::Nobody(_)
             | Self::Silent
             | Self::Prohibited
-            | Self::LoopbackOnly => None,
+            | Self::LoopbackOnly
+            | Self::Unseen(_) => None,
         }
     }
 
@@ -312,66 +328,6 @@ async fn sent_after(sent: &mut watch::Receiver<Option<Duration>>) -> Duration {
         Some(after) => after,
         None => std::future::pending().await,
     }
-}
-
-/// Where a listener of `bind` is reached from the peer itself; `None` for a Unix socket with a relative
-/// path, which is somewhere below a folder that only the peer knows.
-///
-/// An address for all, and `localhost`, are reached at the loopback: there sshd listens in any case,
-/// whatever `GatewayPorts` makes of the rest.
-pub fn way(bind: &Bind) -> Option<Target> {
-    match bind {
-        Bind::Tcp { host, port } => {
-            let host = match host.as_str() {
-                "" | "*" | "localhost" | "0.0.0.0" => IpVersion::V4.loopback(),
-                "::" => IpVersion::V6.loopback(),
-                other => other,
-            };
-            Some(Target::Tcp {
-                host: host.to_owned(),
-                port: *port,
-            })
-        }
-        Bind::Unix { path } if path.starts_with('/') => Some(Target::Unix { path: path.clone() }),
-        Bind::Unix { .. } => None,
-    }
-}
-
-/// The IPv6 loopback, for a bind whose [`way`] goes to the IPv4 one and that stands for both; otherwise
-/// there is nothing more to probe.
-pub fn twin(bind: &Bind) -> Option<Target> {
-    let Bind::Tcp { host, port } = bind else {
-        return None;
-    };
-    let is_for_both = matches!(host.as_str(), "" | "*" | "localhost");
-    is_for_both.then(|| Target::Tcp {
-        host: IpVersion::V6.loopback().to_owned(),
-        port: *port,
-    })
-}
-
-/// The port at which visitors from elsewhere would come to a listener of `bind`; `None` if none are
-/// meant to.
-pub fn public_port(bind: &Bind) -> Option<u16> {
-    let Bind::Tcp { host, port } = bind else {
-        return None;
-    };
-    let is_private = host == "localhost" || is_loopback(host);
-    (!is_private).then_some(*port)
-}
-
-/// Whether a channel from there can have brought a probe that went to `way`: who dials the loopback
-/// comes from it.
-pub fn may_come_from(origin: &Origin, way: &Target) -> bool {
-    let Target::Tcp { host, .. } = way else {
-        return true;
-    };
-    !is_loopback(host) || is_loopback(&origin.host)
-}
-
-pub(super) fn is_loopback(text: &str) -> bool {
-    let address = text.parse::<IpAddr>();
-    address.is_ok_and(|address| address.to_canonical().is_loopback())
 }
 
 impl fmt::Debug for Prober {
@@ -417,6 +373,10 @@ impl fmt::Display for Finding {
             Self::Prohibited => f.write_str("bound, path not checked"),
             Self::LoopbackOnly => f.write_str(
                 "bound to the loopback alone (GatewayPorts in sshd_config of the server)",
+            ),
+            Self::Unseen(version) => write!(
+                f,
+                "bound, path not checked: no {version} address of the server is reached from here"
             ),
         }
     }

@@ -13,7 +13,7 @@ use super::super::tunnel::CIPHER;
 use super::host::Host;
 use super::lab::Lab;
 use super::program::{Back, GIVEN_UP, Program, Tunnel, listener, until_back, until_served};
-use super::{Bench, Scale};
+use super::{Bench, Scale, plan};
 use crate::clock;
 
 /// Something that breaks tunnels.
@@ -135,7 +135,7 @@ pub(super) fn recover(bench: &mut Bench) -> anyhow::Result<()> {
     bench.results.note(String::from(note));
     for round in 1..=bench.scale.rounds {
         eprintln!("  round {round} of {}", bench.scale.rounds);
-        let is_quick = bench.scale == Scale::QUICK;
+        let is_quick = bench.scale == <Scale as plan::Scale>::QUICK;
         let faults = FAULTS.iter();
         for fault in faults.filter(|fault| fault.when == When::Always || !is_quick) {
             for program in [Program::Autossh, Program::Adit] {

@@ -5,8 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use adit_tunnel::agent::dial::DialError;
-use adit_tunnel::agent::dial::tcp::dial;
+use adit_tunnel::agent::probe::outside::{self, Look};
 use adit_tunnel::agent::probe::{self, Probe, Prober};
 use adit_tunnel::agent::supervise::Connected;
 use adit_tunnel::transport::{
@@ -160,16 +159,12 @@ impl Link {
             return Outside::NotLooked;
         };
         self.expect(granted, &probe);
-        let outside = match dial(host, port, self.deadline).await {
-            Ok(mut socket) => Outside::Answered(probe.ask(&mut socket).await),
-            Err(DialError::Unreachable { attempts, .. })
-                if attempts
-                    .iter()
-                    .all(|(_, error)| error.kind() == std::io::ErrorKind::ConnectionRefused) =>
-            {
-                Outside::Refused
-            }
-            Err(_) => Outside::Silent,
+        let version = outside::version(granted);
+        let outside = match outside::look(host, port, version, self.deadline, &probe).await {
+            Look::Answered(sight) => Outside::Answered(sight),
+            Look::Refused => Outside::Refused,
+            Look::Blind(version) => Outside::Blind(version),
+            Look::Silent | _ => Outside::Silent,
         };
         self.expect_nothing();
         outside

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use adit_tunnel::agent::forward::Forward;
 pub(super) use adit_tunnel::agent::probe::Finding as Sight;
-use adit_tunnel::agent::probe::public_port;
+use adit_tunnel::agent::probe::{IpVersion, public_port};
 use adit_tunnel::transport::{Bind, Target};
 
 use super::diagnosis::{Check, Diagnosis};
@@ -55,6 +55,8 @@ pub(super) enum Outside {
     Refused,
     /// No answer.
     Silent,
+    /// The listener has this version of IP alone, over which the server is not reached from here.
+    Blind(IpVersion),
     /// There is no way to look: another host or a program is in between, or the host is this one.
     NotLooked,
 }
@@ -170,7 +172,7 @@ fn public(bind: &Bind, port: u16, host: &str, outside: &Outside) -> Option<Diagn
     let is_meant = public_port(bind).is_some();
     let wants = format!("-R '*:{port}:...'");
     match (outside, is_meant) {
-        (Outside::NotLooked, _) => None,
+        (Outside::NotLooked, _) | (Outside::Blind(_), false) => None,
         (Outside::Answered(Sight::Up(time)), true) => Some(Diagnosis::ok(
             Check::Public,
             format!(
@@ -202,6 +204,11 @@ fn public(bind: &Bind, port: u16, host: &str, outside: &Outside) -> Option<Diagn
             format!(
                 "a firewall is in between: ufw allow {port}/tcp there, and the rules of the cloud"
             ),
+        )),
+        (Outside::Blind(version), true) => Some(Diagnosis::warn(
+            Check::Public,
+            format!("not checked: no {version} address of {host} is reached from here"),
+            format!("have somebody with {version} visit {host}:{port}; or bind both: {wants}"),
         )),
         (Outside::Answered(_) | Outside::Refused | Outside::Silent, false) => Some(Diagnosis::ok(
             Check::Public,

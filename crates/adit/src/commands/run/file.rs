@@ -1,14 +1,20 @@
 //! The file that a result is written into, whole or not at all.
+//!
+//! It is opened before the run begins: a run that cannot leave its result should not take place.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
 
 /// A file that is being written: beside the one whose place it takes once it is complete. A pipe or a
 /// device is written to as it is.
 #[derive(Debug)]
 pub(super) struct Output {
     file: File,
+    /// As it was named.
+    name: PathBuf,
     /// Where the file is and where it is to be.
     place: Option<Place>,
 }
@@ -20,39 +26,69 @@ struct Place {
 }
 
 impl Output {
+    /// Opens it; what stands there stays until the [end](Self::finish).
+    ///
     /// # Errors
     ///
     /// Nothing can be written there.
-    pub(super) fn create(file: &Path) -> io::Result<Self> {
-        let found = fs::metadata(file);
-        if found.as_ref().is_ok_and(|found| !found.is_file()) {
-            let file = OpenOptions::new().write(true).open(file)?;
-            return Ok(Self { file, place: None });
+    pub(super) fn create(name: &Path) -> anyhow::Result<Self> {
+        let opened = Self::open(name);
+        opened.with_context(|| format!("cannot write {}", name.display()))
+    }
+
+    fn open(name: &Path) -> io::Result<Self> {
+        let found = fs::metadata(name);
+        if found.is_ok() {
+            // One that may not be written to would be replaced all the same.
+            let file = OpenOptions::new().write(true).open(name)?;
+            if !file.metadata()?.is_file() {
+                return Ok(Self {
+                    file,
+                    name: name.to_owned(),
+                    place: None,
+                });
+            }
         }
         // What a link leads to is meant, and not the link.
         let target = match found {
-            Ok(_) => file.canonicalize()?,
-            Err(_) => file.to_owned(),
+            Ok(_) => name.canonicalize()?,
+            Err(_) => name.to_owned(),
         };
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
-        let name = format!(".{name}.{}.part", std::process::id());
-        let beside = target.with_file_name(name);
+        let last = target.file_name().unwrap_or_default().to_string_lossy();
+        let beside = target.with_file_name(format!(".{last}.{}.part", std::process::id()));
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
             .open(&beside)?;
-        let place = Some(Place { beside, target });
-        Ok(Self { file, place })
+        Ok(Self {
+            file,
+            name: name.to_owned(),
+            place: Some(Place { beside, target }),
+        })
     }
 
     /// Writes what comes next.
-    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written.
+    pub(super) fn write(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
+        let written = self.file.write_all(bytes);
+        written.with_context(|| format!("cannot write {}", self.name.display()))
     }
 
     /// Puts the file in its place, with the rights that the one before it had. One that never gets here
     /// leaves everything as it was.
-    pub(super) fn finish(mut self) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// It cannot be put there.
+    pub(super) fn finish(mut self) -> anyhow::Result<()> {
+        let finished = self.put();
+        finished.with_context(|| format!("cannot write {}", self.name.display()))
+    }
+
+    fn put(&mut self) -> io::Result<()> {
         let Some(place) = &self.place else {
             return Ok(());
         };

@@ -1,12 +1,10 @@
 //! What a run gave, as it is printed or written into a file.
 
-use std::io::{self, Write as _};
-use std::path::Path;
-
 use adit_flow::expr::Value;
 use anyhow::Context as _;
 
 use super::file::Output;
+use super::printer::Printer;
 use crate::control::conversation::Outcome;
 
 /// Prints what a run gave, or writes it into a file.
@@ -14,18 +12,15 @@ use crate::control::conversation::Outcome;
 /// # Errors
 ///
 /// Nobody reads it, or the file cannot be written; then it is as it was.
-pub(super) fn give(outcome: &Outcome, file: Option<&Path>) -> anyhow::Result<()> {
+pub(super) fn give(outcome: &Outcome, file: Option<Output>) -> anyhow::Result<()> {
     let bytes = bytes(outcome)?;
-    if let Some(file) = file {
-        let written = Output::create(file).and_then(|mut output| {
-            output.write(&bytes)?;
-            output.finish()
-        });
-        return written.with_context(|| format!("cannot write {}", file.display()));
-    }
-    let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(&bytes).and_then(|()| stdout.flush());
-    written.context("cannot print the result")
+    let Some(mut file) = file else {
+        let mut printer = Printer::of_this_process();
+        printer.print(&bytes)?;
+        return printer.finish();
+    };
+    file.write(&bytes)?;
+    file.finish()
 }
 
 /// Text as it is and all else as JSON, in a line of its own or several; bytes as they are; of nothing,
@@ -52,6 +47,7 @@ fn bytes(outcome: &Outcome) -> anyhow::Result<Vec<u8>> {
 mod tests {
     use std::fs;
     use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::path::Path;
 
     use super::*;
 
@@ -84,20 +80,32 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("out.json");
         let outcome = Outcome::Json(String::from("[1]"));
-        give(&outcome, Some(&file)).unwrap();
+        let at = |path: &Path| Some(Output::create(path).unwrap());
+        give(&outcome, at(&file)).unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "[\n  1\n]\n");
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         let link = folder.path().join("link");
         symlink(&file, &link).unwrap();
-        give(&Outcome::Json(String::from("2")), Some(&link)).unwrap();
+        give(&Outcome::Json(String::from("2")), at(&link)).unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "2\n");
         let mode = fs::metadata(&file).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert!(link.is_symlink());
-        give(&outcome, Some(Path::new("/dev/null"))).unwrap();
-        let nowhere = folder.path().join("missing/out");
-        let error = give(&outcome, Some(&nowhere)).unwrap_err();
-        assert!(error.to_string().starts_with("cannot write "), "{error}");
+        give(&outcome, at(Path::new("/dev/null"))).unwrap();
+        // One that is never written to leaves nothing, and what was there as it was.
+        drop(at(&file));
+        drop(at(&folder.path().join("other")));
+        assert_eq!(fs::read_to_string(&file).unwrap(), "2\n");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_to_is_an_error_before_there_is_anything_to_write() {
+        let folder = tempfile::tempdir().unwrap();
+        for place in ["missing/out", "", ".."] {
+            let error = Output::create(&folder.path().join(place)).unwrap_err();
+            assert!(error.to_string().starts_with("cannot write "), "{error}");
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -1,36 +1,33 @@
 //! Where a result goes that comes piece by piece: to standard output as it comes, or into a file.
 
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
-
-use anyhow::Context as _;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::file::Output;
+use super::printer::Printer;
 
 /// Writes one piece after the other, on a thread of its own: whoever reads standard output may stop to
 /// read, and then this process has other things to do.
 #[derive(Debug)]
 pub(super) struct Sink {
-    file: Option<PathBuf>,
-    output: Option<Output>,
-    writing: Option<JoinHandle<io::Result<Option<Output>>>>,
+    /// None while a piece is being written, and after that has failed.
+    place: Option<Place>,
+    writing: Option<JoinHandle<anyhow::Result<Place>>>,
+}
+
+#[derive(Debug)]
+enum Place {
+    File(Output),
+    Printer(Printer),
 }
 
 impl Sink {
     /// Into this file, or to standard output.
-    ///
-    /// # Errors
-    ///
-    /// Nothing can be written into the file.
-    pub(super) fn new(file: Option<&Path>) -> anyhow::Result<Self> {
-        let output = file.map(Output::create).transpose();
-        let output = output.with_context(|| words(file))?;
-        Ok(Self {
-            file: file.map(Path::to_owned),
-            output,
+    pub(super) fn new(output: Option<Output>) -> Self {
+        let printed = || Place::Printer(Printer::of_this_process());
+        Self {
+            place: Some(output.map_or_else(printed, Place::File)),
             writing: None,
-        })
+        }
     }
 
     /// Whether a piece is being written. The next one waits until it [is](Self::written).
@@ -40,16 +37,15 @@ impl Sink {
 
     /// Begins to write a piece.
     pub(super) fn begin(&mut self, piece: Vec<u8>) {
-        let mut output = self.output.take();
+        let Some(mut place) = self.place.take() else {
+            return;
+        };
         self.writing = Some(spawn_blocking(move || {
-            if let Some(file) = &mut output {
-                file.write(&piece)?;
-            } else {
-                let mut stdout = io::stdout().lock();
-                stdout.write_all(&piece)?;
-                stdout.flush()?;
+            match &mut place {
+                Place::File(file) => file.write(&piece)?,
+                Place::Printer(printer) => printer.print(&piece)?,
             }
-            Ok(output)
+            Ok(place)
         }));
     }
 
@@ -68,9 +64,7 @@ impl Sink {
         };
         let written = writing.await;
         self.writing = None;
-        let file = self.file.as_deref();
-        let written = written.map_err(io::Error::other).flatten();
-        self.output = written.with_context(|| words(file))?;
+        self.place = Some(written.map_err(anyhow::Error::from).flatten()?);
         Ok(())
     }
 
@@ -78,18 +72,12 @@ impl Sink {
     ///
     /// # Errors
     ///
-    /// The file cannot be put there.
+    /// The file cannot be put there, or nobody reads the last of it.
     pub(super) fn finish(self) -> anyhow::Result<()> {
-        let finished = self.output.map(Output::finish).transpose();
-        finished.with_context(|| words(self.file.as_deref()))?;
-        Ok(())
-    }
-}
-
-/// What failed.
-fn words(file: Option<&Path>) -> String {
-    match file {
-        Some(file) => format!("cannot write {}", file.display()),
-        None => String::from("cannot print the result"),
+        match self.place {
+            Some(Place::File(file)) => file.finish(),
+            Some(Place::Printer(printer)) => printer.finish(),
+            None => Ok(()),
+        }
     }
 }

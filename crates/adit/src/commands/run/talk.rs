@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::Path;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use adit_flow::exec::{Phase, Status};
@@ -12,11 +10,12 @@ use anyhow::Context as _;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::file::Output;
 use super::sink::Sink;
 use crate::control::conversation::{Conversation, News, Outcome};
 use crate::log::say;
 use crate::progress::{Progress, TICK, plain};
-use crate::signal::signalled_before_the_end;
+use crate::signal::{Signal, signalled_before_the_end};
 use crate::task::{AskedPerson, TaskReport};
 use crate::terminal::{self, Echo, Terminal};
 
@@ -27,8 +26,8 @@ pub(super) enum End {
     Given(Outcome),
     /// It has given what was written as it came.
     Written,
-    /// It was interrupted here; that is the code.
-    Interrupted(ExitCode),
+    /// It was interrupted here, by that.
+    Interrupted(Signal),
 }
 
 /// Who can let a job go on that waits for a person, if nobody sits at a terminal.
@@ -58,14 +57,14 @@ pub(super) async fn follow(
     mut conversation: Conversation,
     mut progress: Progress,
     persons: Persons,
-    file: Option<&Path>,
+    file: &mut Option<Output>,
 ) -> anyhow::Result<End> {
     let followed = match talk(&mut conversation, &mut progress, persons).await {
         Ok(Talked::Ended(end)) => Ok(end),
         Ok(Talked::Streaming) => {
             // Standard output may be the same terminal.
             progress.end();
-            return write(&mut conversation, file).await;
+            return write(&mut conversation, file.take()).await;
         }
         Err(error) => Err(error),
     };
@@ -82,14 +81,14 @@ enum Talked {
 }
 
 /// Writes what a run gives piece by piece.
-async fn write(conversation: &mut Conversation, file: Option<&Path>) -> anyhow::Result<End> {
-    let mut signal = std::pin::pin!(signalled_before_the_end(ExitCode::FAILURE)?);
-    let mut sink = Sink::new(file)?;
+async fn write(conversation: &mut Conversation, file: Option<Output>) -> anyhow::Result<End> {
+    let mut signal = std::pin::pin!(signalled_before_the_end()?);
+    let mut sink = Sink::new(file);
     loop {
         tokio::select! {
             biased;
             // The run is over, and what hangs up ends its stream.
-            code = &mut signal => return Ok(End::Interrupted(code)),
+            by = &mut signal => return Ok(End::Interrupted(by)),
             written = sink.written(), if sink.is_writing() => written?,
             news = conversation.next(), if !sink.is_writing() => match news? {
                 News::Piece(piece) => sink.begin(piece),
@@ -108,7 +107,7 @@ async fn talk(
     progress: &mut Progress,
     persons: Persons,
 ) -> anyhow::Result<Talked> {
-    let mut signal = std::pin::pin!(signalled_before_the_end(ExitCode::FAILURE)?);
+    let mut signal = std::pin::pin!(signalled_before_the_end()?);
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut interrupted = None;
@@ -116,13 +115,13 @@ async fn talk(
     loop {
         tokio::select! {
             biased;
-            code = &mut signal => {
+            by = &mut signal => {
                 // A second one does not wait for the run's end.
                 if interrupted.is_some() {
-                    return Ok(Talked::Ended(End::Interrupted(code)));
+                    return Ok(Talked::Ended(End::Interrupted(by)));
                 }
-                interrupted = Some(code);
-                signal.set(signalled_before_the_end(ExitCode::FAILURE)?);
+                interrupted = Some(by);
+                signal.set(signalled_before_the_end()?);
                 conversation.cancel().await?;
             }
             said = questions.answered(), if questions.is_asking() => {
@@ -140,13 +139,13 @@ async fn talk(
                 (Ok(News::Ended(report, outcome)), interrupted) => {
                     progress.show(&report, now());
                     let end = match interrupted {
-                        Some(code) => End::Interrupted(code),
+                        Some(by) => End::Interrupted(by),
                         None => ended(report, outcome)?,
                     };
                     return Ok(Talked::Ended(end));
                 }
-                (Ok(News::Streaming(_)), Some(code)) => {
-                    return Ok(Talked::Ended(End::Interrupted(code)));
+                (Ok(News::Streaming(_)), Some(by)) => {
+                    return Ok(Talked::Ended(End::Interrupted(by)));
                 }
                 (Ok(News::Streaming(report)), None) => {
                     progress.show(&report, now());
@@ -155,7 +154,7 @@ async fn talk(
                 // None comes before the stream is told of.
                 (Ok(News::Piece(_)), _) => {}
                 // One that was never begun has no other end.
-                (Err(_), Some(code)) => return Ok(Talked::Ended(End::Interrupted(code))),
+                (Err(_), Some(by)) => return Ok(Talked::Ended(End::Interrupted(by))),
                 (Err(error), None) => return Err(error),
             },
             _ = ticks.tick() => if !questions.is_asking() {

@@ -7,6 +7,7 @@ use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 
 use super::*;
+use crate::control::INPUT;
 use crate::control::conversation::{Conversation, News, Outcome};
 use crate::control::server::serve_run;
 use crate::task::tests::{job, report};

@@ -1,7 +1,7 @@
 //! What is told of events.
 
 use adit_tunnel::agent::forward::{Destination, Forward, Listens};
-use adit_tunnel::agent::probe::Finding;
+use adit_tunnel::agent::probe::{Finding, IpVersion};
 use adit_tunnel::agent::supervise::Holder;
 use adit_tunnel::transport::{Bind, Target};
 
@@ -105,6 +105,28 @@ fn what_is_granted_and_does_not_work_is_not_public_and_says_why() {
             }
             assert_eq!(addresses.state(8_090), Some(up(9_834)));
             assert_eq!(log.count("forwarding started"), 2);
+        });
+    }
+}
+
+#[test]
+fn what_nobody_can_look_at_is_public_and_says_why_nobody_can() {
+    for (finding, part) in [
+        (Finding::Prohibited, "(AllowTcpForwarding, PermitOpen)"),
+        (
+            Finding::Unseen(IpVersion::V4),
+            "no IPv4 address of the server is reached from here",
+        ),
+    ] {
+        with_observer(|observer, addresses, log| {
+            observer.observe(&Event::ForwardUnproved {
+                number: 0,
+                forward: &forward(9_834),
+                finding: &finding,
+            });
+            assert_eq!(addresses.state(8_090), Some(up(9_834)));
+            let line = log.line("nobody can look whether gw.example:9834 works");
+            assert!(line.contains(part), "{line}");
         });
     }
 }

@@ -143,6 +143,55 @@ fn a_status_decides_what_an_item_means() {
 }
 
 #[test]
+fn a_status_that_is_missing_of_another_kind_or_not_to_be_had_is_not_taken_for_one() {
+    let lists = "success_when: [ok, '7', '?'], fail_when: [bad, '{\"a\":2}'], result: 1";
+    for (status, body, told) in [
+        // Nothing said is nothing wrong, however deep it is missing, unless the file says what it means.
+        ("${body.s}", "{}", "1"),
+        ("${body.s.t[3].u}", r#"{"s": 7}"#, "1"),
+        ("${body.s}", r#""text""#, "1"),
+        ("${body.s as integer}", "{}", "1"),
+        ("${body.s | working}", "{}", "goes on"),
+        (
+            "${body.s | bad}",
+            "{}",
+            "failed: the callback's status is \"bad\"",
+        ),
+        // What is no text is compared as the text that it is written as.
+        ("${body.s}", r#"{"s": ["ok"]}"#, "goes on"),
+        ("${body.s}", r#"{"s": {"a": 1}}"#, "goes on"),
+        (
+            "${body.s}",
+            r#"{"s": {"a": 2}}"#,
+            r#"failed: the callback's status is "{"a":2}""#,
+        ),
+        ("${body.s}", r#"{"s": true}"#, "goes on"),
+        ("${body.s as integer}", r#"{"s": "7"}"#, "1"),
+        (
+            "${body.s as integer}",
+            r#"{"s": "soon"}"#,
+            "failed: the callback's status could not be read",
+        ),
+        (
+            "${body.s as list}",
+            r#"{"s": {}}"#,
+            "failed: the callback's status could not be read",
+        ),
+    ] {
+        let rule = rule(&format!("status: '{status}', {lists}"));
+        let told = format!("__callback__: {told}");
+        assert_eq!(read(&rule, body, "{}"), told, "{status} {body}");
+    }
+    // Bytes have no text, whatever the lists say.
+    let rule = rule(&format!("status: '${{body.s}}', {lists}"));
+    let bytes = Value::Bytes(vec![0xff].into());
+    let body = Value::Map([("s".to_owned(), bytes)].into_iter().collect());
+    let items = rule.items(&body, &Value::Null).unwrap();
+    let verdicts: Vec<Verdict> = items.iter().map(|item| item.verdict()).collect();
+    assert!(matches!(verdicts[..], [Verdict::NotFinal]), "{verdicts:?}");
+}
+
+#[test]
 fn a_list_is_items_of_their_own_if_the_callback_says_so() {
     let keys = "bulk: true, item: '${body.all}', identify_by: '${item.id}', \
         status: '${item.s}', success_when: ok, fail_when: bad, result: '${item.r}'";

@@ -1,7 +1,7 @@
 //! Asks servers, and waits for what completes an answer.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
@@ -15,8 +15,8 @@ use crate::exec::settle::settle;
 use crate::expr::Value;
 use crate::http::{self, Answer, Ask, AskError, PollRules, Request, Url};
 use crate::model::component::{
-    Action, CallbackCompletion, Completion, HttpClient, HttpServer, Polling, Request as Asked,
-    Target,
+    Action, CallbackCompletion, Completion, Hosts, HttpClient, HttpServer, Polling,
+    Request as Asked, Target,
 };
 use crate::model::method::Method;
 use crate::model::{Text, Written};
@@ -30,7 +30,7 @@ struct Base<'a> {
     /// How often its server may be asked.
     rate: Option<&'a Gate>,
     /// Which hosts may be asked. None is all.
-    allow_hosts: Option<&'a Arc<[String]>>,
+    allow_hosts: Option<&'a Hosts>,
 }
 
 /// Asks for a poll, no more often than the server may be asked.
@@ -48,14 +48,14 @@ impl Ask for Paced<'_> {
     }
 }
 
-/// An action of a server elsewhere.
-pub(super) async fn of_client(
+/// Asks a server elsewhere.
+pub(super) async fn ask_client(
     on: &On<'_>,
     place: Option<usize>,
     client: &HttpClient,
     action: &Action<Asked>,
     known: &mut Known,
-) -> Result<Value, JobError> {
+) -> Result<Option<Expected>, JobError> {
     let url = client.base_url.as_ref();
     let url = url.map(|url| render::string(url, &known.names()));
     let base = Base {
@@ -64,17 +64,17 @@ pub(super) async fn of_client(
         rate: place.and_then(|place| on.run.engine.limits.rate(place)),
         allow_hosts: client.allow_hosts.as_ref(),
     };
-    run(on, base, action, known).await
+    ask(on, &base, action, known).await
 }
 
-/// An action of a server that is kept here, once that is ready.
-pub(super) async fn of_server(
+/// Asks a server that is kept here, once that is ready.
+pub(super) async fn ask_server(
     on: &On<'_>,
     place: Option<usize>,
     server: &HttpServer,
     action: &Action<Asked>,
     known: &mut Known,
-) -> Result<Value, JobError> {
+) -> Result<Option<Expected>, JobError> {
     if let Some(service) = place.and_then(|place| on.run.engine.tools.service(place)) {
         let ready = service.ready(limits::SERVICE_WAIT).await;
         ready.map_err(|error| JobError::chain(&error))?;
@@ -86,39 +86,17 @@ pub(super) async fn of_server(
         rate: None,
         allow_hosts: None,
     };
-    run(on, base, action, known).await
+    ask(on, &base, action, known).await
 }
 
-/// What takes memory and little time is on the heap, so that a run that waits for its callback has
-/// none of it.
-async fn run(
-    on: &On<'_>,
-    base: Base<'_>,
-    action: &Action<Asked>,
-    known: &mut Known,
-) -> Result<Value, JobError> {
-    let waiting = Box::pin(ask(on, &base, action, known)).await?;
-    match (&action.call.completion, waiting) {
-        (Some(Completion::Polling(polling)), _) => {
-            let result = Box::pin(poll(on, &base, polling, known)).await?;
-            known.result = Some(result);
-        }
-        (Some(Completion::Callback(callback)), Some(waiting)) => {
-            let result = Box::pin(waiting.result(on, callback, known)).await?;
-            known.result = Some(result);
-        }
-        (Some(Completion::Callback(_)) | None, _) => {}
-    }
-    Box::pin(given(on, action, known)).await
-}
-
-/// Asks, and gives who waits for the callback, if one is to come.
+/// Asks, and waits for what completes the answer unless that is a callback: it is given to who waits
+/// for it, so that what asking takes is gone by then.
 async fn ask(
     on: &On<'_>,
     base: &Base<'_>,
     action: &Action<Asked>,
     known: &mut Known,
-) -> Result<Option<Expecting>, JobError> {
+) -> Result<Option<Expected>, JobError> {
     let ports = gateways::of_request(action);
     known.meet_gateways(on, &ports).await?;
     let asked = &action.call;
@@ -131,7 +109,7 @@ async fn ask(
     };
     let request = request.request(on, base, known).await?;
     // The waiter is there before the request goes out, so no callback is too early.
-    let waiting = match &asked.completion {
+    let expecting = match &asked.completion {
         Some(Completion::Callback(callback)) => {
             Some(Expecting::new(on, callback, known, &request)?)
         }
@@ -155,11 +133,25 @@ async fn ask(
     let answer = on.run.engine.tools.http.send(&request).await;
     let answer = answer.map_err(|error| JobError::chain(&error))?;
     known.response = Some(answer.value);
-    Ok(waiting)
+    match (&asked.completion, expecting) {
+        (Some(Completion::Callback(callback)), Some(expecting)) => {
+            expecting.begin(on, callback, known).map(Some)
+        }
+        (Some(Completion::Polling(polling)), _) => {
+            known.result = Some(Box::pin(poll(on, base, polling, known)).await?);
+            Ok(None)
+        }
+        (Some(Completion::Callback(_)) | None, _) => Ok(None),
+    }
 }
 
 /// What the action gives in the end.
-async fn given(on: &On<'_>, action: &Action<Asked>, known: &mut Known) -> Result<Value, JobError> {
+pub(super) async fn give(
+    on: &On<'_>,
+    hosts: Option<&Hosts>,
+    action: &Action<Asked>,
+    known: &mut Known,
+) -> Result<Value, JobError> {
     let (name, chunk, format) = match &action.call.completion {
         None => ("response", "response[]", action.call.stream_format),
         Some(Completion::Polling(polling)) => ("result", "result[]", polling.stream_format),
@@ -181,7 +173,8 @@ async fn given(on: &On<'_>, action: &Action<Asked>, known: &mut Known) -> Result
             render::tree(output, &known.names())?
         }
     };
-    settle(streaming::events(given, format)?, &on.run.engine.tools).await
+    let tools = &on.run.engine.tools;
+    settle(streaming::events(given, format)?, tools, hosts).await
 }
 
 /// The parts of a request as they were written.
@@ -203,10 +196,10 @@ impl Parts<'_> {
         let (mut request, body) = self.rendered(base, &known.names())?;
         let tools = &on.run.engine.tools;
         if let Some(body) = body {
-            request.body = Some(settle(body, tools).await?);
+            request.body = Some(settle(body, tools, base.allow_hosts).await?);
         }
         for (_, value) in request.headers.iter_mut().chain(&mut request.params) {
-            *value = settle(std::mem::take(value), tools).await?;
+            *value = settle(std::mem::take(value), tools, base.allow_hosts).await?;
         }
         Ok(request)
     }
@@ -283,7 +276,7 @@ async fn poll(
     Ok(answer.value)
 }
 
-/// A callback that is waited for.
+/// A callback that may come from now on, although its request has not been answered.
 struct Expecting {
     waiting: Waiting,
     /// None until the response has told it.
@@ -319,14 +312,15 @@ impl Expecting {
         Ok(Self { waiting, id, via })
     }
 
-    async fn result(
+    /// Nothing but the callback is waited for from now on.
+    fn begin(
         mut self,
         on: &On<'_>,
         callback: &CallbackCompletion,
         known: &Known,
-    ) -> Result<Value, JobError> {
-        let id = if let Some(id) = &self.id {
-            id.clone()
+    ) -> Result<Expected, JobError> {
+        let id = if let Some(id) = self.id {
+            id
         } else {
             let id = id(callback, known)?;
             let now = Instant::now().into_std();
@@ -334,20 +328,39 @@ impl Expecting {
             learnt.map_err(|error| JobError::chain(&error))?;
             id
         };
-        let shown = adit_text::escape(id.as_str());
         on.teller.at(Hop::Callback {
-            id: shown.clone(),
-            via: self.via.take(),
+            id: adit_text::escape(id.as_str()),
+            via: self.via,
         });
         let within = callback.timeout.as_ref();
         let within = within.map(|setting| render::duration(setting, &known.names()));
-        let outcome = match within.transpose()? {
+        Ok(Expected {
+            waiting: self.waiting,
+            id,
+            within: within.transpose()?,
+        })
+    }
+}
+
+/// A callback that is waited for.
+pub(super) struct Expected {
+    waiting: Waiting,
+    id: CallbackId,
+    /// How long it may take. None is as long as the run goes on.
+    within: Option<Duration>,
+}
+
+impl Expected {
+    /// What it brings.
+    pub(super) async fn result(&mut self) -> Result<Value, JobError> {
+        let outcome = match self.within {
             None => self.waiting.outcome().await,
-            Some(within) => match timeout(within, self.waiting.outcome()).await {
+            Some(within) => match Box::pin(timeout(within, self.waiting.outcome())).await {
                 Ok(outcome) => outcome,
                 Err(_) => {
                     return Err(JobError::new(format!(
-                        "no callback for '{shown}' came within {within:?}"
+                        "no callback for '{}' came within {within:?}",
+                        self.shown()
                     )));
                 }
             },
@@ -355,13 +368,19 @@ impl Expecting {
         match outcome {
             Some(Outcome::Done(value)) => Ok(value),
             Some(Outcome::Failed(Failure::Status(_))) => {
-                Err(JobError::new(format!("Task failed for '{shown}'")))
+                Err(JobError::new(format!("Task failed for '{}'", self.shown())))
             }
             Some(Outcome::Failed(failure)) => Err(JobError::chain(&failure)),
             None => Err(JobError::new(format!(
-                "nobody waits for '{shown}' any more"
+                "nobody waits for '{}' any more",
+                self.shown()
             ))),
         }
+    }
+
+    /// The id for people.
+    fn shown(&self) -> String {
+        adit_text::escape(self.id.as_str())
     }
 }
 

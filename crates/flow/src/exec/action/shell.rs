@@ -4,7 +4,9 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use futures_util::{Stream, stream};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::{Known, On, gateways, streaming, strings};
 use crate::exec::batch::{self, Work};
@@ -66,7 +68,11 @@ async fn once(
     let tools = &on.run.engine.tools;
     if action.call.is_streaming {
         let lines = rendered.stream(&tools.keeper, &tools.environment, on.job);
-        let lines = ValueSource::of_lines(Box::pin(lines_of(lines))).into_value();
+        let told = Told {
+            lines: Some(lines),
+            tracker: on.run.engine.tracker.clone(),
+        };
+        let lines = ValueSource::of_lines(Box::pin(lines_of(told))).into_value();
         return streamed(&known, action.output.as_ref(), lines);
     }
     let result = to_its_end(on, rendered).await?;
@@ -74,7 +80,7 @@ async fn once(
         return Ok(result);
     };
     known.result = Some(result);
-    settle(render::tree(output, &known.names())?, tools).await
+    settle(render::tree(output, &known.names())?, tools, None).await
 }
 
 /// Runs programs in a task of the run's. When this is dropped, they are told to end, and the run waits for that.
@@ -124,12 +130,29 @@ fn rendered(
     })
 }
 
+/// Lines that programs say. Dropped, a program that runs is told to end, and the engine waits for that.
+struct Told {
+    lines: Option<Streamed>,
+    tracker: TaskTracker,
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        // Without a runtime nobody can wait, and the keeper ends it all the same.
+        if let (Some(lines), Ok(runtime)) = (self.lines.take(), Handle::try_current())
+            && lines.runs()
+        {
+            drop(self.tracker.spawn_on(lines.stop(), &runtime));
+        }
+    }
+}
+
 /// Each line as a value.
-fn lines_of(lines: Streamed) -> impl Stream<Item = Result<Value, String>> + Send {
-    stream::unfold(Some(lines), async |lines| {
-        let mut lines = lines?;
-        match lines.next().await {
-            Ok(Some(line)) => Some((Ok(Value::Text(line)), Some(lines))),
+fn lines_of(told: Told) -> impl Stream<Item = Result<Value, String>> + Send {
+    stream::unfold(Some(told), async |told| {
+        let mut told = told?;
+        match told.lines.as_mut()?.next().await {
+            Ok(Some(line)) => Some((Ok(Value::Text(line)), Some(told))),
             Ok(None) => None,
             Err(error) => Some((Err(JobError::chain(&error).to_string()), None)),
         }

@@ -15,7 +15,7 @@ use crate::render;
 pub(super) async fn run(
     on: &On<'_>,
     action: &Action<WorkflowCall>,
-    mut known: Known,
+    known: Known,
 ) -> Result<Value, JobError> {
     let names = known.names();
     let id = render::string(&action.call.workflow, &names)?;
@@ -37,10 +37,7 @@ pub(super) async fn run(
         ..on.run.clone()
     };
     match run::workflow(&inside, workflow, input).await {
-        Outcome::Done(output) => {
-            known.output = Some(output.clone());
-            known.finish(action.output.as_ref(), output)
-        }
+        Outcome::Done(output) => known.finish(action.output.as_ref(), output),
         Outcome::Failed(error) => Err(error),
         Outcome::Cancelled => Err(JobError::new("it was stopped")),
     }

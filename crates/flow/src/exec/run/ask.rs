@@ -51,7 +51,7 @@ impl Machine<'_> {
                 self.tell(job, |report| report.begin(JobState::Interrupted));
                 let board = self.run.board.clone();
                 let work = async move { End::Resumed(point, board.ask(question).await) };
-                self.spawn(job, Box::pin(work));
+                self.works.begin(job, Box::pin(work));
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::model::job::{Delay, Job};
 use crate::render;
 use crate::schedule::JobIndex;
 
-impl Machine<'_> {
+impl<'a> Machine<'a> {
     pub(super) fn delay(&self, job: JobIndex, delay: &Delay) -> Result<Duration, JobError> {
         let jobs = self.jobs(job);
         let names = self.names(&jobs);
@@ -69,9 +69,14 @@ impl Machine<'_> {
         Ok(render::tree(written, &names.with("output", &output))?)
     }
 
-    /// What a job sees of the jobs before it.
+    /// What a job sees of the jobs before it: nothing if it speaks of none.
     pub(super) fn jobs(&self, job: JobIndex) -> Value {
         let wanted = self.job(job).map(names::jobs_named);
+        if let Some(Some(ids)) = &wanted
+            && ids.is_empty()
+        {
+            return Value::Null;
+        }
         let outputs = self.workflow.jobs.iter().filter_map(|job| {
             let id = job.id.as_str();
             let is_wanted = match &wanted {
@@ -89,14 +94,14 @@ impl Machine<'_> {
         names.having_context("task_id", self.run.task.as_str())
     }
 
-    pub(super) fn scope(&self, job: JobIndex, found: &Job) -> Scope {
+    pub(super) fn scope(&self, job: JobIndex, found: &'a Job) -> Scope<'a> {
         Scope {
             input: Arc::clone(&self.input),
             jobs: self.jobs(job),
-            task: self.run.task.clone(),
+            task: &self.run.task,
             item: None,
             given: self.given.get(&job).cloned(),
-            id: found.id.as_str().to_owned(),
+            id: found.id.as_str(),
         }
     }
 }

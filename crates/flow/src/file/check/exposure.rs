@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use adit_text::{Place, Problem, Problems};
 
-use crate::file::controller::is_loopback;
+use crate::http::is_here;
 use crate::model::Compose;
 use crate::model::callback_server::{Callback, Route, Routes, Trigger};
 use crate::model::component::{Component, Kind as ComponentKind};
@@ -89,10 +89,6 @@ impl<'p> Public<'p> {
             .find(|(public, _)| *public == port)
             .map(|(_, place)| *place)
     }
-}
-
-fn is_here(host: &str) -> bool {
-    is_loopback(host) || matches!(host, "0.0.0.0" | "::")
 }
 
 /// A gateway that leads to the API or to the page.

@@ -49,7 +49,7 @@ fn all(compose: &Compose) -> Vec<Taken<'_>> {
     for listener in &compose.callback_servers {
         all.push(taken("listener", &listener.host, &listener.port));
     }
-    for component in &compose.components {
+    for component in compose.every_component() {
         if let Kind::HttpServer(server) = &component.kind
             && server.manage.start.is_some()
         {

@@ -116,6 +116,14 @@ fn each_port_is_taken_once() {
             "port 8000 is taken by the listener",
         ),
         (
+            "{listener: {type: http-callback, path: /a, port: 8000}, workflow: {job: {component: {type: http-server, start: [x]}}}}",
+            "port 8000 is taken by the listener",
+        ),
+        (
+            "{component: {id: a, type: http-server, start: [x]}, workflow: {job: {type: for-each, input: x, do: {component: {id: b, type: http-server, start: [y]}}}}}",
+            "port 8000 is taken by the component",
+        ),
+        (
             "gateway: {type: ssh-tunnel, port: ['80:1', '80:2'], connection: {host: h, auth: {type: agent, username: u}}}",
             "the public port 80 is asked for already, at f.yml:1:36",
         ),

@@ -162,6 +162,48 @@ fn this_machine_is_known_by_its_names_and_addresses() {
     }
 }
 
+#[test]
+fn a_host_that_leads_here_is_seen_however_it_is_written() {
+    for here in [
+        "localhost",
+        "LocalHost.",
+        "a.localhost",
+        "ip6-localhost",
+        "127.0.0.1",
+        "127.1",
+        "127.0.1",
+        "0x7f.1",
+        "0177.0.0.1",
+        "2130706433",
+        "0",
+        "0.0.0.0",
+        "::",
+        "::1",
+        "[::1]",
+        "::1%lo",
+        "0:0:0:0:0:0:0:1",
+        "::ffff:127.0.0.1",
+        "[::ffff:7f00:1]",
+    ] {
+        assert!(is_here(here), "{here}");
+    }
+    for elsewhere in [
+        "",
+        "10.0.0.1",
+        "128.1",
+        "0x80.1",
+        "fe80::1%eth0",
+        "2001:db8::1",
+        "localhost.example.org",
+        "127.0.0.1.example.org",
+        "localhost@example.org",
+        "example.org/localhost",
+        "notlocalhost",
+    ] {
+        assert!(!is_here(elsewhere), "{elsewhere}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(10_000))]
 

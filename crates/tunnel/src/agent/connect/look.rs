@@ -13,7 +13,8 @@ use adit_ssh::secret::Secret;
 use tokio::time::timeout;
 
 use super::answers::TookTooLong;
-use super::{LOGIN_DEADLINE, SetUpError, SshConnect, blocking};
+use super::attempt::LOGIN_DEADLINE;
+use super::{SetUpError, SshConnect, blocking};
 use crate::agent::login::credentials::{Credentials, Validity};
 use crate::agent::login::host;
 use crate::agent::login::known_hosts::{

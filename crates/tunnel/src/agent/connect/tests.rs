@@ -2,18 +2,21 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use adit_ssh::algorithm::SignatureAlgorithm;
 use adit_ssh::auth::Method;
 use adit_ssh::auth::server::{
     Claim, DelaySecret, KeyVerdict, LoginVerdict, PresentedKey, ServerLogin, ServerQuestion,
 };
-use adit_ssh::connection::ServerConfig;
+use adit_ssh::connection::{ServerConfig, TransportConfig};
 use adit_ssh::kex::HostKey;
 use adit_ssh::key_file;
 use adit_ssh::provider::aws_lc;
 use tokio::time::Instant;
 
+use super::answers::Answers;
+use super::attempt::LOGIN_DEADLINE;
 use super::*;
 use crate::agent::dial::Way;
 use crate::agent::login::algorithms::AlgorithmLists;
@@ -21,7 +24,7 @@ use crate::agent::login::credentials::LoginConfig;
 use crate::agent::login::known_hosts::NameForm;
 use crate::agent::login::prompt::{Question, Told};
 use crate::agent::supervise::KeepAlive as Silence;
-use crate::transport::ssh::{Admission, Answer, Decision};
+use crate::transport::ssh::{self, Admission, Answer, Decision};
 
 /// Never makes up its mind.
 struct Undecided;

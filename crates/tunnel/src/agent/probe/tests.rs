@@ -3,6 +3,7 @@
 use tokio::io::duplex;
 
 use super::*;
+use crate::transport::{Bind, Origin, Target};
 
 fn probe() -> Probe {
     Prober::new().unwrap().probe(DEADLINE).unwrap()

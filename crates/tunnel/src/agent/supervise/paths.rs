@@ -1,7 +1,6 @@
 //! When the paths of a tunnel's remote forwards are probed, and what was found.
 
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,10 +9,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
 use super::log_panic;
-use crate::agent::dial::DialError;
-use crate::agent::dial::tcp::dial;
 use crate::agent::meter::{Meter, Reading};
-use crate::agent::probe::{self, Finding, Probe, Probing};
+use crate::agent::probe::outside::{self, Look};
+use crate::agent::probe::{self, Finding, IpVersion, Probe, Probing};
 use crate::transport::{Bind, Origin, StreamHead, StreamKind, Target, Transport};
 
 /// The paths of one connection's forwards, by the forwards' numbers.
@@ -34,6 +32,8 @@ struct Entry {
     twin: Option<Target>,
     /// Where others would come to it, if they are meant to.
     outside: Option<Target>,
+    /// Over which version of IP, if it is one alone.
+    version: Option<IpVersion>,
     stage: Stage,
     /// When it is probed next; `None` before it was granted, and while a probe is out.
     due: Option<Instant>,
@@ -124,6 +124,7 @@ impl<'a> Paths<'a> {
                     host: host.to_owned(),
                     port,
                 }),
+                version: outside::version(bind),
                 due: Some(Instant::now()),
                 deadline: probe::DEADLINE,
                 reading: meter.read(),
@@ -212,8 +213,9 @@ impl<'a> Paths<'a> {
             is_late: false,
         });
         if matches!(entry.stage, Stage::Outside(_)) {
+            let version = entry.version;
             self.checks
-                .spawn(async move { (number, check_outside(&way, &probe).await) });
+                .spawn(async move { (number, check_outside(&way, version, &probe).await) });
         } else {
             let transport = Arc::clone(transport);
             self.checks
@@ -251,6 +253,7 @@ impl<'a> Paths<'a> {
             Stage::Outside(inside) => {
                 let finding = match (inside.is_up(), finding) {
                     (true, Finding::Nobody(_)) => Finding::LoopbackOnly,
+                    (true, Finding::Unseen(version)) => Finding::Unseen(version),
                     (false, outside) if outside.is_up() => outside,
                     // A firewall, or a network that does not lead back to itself, says nothing of others'
                     // way.
@@ -294,8 +297,8 @@ impl<'a> Paths<'a> {
             return false;
         }
         let wait = match finding {
-            // Who said that it is not allowed would say so again.
-            Finding::Up(_) | Finding::UpInPart(..) | Finding::Prohibited => {
+            // Who said that it is not allowed would say so again, and a name gets no address in a moment.
+            Finding::Up(_) | Finding::UpInPart(..) | Finding::Prohibited | Finding::Unseen(_) => {
                 entry.failures = 0;
                 interval
             }
@@ -365,7 +368,8 @@ fn next_deadline(deadline: Duration, finding: &Finding) -> Duration {
         | Finding::Foreign
         | Finding::Nobody(_)
         | Finding::Prohibited
-        | Finding::LoopbackOnly => deadline,
+        | Finding::LoopbackOnly
+        | Finding::Unseen(_) => deadline,
     };
     wanted.clamp(probe::DEADLINE, probe::LONGEST_DEADLINE)
 }
@@ -391,19 +395,14 @@ async fn check(transport: &dyn Transport, way: Target, probe: &Probe) -> Finding
 }
 
 /// One probe from here to where others would come. A refused connect means that nobody listens there.
-async fn check_outside(way: &Target, probe: &Probe) -> Finding {
+async fn check_outside(way: &Target, version: Option<IpVersion>, probe: &Probe) -> Finding {
     let Target::Tcp { host, port } = way else {
         return Finding::Prohibited;
     };
-    match dial(host, *port, probe::DEADLINE).await {
-        Ok(mut socket) => probe.ask(&mut socket).await,
-        Err(DialError::Unreachable { attempts, .. })
-            if attempts
-                .iter()
-                .all(|(_, error)| error.kind() == io::ErrorKind::ConnectionRefused) =>
-        {
-            Finding::Nobody(String::from("connection refused"))
-        }
-        Err(_) => Finding::Silent,
+    match outside::look(host, *port, version, probe::DEADLINE, probe).await {
+        Look::Answered(finding) => finding,
+        Look::Refused => Finding::Nobody(String::from("connection refused")),
+        Look::Silent => Finding::Silent,
+        Look::Blind(version) => Finding::Unseen(version),
     }
 }

@@ -20,6 +20,7 @@ use crate::transport::{
 struct Network {
     peers: mpsc::Sender<Connection>,
     failures: Mutex<Vec<ConnectError>>,
+    public_host: Option<&'static str>,
 }
 
 impl Connect for Network {
@@ -36,6 +37,10 @@ impl Connect for Network {
                 None
             }),
         })
+    }
+
+    fn public_host(&self) -> Option<&str> {
+        self.public_host
     }
 }
 
@@ -59,10 +64,21 @@ impl Lab {
     }
 
     fn with(forwards: Vec<Forward>, failures: Vec<ConnectError>, prober: Option<Prober>) -> Self {
+        Self::at(None, forwards, failures, prober)
+    }
+
+    /// The same with a peer that can be dialled from here by that name.
+    fn at(
+        public_host: Option<&'static str>,
+        forwards: Vec<Forward>,
+        failures: Vec<ConnectError>,
+        prober: Option<Prober>,
+    ) -> Self {
         let (peers_sender, peers) = mpsc::channel(8);
         let network = Network {
             peers: peers_sender,
             failures: Mutex::new(failures),
+            public_host,
         };
         let (log, events) = watch::channel(Vec::new());
         let stop = CancellationToken::new();
@@ -259,6 +275,7 @@ async fn a_refusal_after_the_tunnel_was_up_is_waited_out() {
     let network = Arc::new(Network {
         peers: peers_sender,
         failures: Mutex::new(Vec::new()),
+        public_host: None,
     });
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
@@ -333,6 +350,7 @@ async fn s110_a_tunnel_outlives_a_panic_of_its_connection() {
     let network = Network {
         peers: peers_sender,
         failures: Mutex::new(Vec::new()),
+        public_host: None,
     };
     let connect = Falling {
         network,

@@ -250,6 +250,14 @@ fn a_granted_forward_is_told_by_where_it_is_bound() {
             "ufw allow 9000/tcp",
         ),
         (
+            "0.0.0.0",
+            up(),
+            None,
+            Outside::Blind(IpVersion::V4),
+            State::Warn,
+            "no IPv4 address of gw is reached from here",
+        ),
+        (
             "",
             up(),
             None,

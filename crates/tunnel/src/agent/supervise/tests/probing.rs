@@ -198,6 +198,25 @@ async fn a_path_that_is_slow_is_given_time_and_is_up() {
     assert!(lab.events().iter().any(|event| event == silent));
 }
 
+/// Nobody can come for a port at `0.0.0.0` to a name that has IPv6 addresses alone: a refusal there says
+/// nothing of those who have another name for the same machine.
+#[tokio::test]
+async fn a_public_port_that_cannot_be_looked_at_over_its_version_of_ip_is_not_checked() {
+    let prober = Prober::new().unwrap();
+    let forwards = vec![forward("0.0.0.0", 8080, 9)];
+    let mut lab = Lab::at(Some("::1"), forwards, Vec::new(), Some(prober));
+    let mut peer = lab.peer().await;
+    asked(&mut peer).await.answer.grant(8080);
+    let mut there = probed(&mut peer).await.answer.accept();
+    let mut back = come_in_at("0.0.0.0", &peer).await;
+    drop(within(copy_bidirectional(&mut there, &mut back)).await);
+    lab.until(
+        "unproved 0.0.0.0:8080 -> 127.0.0.1:9: bound, path not checked: no IPv4 address of the server is \
+         reached from here",
+    )
+    .await;
+}
+
 /// A nonce that comes late goes to the target, which may answer it.
 #[tokio::test(start_paused = true)]
 async fn a_stranger_where_it_was_up_has_to_answer_twice() {

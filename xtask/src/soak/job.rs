@@ -1,0 +1,213 @@
+//! The jobs of a soak.
+
+use std::time::Duration;
+
+/// One long job.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    /// When it is given up.
+    pub(super) limit: Duration,
+    /// What cargo is called with.
+    pub(super) args: &'static [&'static str],
+    pub(super) env: &'static [(&'static str, &'static str)],
+}
+
+/// All of them. Those of workflows, `flow-...`, take a quarter of an hour together on two cores.
+pub(super) const JOBS: &[Job] = &[
+    Job {
+        name: "cuts",
+        about: "100 cuts in a row: the tunnel comes back each time, after waits that grow to half a minute",
+        // The agent forgets its waits only after a minute up, so these grow: 31.5 s together up to
+        // the sixth cut and 30 s for each other one, of which between half and all is waited. That
+        // is 24 to 48 minutes, 36 as a rule; a login and the page are well under a second.
+        limit: Duration::from_mins(60),
+        args: &[
+            "run",
+            "--quiet",
+            "--package=xtask",
+            "--",
+            "demo",
+            "--once",
+            "--cuts",
+            "100",
+        ],
+        env: &[],
+    },
+    Job {
+        name: "rested-cuts",
+        about: "20 cuts, each after more than a minute up: the page is back within 5 s",
+        limit: Duration::from_mins(30),
+        args: &[
+            "run",
+            "--quiet",
+            "--package=xtask",
+            "--",
+            "demo",
+            "--once",
+            "--cuts",
+            "20",
+            "--rest",
+            "62",
+            "--within",
+            "5",
+        ],
+        env: &[],
+    },
+    Job {
+        name: "dark",
+        about: "a line that is dark for a minute, direct and through a jump host: back within 3 s",
+        limit: Duration::from_mins(10),
+        args: &[
+            "nextest",
+            "run",
+            "--package=adit",
+            "--test=lab_heal",
+            "--run-ignored=only",
+            "--no-capture",
+        ],
+        env: &[("ADIT_REAL", "1")],
+    },
+    Job {
+        name: "fuzz",
+        about: "every fuzz target for ten minutes",
+        limit: Duration::from_hours(3),
+        args: &[
+            "run",
+            "--quiet",
+            "--package=xtask",
+            "--",
+            "fuzz",
+            "--seconds",
+            "600",
+            "--jobs",
+            "2",
+        ],
+        env: &[],
+    },
+    Job {
+        name: "properties",
+        about: "every property with 20,000 cases, in the release profile",
+        limit: Duration::from_hours(2),
+        args: &[
+            "nextest",
+            "run",
+            "--release",
+            "--workspace",
+            "--no-fail-fast",
+            "--profile=soak",
+            "-E",
+            "package(adit-ssh) | package(adit-tunnel)",
+        ],
+        env: &[("PROPTEST_CASES", "20000")],
+    },
+    Job {
+        name: "flow-properties",
+        about: "every property of workflows with 20,000 cases, every simulation with 20,000 seeds: 5 min",
+        // In a debug build the simulations alone take five minutes, beside others on two cores.
+        limit: Duration::from_mins(20),
+        args: &[
+            "nextest",
+            "run",
+            "--release",
+            "--package=adit-flow",
+            "--package=adit-text",
+            "--lib",
+            "--no-fail-fast",
+            "--profile=soak",
+        ],
+        env: &[("PROPTEST_CASES", "20000"), ("ADIT_SEEDS", "20000")],
+    },
+    Job {
+        name: "flow-fuzz",
+        about: "the fuzz targets of workflows for 90 s each, two at once: 5 min",
+        limit: Duration::from_mins(20),
+        args: &[
+            "run",
+            "--quiet",
+            "--package=xtask",
+            "--",
+            "fuzz",
+            "--seconds",
+            "90",
+            "--jobs",
+            "2",
+            "body",
+            "compose",
+            "events",
+            "text",
+            "variables",
+        ],
+        env: &[],
+    },
+    Job {
+        name: "flow-kills",
+        about: "50 times kill -9 of adit and of what keeps its programs, and no process stays: 2 min",
+        limit: Duration::from_mins(15),
+        args: &[
+            "nextest",
+            "run",
+            "--package=adit",
+            "--test=real_process",
+            "--test=real_compose",
+            "--stress-count=50",
+            "-E",
+            "test(kill_9_of_the_parent) | test(what_forked_twice) | test(one_that_is_killed)",
+        ],
+        env: &[("ADIT_REAL", "1")],
+    },
+    Job {
+        name: "flow-cuts",
+        about: "50 times a tunnel cut between a request and its callback, and the run completes: 1 min",
+        limit: Duration::from_mins(15),
+        args: &[
+            "nextest",
+            "run",
+            "--package=adit",
+            "--test=real_compose",
+            "--stress-count=50",
+            "-E",
+            "test(a_callback_comes_through_a_tunnel_that_was_cut_meanwhile)",
+        ],
+        env: &[("ADIT_REAL", "1")],
+    },
+    Job {
+        name: "bench",
+        about: "tunnels measured beside OpenSSH; the table is docs/measured/DATE-bench-ssh.md",
+        limit: Duration::from_hours(3),
+        args: &[
+            "run",
+            "--quiet",
+            "--package=xtask",
+            "--",
+            "bench",
+            "ssh",
+            "--full",
+            "--write",
+        ],
+        env: &[],
+    },
+    Job {
+        name: "interop",
+        about: "every SSH program and library on every algorithm, and the page of it",
+        limit: Duration::from_mins(30),
+        args: &["run", "--quiet", "--package=xtask", "--", "interop"],
+        env: &[],
+    },
+    Job {
+        name: "flakes",
+        about: "every lab and real-program test ten times: not one may fail",
+        limit: Duration::from_hours(1),
+        args: &[
+            "nextest",
+            "run",
+            "--workspace",
+            "--no-fail-fast",
+            "--stress-count=10",
+            "-E",
+            "binary(/^(lab|real)_/) | test(/(^|::)(lab|real)::/)",
+        ],
+        env: &[("ADIT_REAL", "1")],
+    },
+];
