@@ -1,7 +1,8 @@
 //! Connections to a database: one for changes, some for questions.
 //!
 //! Changes stand in one line, so one connection is enough for them, and the line is fair. Nothing is dialled
-//! before it is needed: a database that is away is an error of whoever asks.
+//! before it is needed: a database that is away is an error of whoever asks. Certificates of servers are checked
+//! against the system's roots by a feature of `sqlx_core`.
 
 use std::path::Path;
 use std::time::Duration;

@@ -280,24 +280,31 @@ pub(crate) enum Ailment {
 }
 
 pub(crate) fn ailment(error: &DbErr) -> Ailment {
+    if matches!(error, DbErr::ConnectionAcquire(_)) {
+        return Ailment::Away;
+    }
     let (DbErr::Conn(cause) | DbErr::Exec(cause) | DbErr::Query(cause)) = error else {
-        return match error {
-            DbErr::ConnectionAcquire(_) => Ailment::Away,
-            _ => Ailment::Other,
-        };
+        return Ailment::Other;
     };
     let RuntimeErr::SqlxError(cause) = cause else {
         return Ailment::Other;
     };
-    match cause.as_ref() {
+    if let sqlx::Error::Database(said) = cause.as_ref() {
+        return said_by_database(said.as_ref());
+    }
+    let is_away = matches!(
+        cause.as_ref(),
         sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
-        | sqlx::Error::Protocol(_)
-        | sqlx::Error::PoolTimedOut
-        | sqlx::Error::PoolClosed
-        | sqlx::Error::WorkerCrashed => Ailment::Away,
-        sqlx::Error::Database(said) => said_by_database(said.as_ref()),
-        _ => Ailment::Other,
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+    );
+    if is_away {
+        Ailment::Away
+    } else {
+        Ailment::Other
     }
 }
 

@@ -46,13 +46,14 @@ impl Store {
         self.within(LOAD, async {
             let readers = self.readers();
             // SQLite's transactions see one moment anyway; it knows neither option.
-            let options = match readers.get_database_backend() {
-                DbBackend::Sqlite => TransactionOptions::default(),
-                _ => TransactionOptions {
+            let options = if readers.get_database_backend() == DbBackend::Sqlite {
+                TransactionOptions::default()
+            } else {
+                TransactionOptions {
                     isolation_level: Some(IsolationLevel::RepeatableRead),
                     access_mode: Some(AccessMode::ReadOnly),
                     sqlite_transaction_mode: None,
-                },
+                }
             };
             let tx = readers.begin_with_options(options).await?;
             let version = change::version(&tx).await?;

@@ -79,6 +79,7 @@ pub(crate) async fn upgrade(
             .to_owned();
         tx.execute(&row).await?;
     }
+    unlock(&tx).await?;
     tx.commit().await
 }
 
@@ -94,16 +95,33 @@ async fn version(db: &impl ConnectionTrait) -> Result<i64, DbErr> {
     Ok(version.flatten().unwrap_or(0))
 }
 
-/// Holds other processes back until the transaction ends, or on MariaDB the connection. SQLite's transaction
-/// has the lock already.
+/// Holds other processes back: on PostgreSQL until the transaction ends, on MariaDB until [`unlock`]. SQLite's
+/// transaction has the lock already.
 async fn lock(tx: &DatabaseTransaction) -> Result<(), DbErr> {
-    let sql = match tx.get_database_backend() {
-        DbBackend::Postgres => "SELECT pg_advisory_xact_lock(7233183901)",
-        DbBackend::MySql => "SELECT GET_LOCK('adit schema', 5)",
-        _ => return Ok(()),
-    };
-    tx.query_one_raw(Statement::from_string(tx.get_database_backend(), sql))
-        .await?;
+    let backend = tx.get_database_backend();
+    if backend == DbBackend::Postgres {
+        tx.execute_unprepared("SELECT pg_advisory_xact_lock(7233183901)")
+            .await?;
+    }
+    if backend == DbBackend::MySql {
+        let sql = "SELECT CAST(GET_LOCK('adit schema', 5) AS SIGNED) AS taken";
+        let row = tx
+            .query_one_raw(Statement::from_string(backend, sql))
+            .await?;
+        let taken = row.map(|row| row.try_get::<Option<i64>>("", "taken"));
+        if taken.transpose()?.flatten() != Some(1) {
+            let words = "another process is changing the tables";
+            return Err(DbErr::Custom(String::from(words)));
+        }
+    }
+    Ok(())
+}
+
+async fn unlock(tx: &DatabaseTransaction) -> Result<(), DbErr> {
+    if tx.get_database_backend() == DbBackend::MySql {
+        tx.execute_unprepared("DO RELEASE_LOCK('adit schema')")
+            .await?;
+    }
     Ok(())
 }
 

@@ -49,7 +49,7 @@ impl Store {
     pub async fn open(place: Place, now: Timestamp) -> Result<Self, OpenError> {
         if let Place::File(path) = &place {
             let folder = path.parent().filter(|folder| *folder != Path::new(""));
-            let folder = folder.unwrap_or(Path::new("."));
+            let folder = folder.unwrap_or_else(|| Path::new("."));
             let name = path.file_name().unwrap_or_default();
             make_folder(folder, name)?;
             make_file(path).map_err(|source| crate::FolderError::Io {
@@ -159,7 +159,14 @@ async fn prepare(place: &Place, link: &Link, now: Timestamp) -> Result<String, O
             source: Box::new(source),
         },
     };
-    let found = schema::look(&link.writer).await.map_err(failed)?;
+    let found = schema::look(&link.writer).await;
+    let found = found.map_err(|source| match (ailment(&source), place) {
+        (Ailment::Other, Place::File(_)) => OpenError::Damaged {
+            place: place.to_string(),
+            source: Box::new(source),
+        },
+        _ => failed(source),
+    })?;
     match (found, place) {
         (Found::Current, _) => {}
         (Found::Newer(found), _) => {
@@ -196,7 +203,7 @@ fn instance() -> String {
     if aws_lc_rs::rand::fill(&mut bytes).is_err() {
         tracing::warn!("the system gives no random numbers");
     }
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:032x}", u128::from_be_bytes(bytes))
 }
 
 /// How long a call takes at the most: twice what a connection is waited for.
