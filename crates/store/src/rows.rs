@@ -1,0 +1,122 @@
+//! Everything that policy is made of, as it was at one moment; and how columns are read.
+
+use std::time::Duration;
+
+use adit_model::id::Fingerprint;
+use adit_model::lease::Reservation;
+use adit_model::source::SourceSet;
+use jiff::Timestamp;
+use sea_orm::{
+    AccessMode, DbBackend, EntityTrait, IsolationLevel, QueryOrder, TransactionOptions,
+    TransactionTrait,
+};
+
+use crate::authority::{self, Authority};
+use crate::error::ReadError;
+use crate::key::{self, Key};
+use crate::principal::{self, Principal};
+use crate::revocation::{self, Revocation};
+use crate::store::Store;
+use crate::{change, reservation, table};
+
+/// Everything that policy is made of, at one version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rows {
+    /// The version that it shows.
+    pub version: u64,
+    /// All principals, disabled ones too.
+    pub principals: Vec<Principal>,
+    /// All keys, also of disabled principals.
+    pub keys: Vec<Key>,
+    /// All authorities with their names.
+    pub authorities: Vec<Authority>,
+    /// All revocations.
+    pub revocations: Vec<Revocation>,
+    /// All reservations.
+    pub reservations: Vec<Reservation>,
+}
+
+/// How long a reading of everything may take: a hundred times what ten thousand principals take.
+const LOAD: Duration = Duration::from_secs(30);
+
+impl Store {
+    /// Reads everything that policy is made of, at one moment. One damaged row fails the whole: what is left
+    /// out could be a revocation.
+    pub async fn load(&self) -> Result<Rows, ReadError> {
+        self.within(LOAD, async {
+            let readers = self.readers();
+            // SQLite's transactions see one moment anyway; it knows neither option.
+            let options = if readers.get_database_backend() == DbBackend::Sqlite {
+                TransactionOptions::default()
+            } else {
+                TransactionOptions {
+                    isolation_level: Some(IsolationLevel::RepeatableRead),
+                    access_mode: Some(AccessMode::ReadOnly),
+                    sqlite_transaction_mode: None,
+                }
+            };
+            let tx = readers.begin_with_options(options).await?;
+            let version = change::version(&tx).await?;
+            let principals = table::principal::Entity::find()
+                .order_by_asc(table::principal::Column::Id)
+                .all(&tx)
+                .await?;
+            let keys = table::key::Entity::find()
+                .order_by_asc(table::key::Column::Id)
+                .all(&tx)
+                .await?;
+            let rows = Rows {
+                version,
+                principals: principals
+                    .into_iter()
+                    .map(principal::read)
+                    .collect::<Result<_, _>>()?,
+                keys: keys.into_iter().map(key::read).collect::<Result<_, _>>()?,
+                authorities: authority::all(&tx).await?,
+                revocations: revocation::all(&tx).await?,
+                reservations: reservation::all(&tx).await?,
+            };
+            tx.commit().await?;
+            Ok(rows)
+        })
+        .await
+    }
+}
+
+pub(crate) fn moment(table: &'static str, row: i64, micros: i64) -> Result<Timestamp, ReadError> {
+    Timestamp::from_microsecond(micros).map_err(|error| ReadError::Damaged {
+        table,
+        row,
+        what: error.to_string(),
+    })
+}
+
+pub(crate) fn moments(
+    table: &'static str,
+    row: i64,
+    micros: Option<i64>,
+) -> Result<Option<Timestamp>, ReadError> {
+    micros.map(|micros| moment(table, row, micros)).transpose()
+}
+
+pub(crate) fn fingerprint(
+    table: &'static str,
+    row: i64,
+    text: &str,
+) -> Result<Fingerprint, ReadError> {
+    text.parse().map_err(|_| ReadError::Damaged {
+        table,
+        row,
+        what: String::from("its fingerprint is none"),
+    })
+}
+
+pub(crate) fn sources(table: &'static str, row: i64, text: &str) -> Result<SourceSet, ReadError> {
+    text.parse().map_err(
+        |error: adit_model::source::SourceError| ReadError::Damaged {
+            table,
+            row,
+            what: error.to_string(),
+        },
+    )
+}
