@@ -5,6 +5,7 @@
 //! a listener is led by the [`registry`] to whichever connection holds the lease now.
 
 pub mod desk;
+mod lease;
 pub mod policy;
 pub mod port;
 pub mod registry;
