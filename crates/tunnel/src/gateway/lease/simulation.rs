@@ -158,7 +158,10 @@ fn step(bench: &mut Bench, model: &mut Model, dice: &mut Dice) {
         9 => {
             let now = bench.now();
             let was = bench.table.cancel(MemberId(member), &bind(port), now);
-            let held = model.holders.get(&port).is_some_and(|held| held.0 == member);
+            let held = model
+                .holders
+                .get(&port)
+                .is_some_and(|held| held.0 == member);
             assert_eq!(was.is_some(), held);
             if held {
                 model.holders.remove(&port);

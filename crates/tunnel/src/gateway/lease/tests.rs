@@ -141,7 +141,10 @@ fn the_same_words_are_granted_again_and_others_are_not() {
     let mut bench = Bench::new();
     let me = asker(1, 1);
     bench.get(&me, 8080);
-    assert_eq!(bench.ask(&me, 8080).unwrap(), Answer::Again(Holding::Port(8080)));
+    assert_eq!(
+        bench.ask(&me, 8080).unwrap(),
+        Answer::Again(Holding::Port(8080))
+    );
     let other = Bind::Tcp {
         host: String::new(),
         port: 8080,
@@ -267,7 +270,10 @@ fn oldest_keeps_it_as_long_as_it_lives_and_newest_has_it_at_once() {
     bench.get(&asker(1, 1), 8080);
     let mut oldest = asker(2, 1);
     oldest.takeover = Takeover::Oldest;
-    assert!(matches!(bench.ask(&oldest, 8080), Err(Refused::HeldByYou { .. })));
+    assert!(matches!(
+        bench.ask(&oldest, 8080),
+        Err(Refused::HeldByYou { .. })
+    ));
     let mut newest = asker(2, 1);
     newest.takeover = Takeover::Newest;
     assert_eq!(bench.get(&newest, 8080).displaced, Some(MemberId(1)));
@@ -296,11 +302,20 @@ fn takeover_flap_is_stopped() {
     let verdict = |is_alive| Some(Verdict { epoch, is_alive });
     newest.verdict = verdict(true);
     let refused = bench.ask(&newest, 8080).unwrap_err();
-    assert!(matches!(refused, Refused::Flapping { seconds: 300, .. }), "{refused}");
-    assert!(refused.to_string().contains("your own key from 192.0.2.1"), "{refused}");
+    assert!(
+        matches!(refused, Refused::Flapping { seconds: 300, .. }),
+        "{refused}"
+    );
+    assert!(
+        refused.to_string().contains("your own key from 192.0.2.1"),
+        "{refused}"
+    );
     bench.after(299);
     let refused = bench.ask(&newest, 8080).unwrap_err();
-    assert!(matches!(refused, Refused::Flapping { seconds: 1, .. }), "{refused}");
+    assert!(
+        matches!(refused, Refused::Flapping { seconds: 1, .. }),
+        "{refused}"
+    );
     newest.verdict = verdict(false);
     assert_eq!(bench.get(&newest, 8080).displaced, Some(MemberId(4)));
     // Five minutes later all is as before.
@@ -328,7 +343,11 @@ fn any_port_is_the_one_it_was_before_for_the_same_label() {
     let mut bench = Bench::new();
     let port = bench.get_any(&asker(1, 1), "9000-9009");
     assert_eq!(port, 9009, "the last of ten");
-    assert_ne!(bench.get_any(&asker(1, 1), "9000-9009"), port, "twice is two");
+    assert_ne!(
+        bench.get_any(&asker(1, 1), "9000-9009"),
+        port,
+        "twice is two"
+    );
     bench.leave(1);
     let mut other = asker(2, 1);
     other.label = "another";
@@ -351,11 +370,17 @@ fn limits_count_what_is_held_waits_and_is_being_given() {
     me.limit = 2;
     bench.get(&me, 1);
     let claimed = bench.ask(&me, 2).unwrap();
-    assert!(matches!(bench.ask(&me, 3), Err(Refused::TooManyLeases { limit: 2 })));
+    assert!(matches!(
+        bench.ask(&me, 3),
+        Err(Refused::TooManyLeases { limit: 2 })
+    ));
     bench.commit(claimed);
     bench.leave(1);
     me.member = 2;
-    assert!(matches!(bench.ask(&me, 3), Err(Refused::TooManyLeases { limit: 2 })));
+    assert!(matches!(
+        bench.ask(&me, 3),
+        Err(Refused::TooManyLeases { limit: 2 })
+    ));
     bench.get(&me, 1);
     bench.get(&me, 2);
     let now = bench.now();
@@ -423,15 +448,25 @@ fn a_restart_keeps_every_lease_for_its_owner() {
         vec![
             stored(1, 5, LeaseState::Held),
             stored(2, 5, LeaseState::Grace(ago)),
-            stored(3, 5, LeaseState::Quarantine(now.wall + Duration::from_secs(50))),
+            stored(
+                3,
+                5,
+                LeaseState::Quarantine(now.wall + Duration::from_secs(50)),
+            ),
             stored(4, 5, LeaseState::Quarantine(ago)),
             stored(5, 5, LeaseState::Quarantine(Timestamp::MAX)),
         ],
         now,
     );
-    assert_eq!(bench.table.listening(), [Holding::Port(1), Holding::Port(2)]);
+    assert_eq!(
+        bench.table.listening(),
+        [Holding::Port(1), Holding::Port(2)]
+    );
     for port in [1, 2, 3, 5] {
-        assert!(matches!(bench.ask(&asker(9, 2), port), Err(Refused::InUse { .. })));
+        assert!(matches!(
+            bench.ask(&asker(9, 2), port),
+            Err(Refused::InUse { .. })
+        ));
     }
     bench.get(&asker(9, 2), 4);
     bench.after(51);
@@ -448,12 +483,16 @@ fn old_backup_cannot_lower_epoch() {
     let mut bench = Bench::new();
     bench.table = Table::new(rules(), floor);
     let now = bench.now();
-    bench.table.restore(vec![stored(1, 7, LeaseState::Held)], now);
+    bench
+        .table
+        .restore(vec![stored(1, 7, LeaseState::Held)], now);
     assert!(bench.get(&asker(1, 1), 1).epoch > floor);
     // And a store that is ahead of the clock is not undercut either.
     let ahead = floor.get() + (1 << 40);
     bench.table = Table::new(rules(), floor);
-    bench.table.restore(vec![stored(1, ahead, LeaseState::Held)], now);
+    bench
+        .table
+        .restore(vec![stored(1, ahead, LeaseState::Held)], now);
     assert_eq!(bench.get(&asker(1, 1), 1).epoch, Epoch::new(ahead + 1));
 }
 
@@ -467,6 +506,12 @@ fn second_member_needs_pool() {
         is_alive: true,
     });
     // Neither the same principal nor another one shares it: there are no pools of ports.
-    assert!(matches!(bench.ask(&second, 8080), Err(Refused::HeldByYou { .. })));
-    assert!(matches!(bench.ask(&asker(3, 2), 8080), Err(Refused::InUse { .. })));
+    assert!(matches!(
+        bench.ask(&second, 8080),
+        Err(Refused::HeldByYou { .. })
+    ));
+    assert!(matches!(
+        bench.ask(&asker(3, 2), 8080),
+        Err(Refused::InUse { .. })
+    ));
 }
