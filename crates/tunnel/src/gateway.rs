@@ -10,3 +10,13 @@ pub mod policy;
 pub mod port;
 pub mod registry;
 pub mod seam;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The moment that far from now.
+fn after(pause: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(pause).unwrap_or(now)
+}

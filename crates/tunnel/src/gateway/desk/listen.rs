@@ -10,10 +10,11 @@ use adit_model::grant::Grant;
 use adit_model::id::{Epoch, Fingerprint, LeaseId, PrincipalId};
 use adit_model::lease::{Holding, Lease, LeaseState, SocketName};
 use adit_model::port::PortSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{timeout, timeout_at};
 
 use super::listener::{CLOSE, Fresh};
 use super::{Desk, Listening, Member, Refused, Seat, SeatEnd, State, Who};
+use crate::gateway::after;
 use crate::gateway::lease::{Answer, Ask, Committed, MemberId, Ticket, Verdict, Wanted};
 use crate::gateway::policy::{Policy, Principal};
 #[cfg(unix)]
@@ -80,14 +81,14 @@ impl Desk {
     /// # Cancel safety
     /// Dropped, nothing is granted.
     pub async fn listen(&self, member: &Member, bind: &Bind) -> Result<Listening, Refused> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = after(PATIENCE);
         let mut attempt = Attempt::default();
         loop {
-            let mut changes = self.changes.subscribe();
+            let mut table = self.changes.subscribe();
             match self.step(member, bind, &attempt)? {
                 Step::Done(listening) => return Ok(listening),
                 Step::Wait(holding) => {
-                    let changed = timeout_at(deadline, changes.changed()).await;
+                    let changed = timeout_at(deadline, table.changed()).await;
                     if changed.is_err() {
                         return Err(Refused::Busy { holding });
                     }
@@ -184,17 +185,17 @@ impl Desk {
                 holding,
                 epoch,
                 holder,
-            } => match state.seats.get(&holder) {
-                Some(seat) => Step::Probe {
+            } => {
+                let Some(seat) = state.seats.get(&holder) else {
+                    state.table.probe_is_over(&holding);
+                    return Err(Refused::Busy { holding });
+                };
+                Step::Probe {
                     holding,
                     epoch,
                     transport: Arc::clone(&seat.transport),
-                },
-                None => {
-                    state.table.probe_is_over(&holding);
-                    return Err(Refused::Busy { holding });
                 }
-            },
+            }
             Answer::Claimed(ticket) => {
                 let lease = state.table.claimed(&ticket, now);
                 let Some(lease) = lease else {
@@ -351,7 +352,10 @@ impl Desk {
                 self.to_grace(&mut state, displaced, now);
             }
             let is_idle = state.table.held_by(displaced).is_empty();
-            change.old = Some((who, is_idle.then_some(transport)));
+            change.old = Some(Displaced {
+                who,
+                idle: is_idle.then_some(transport),
+            });
         }
         self.changed();
         Ok((state.listening(holding, plan.lease.scope), change))
@@ -397,7 +401,7 @@ fn socket_name(
     principal: PrincipalId,
     path: &str,
 ) -> Result<SocketName, Refused> {
-    let base = base.unwrap_or(Path::new(""));
+    let base = base.unwrap_or_else(|| Path::new(""));
     port::unix::read_path(base, principal, path).ok_or_else(|| Refused::Path {
         path: String::from(path),
         folder: port::unix::folder_name(principal),
@@ -417,14 +421,20 @@ fn socket_name(_: Option<&Path>, _: PrincipalId, path: &str) -> Result<SocketNam
 struct Change {
     epoch: Epoch,
     newcomer: Option<Arc<Who>>,
-    /// Who held it before, and the connection if it has nothing left.
-    old: Option<(Arc<Who>, Option<Arc<dyn Transport>>)>,
+    old: Option<Displaced>,
+}
+
+/// Who held it before.
+struct Displaced {
+    who: Arc<Who>,
+    /// The connection, if it has nothing left.
+    idle: Option<Arc<dyn Transport>>,
 }
 
 impl Change {
     /// Tells the old connection, and the audit (security rule G14).
     fn told(self, holding: &Holding, was_silent: bool) {
-        let (Some(new), Some((old, transport))) = (self.newcomer, self.old) else {
+        let (Some(new), Some(Displaced { who: old, idle })) = (self.newcomer, self.old) else {
             return;
         };
         let key = |who: &Who| who.key.as_ref().map(Fingerprint::to_string);
@@ -442,7 +452,7 @@ impl Change {
             was_silent,
             "lease was taken over"
         );
-        if let Some(transport) = transport {
+        if let Some(transport) = idle {
             transport.close(CloseReason::Superseded);
         }
     }
@@ -544,7 +554,7 @@ fn patience(round_trip: Option<Duration>) -> Duration {
 /// A number below the bound from the system's random source, each with the same chance.
 fn draw(bound: NonZeroU32) -> u32 {
     // Numbers from here on would give the lowest results a greater chance.
-    let past = u32::MAX - u32::MAX % bound;
+    let past = u32::MAX.saturating_sub(u32::MAX % bound);
     loop {
         let mut bytes = [0; 4];
         if aws_lc_rs::rand::fill(&mut bytes).is_err() {

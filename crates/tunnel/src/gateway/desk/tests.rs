@@ -58,7 +58,7 @@ impl Ledger for Book {
             let mut leases = self.leases.lock().unwrap();
             let next = i64::try_from(leases.len()).unwrap() + 1;
             let known = leases.get(&lease.holding).map(|lease| lease.id);
-            let id = known.unwrap_or(LeaseId::new(next));
+            let id = known.unwrap_or_else(|| LeaseId::new(next));
             let lease = Lease {
                 id,
                 ..lease.clone()
