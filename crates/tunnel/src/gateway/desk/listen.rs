@@ -347,7 +347,7 @@ impl Desk {
             if plan.is_silent {
                 // It is gone, and all else that it had waits for its owner, who is here already.
                 if let Some(seat) = state.seats.get_mut(&displaced) {
-                    seat.end = SeatEnd::Silent;
+                    seat.end = SeatEnd::Closing;
                 }
                 self.to_grace(&mut state, displaced, now);
             }
@@ -472,7 +472,7 @@ impl State {
         let seat = self.seats.get(&member).ok_or(Refused::Gone)?;
         match &seat.end {
             SeatEnd::No => {}
-            SeatEnd::Silent => return Err(Refused::Gone),
+            SeatEnd::Closing => return Err(Refused::Gone),
             SeatEnd::Fallen(fallen) => return Err(fallen.clone().into()),
         }
         let time = self.wall.time_for(seat.behind, now);
@@ -540,7 +540,7 @@ impl Drop for Question<'_> {
 
 /// How long a holder may take to answer: a few round trips, so that one lost packet is sent again, and 2 s at the
 /// most (security rule G13). A second if its distance is not known.
-fn patience(round_trip: Option<Duration>) -> Duration {
+pub(super) fn patience(round_trip: Option<Duration>) -> Duration {
     const LEAST: Duration = Duration::from_millis(500);
     const MOST: Duration = Duration::from_secs(2);
     const UNKNOWN: Duration = Duration::from_secs(1);

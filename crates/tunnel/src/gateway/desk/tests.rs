@@ -791,16 +791,48 @@ async fn connections_of_one_principal_are_counted() {
     few.limits.connections = Some(2);
     let mut house = House::with(few, |_| {}, Vec::new());
     let first = house.connect(OWNER);
-    let _second = house.connect(OWNER);
-    let who = house.who(OWNER);
-    let refused = house.connect_as(who.clone()).err().unwrap();
+    let second = house.connect(OWNER);
+    let _other = house.connect(STRANGER);
+    // Both are there: the third is one too many, and told so.
+    let third = house.connect(OWNER);
+    let end = third.closed().await;
     assert!(
-        matches!(refused, Refused::TooManyConnections { limit: 2 }),
+        matches!(&end, ConnectionEnd::Ours(CloseReason::Useless(text)) if text.contains("2 connections")),
+        "{end}"
+    );
+    // One of them is gone and nobody knows: it makes room for its owner.
+    let port = Port::reserve();
+    house.listen(&first, port.number()).await.unwrap();
+    first.freeze();
+    let fourth = house.connect(OWNER);
+    house.listen(&fourth, port.number()).await.unwrap();
+    first.thaw();
+    assert!(matches!(
+        first.closed().await,
+        ConnectionEnd::Ours(CloseReason::Superseded)
+    ));
+    for alive in [&second, &fourth] {
+        assert!(alive.near.end().now().is_none());
+    }
+    house.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_has_more_than_a_few_connections_too_many() {
+    let mut few = grant();
+    few.limits.connections = Some(1);
+    let mut house = House::with(few, |_| {}, Vec::new());
+    let peers: Vec<_> = (0..5).map(|_| house.connect(OWNER)).collect();
+    let who = house.who(OWNER);
+    let refused = house.connect_as(who).err().unwrap();
+    assert!(
+        matches!(refused, Refused::TooManyConnections { limit: 1 }),
         "{refused}"
     );
-    let _other = house.connect(STRANGER);
-    first.cut(&house);
-    house.connect_as(who).unwrap();
+    for peer in peers.iter().skip(1) {
+        peer.closed().await;
+    }
+    assert!(peers[0].near.end().now().is_none());
     house.end().await;
 }
 
