@@ -1,8 +1,22 @@
 //! The public end of tunnels: who may log in, what they hold, and the way from a visitor to them.
 //!
 //! A connection comes in at `accept`, is admitted by the [`policy`] of that moment and asks for forwards. Each
-//! becomes a lease of the `desk`, which owns the listeners; connections come and go beneath them. A visitor of
-//! a listener is led by the `registry` to whichever connection holds the lease now.
+//! becomes a lease of the [`desk`], which owns the listeners; connections come and go beneath them. A visitor of
+//! a listener is led by the [`registry`] to whichever connection holds the lease now.
 
+pub mod desk;
+mod lease;
 pub mod policy;
+pub mod port;
+pub mod registry;
 pub mod seam;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The moment that far from now.
+fn after(pause: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(pause).unwrap_or(now)
+}

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
@@ -18,6 +19,7 @@ pub use self::request::{
     CancelAnswer, CancelRequest, ForwardAnswer, ForwardRequest, OpenAnswer, OpenRequest,
     PeerRequest,
 };
+pub(crate) use self::stream::Cutter;
 pub use self::stream::{ByteStream, Chunk, OUT_QUEUE_BYTES, Reserve};
 
 mod address;
@@ -58,6 +60,13 @@ pub trait Transport: fmt::Debug + Send + Sync {
 
     /// There is reason to think that the connection is not there any more. Returns at once.
     fn doubt(&self, doubt: Doubt);
+
+    /// Asks the peer whether it is there. Any packet of it that comes after the question says so, whatever
+    /// it is about.
+    fn is_alive(&self, within: Duration) -> Liveness;
+
+    /// How far away the peer is: the least time that an answer has taken. `None` before the first.
+    fn round_trip(&self) -> Option<Duration>;
 
     /// Tells when and why the connection ended.
     fn end(&self) -> EndWatch;
@@ -108,6 +117,14 @@ pub struct Opening(Later<Result<ByteStream, OpenError>>);
 /// Dropped before it was polled, nothing was asked; later, the answer is lost.
 #[must_use = "nothing is asked before this is awaited"]
 pub struct Asking(Later<Result<u16, ForwardError>>);
+
+/// A question whether the peer is there. `false` if nothing came from it in time, or the connection ended.
+///
+/// # Cancel safety
+///
+/// Dropped, the answer is lost.
+#[must_use = "nothing is asked before this is awaited"]
+pub struct Liveness(Later<bool>);
 
 type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -205,8 +222,8 @@ pub enum ForwardError {
     Shortage,
 }
 
-/// Why this end closes a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why this end closes a connection. The peer is told by its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseReason {
     /// The tunnel is being stopped.
@@ -216,6 +233,10 @@ pub enum CloseReason {
     /// What it carries has fallen silent, and so may it. Over SSH nothing is said to the peer, and what
     /// it goes over can be kept.
     Silent,
+    /// The peer may not be here any more: what let it in was taken away, has changed or has expired.
+    Revoked(Arc<str>),
+    /// Nothing is left to do for it, for a reason in words.
+    Useless(Arc<str>),
 }
 
 impl fmt::Display for CloseReason {
@@ -224,6 +245,7 @@ impl fmt::Display for CloseReason {
             Self::Stopping => "stopping",
             Self::Superseded => "superseded by a newer connection",
             Self::Silent => "what it carries has fallen silent",
+            Self::Revoked(text) | Self::Useless(text) => text,
         })
     }
 }
@@ -303,6 +325,26 @@ impl Future for Asking {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.0.as_mut().poll(cx)
+    }
+}
+
+impl Liveness {
+    fn new(later: impl Future<Output = bool> + Send + 'static) -> Self {
+        Self(Box::pin(later))
+    }
+}
+
+impl Future for Liveness {
+    type Output = bool;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Liveness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Liveness")
     }
 }
 

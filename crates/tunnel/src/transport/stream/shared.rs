@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
@@ -16,6 +17,8 @@ pub(crate) enum StreamEnd {
     Reset,
     /// Its connection ended.
     Lost,
+    /// Its connection has lost what the stream was opened for.
+    Cut,
 }
 
 pub(super) struct Shared {
@@ -23,11 +26,17 @@ pub(super) struct Shared {
     pub(super) dirty: Arc<DirtyList>,
     pub(super) pool: Pool,
     pub(super) channel: u32,
+    /// As `State::is_cut`, for who reads bytes that were taken out before.
+    pub(super) is_cut: AtomicBool,
     /// Most bytes in one packet to the peer.
     pub(super) packet: usize,
 }
 
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they come independently of each other, from either side"
+)]
 pub(super) struct State {
     pub(super) inbound: VecDeque<Block>,
     pub(super) inbound_bytes: usize,
@@ -43,6 +52,8 @@ pub(super) struct State {
     pub(super) outbound_end: Option<StreamEnd>,
     pub(super) is_shut: bool,
     pub(super) is_gone: bool,
+    /// It was cut off: for the task it is as if the application had gone.
+    pub(super) is_cut: bool,
     pub(super) is_listed: bool,
     pub(super) reader: Option<Waker>,
     pub(super) writer: Option<Waker>,
@@ -97,7 +108,7 @@ impl Shared {
             return false;
         }
         let mut state = self.state();
-        if state.is_gone || state.inbound_end.is_some() {
+        if state.is_gone || state.is_cut || state.inbound_end.is_some() {
             return false;
         }
         state.inbound_bytes = state.inbound_bytes.saturating_add(count);
@@ -130,6 +141,10 @@ impl From<StreamEnd> for io::Error {
             StreamEnd::Reset => Self::new(
                 io::ErrorKind::ConnectionReset,
                 "byte stream was reset by the peer",
+            ),
+            StreamEnd::Cut => Self::new(
+                io::ErrorKind::ConnectionReset,
+                "byte stream was cut off: its connection does not hold the lease any more",
             ),
             StreamEnd::Lost => Self::new(
                 io::ErrorKind::ConnectionAborted,

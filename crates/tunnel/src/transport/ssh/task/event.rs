@@ -107,6 +107,7 @@ impl<S: Carrier> Turn<S> {
                 self.engine.answer_channel_request(channel, false);
             }
             Event::WantsKeyPair { kex, method } => self.key_pair.make(kex, method),
+            Event::Alive { .. } => self.measured(),
             Event::Rekeyed { took } => tracing::debug!(?took, "keys were renewed"),
             // Of the login, which is over; of the host's keys, which nobody here learns; and what
             // only this task's own keep-alive wants to know.
