@@ -16,14 +16,16 @@ use tokio::sync::{mpsc, watch};
 
 pub use self::request::{
     CancelAnswer, CancelRequest, ForwardAnswer, ForwardRequest, OpenAnswer, OpenRequest,
-    PeerRequest,
+    PeerRequest, SessionRequest,
 };
+pub use self::session::{AskAnswer, Session, SessionAnswer, SessionAsk, SessionWish};
 pub use self::stream::{ByteStream, Chunk, OUT_QUEUE_BYTES, Reserve};
 
 mod handle;
 mod mailbox;
 pub mod memory;
 mod request;
+mod session;
 pub mod ssh;
 mod stream;
 
@@ -247,8 +249,8 @@ pub enum ForwardError {
     Shortage,
 }
 
-/// Why this end closes a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Why this end closes a connection. The peer is told by its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseReason {
     /// The tunnel is being stopped.
@@ -258,6 +260,10 @@ pub enum CloseReason {
     /// What it carries has fallen silent, and so may it. Over SSH nothing is said to the peer, and what
     /// it goes over can be kept.
     Silent,
+    /// The peer may not be here any more: what let it in was taken away, has changed or has expired.
+    Revoked(Arc<str>),
+    /// Nothing is left to do for it, for a reason in words.
+    Useless(Arc<str>),
 }
 
 impl fmt::Display for CloseReason {
@@ -266,6 +272,7 @@ impl fmt::Display for CloseReason {
             Self::Stopping => "stopping",
             Self::Superseded => "superseded by a newer connection",
             Self::Silent => "what it carries has fallen silent",
+            Self::Revoked(text) | Self::Useless(text) => text,
         })
     }
 }

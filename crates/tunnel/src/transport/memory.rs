@@ -138,12 +138,12 @@ impl Driver {
             Which::First => (first, second),
             Which::Second => (second, first),
         };
-        ours.desk
-            .end
-            .send_replace(Some(ConnectionEnd::Ours(reason)));
         theirs.desk.end.send_replace(Some(ConnectionEnd::Theirs {
             text: reason.to_string(),
         }));
+        ours.desk
+            .end
+            .send_replace(Some(ConnectionEnd::Ours(reason)));
     }
 }
 
@@ -189,7 +189,7 @@ impl Side {
 /// Waits for the order to close. The handle that was dropped gives none; its commands end instead.
 async fn closed(close: &mut tokio::sync::watch::Receiver<Option<CloseReason>>) -> CloseReason {
     let reason = close.wait_for(Option::is_some).await;
-    let reason = reason.ok().and_then(|reason| *reason);
+    let reason = reason.ok().and_then(|reason| reason.clone());
     match reason {
         Some(reason) => reason,
         None => std::future::pending().await,
@@ -248,7 +248,7 @@ impl Links {
             let answer = match verdict {
                 Verdict::Yes => Ok(asked_port),
                 Verdict::Port(port) => Ok(port),
-                Verdict::No { .. } => Err(ForwardError::Refused),
+                Verdict::No { .. } | Verdict::Complaint(_) => Err(ForwardError::Refused),
             };
             answer_with(reply, answer);
             return;
@@ -272,6 +272,8 @@ impl Links {
                 self.channels.remove(&number);
                 answer_with(reply, Err(OpenError::Refused { code, reason }));
             }
+            // Of sessions, which there are none of here.
+            Verdict::Complaint(_) => {}
         }
     }
 

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use adit_ssh::Connection as Engine;
 use adit_ssh::certificate::Restrictions;
+use adit_ssh::channel::ChannelId;
 use adit_ssh::error::ConnectionError;
 use adit_ssh::forward::RequestId;
 use adit_ssh::limits;
@@ -18,7 +19,7 @@ use tokio::time::Sleep;
 use super::super::handle::{Desk, Handle};
 use super::super::mailbox::DirtyList;
 use super::super::request::{Answers, PeerRequest, Verdict};
-use super::super::{CloseReason, Connection, ConnectionEnd, ForwardError};
+use super::super::{CloseReason, Connection, ConnectionEnd, ForwardError, SessionAsk};
 use super::carrier::{Carrier, Held};
 use super::clock::now;
 use super::key_pair::KeyPair;
@@ -56,8 +57,19 @@ pub(super) struct Turn<S> {
     /// Our requests for forwards, by the engine's number.
     asked: HashMap<RequestId, oneshot::Sender<Result<u16, ForwardError>>>,
     /// The peer's, by the number that its answer will bear.
-    questions: HashMap<u64, RequestId>,
+    questions: HashMap<u64, Question>,
+    /// Where what clients ask in their sessions goes, by channel number.
+    sessions: HashMap<u32, mpsc::Sender<SessionAsk>>,
     next_question: u64,
+}
+
+/// What an answer of the application is about.
+#[derive(Debug, Clone, Copy)]
+enum Question {
+    /// A forward.
+    Forward(RequestId),
+    /// Something asked in a session.
+    Session(ChannelId),
 }
 
 /// Rounds of reading and writing before other tasks get their turn.
@@ -67,7 +79,7 @@ const ROUNDS: usize = 2;
 const LAST_READS: usize = 32;
 /// Questions of the peer that may wait for the application: what the engine lets through at most.
 const REQUESTS: usize = limits::GLOBAL_REQUESTS_PENDING + limits::OPENS_PENDING;
-/// Numbers of questions about forwards begin here; below are those of channels.
+/// Numbers of questions about forwards and in sessions begin here; below are those of channels.
 const FIRST_QUESTION: u64 = 1 << 32;
 
 impl<S: Carrier> Driver<S> {
@@ -134,7 +146,7 @@ impl<S: Carrier> Driver<S> {
                     break end;
                 },
                 reason = closed(&mut desk.close) => {
-                    is_silent = reason == CloseReason::Silent;
+                    is_silent = matches!(reason, CloseReason::Silent);
                     break if is_silent {
                         ConnectionEnd::Ours(reason)
                     } else {
@@ -168,7 +180,7 @@ async fn closed(close: &mut watch::Receiver<Option<CloseReason>>) -> CloseReason
         .wait_for(Option::is_some)
         .await
         .ok()
-        .and_then(|reason| *reason);
+        .and_then(|reason| reason.clone());
     match reason {
         Some(reason) => reason,
         None => std::future::pending().await,
@@ -211,6 +223,7 @@ impl<S: Carrier> Turn<S> {
             requests,
             asked: HashMap::new(),
             questions: HashMap::new(),
+            sessions: HashMap::new(),
             next_question: FIRST_QUESTION,
         };
         (turn, receiver)
@@ -315,6 +328,9 @@ impl<S: Carrier> Turn<S> {
             self.engine.give_key_pair(kex, pair);
         }
         let now = now();
+        // Taken in this order and handled in the other: what an application said before it ended its
+        // stream is heard before that end.
+        let has_dirty = self.dirty.poll_take(cx, &mut self.dirty_now).is_ready();
         let mut answers = std::mem::take(&mut self.answers_now);
         if self.answers.poll_take(cx, &mut answers).is_ready() {
             moved = true;
@@ -323,7 +339,7 @@ impl<S: Carrier> Turn<S> {
             }
         }
         self.answers_now = answers;
-        if self.dirty.poll_take(cx, &mut self.dirty_now).is_ready() {
+        if has_dirty {
             moved = true;
             let before = self.streams.len();
             for number in self.dirty_now.drain(..) {
@@ -338,7 +354,7 @@ impl<S: Carrier> Turn<S> {
 
     /// Says goodbye, if the socket takes it at once, and waits for a moment until the peer hangs up.
     async fn close(&mut self, reason: CloseReason) -> ConnectionEnd {
-        self.engine.close();
+        self.engine.close_saying(&reason.to_string());
         poll_fn(|cx| {
             // What fails now fails to say goodbye, and that is all.
             drop(self.socket.poll_write(cx, &mut self.engine));

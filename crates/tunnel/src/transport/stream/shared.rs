@@ -42,6 +42,8 @@ pub(super) struct State {
     /// The peer takes no more.
     pub(super) outbound_end: Option<StreamEnd>,
     pub(super) is_shut: bool,
+    /// How a session ended, until the task knows.
+    pub(super) exit: Option<u32>,
     pub(super) is_gone: bool,
     pub(super) is_listed: bool,
     pub(super) reader: Option<Waker>,
