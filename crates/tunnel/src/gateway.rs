@@ -4,5 +4,9 @@
 //! becomes a lease of the `desk`, which owns the listeners; connections come and go beneath them. A visitor of
 //! a listener is led by the `registry` to whichever connection holds the lease now.
 
+pub mod door;
+pub mod host_keys;
+pub mod network;
 pub mod policy;
 pub mod seam;
+pub mod throttle;
