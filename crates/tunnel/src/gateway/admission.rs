@@ -182,26 +182,25 @@ impl Look<'_> {
     }
 
     fn is_revoked(&self, what: Revocable<'_>) -> bool {
+        let (Revocable::Key(key)
+        | Revocable::Serial { authority: key, .. }
+        | Revocable::KeyId { authority: key, .. }) = what;
+        let Some(shown) = fingerprint(key) else {
+            return true;
+        };
         self.policy.revoked.iter().any(|line| match (line, what) {
-            (Revoked::Key(revoked), Revocable::Key(key)) => is(revoked, key),
+            (Revoked::Key(revoked), Revocable::Key(_)) => *revoked == shown,
             (
                 Revoked::Serials {
                     authority,
                     from,
                     to,
                 },
-                Revocable::Serial {
-                    authority: shown,
-                    serial,
-                },
-            ) => (*from..=*to).contains(&serial) && is(authority, shown),
-            (
-                Revoked::KeyId { authority, id },
-                Revocable::KeyId {
-                    authority: shown,
-                    key_id,
-                },
-            ) => id.as_bytes() == key_id && is(authority, shown),
+                Revocable::Serial { serial, .. },
+            ) => *authority == shown && (*from..=*to).contains(&serial),
+            (Revoked::KeyId { authority, id }, Revocable::KeyId { key_id, .. }) => {
+                *authority == shown && id.as_bytes() == key_id
+            }
             _ => false,
         })
     }
@@ -217,10 +216,6 @@ fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp
 /// The store's name of a key.
 pub fn fingerprint(key: &PublicKey) -> Option<Fingerprint> {
     key.fingerprint().to_string().parse().ok()
-}
-
-fn is(fingerprint_of: &Fingerprint, key: &PublicKey) -> bool {
-    key.fingerprint().to_string() == fingerprint_of.as_str()
 }
 
 /// What was proved at a login, to be held against later policies.
@@ -345,8 +340,8 @@ impl Gate {
     /// Notes a key that lets nobody in, and waits as long as its like from that network have to. Once a
     /// connection for all that are nobody's.
     async fn suspect(&mut self, key: &PresentedKey) {
-        let known = fingerprint(&key.key)
-            .filter(|key| self.rules.policy.borrow().keys.contains_key(key));
+        let known =
+            fingerprint(&key.key).filter(|key| self.rules.policy.borrow().keys.contains_key(key));
         let suspect = Suspect {
             network: Network::of(self.source.ip()),
             key: known,
@@ -405,16 +400,12 @@ impl Admission for Gate {
             let Claim::ProvedKey { key, .. } = &question.claim else {
                 return Decision::Verdict(LoginVerdict::Reject);
             };
-            Decision::Verdict(match self.look(&question.user, key) {
-                Ok(admitted) => {
-                    self.admitted = Some(admitted);
-                    LoginVerdict::Accept
-                }
-                Err(_) => {
-                    self.suspect(key).await;
-                    LoginVerdict::Reject
-                }
-            })
+            let Ok(admitted) = self.look(&question.user, key) else {
+                self.suspect(key).await;
+                return Decision::Verdict(LoginVerdict::Reject);
+            };
+            self.admitted = Some(admitted);
+            Decision::Verdict(LoginVerdict::Accept)
         })
     }
 }

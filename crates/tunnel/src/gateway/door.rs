@@ -43,7 +43,7 @@ pub enum Kind {
 pub enum Coming {
     /// Come in.
     In(Kind),
-    /// Wait: [`Door::left`] calls the ticket.
+    /// Wait: [`Door::next`] gives the ticket back when its turn has come.
     Waits,
     /// There is no room even to wait.
     Full,
@@ -99,30 +99,30 @@ impl<T> Door<T> {
         Coming::Waits
     }
 
-    /// One who was in has logged in or gone. Gives the first of those who wait that may come in now.
-    pub fn left(&mut self, network: Network, kind: Kind, now: Instant) -> Option<(T, Kind)> {
+    /// One who was in has logged in or gone. Whoever waits is to be called then, by [`next`](Self::next).
+    pub fn left(&mut self, network: Network, kind: Kind) {
         match kind {
             Kind::Common => self.common.give_back(network),
             Kind::Reserved => self.reserved.give_back(network),
         }
-        self.next(now)
     }
 
-    /// The first of those who wait that may come in. To be asked again until there is none.
-    pub fn next(&mut self, now: Instant) -> Option<(T, Kind)> {
-        let mut tried: Option<Network> = None;
+    /// The first of those who wait that may come in, and has a place by that. To be asked again until there
+    /// is none.
+    pub fn next(&mut self, now: Instant) -> Option<(Network, T, Kind)> {
+        let mut full: Option<Network> = None;
         for index in 0..self.waiting.len() {
             let (network, _) = self.waiting.get(index)?;
             let network = *network;
-            if tried == Some(network) {
+            if full == Some(network) {
                 continue;
             }
             if let Some(kind) = self.take(network, now) {
                 let (_, ticket) = self.waiting.remove(index)?;
                 self.waits_no_more(network);
-                return Some((ticket, kind));
+                return Some((network, ticket, kind));
             }
-            tried = Some(network);
+            full = Some(network);
         }
         None
     }
@@ -284,11 +284,13 @@ mod tests {
         let waiting = door.waiting();
         assert_eq!(inside + waiting, COMMON);
         for expected in inside..COMMON {
-            let (ticket, kind) = door.left(network(7), Kind::Common, now).unwrap();
-            assert_eq!((ticket, kind), (expected, Kind::Common));
+            door.left(network(7), Kind::Common);
+            let called = door.next(now).unwrap();
+            assert_eq!(called, (network(7), expected, Kind::Common));
         }
         for _ in 0..inside {
-            assert_eq!(door.left(network(7), Kind::Common, now), None);
+            door.left(network(7), Kind::Common);
+            assert_eq!(door.next(now), None);
         }
         assert_eq!((door.taken(), door.waiting()), (0, 0));
         assert!(door.common.of.is_empty() && door.waiting_of.is_empty());
@@ -303,7 +305,8 @@ mod tests {
         }
         let first_waiting = COMMON / 4;
         door.gave_up(|ticket| *ticket > first_waiting);
-        let (ticket, _) = door.left(network(7), Kind::Common, now).unwrap();
+        door.left(network(7), Kind::Common);
+        let (_, ticket, _) = door.next(now).unwrap();
         assert_eq!(ticket, first_waiting + 1);
     }
 }

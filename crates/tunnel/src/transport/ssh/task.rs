@@ -13,6 +13,7 @@ use adit_ssh::channel::ChannelId;
 use adit_ssh::error::ConnectionError;
 use adit_ssh::forward::RequestId;
 use adit_ssh::limits;
+use adit_ssh::version::Ident;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Sleep;
 
@@ -97,6 +98,11 @@ impl<S: Carrier> Driver<S> {
     /// the owner has to close the connection. `None` at a client.
     pub fn restrictions(&self) -> Option<&Restrictions> {
         self.turn.engine.restrictions()
+    }
+
+    /// Whether the peer is an adit too.
+    pub fn is_own_peer(&self) -> bool {
+        self.turn.engine.peer().is_some_and(Ident::is_own)
     }
 
     /// Runs the connection to its end, and says what that was.
