@@ -24,8 +24,8 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::admission::{Admitted, Gate, Rules};
-use super::desk::{Clock, Desk};
+use super::admission::{Gate, Rules};
+use super::desk::{Clock, Desk, Who};
 use super::door::{Coming, Door, Kind};
 use super::host_keys::HostKeys;
 use super::limit::Usages;
@@ -289,15 +289,15 @@ async fn serve(shared: Arc<Shared>, socket: TcpStream, peer: SocketAddr, stop: C
         () = stop.cancelled() => return,
         logged_in = log_in(&shared, socket, peer) => logged_in,
     };
-    if let Some((admitted, connection, driver)) = logged_in {
+    if let Some((who, connection, driver)) = logged_in {
         tracing::info!(
-            principal = %admitted.who.principal.name,
-            user = %admitted.who.user,
-            source = %admitted.who.source,
-            key = admitted.who.key.as_ref().map(tracing::field::display),
+            principal = %who.principal.name,
+            user = %who.user,
+            source = %who.source,
+            key = who.key.as_ref().map(tracing::field::display),
             "connection is logged in"
         );
-        session::serve(shared, admitted, connection, driver, stop).await;
+        session::serve(shared, who, connection, driver, stop).await;
     }
 }
 
@@ -305,7 +305,7 @@ async fn log_in(
     shared: &Arc<Shared>,
     socket: TcpStream,
     peer: SocketAddr,
-) -> Option<(Admitted, Connection, Driver<Sourced>)> {
+) -> Option<(Who, Connection, Driver<Sourced>)> {
     let sourced = tokio::time::timeout(SOURCE_DEADLINE, shared.source.of(socket, peer));
     let sourced = sourced.await.ok()?.ok()?;
     let source = sourced.source;
@@ -330,10 +330,10 @@ async fn log_in(
             return None;
         }
     };
-    let admitted = gate.admitted()?;
+    let who = gate.admitted()?;
     let now = tokio::time::Instant::now().into_std();
     lock(&shared.door).knows(network, now);
-    Some((admitted, connection, driver))
+    Some((who, connection, driver))
 }
 
 /// A place at the door. Given back when dropped.

@@ -1,8 +1,8 @@
 //! Who may log in: a key or a certificate held against the policy of the moment.
 //!
-//! Pure but for [`Gate`], which puts the answers in the way of a login. Everything is asked twice, when a
-//! key is shown and when it has signed, and a third time whenever the policy changes ([`is_still`]): nothing
-//! is remembered but what was proved (security rules S56, G04, G05).
+//! Everything is asked twice, when a key is shown and when it has signed, and nothing is remembered of the
+//! first time (security rule S56). Whether who came in may stay is the [desk](super::desk)'s to ask, at every
+//! bind and whenever the policy changes.
 //!
 //! The same is done for a key that is nobody's as for one that is somebody's: it is looked up, and refused
 //! by the engine at the time at which all refusals leave.
@@ -218,22 +218,6 @@ pub fn fingerprint(key: &PublicKey) -> Option<Fingerprint> {
     key.fingerprint().to_string().parse().ok()
 }
 
-/// What was proved at a login, to be held against later policies.
-#[derive(Debug, Clone)]
-pub struct Proof {
-    user: String,
-    key: PresentedKey,
-}
-
-/// Somebody who has logged in.
-#[derive(Debug, Clone)]
-pub struct Admitted {
-    /// Who it is.
-    pub who: Who,
-    /// What that rests on.
-    pub proof: Proof,
-}
-
 /// What stays the same for all logins of a gateway.
 #[derive(Debug, Clone)]
 pub struct Rules {
@@ -245,40 +229,6 @@ pub struct Rules {
     pub clock: Clock,
 }
 
-impl Rules {
-    /// Whether who was let in by that proof may still be here, and as whom now.
-    ///
-    /// # Errors
-    /// Why not.
-    pub fn is_still(&self, admitted: &Admitted) -> Result<Who, NoEntry> {
-        let policy = Arc::clone(&self.policy.borrow());
-        self.look(&policy, admitted.who.source, &admitted.proof)
-            .and_then(|who| {
-                let is_same = who.principal.id == admitted.who.principal.id;
-                is_same.then_some(who).ok_or(NoEntry::UnknownKey)
-            })
-    }
-
-    fn look(&self, policy: &Policy, source: SocketAddr, proof: &Proof) -> Result<Who, NoEntry> {
-        let look = Look {
-            policy,
-            verifier: self.verifier.as_ref(),
-            source: source.ip(),
-            now: self.clock.now(),
-        };
-        let entry = look.key(&proof.user, &proof.key)?;
-        let grant_end = entry.principal.grant.not_after;
-        Ok(Who {
-            principal: entry.principal,
-            key: fingerprint(&proof.key.key),
-            certificate: entry.certificate,
-            source,
-            user: Printable::new(proof.user.as_bytes()).to_string(),
-            not_after: earlier(entry.not_after, grant_end),
-        })
-    }
-}
-
 /// One login. Asked by the transport, and then by its owner who came in.
 #[derive(Debug)]
 pub struct Gate {
@@ -287,7 +237,7 @@ pub struct Gate {
     throttle: Arc<Mutex<Throttle>>,
     /// Keys that were shown and let nobody in, each once.
     failed: Vec<Suspect>,
-    admitted: Option<Admitted>,
+    admitted: Option<Who>,
 }
 
 impl Gate {
@@ -303,14 +253,14 @@ impl Gate {
     }
 
     /// Who came in.
-    pub fn admitted(&mut self) -> Option<Admitted> {
-        let admitted = self.admitted.take()?;
+    pub fn admitted(&mut self) -> Option<Who> {
+        let who = self.admitted.take()?;
         let suspect = Suspect {
             network: Network::of(self.source.ip()),
-            key: admitted.who.key.clone(),
+            key: who.key.clone(),
         };
         self.throttle().succeeded(&suspect);
-        Some(admitted)
+        Some(who)
     }
 
     /// Nobody came in: what was shown is held against whoever tries it again from the same network.
@@ -327,14 +277,29 @@ impl Gate {
         self.throttle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn look(&self, user: &str, key: &PresentedKey) -> Result<Admitted, NoEntry> {
+    /// What a key stands for at this moment.
+    fn entry(&self, user: &str, key: &PresentedKey) -> Result<Entry, NoEntry> {
         let policy = Arc::clone(&self.rules.policy.borrow());
-        let proof = Proof {
-            user: user.to_owned(),
-            key: key.clone(),
-        };
-        let who = self.rules.look(&policy, self.source, &proof)?;
-        Ok(Admitted { who, proof })
+        Look {
+            policy: &policy,
+            verifier: self.rules.verifier.as_ref(),
+            source: self.source.ip(),
+            now: self.rules.clock.now(),
+        }
+        .key(user, key)
+    }
+
+    /// Who that is who has proved to have the key.
+    fn who(&self, user: &str, key: &PresentedKey) -> Result<Who, NoEntry> {
+        let entry = self.entry(user, key)?;
+        Ok(Who {
+            principal: entry.principal,
+            key: fingerprint(&key.key),
+            certificate: entry.certificate,
+            source: self.source,
+            user: Printable::new(user.as_bytes()).to_string(),
+            not_after: entry.not_after,
+        })
     }
 
     /// Notes a key that lets nobody in, and waits as long as its like from that network have to. Once a
@@ -360,25 +325,13 @@ impl Gate {
             tokio::time::sleep(delay).await;
         }
     }
-
-    /// The rules of a key, under which the engine checks its signature.
-    fn rules(&self, user: &str, key: &PresentedKey) -> Result<SecurityKeyRules, NoEntry> {
-        let policy = Arc::clone(&self.rules.policy.borrow());
-        let look = Look {
-            policy: &policy,
-            verifier: self.rules.verifier.as_ref(),
-            source: self.source.ip(),
-            now: self.rules.clock.now(),
-        };
-        look.key(user, key).map(|entry| entry.rules)
-    }
 }
 
 impl Admission for Gate {
     fn key<'a>(&'a mut self, user: &'a str, key: &'a PresentedKey) -> Answer<'a, KeyVerdict> {
         Box::pin(async move {
-            match self.rules(user, key) {
-                Ok(rules) => KeyVerdict::Authorised(rules),
+            match self.entry(user, key) {
+                Ok(entry) => KeyVerdict::Authorised(entry.rules),
                 Err(error) => {
                     tracing::debug!(
                         visitor.addr = %self.source,
@@ -400,11 +353,11 @@ impl Admission for Gate {
             let Claim::ProvedKey { key, .. } = &question.claim else {
                 return Decision::Verdict(LoginVerdict::Reject);
             };
-            let Ok(admitted) = self.look(&question.user, key) else {
+            let Ok(who) = self.who(&question.user, key) else {
                 self.suspect(key).await;
                 return Decision::Verdict(LoginVerdict::Reject);
             };
-            self.admitted = Some(admitted);
+            self.admitted = Some(who);
             Decision::Verdict(LoginVerdict::Accept)
         })
     }

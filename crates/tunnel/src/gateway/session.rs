@@ -21,7 +21,6 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::accept::Shared;
-use super::admission::Admitted;
 use super::desk::{Listening, Member, Refused, Who};
 use super::limit::{Metered, Side};
 use super::open::{Asker, NotOpened, Opened, Way, way};
@@ -41,16 +40,13 @@ use self::visits::{Counting, Visits};
 /// How long a client whose forward was refused has to ask for something else, before it is told that there
 /// is nothing left to do for it.
 const SECOND_THOUGHTS: Duration = Duration::from_secs(1);
-/// The wall clock is looked at that often for what expires: it may jump, a timer does not see it (security
-/// rule G06).
-const LOOK: Duration = Duration::from_secs(1);
 /// How long a client may take to hang up after it was told to.
 const GOODBYE: Duration = Duration::from_secs(5);
 
 /// One live connection.
 struct Session {
     shared: Arc<Shared>,
-    admitted: Admitted,
+    who: Arc<Who>,
     transport: Arc<dyn Transport>,
     member: Arc<Member>,
     work: JoinSet<Done>,
@@ -81,7 +77,7 @@ enum Done {
 /// Serves a connection that has logged in, until it ends. `stop` closes it.
 pub(super) async fn serve<S: Carrier + 'static>(
     shared: Arc<Shared>,
-    admitted: Admitted,
+    who: Who,
     connection: Connection,
     driver: Driver<S>,
     stop: CancellationToken,
@@ -95,22 +91,22 @@ pub(super) async fn serve<S: Carrier + 'static>(
     let mut work = JoinSet::new();
     let is_own_agent = driver.is_own_peer();
     work.spawn(async move { Done::Connection(driver.run().await) });
-    let member = match shared.desk.join(admitted.who.clone(), counting) {
+    let member = match shared.desk.join(who.clone(), counting) {
         Ok(member) => Arc::new(member),
         Err(refused) => {
-            tracing::info!(principal = %admitted.who.principal.name, %refused, "connection is refused");
+            tracing::info!(principal = %who.principal.name, %refused, "connection is refused");
             transport.close(CloseReason::Useless(refused.to_string().into()));
             await_end(&transport).await;
             return;
         }
     };
     let (view, _) = watch::channel(View {
-        name: admitted.who.principal.name.clone(),
+        name: who.principal.name.clone(),
         ..View::default()
     });
     let mut session = Session {
         shared,
-        admitted,
+        who: Arc::new(who),
         transport,
         member,
         work,
@@ -142,11 +138,9 @@ impl Session {
         mut requests: mpsc::Receiver<PeerRequest>,
         stop: &CancellationToken,
     ) -> ConnectionEnd {
-        let mut policy = self.shared.rules.policy.clone();
-        let mut look = tokio::time::interval(LOOK);
-        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut visits = self.visits.changes();
         loop {
+            let second_thoughts = self.second_thoughts();
             tokio::select! {
                 Some(request) = requests.recv() => self.asked(request),
                 Some(done) = self.work.join_next() => {
@@ -154,19 +148,7 @@ impl Session {
                         return end;
                     }
                 }
-                changed = policy.changed() => {
-                    if changed.is_err() {
-                        return self.close(CloseReason::Stopping).await;
-                    }
-                    if let Some(reason) = self.is_not_welcome() {
-                        return self.close(reason).await;
-                    }
-                }
-                _ = look.tick() => {
-                    if let Some(reason) = self.has_expired().or_else(|| self.is_useless()) {
-                        return self.close(reason).await;
-                    }
-                }
+                reason = second_thoughts => return self.close(reason).await,
                 changed = visits.changed(), if self.pages > 0 => {
                     if changed.is_ok() {
                         self.show();
@@ -229,7 +211,7 @@ impl Session {
     fn open(&mut self, request: OpenRequest) {
         self.streams = self.streams.saturating_add(1);
         let shared = Arc::clone(&self.shared);
-        let who = Arc::new(self.admitted.who.clone());
+        let who = Arc::clone(&self.who);
         self.work.spawn(async move {
             carry(&shared, &who, request).await;
             Done::Stream
@@ -273,7 +255,7 @@ impl Session {
             Err(refused) => {
                 answer.refuse();
                 tracing::info!(
-                    principal = %self.admitted.who.principal.name,
+                    principal = %self.who.principal.name,
                     %bind,
                     %refused,
                     "forward is refused"
@@ -301,45 +283,25 @@ impl Session {
         }
     }
 
-    /// Whether the policy of this moment lets who is here be here no more.
-    fn is_not_welcome(&mut self) -> Option<CloseReason> {
-        match self.shared.rules.is_still(&self.admitted) {
-            Ok(who) => {
-                self.admitted.who = who;
-                None
-            }
-            Err(error) => {
-                tracing::info!(
-                    principal = %self.admitted.who.principal.name,
-                    visitor.addr = %self.admitted.who.source,
-                    %error,
-                    "connection is not allowed any more"
-                );
-                Some(CloseReason::Revoked(
-                    "what you logged in with was taken away, changed or has expired".into(),
-                ))
-            }
-        }
-    }
-
-    fn has_expired(&mut self) -> Option<CloseReason> {
-        let until = self.admitted.who.not_after?;
-        (self.shared.rules.clock.now() >= until)
-            .then(|| self.is_not_welcome())
-            .flatten()
-    }
-
-    /// Whether the one thing that a client wanted was refused. It would sit there for ever otherwise, and
-    /// its person would not know why; what a connection is closed with, a stock ssh prints.
-    fn is_useless(&self) -> Option<CloseReason> {
-        let (reason, since) = self.useless.as_ref()?;
+    /// Waits until the one thing that a client wanted has been refused for a while. It would sit there for
+    /// ever otherwise, and its person would not know why; what a connection is closed with, a stock ssh
+    /// prints. One of ours asks again.
+    fn second_thoughts(&self) -> impl Future<Output = CloseReason> + use<> {
         let is_idle = self.granted.is_empty()
             && self.asking == 0
             && self.streams == 0
             && self.pages == 0
             && !self.is_own_agent;
-        (self.shared.ends_useless && is_idle && since.elapsed() >= SECOND_THOUGHTS)
-            .then(|| CloseReason::Useless(reason.as_str().into()))
+        let useless = (self.useless.clone()).filter(|_| is_idle && self.shared.ends_useless);
+        async move {
+            match useless {
+                Some((reason, since)) => {
+                    tokio::time::sleep_until(since + SECOND_THOUGHTS).await;
+                    CloseReason::Useless(reason.as_str().into())
+                }
+                None => std::future::pending().await,
+            }
+        }
     }
 
     async fn close(&mut self, reason: CloseReason) -> ConnectionEnd {
@@ -377,8 +339,8 @@ impl Session {
             self.shared.desk.leave(member, end);
         }
         tracing::info!(
-            principal = %self.admitted.who.principal.name,
-            visitor.addr = %self.admitted.who.source,
+            principal = %self.who.principal.name,
+            visitor.addr = %self.who.source,
             %end,
             "connection has ended"
         );
