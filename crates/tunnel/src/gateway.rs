@@ -9,6 +9,7 @@ pub mod admission;
 pub mod desk;
 pub mod door;
 pub mod host_keys;
+mod lease;
 pub mod limit;
 pub mod network;
 pub mod open;

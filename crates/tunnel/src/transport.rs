@@ -10,6 +10,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use adit_ssh::printable::Printable;
 use tokio::sync::{mpsc, watch};
@@ -19,6 +20,7 @@ pub use self::request::{
     PeerRequest, SessionRequest,
 };
 pub use self::session::{AskAnswer, Session, SessionAnswer, SessionAsk, SessionWish};
+pub(crate) use self::stream::Cutter;
 pub use self::stream::{ByteStream, Chunk, OUT_QUEUE_BYTES, Reserve};
 
 mod handle;
@@ -59,6 +61,13 @@ pub trait Transport: fmt::Debug + Send + Sync {
 
     /// There is reason to think that the connection is not there any more. Returns at once.
     fn doubt(&self, doubt: Doubt);
+
+    /// Asks the peer whether it is there. Any packet of it that comes after the question says so, whatever
+    /// it is about.
+    fn is_alive(&self, within: Duration) -> Liveness;
+
+    /// How far away the peer is: the least time that an answer has taken. `None` before the first.
+    fn round_trip(&self) -> Option<Duration>;
 
     /// Tells when and why the connection ended.
     fn end(&self) -> EndWatch;
@@ -152,6 +161,14 @@ pub struct Opening(Later<Result<ByteStream, OpenError>>);
 /// Dropped before it was polled, nothing was asked; later, the answer is lost.
 #[must_use = "nothing is asked before this is awaited"]
 pub struct Asking(Later<Result<u16, ForwardError>>);
+
+/// A question whether the peer is there. `false` if nothing came from it in time, or the connection ended.
+///
+/// # Cancel safety
+///
+/// Dropped, the answer is lost.
+#[must_use = "nothing is asked before this is awaited"]
+pub struct Liveness(Later<bool>);
 
 type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -352,6 +369,26 @@ impl Future for Asking {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.0.as_mut().poll(cx)
+    }
+}
+
+impl Liveness {
+    fn new(later: impl Future<Output = bool> + Send + 'static) -> Self {
+        Self(Box::pin(later))
+    }
+}
+
+impl Future for Liveness {
+    type Output = bool;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<bool> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for Liveness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Liveness")
     }
 }
 

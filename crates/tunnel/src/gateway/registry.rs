@@ -1,22 +1,70 @@
 //! The registry: which connection serves each lease now, and the way of a visitor to it.
+//!
+//! Every lease that has a listener has a *slot* here. Its serving connection comes and goes; visitors who come
+//! meanwhile wait at the slot, for a while and not too many. A slot ends when its lease does, or when the holding
+//! goes to another principal: who waits there is sent away, and is never led to the next owner (security rule G12).
+//!
+//! What a connection serves lies behind a [`Fence`]: once that has fallen, none of the byte streams that were
+//! opened through it carries anything any more, and no other gets through (security rule G11).
 
+use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
+use adit_model::id::Epoch;
 use adit_model::lease::Holding;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 
-use crate::transport::{ByteStream, Origin, RefusalCode};
+use self::fence::{Fence, Pass};
+use crate::transport::{
+    Bind, ByteStream, OpenError, Origin, RefusalCode, StreamHead, StreamKind, Transport,
+};
+
+mod fence;
 
 /// Leads visitors to connections.
+#[derive(Debug, Default)]
+pub struct Registry {
+    slots: Mutex<Slots>,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    by_holding: HashMap<Holding, Slot>,
+    /// Visitors that wait at any of them.
+    waiting: u32,
+}
+
 #[derive(Debug)]
-pub struct Registry {}
+struct Slot {
+    /// Who serves it. Its end tells those who wait that there is nothing to wait for.
+    serving: watch::Sender<Option<Arc<Serving>>>,
+    waiting: u32,
+}
+
+/// A connection that serves a lease.
+#[derive(Debug)]
+pub(super) struct Serving {
+    /// As which holder.
+    pub(super) epoch: Epoch,
+    /// The connection.
+    pub(super) transport: Arc<dyn Transport>,
+    /// What it asked for, word for word, with the port that was granted.
+    pub(super) bind: Bind,
+    fence: Fence,
+}
 
 /// A visitor's byte stream. It is reset in the instant in which its connection loses the lease.
-#[derive(Debug)]
 pub struct Fenced {
     stream: ByteStream,
+    epoch: Epoch,
+    _pass: Pass,
 }
 
 /// Why a visitor is not served.
@@ -48,8 +96,21 @@ pub enum Unserved {
     Slow,
 }
 
+/// How long a visitor waits for an owner who is away (security rule G15).
+pub const HOLD: Duration = Duration::from_secs(5);
+/// Visitors that wait for one owner (security rule G15).
+pub const WAITING_FOR_ONE: u32 = 256;
+/// Visitors that wait for any owner (security rule G15).
+pub const WAITING_FOR_ALL: u32 = 4_096;
+/// How long an owner has to open a stream, all its reconnections in between included. An adit agent gives its own
+/// service 10 s to accept; a stock ssh gives it what TCP does, and a visitor who waited half a minute has left.
+pub const OPEN: Duration = Duration::from_secs(30);
+
 impl Registry {
     /// Opens a byte stream to whoever holds the lease, and waits for a holder for a while.
+    ///
+    /// No byte of the visitor is on its way before this returns, so it tries again when the holder changes
+    /// meanwhile.
     ///
     /// # Errors
     /// See [`Unserved`].
@@ -57,15 +118,205 @@ impl Registry {
     /// # Cancel safety
     /// Dropping it is the cancel.
     pub async fn open(&self, holding: &Holding, origin: Origin) -> Result<Fenced, Unserved> {
-        std::future::ready(()).await;
-        todo!("{holding:?} {origin:?}")
+        let deadline = Instant::now() + OPEN;
+        let mut serving = self.watch(holding).ok_or(Unserved::NoLease)?;
+        loop {
+            let now = serving.borrow_and_update().clone();
+            let Some(now) = now else {
+                self.hold(holding, &mut serving, deadline).await?;
+                continue;
+            };
+            let head = StreamHead {
+                kind: StreamKind::Forwarded(now.bind.clone()),
+                origin: origin.clone(),
+            };
+            let opened = tokio::select! {
+                opened = now.transport.open(head) => opened,
+                // Who is fenced out never answers what was asked of it.
+                () = now.fence.fallen() => Err(OpenError::Closed),
+                () = tokio::time::sleep_until(deadline) => return Err(Unserved::Slow),
+            };
+            match opened {
+                Ok(stream) => {
+                    if let Some(pass) = now.fence.admit(&stream) {
+                        return Ok(Fenced {
+                            stream,
+                            epoch: now.epoch,
+                            _pass: pass,
+                        });
+                    }
+                    // It fell in between; dropping the stream resets it.
+                }
+                // The connection has ended, and its lease is told in a moment.
+                Err(OpenError::Closed) => {
+                    if matches!(serving.has_changed(), Ok(false)) {
+                        self.hold(holding, &mut serving, deadline).await?;
+                    }
+                }
+                Err(OpenError::Refused { code, reason }) => {
+                    return Err(Unserved::Refused { code, reason });
+                }
+                Err(OpenError::Shortage) => return Err(Unserved::Shortage),
+            }
+        }
+    }
+
+    /// Visitors that wait for an owner of that lease.
+    pub fn waiting(&self, holding: &Holding) -> u32 {
+        let slots = self.slots();
+        slots.by_holding.get(holding).map_or(0, |slot| slot.waiting)
+    }
+
+    /// Makes a slot for a lease: its visitors wait from here on. One that is there stays.
+    pub(super) fn begin(&self, holding: &Holding) {
+        let mut slots = self.slots();
+        let slot = slots.by_holding.entry(holding.clone());
+        slot.or_insert_with(|| Slot {
+            serving: watch::Sender::new(None),
+            waiting: 0,
+        });
+    }
+
+    /// Fences out whoever served the lease, and only then lets another connection serve it.
+    pub(super) fn serve(
+        &self,
+        holding: &Holding,
+        epoch: Epoch,
+        bind: Bind,
+        transport: Arc<dyn Transport>,
+    ) {
+        self.begin(holding);
+        let slots = self.slots();
+        let Some(slot) = slots.by_holding.get(holding) else {
+            return;
+        };
+        slot.fence_out();
+        slot.serving.send_replace(Some(Arc::new(Serving {
+            epoch,
+            transport,
+            bind,
+            fence: Fence::new(),
+        })));
+    }
+
+    /// Fences out whoever serves the lease. Visitors wait from here on.
+    pub(super) fn vacate(&self, holding: &Holding) {
+        let slots = self.slots();
+        if let Some(slot) = slots.by_holding.get(holding) {
+            slot.fence_out();
+        }
+    }
+
+    /// The lease has ended: whoever served it is fenced out, and who waits is sent away.
+    pub(super) fn end(&self, holding: &Holding) {
+        let slot = {
+            let mut slots = self.slots();
+            let slot = slots.by_holding.remove(holding);
+            let waited = slot.as_ref().map_or(0, |slot| slot.waiting);
+            slots.waiting = slots.waiting.saturating_sub(waited);
+            slot
+        };
+        if let Some(slot) = slot {
+            slot.fence_out();
+        }
+    }
+
+    fn watch(&self, holding: &Holding) -> Option<watch::Receiver<Option<Arc<Serving>>>> {
+        let slots = self.slots();
+        let slot = slots.by_holding.get(holding)?;
+        Some(slot.serving.subscribe())
+    }
+
+    /// Waits for a change of who serves.
+    async fn hold(
+        &self,
+        holding: &Holding,
+        serving: &mut watch::Receiver<Option<Arc<Serving>>>,
+        deadline: Instant,
+    ) -> Result<(), Unserved> {
+        let _place = self.place(holding, serving)?;
+        let until = deadline.min(Instant::now() + HOLD);
+        match timeout_at(until, serving.changed()).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(Unserved::NoLease),
+            Err(_) => Err(Unserved::Away),
+        }
+    }
+
+    /// A place among those who wait, at the very slot that is watched.
+    fn place<'a>(
+        &'a self,
+        holding: &'a Holding,
+        serving: &watch::Receiver<Option<Arc<Serving>>>,
+    ) -> Result<Place<'a>, Unserved> {
+        let mut slots = self.slots();
+        let Slots {
+            by_holding,
+            waiting,
+        } = &mut *slots;
+        let slot = by_holding.get_mut(holding);
+        let slot = slot.filter(|slot| serving.same_channel(&slot.serving.subscribe()));
+        let slot = slot.ok_or(Unserved::NoLease)?;
+        if slot.waiting >= WAITING_FOR_ONE || *waiting >= WAITING_FOR_ALL {
+            return Err(Unserved::Crowded);
+        }
+        slot.waiting = slot.waiting.saturating_add(1);
+        *waiting = waiting.saturating_add(1);
+        Ok(Place {
+            registry: self,
+            holding,
+            serving: serving.clone(),
+        })
+    }
+
+    fn slots(&self) -> MutexGuard<'_, Slots> {
+        // No step between two assignments to it can panic.
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slot {
+    fn fence_out(&self) {
+        if let Some(serving) = self.serving.send_replace(None) {
+            serving.fence.fall();
+        }
+    }
+}
+
+/// A place among those who wait. Given back when dropped.
+struct Place<'a> {
+    registry: &'a Registry,
+    holding: &'a Holding,
+    serving: watch::Receiver<Option<Arc<Serving>>>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut slots = self.registry.slots();
+        let Slots {
+            by_holding,
+            waiting,
+        } = &mut *slots;
+        // A slot that has ended took its places with it.
+        let slot = by_holding
+            .get_mut(self.holding)
+            .filter(|slot| self.serving.same_channel(&slot.serving.subscribe()));
+        if let Some(slot) = slot {
+            slot.waiting = slot.waiting.saturating_sub(1);
+            *waiting = waiting.saturating_sub(1);
+        }
     }
 }
 
 impl Fenced {
-    /// The stream, for a copy without copies. The fence holds for it too.
+    /// The stream, for a copy that copies nothing. The fence holds for it too.
     pub const fn stream_mut(&mut self) -> &mut ByteStream {
         &mut self.stream
+    }
+
+    /// The holder that it leads to.
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
     }
 }
 
@@ -108,3 +359,12 @@ impl AsyncWrite for Fenced {
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+impl fmt::Debug for Fenced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fenced({:?}, epoch {})", self.stream, self.epoch)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,13 @@
 //! The application's side of a connection's task: the [`Transport`] that every carrier shares.
 
+use std::time::Duration;
+
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 
 use super::{
-    Asking, Bind, ByteStream, CloseReason, ConnectionEnd, Doubt, EndWatch, ForwardError, OpenError,
-    Opening, StreamHead, Transport,
+    Asking, Bind, ByteStream, CloseReason, ConnectionEnd, Doubt, EndWatch, ForwardError, Liveness,
+    OpenError, Opening, StreamHead, Transport,
 };
 
 /// Speaks to a connection's task.
@@ -13,6 +16,8 @@ pub(crate) struct Handle {
     commands: mpsc::Sender<Command>,
     close: watch::Sender<Option<CloseReason>>,
     doubt: watch::Sender<Doubt>,
+    asked: watch::Sender<u64>,
+    life: watch::Receiver<Life>,
     end: watch::Receiver<Option<ConnectionEnd>>,
 }
 
@@ -25,8 +30,21 @@ pub(crate) struct Desk {
     pub(crate) close: watch::Receiver<Option<CloseReason>>,
     /// Whether the network has changed, and which addresses it has taken with it.
     pub(crate) doubt: watch::Receiver<Doubt>,
+    /// How often it was asked whether the peer is there.
+    pub(crate) asked: watch::Receiver<u64>,
+    /// Where to say that it is.
+    pub(crate) life: watch::Sender<Life>,
     /// Where to say how it ended.
     pub(crate) end: watch::Sender<Option<ConnectionEnd>>,
+}
+
+/// What the task knows of its peer's life.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Life {
+    /// The last question that something came after.
+    pub(crate) heard: u64,
+    /// The least time that an answer has taken.
+    pub(crate) round_trip: Option<Duration>,
 }
 
 /// What an application wants of a connection's task. A reply that has no receiver any more was
@@ -65,17 +83,23 @@ impl Handle {
         let (commands, commands_receiver) = mpsc::channel(COMMANDS);
         let (close, close_receiver) = watch::channel(None);
         let (doubt, doubt_receiver) = watch::channel(Doubt::default());
+        let (asked, asked_receiver) = watch::channel(0);
+        let (life_sender, life) = watch::channel(Life::default());
         let (end_sender, end) = watch::channel(None);
         let handle = Self {
             commands,
             close,
             doubt,
+            asked,
+            life,
             end,
         };
         let desk = Desk {
             commands: commands_receiver,
             close: close_receiver,
             doubt: doubt_receiver,
+            asked: asked_receiver,
+            life: life_sender,
             end: end_sender,
         };
         (handle, desk)
@@ -128,9 +152,41 @@ impl Transport for Handle {
         self.doubt.send_replace(doubt);
     }
 
+    fn is_alive(&self, within: Duration) -> Liveness {
+        let (asked, mut life) = (self.asked.clone(), self.life.clone());
+        Liveness::new(async move {
+            let mut question = 0;
+            asked.send_modify(|count| {
+                *count = count.saturating_add(1);
+                question = *count;
+            });
+            // Only the task's sender counts: this one must not keep anything waiting.
+            drop(asked);
+            let heard = timeout(within, life.wait_for(|life| life.heard >= question)).await;
+            heard.is_ok_and(|heard| heard.is_ok())
+        })
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        self.life.borrow().round_trip
+    }
+
     fn end(&self) -> EndWatch {
         EndWatch(self.end.clone())
     }
+}
+
+/// Waits for the next question whether the peer is there; its number.
+///
+/// # Cancel safety
+///
+/// Cancel safe.
+pub(crate) async fn asked(asked: &mut watch::Receiver<u64>) -> u64 {
+    if asked.changed().await.is_err() {
+        // Nobody is left who could ask.
+        return std::future::pending().await;
+    }
+    *asked.borrow_and_update()
 }
 
 /// Sends a command, waiting for its place. Holds the task only that long: who waits for an answer

@@ -12,7 +12,7 @@ use adit_ssh::block::Pool;
 use tokio::sync::{mpsc, oneshot};
 use tracing::trace;
 
-use super::handle::{Command, Desk, Handle};
+use super::handle::{Command, Desk, Handle, asked};
 use super::mailbox::DirtyList;
 use super::request::{
     Answers, CancelAnswer, CancelRequest, ForwardAnswer, ForwardRequest, OpenAnswer, OpenRequest,
@@ -77,6 +77,7 @@ struct Half {
 /// What woke the task.
 enum Turn {
     Close(CloseReason),
+    Asked(u64),
     Command(Command),
     Answers(Vec<(u64, Verdict)>),
     Dirty(Vec<u32>),
@@ -119,6 +120,9 @@ impl Driver {
             };
             match turn {
                 Turn::Close(reason) => break (which, reason),
+                Turn::Asked(question) => {
+                    asker.desk.life.send_modify(|life| life.heard = question);
+                }
                 Turn::Command(command) => self.links.command(which, command, asker, other),
                 Turn::Answers(answers) => {
                     for (number, verdict) in answers {
@@ -176,6 +180,7 @@ impl Side {
         tokio::select! {
             biased;
             reason = closed(&mut self.desk.close) => Turn::Close(reason),
+            question = asked(&mut self.desk.asked) => Turn::Asked(question),
             () = poll_fn(|cx| self.answers.poll_take(cx, &mut answers)) => Turn::Answers(answers),
             () = poll_fn(|cx| self.dirty.poll_take(cx, &mut dirty)) => Turn::Dirty(dirty),
             command = self.desk.commands.recv() => match command {

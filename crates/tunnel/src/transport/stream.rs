@@ -17,6 +17,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
@@ -27,9 +28,11 @@ use self::driver::Costs;
 use self::shared::{InboundEnd, Shared, State, register};
 use super::mailbox::DirtyList;
 
+mod cutter;
 mod driver;
 mod shared;
 
+pub(crate) use self::cutter::Cutter;
 pub(crate) use self::driver::{AppEnd, StreamDriver};
 pub use self::shared::OUT_QUEUE_BYTES;
 pub(crate) use self::shared::StreamEnd;
@@ -78,6 +81,9 @@ impl ByteStream {
     /// many chunks it holds.
     pub fn poll_chunk(&mut self, cx: &Context<'_>) -> Poll<io::Result<Option<Chunk>>> {
         if let Some(begun) = self.begun.pop_front() {
+            if self.shared.is_cut.load(Ordering::Acquire) {
+                return Poll::Ready(Err(StreamEnd::Cut.into()));
+            }
             return Poll::Ready(Ok(Some(begun)));
         }
         let mut state = self.shared.state();
@@ -187,6 +193,11 @@ impl ByteStream {
         self.shared.list(state);
     }
 
+    /// What cuts the stream off from elsewhere.
+    pub(crate) fn cutter(&self) -> Cutter {
+        Cutter::of(&self.shared)
+    }
+
     /// A stream and its task's side.
     ///
     /// `channel` is what the dirty list knows it by, `packet` the most bytes of one packet to the
@@ -202,6 +213,7 @@ impl ByteStream {
             dirty,
             pool,
             channel,
+            is_cut: AtomicBool::new(false),
             packet: packet.clamp(1, PACKET),
         });
         let driver = StreamDriver {

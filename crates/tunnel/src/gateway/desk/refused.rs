@@ -1,12 +1,13 @@
 //! Why the desk says no, in words for the one who asked.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use adit_model::grant::Denied;
-use adit_model::lease::Holding;
+use adit_model::lease::{Holding, SocketName};
 use adit_model::port::PortSet;
 use jiff::Timestamp;
 
+use super::standing::Fallen;
 use crate::gateway::port::BindError;
 use crate::gateway::seam::LedgerError;
 
@@ -15,17 +16,40 @@ use crate::gateway::seam::LedgerError;
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
+    /// It may not be here at all (any more).
+    #[error(transparent)]
+    Fallen(#[from] Fallen),
     /// The grant does not allow it.
     #[error(transparent)]
     Denied(#[from] Denied),
+    /// A socket's path that is none in the principal's own folder.
+    #[error(
+        "{path:?} is no path for a socket here: ask for NAME or {folder}/NAME, where NAME has letters, digits, \
+         '.', '_' and '-'"
+    )]
+    Path {
+        /// The path.
+        path: String,
+        /// The principal's folder.
+        folder: String,
+    },
+    /// There is no folder for sockets.
+    #[error("this gateway listens at no sockets ({name} was asked for); ask for a port")]
+    NoSockets {
+        /// The socket.
+        name: SocketName,
+    },
     /// Somebody else has it, or it is kept for somebody else.
-    #[error("{holding} is in use")]
+    #[error("{holding} is in use; ask for another one of yours")]
     InUse {
         /// What was asked for.
         holding: Holding,
     },
     /// Another connection of the same principal has it, and is there.
-    #[error("{holding} is held by another connection of yours, from {source_addr} since {since}")]
+    #[error(
+        "{holding} is held by another connection of yours, from {source_addr} since {since:.0}; end that one, or \
+         ask for another"
+    )]
     HeldByYou {
         /// What was asked for.
         holding: Holding,
@@ -34,16 +58,80 @@ pub enum Refused {
         /// Since when.
         since: Timestamp,
     },
+    /// It is taken over again and again, and its holder is there.
+    #[error(
+        "{holding} is held by your own key from {source_addr} since {since:.0}, and was taken over too often: two \
+         machines seem to have one key. Give each a key of its own; it is not taken over for the next {seconds} s"
+    )]
+    Flapping {
+        /// What was asked for.
+        holding: Holding,
+        /// Where the holder comes from.
+        source_addr: SocketAddr,
+        /// Since when.
+        since: Timestamp,
+        /// How long it is not taken over.
+        seconds: u64,
+    },
+    /// The lease may not come here from where it was.
+    #[error(
+        "{holding} may not be taken over from {address}: it was held from elsewhere, and your grant allows that \
+         from certain addresses only"
+    )]
+    OtherNetwork {
+        /// What was asked for.
+        holding: Holding,
+        /// Where the connection comes from.
+        address: IpAddr,
+    },
+    /// The same connection has it in other words.
+    #[error("this connection has {holding} already, as {bind}; take that back first")]
+    OtherWords {
+        /// What was asked for.
+        holding: Holding,
+        /// The words.
+        bind: String,
+    },
     /// No port is free among those that may be drawn.
-    #[error("no port of {ports} is free")]
+    #[error("no port of {ports} is free for port 0; ask for one by its number")]
     NoneFree {
         /// Those that may be drawn.
         ports: PortSet,
     },
-    /// An address could not be bound.
+    /// Another one is one too many.
+    #[error("you have {limit} forwards already, and no more are allowed; take one back first")]
+    TooManyLeases {
+        /// How many are allowed.
+        limit: u32,
+    },
+    /// Another one is one too many.
+    #[error("you have {limit} connections already, and no more are allowed; close one first")]
+    TooManyConnections {
+        /// How many are allowed.
+        limit: u32,
+    },
+    /// Something could not be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
     /// It could not be kept.
-    #[error("not granted: {0}")]
-    Ledger(#[from] LedgerError),
+    #[error("{holding} is not granted, for it could not be kept over a restart; try again later")]
+    Ledger {
+        /// What was asked for.
+        holding: Holding,
+        /// Why.
+        #[source]
+        error: LedgerError,
+    },
+    /// It was taken away while it was being given, or asked for again and again.
+    #[error("{holding} is being given to another connection of yours; try again")]
+    Busy {
+        /// What was asked for.
+        holding: Holding,
+    },
+    /// The connection has ended.
+    #[error("this connection has ended")]
+    Gone,
+    /// The gateway ends.
+    #[error("the gateway is stopping; try again in a moment")]
+    Stopping,
 }

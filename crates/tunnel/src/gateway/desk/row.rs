@@ -4,9 +4,12 @@ use std::net::SocketAddr;
 
 use adit_model::address::Scope;
 use adit_model::id::{Epoch, Fingerprint, LeaseId, PrincipalId};
-use adit_model::lease::Holding;
+use adit_model::lease::{Holding, Lease, LeaseState};
 use jiff::Timestamp;
 use serde::Serialize;
+
+use super::State;
+use crate::gateway::lease::{Entry, Phase};
 
 /// One lease.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -60,4 +63,30 @@ pub enum RowState {
         /// Until then.
         until: Timestamp,
     },
+}
+
+impl State {
+    /// What an entry is doing; `None` while it is only being claimed.
+    pub(super) fn row(&self, entry: &Entry, lease: &Lease) -> Option<RowState> {
+        Some(match entry.phase {
+            Phase::Fresh => return None,
+            Phase::Held(member, since) => {
+                let seat = self.seats.get(&member)?;
+                let asked = entry.asked.as_ref();
+                RowState::Held {
+                    source: seat.who.source,
+                    user: seat.who.user.clone(),
+                    key: seat.who.key.clone(),
+                    bind: asked.map_or_else(String::new, |asked| asked.bind.to_string()),
+                    since,
+                }
+            }
+            Phase::Grace(_) | Phase::Quarantine(_) => match lease.state {
+                LeaseState::Grace(until) => RowState::Grace { until },
+                LeaseState::Quarantine(until) => RowState::Quarantine { until },
+                // A claim is being fulfilled, and its owner is back in a moment.
+                LeaseState::Held => RowState::Grace { until: entry.since },
+            },
+        })
+    }
 }

@@ -1,11 +1,13 @@
 //! Somebody who has logged in, as the desk knows it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use adit_model::id::Fingerprint;
 use jiff::Timestamp;
 
+use super::Desk;
+use crate::gateway::lease::MemberId;
 use crate::gateway::policy::Principal;
 
 /// Who is at the other end of a connection.
@@ -38,15 +40,25 @@ pub struct Certified {
     pub name: String,
 }
 
-/// A connection at the desk. Given back with [`Desk::leave`](super::Desk::leave).
+/// A connection at the desk. Given back with [`Desk::leave`](super::Desk::leave); dropped, it has been lost.
 #[derive(Debug)]
 pub struct Member {
-    who: Arc<Who>,
+    pub(super) id: MemberId,
+    pub(super) who: Arc<Who>,
+    pub(super) desk: Weak<Desk>,
 }
 
 impl Member {
     /// Who it is.
     pub fn who(&self) -> &Who {
         &self.who
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        if let Some(desk) = self.desk.upgrade() {
+            desk.left(self.id);
+        }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use crate::transport::{
-    Asking, Bind, CloseReason, Doubt, EndWatch, Opening, StreamHead, StreamKind, Transport,
+    Asking, Bind, CloseReason, Doubt, EndWatch, Liveness, Opening, StreamHead, StreamKind, Transport,
 };
 
 /// Visitors of each forward, so far.
@@ -89,6 +90,14 @@ impl Transport for Counting {
 
     fn doubt(&self, doubt: Doubt) {
         self.inner.doubt(doubt);
+    }
+
+    fn is_alive(&self, within: Duration) -> Liveness {
+        self.inner.is_alive(within)
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        self.inner.round_trip()
     }
 
     fn end(&self) -> EndWatch {

@@ -17,7 +17,7 @@ use adit_ssh::version::Ident;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Sleep;
 
-use super::super::handle::{Desk, Handle};
+use super::super::handle::{Desk, Handle, Life, asked};
 use super::super::mailbox::DirtyList;
 use super::super::request::{Answers, PeerRequest, Verdict};
 use super::super::{CloseReason, Connection, ConnectionEnd, ForwardError, SessionAsk};
@@ -62,6 +62,9 @@ pub(super) struct Turn<S> {
     /// Where what clients ask in their sessions goes, by channel number.
     sessions: HashMap<u32, mpsc::Sender<SessionAsk>>,
     next_question: u64,
+    /// The last question whether the peer is there, while nothing came after it.
+    asked_alive: Option<u64>,
+    life: watch::Sender<Life>,
 }
 
 /// What an answer of the application is about.
@@ -85,8 +88,12 @@ const FIRST_QUESTION: u64 = 1 << 32;
 
 impl<S: Carrier> Driver<S> {
     /// The task of a connection whose login is done, and the application's end of it.
-    pub(super) fn new(turn: Turn<S>, requests: mpsc::Receiver<PeerRequest>) -> (Connection, Self) {
+    pub(super) fn new(
+        mut turn: Turn<S>,
+        requests: mpsc::Receiver<PeerRequest>,
+    ) -> (Connection, Self) {
         let (handle, desk) = Handle::pair();
+        turn.life = desk.life.clone();
         let connection = Connection {
             transport: Arc::new(handle),
             requests,
@@ -151,6 +158,7 @@ impl<S: Carrier> Driver<S> {
                     is_silent = true;
                     break end;
                 },
+                question = asked(&mut desk.asked) => turn.ask_alive(question),
                 reason = closed(&mut desk.close) => {
                     is_silent = matches!(reason, CloseReason::Silent);
                     break if is_silent {
@@ -231,6 +239,8 @@ impl<S: Carrier> Turn<S> {
             questions: HashMap::new(),
             sessions: HashMap::new(),
             next_question: FIRST_QUESTION,
+            asked_alive: None,
+            life: watch::Sender::new(Life::default()),
         };
         (turn, receiver)
     }
@@ -271,7 +281,12 @@ impl<S: Carrier> Turn<S> {
     pub(super) fn poll_engine(&mut self, cx: &mut Context<'_>) -> Result<bool, ConnectionError> {
         let mut moved = self.poll_timer(cx)?;
         match self.poll_read(cx) {
-            Ok(has_moved) => moved |= has_moved,
+            Ok(has_moved) => {
+                moved |= has_moved;
+                if has_moved {
+                    self.heard();
+                }
+            }
             Err(error) => {
                 // What there is to say is said once, if the socket takes it at once.
                 drop(self.socket.poll_write(cx, &mut self.engine));

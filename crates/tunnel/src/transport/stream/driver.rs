@@ -71,6 +71,7 @@ impl StreamDriver {
             outbound: state.outbound_bytes,
             exit: state.exit.take(),
             end: match (state.is_gone, state.is_shut) {
+                _ if state.is_cut => AppEnd::Reset,
                 (false, false) => AppEnd::Open,
                 (false, true) => AppEnd::Shut,
                 (true, true) => AppEnd::Closed,
@@ -181,7 +182,7 @@ impl StreamDriver {
             rest = Some(std::mem::replace(&mut front, head));
         }
         let mut state = self.shared.state();
-        if state.is_gone && !state.is_shut {
+        if state.is_cut || (state.is_gone && !state.is_shut) {
             // It was dropped in between: a reset loses what was not sent.
             return None;
         }

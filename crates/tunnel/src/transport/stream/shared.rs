@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
@@ -16,6 +17,8 @@ pub(crate) enum StreamEnd {
     Reset,
     /// Its connection ended.
     Lost,
+    /// Its connection has lost what the stream was opened for.
+    Cut,
 }
 
 pub(super) struct Shared {
@@ -23,6 +26,8 @@ pub(super) struct Shared {
     pub(super) dirty: Arc<DirtyList>,
     pub(super) pool: Pool,
     pub(super) channel: u32,
+    /// As `State::is_cut`, for who reads bytes that were taken out before.
+    pub(super) is_cut: AtomicBool,
     /// Most bytes in one packet to the peer.
     pub(super) packet: usize,
 }
@@ -45,6 +50,8 @@ pub(super) struct State {
     /// How a session ended, until the task knows.
     pub(super) exit: Option<u32>,
     pub(super) is_gone: bool,
+    /// It was cut off: for the task it is as if the application had gone.
+    pub(super) is_cut: bool,
     pub(super) is_listed: bool,
     pub(super) reader: Option<Waker>,
     pub(super) writer: Option<Waker>,
@@ -99,7 +106,7 @@ impl Shared {
             return false;
         }
         let mut state = self.state();
-        if state.is_gone || state.inbound_end.is_some() {
+        if state.is_gone || state.is_cut || state.inbound_end.is_some() {
             return false;
         }
         state.inbound_bytes = state.inbound_bytes.saturating_add(count);
@@ -132,6 +139,10 @@ impl From<StreamEnd> for io::Error {
             StreamEnd::Reset => Self::new(
                 io::ErrorKind::ConnectionReset,
                 "byte stream was reset by the peer",
+            ),
+            StreamEnd::Cut => Self::new(
+                io::ErrorKind::ConnectionReset,
+                "byte stream was cut off: its connection does not hold the lease any more",
             ),
             StreamEnd::Lost => Self::new(
                 io::ErrorKind::ConnectionAborted,

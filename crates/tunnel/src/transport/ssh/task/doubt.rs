@@ -41,6 +41,25 @@ impl<S: Carrier> Turn<S> {
         self.engine.ask_alive_within(now, patience);
         None
     }
+
+    /// Somebody wants to know whether the peer is there.
+    pub(super) fn ask_alive(&mut self, question: u64) {
+        self.engine.ask_alive(now());
+        self.asked_alive = Some(question);
+    }
+
+    /// Something came from the peer.
+    pub(super) fn heard(&mut self) {
+        if let Some(question) = self.asked_alive.take() {
+            self.life.send_modify(|life| life.heard = question);
+        }
+    }
+
+    /// A sign of life came back.
+    pub(super) fn measured(&self) {
+        let round_trip = self.engine.round_trip();
+        self.life.send_modify(|life| life.round_trip = round_trip);
+    }
 }
 
 /// Waits for the next change.

@@ -105,6 +105,7 @@ impl<S: Carrier> Turn<S> {
                 want_reply,
             } => self.asked_in_session(channel, request, want_reply),
             Event::WantsKeyPair { kex, method } => self.key_pair.make(kex, method),
+            Event::Alive { .. } => self.measured(),
             Event::Rekeyed { took } => tracing::debug!(?took, "keys were renewed"),
             // Of the login, which is over; of the host's keys, which nobody here learns; and what
             // only this task's own keep-alive wants to know.

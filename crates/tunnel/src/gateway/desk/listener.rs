@@ -1,0 +1,153 @@
+//! The listeners of leases: bound when there is to be one, and no sooner than the one before is closed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use adit_model::address::Scope;
+use adit_model::lease::Holding;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::{Desk, Job, Listener, State};
+use crate::gateway::port::{self, BindError, Bound};
+use crate::gateway::seam::Sockets;
+
+/// What was bound for a holding, before anybody serves it.
+#[derive(Debug)]
+pub(super) struct Fresh {
+    scope: Scope,
+    addresses: Vec<std::net::SocketAddr>,
+    sockets: Sockets,
+    #[cfg(unix)]
+    file: Option<port::unix::SocketFile>,
+}
+
+/// How long a listener takes at most to close: its server only has to see that it is to stop.
+pub(super) const CLOSE: Duration = Duration::from_secs(2);
+
+impl Desk {
+    /// Sees to it that nothing of ours is in the way, and binds what is not bound. `None` if a listener of that
+    /// scope is there already. The caller has a claim.
+    ///
+    /// # Cancel safety
+    /// Dropped, a listener of another scope may be closed; it is bound again within a second.
+    pub(super) async fn bind(
+        &self,
+        holding: &Holding,
+        scope: Scope,
+        is_known: bool,
+    ) -> Result<Option<Fresh>, BindError> {
+        let closing = {
+            let mut state = self.state();
+            match state.listeners.get(holding) {
+                Some(listener) if listener.scope == scope => return Ok(None),
+                Some(_) => state.close_listener(holding),
+                None => {}
+            }
+            state.closing.get(holding).cloned()
+        };
+        if let Some(over) = closing
+            && timeout(CLOSE, over.cancelled()).await.is_err()
+        {
+            tracing::warn!(%holding, "a listener does not close in time");
+        }
+        self.bind_now(holding, scope, is_known).map(Some)
+    }
+
+    fn bind_now(
+        &self,
+        holding: &Holding,
+        scope: Scope,
+        is_known: bool,
+    ) -> Result<Fresh, BindError> {
+        match holding {
+            Holding::Port(port) => {
+                let Bound { sockets, addresses } = port::bind(scope, *port)?;
+                Ok(Fresh {
+                    scope,
+                    addresses,
+                    sockets: Sockets::Tcp(sockets),
+                    #[cfg(unix)]
+                    file: None,
+                })
+            }
+            #[cfg(unix)]
+            Holding::Unix(principal, name) => {
+                let base = self.settings.sockets.clone().unwrap_or_default();
+                let stale = if is_known {
+                    port::unix::Stale::Ours
+                } else {
+                    port::unix::Stale::Foreign
+                };
+                let bound = port::unix::bind(&base, *principal, name, stale)?;
+                Ok(Fresh {
+                    scope,
+                    addresses: Vec::new(),
+                    sockets: Sockets::Unix(bound.listener),
+                    file: Some(bound.file),
+                })
+            }
+            // Names are the edge's, which listens for all of them; no sockets where there are none.
+            _ => Ok(Fresh {
+                scope,
+                addresses: Vec::new(),
+                sockets: Sockets::Tcp(Vec::new()),
+                #[cfg(unix)]
+                file: None,
+            }),
+        }
+    }
+
+    /// Hands a listener over to be served.
+    pub(super) fn install(&self, state: &mut State, holding: &Holding, fresh: Fresh) {
+        let (stop, over) = (CancellationToken::new(), CancellationToken::new());
+        state.jobs.push(Job {
+            sockets: fresh.sockets,
+            holding: holding.clone(),
+            stop: stop.clone(),
+            over: over.clone(),
+        });
+        state.missing.remove(holding);
+        state.closing.remove(holding);
+        let listener = Listener {
+            scope: fresh.scope,
+            addresses: fresh.addresses,
+            stop,
+            over,
+            #[cfg(unix)]
+            _file: fresh.file,
+        };
+        state.listeners.insert(holding.clone(), listener);
+        self.registry.begin(holding);
+        self.work.jobs.notify_one();
+    }
+
+    /// Binds what is to be there and is not: after a start, and when one has failed. Who claims a holding binds
+    /// it itself.
+    pub(super) fn repair(&self, state: &mut State) {
+        state.closing.retain(|_, over| !over.is_cancelled());
+        let missing: Vec<_> = state
+            .table
+            .entries()
+            .filter(|(holding, entry)| {
+                entry.wants_listener()
+                    && !entry.is_claimed()
+                    && !state.listeners.contains_key(*holding)
+                    && !state.closing.contains_key(*holding)
+            })
+            .map(|(holding, entry)| (holding.clone(), entry.scope))
+            .collect();
+        for (holding, scope) in missing {
+            match self.bind_now(&holding, scope, true) {
+                Ok(fresh) => self.install(state, &holding, fresh),
+                Err(error) => {
+                    // Its visitors are refused by the system; its owner is told when it asks.
+                    if state.missing.insert(holding.clone()) {
+                        let error = Arc::new(error);
+                        tracing::warn!(%holding, %error, "a lease has no listener; tried again every second");
+                    }
+                }
+            }
+        }
+    }
+}

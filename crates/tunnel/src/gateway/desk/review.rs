@@ -1,0 +1,164 @@
+//! Everybody is held against the policy again: whenever it changes, and whenever a moment comes at which somebody's
+//! time is over (security rules G04 to G06).
+
+use std::sync::Arc;
+
+use adit_model::lease::Holding;
+
+use super::{Desk, Fallen, Refused, Seat, SeatEnd, State};
+use crate::gateway::lease::{Entry, MemberId, Now, Phase};
+use crate::gateway::policy::Policy;
+use crate::transport::{Bind, CloseReason, Transport};
+
+impl Desk {
+    /// Does what the policy and the clocks demand, and binds what is not bound. Called at every change of the
+    /// policy, and at least once a second.
+    pub(super) fn review(&self) {
+        let (policy, now) = (self.policy(), self.now());
+        let mut state = self.state();
+        if state.is_stopping {
+            return;
+        }
+        if let Some(back) = state.wall.see(now) {
+            tracing::warn!(seconds = back.as_secs(), now = %now.wall,
+                "the clock was set back; what had expired stays so");
+        }
+        let reviewed = state.reviewed.as_ref();
+        let is_new = !reviewed.is_some_and(|reviewed| Arc::ptr_eq(reviewed, &policy));
+        state.reviewed = Some(Arc::clone(&policy));
+        let mut closing = self.review_seats(&mut state, &policy, is_new, now);
+        closing.extend(self.review_leases(&mut state, &policy, is_new, now));
+        for passed in state.table.pass(now) {
+            self.settle(&mut state, passed.holding(), now);
+        }
+        self.repair(&mut state);
+        drop(state);
+        for (transport, reason) in closing {
+            transport.close(reason);
+        }
+    }
+
+    /// Ends connections that may not be here any more; their leases are released.
+    fn review_seats(
+        &self,
+        state: &mut State,
+        policy: &Policy,
+        is_new: bool,
+        now: Now,
+    ) -> Vec<(Arc<dyn Transport>, CloseReason)> {
+        let wall = state.wall;
+        let mut fallen = Vec::new();
+        for (member, seat) in &mut state.seats {
+            let time = wall.time_for(seat.behind, now);
+            let is_due = is_new || seat.until.is_some_and(|until| until <= time);
+            if seat.end != SeatEnd::No || !is_due {
+                continue;
+            }
+            match policy.standing(&seat.who, time) {
+                Ok(standing) => seat.until = standing.until,
+                Err(why) => fallen.push((*member, why)),
+            }
+        }
+        let mut closing = Vec::new();
+        for (member, why) in fallen {
+            self.release_member(state, member, now);
+            if let Some(seat) = state.seats.get_mut(&member) {
+                closing.push((Arc::clone(&seat.transport), reason(seat, &why)));
+                seat.end = SeatEnd::Fallen(why);
+            }
+        }
+        closing
+    }
+
+    /// Releases all that a connection has and is being given.
+    pub(super) fn release_member(&self, state: &mut State, member: MemberId, now: Now) {
+        let (held, claimed) = state.table.leave(member, now);
+        for holding in &claimed {
+            self.settle(state, holding, now);
+        }
+        self.release_all(state, &held, now);
+    }
+
+    /// Releases leases that their principals may not have any more, whether or not they are here.
+    fn review_leases(
+        &self,
+        state: &mut State,
+        policy: &Policy,
+        is_new: bool,
+        now: Now,
+    ) -> Vec<(Arc<dyn Transport>, CloseReason)> {
+        let mut lost = Vec::new();
+        for (holding, entry) in state.table.entries() {
+            let is_over = match entry.phase {
+                Phase::Held(..) => is_new && !self.is_allowed(policy, holding, entry),
+                Phase::Grace(_) => {
+                    is_expired(policy, entry, now)
+                        || (is_new && !self.is_allowed(policy, holding, entry))
+                }
+                Phase::Fresh | Phase::Quarantine(_) => false,
+            };
+            if is_over {
+                lost.push((holding.clone(), entry.phase));
+            }
+        }
+        let mut closing = Vec::new();
+        for (holding, phase) in lost {
+            tracing::info!(%holding, "a lease is not allowed any more, and released");
+            self.release_all(state, std::slice::from_ref(&holding), now);
+            let Phase::Held(member, _) = phase else {
+                continue;
+            };
+            if let Some(seat) = state.seats.get(&member)
+                && state.table.held_by(member).is_empty()
+            {
+                let text = format!("{holding} is not allowed to you any more");
+                closing.push((
+                    Arc::clone(&seat.transport),
+                    CloseReason::Revoked(text.into()),
+                ));
+            }
+        }
+        closing
+    }
+
+    /// Whether a principal may have what it has, where it listens.
+    fn is_allowed(&self, policy: &Policy, holding: &Holding, entry: &Entry) -> bool {
+        let Some(principal) = policy.principals.get(&entry.principal) else {
+            return false;
+        };
+        let grant = &principal.grant;
+        let is_others = policy
+            .reservations
+            .iter()
+            .any(|rule| rule.principal != entry.principal && rule.what.covers(holding));
+        let is_granted = match (holding, &entry.asked) {
+            (Holding::Port(port), Some(asked)) => {
+                let asked_port = if asked.is_drawn { 0 } else { *port };
+                let scope = match &asked.bind {
+                    Bind::Tcp { host, .. } => grant.listen(host, asked_port).ok(),
+                    Bind::Unix { .. } => None,
+                };
+                scope == Some(entry.scope) && grant.ports.contains(*port)
+            }
+            // After a restart nobody knows the words that it was asked for in.
+            (Holding::Port(port), None) => grant.ports.contains(*port),
+            (Holding::Unix(_, name), _) => grant.socket(name).is_ok(),
+            (Holding::Name(name), _) => grant.names.contains(name),
+        };
+        is_granted && !is_others
+    }
+}
+
+/// Whether the time of its principal's grant is over.
+fn is_expired(policy: &Policy, entry: &Entry, now: Now) -> bool {
+    let principal = policy.principals.get(&entry.principal);
+    let until = principal.and_then(|principal| principal.grant.not_after);
+    until.is_some_and(|until| until <= now.wall)
+}
+
+fn reason(seat: &Seat, why: &Fallen) -> CloseReason {
+    let text = Refused::from(why.clone()).to_string();
+    tracing::info!(principal = %seat.who.principal.id, source = %seat.who.source, reason = %text,
+        "a connection may not be here any more");
+    CloseReason::Revoked(text.into())
+}
