@@ -15,10 +15,10 @@ use adit_model::address::Inner;
 use adit_model::grant::{Denied, Grant, TargetRule};
 use adit_model::host::{HostClass, Name, classify_host};
 use adit_model::id::PrincipalId;
-use adit_model::lease::{Holding, SocketName};
+use adit_model::lease::Holding;
 use tokio::net::TcpStream;
 
-use super::desk::{Desk, LeaseRow};
+use super::desk::{Desk, LeaseRow, Refused, RowState};
 use super::limit::OverLimit;
 use super::policy::{Kind, Policy};
 use super::registry::{Fenced, Unserved};
@@ -51,6 +51,9 @@ pub enum NotOpened {
     /// The grant does not allow it.
     #[error(transparent)]
     Denied(#[from] Denied),
+    /// A path that means no socket of one's own.
+    #[error(transparent)]
+    Path(#[from] Refused),
     /// It has used up what it may.
     #[error(transparent)]
     OverLimit(#[from] OverLimit),
@@ -109,7 +112,7 @@ impl NotOpened {
     /// The reason as it is told in SSH.
     pub const fn code(&self) -> RefusalCode {
         match self {
-            Self::Denied(_) | Self::NoHost { .. } | Self::Backwards => RefusalCode::Prohibited,
+            Self::Denied(_) | Self::Path(_) | Self::NoHost { .. } | Self::Backwards => RefusalCode::Prohibited,
             Self::OverLimit(_) => RefusalCode::Shortage,
             Self::NotOffered { .. }
             | Self::Ambiguous { .. }
@@ -169,7 +172,14 @@ pub async fn way(
     resolver: &dyn Resolve,
 ) -> Result<Way, NotOpened> {
     let (host, port) = match target {
-        Target::Unix { path } => return Ok(own_socket(asker, path)?),
+        Target::Unix { path } => {
+            let name = desk.socket(asker.principal, path)?;
+            asker.grant.socket(&name)?;
+            return Ok(Way::Lease {
+                name: None,
+                holding: Holding::Unix(asker.principal, name),
+            });
+        }
         Target::Tcp { host, port } => (host.as_str(), *port),
     };
     let denied = || Denied::Target {
@@ -188,7 +198,9 @@ pub async fn way(
         && is_known(asker.policy, &name, desk)
     {
         asker.grant.opens_name(&name, port)?;
-        let holding = lease_of(asker.policy, &name, port, &desk.rows())?;
+        let mut rows = desk.rows();
+        rows.retain(|row| !matches!(row.state, RowState::Quarantine { .. }));
+        let holding = lease_of(asker.policy, &name, port, &rows)?;
         let name = Some((name, port));
         return Ok(Way::Lease { name, holding });
     }
@@ -271,21 +283,6 @@ pub enum Opened {
     Lease(Box<Fenced>),
     /// To an address.
     Socket(TcpStream),
-}
-
-/// A path names a socket in the principal's own folder, and is never looked for on the disk.
-fn own_socket(asker: Asker<'_>, path: &str) -> Result<Way, Denied> {
-    let path = path.strip_prefix("./").unwrap_or(path);
-    let path = path.strip_prefix('/').unwrap_or(path);
-    let name: SocketName = path.parse().map_err(|_| Denied::Target {
-        host: String::from(path),
-        port: 0,
-    })?;
-    asker.grant.socket(&name)?;
-    Ok(Way::Lease {
-        name: None,
-        holding: Holding::Unix(asker.principal, name),
-    })
 }
 
 /// Whether that is the name of a device, or one that somebody holds here.

@@ -199,33 +199,3 @@ fn an_address_of_this_machine_needs_a_rule_of_its_own() {
     assert!(may_dial(&rule("192.0.2.0/24"), "192.0.2.1:81".parse().unwrap()).is_err());
 }
 
-#[test]
-fn a_socket_path_is_a_name_in_ones_own_folder_and_never_another_path() {
-    let policy = Policy::default();
-    let grant = Grant {
-        sockets: adit_model::grant::Sockets::Any,
-        ..Grant::default()
-    };
-    let asker = Asker {
-        principal: DEVICE,
-        grant: &grant,
-        policy: &policy,
-    };
-    for path in ["db.sock", "/db.sock", "./db.sock"] {
-        let Way::Lease { holding, .. } = own_socket(asker, path).unwrap() else {
-            panic!("{path}");
-        };
-        assert_eq!(holding, Holding::Unix(DEVICE, "db.sock".parse().unwrap()));
-    }
-    for path in [
-        "/run/docker.sock",
-        "../db.sock",
-        "//db.sock",
-        "",
-        "/",
-        "a/b",
-        ".",
-    ] {
-        assert!(own_socket(asker, path).is_err(), "{path}");
-    }
-}
