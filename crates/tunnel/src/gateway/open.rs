@@ -112,7 +112,9 @@ impl NotOpened {
     /// The reason as it is told in SSH.
     pub const fn code(&self) -> RefusalCode {
         match self {
-            Self::Denied(_) | Self::Path(_) | Self::NoHost { .. } | Self::Backwards => RefusalCode::Prohibited,
+            Self::Denied(_) | Self::Path(_) | Self::NoHost { .. } | Self::Backwards => {
+                RefusalCode::Prohibited
+            }
             Self::OverLimit(_) => RefusalCode::Shortage,
             Self::NotOffered { .. }
             | Self::Ambiguous { .. }

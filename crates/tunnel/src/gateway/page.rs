@@ -81,11 +81,15 @@ pub(super) async fn serve(mut session: Session, mut view: watch::Receiver<View>)
                     SessionWish::Command { .. } | SessionWish::Subsystem { .. }
                 );
                 session.complain(format!("adit: {complaint}; {INSTEAD}\r\n"));
-                answer.refuse();
                 if ends {
+                    // As a login shell does that turns people away. To a refusal in SSH's own terms OpenSSH
+                    // says no more than that a request has failed, and leaves without reading what else
+                    // there is.
+                    answer.grant();
                     session.exit(1);
                     return;
                 }
+                answer.refuse();
             }
         }
     }

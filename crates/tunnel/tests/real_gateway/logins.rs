@@ -187,7 +187,8 @@ async fn g01_a_certificate_stands_for_the_names_that_its_authority_may_give() {
         ),
         (&["-n", "alice", "-h"], &signer, "alice", false),
     ] {
-        let made = by.certify(&holder.key.public_path(), arguments);
+        let all = [&["-I", "an id"], arguments].concat();
+        let made = by.certify(&holder.key.public_path(), &all);
         assert_eq!(made, certificate);
         let file = format!("CertificateFile={}", certificate.display());
         let shown = ["-o", file.as_str(), "-l", user];

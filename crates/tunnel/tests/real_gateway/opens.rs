@@ -30,6 +30,15 @@ fn through(gateway: &Gateway, user: &User, target: &str, text: &str) -> (String,
     (ssh.stdout(), ssh.stderr())
 }
 
+/// A port that is three digits and 22, and that nobody has. Tests in other processes begin elsewhere.
+fn prefixed() -> u16 {
+    let start = u16::try_from(std::process::id() % 300).unwrap();
+    (0..300)
+        .map(|step| (200 + (start + step) % 300) * 100 + 22)
+        .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .unwrap()
+}
+
 /// A rule for any name at any port.
 fn names() -> TargetRule {
     TargetRule::Name {
@@ -65,9 +74,11 @@ async fn a_device_is_reached_by_its_name_and_the_port_behind_its_prefix() {
     ]))
     .await;
     let service = echo::named_service();
-    let forward = format!("20122:127.0.0.1:{service}");
+    let port = prefixed();
+    let forward = format!("{port}:127.0.0.1:{service}");
     let _device = gateway.tunnel(&device, &["-R", &forward]);
-    for target in ["red001:22", "RED001:22", "red001:20122"] {
+    let by_port = format!("red001:{port}");
+    for target in ["red001:22", "RED001:22", &by_port] {
         let (answer, told) = through(&gateway, &alice, target, "hello");
         assert_eq!(answer, format!("hello{service}"), "{target}: {told}");
     }
@@ -100,7 +111,7 @@ async fn a_jump_through_the_gateway_reaches_a_device_and_ends_with_its_right() {
     let gateway = Gateway::new(with(may)).await;
     // The device's "sshd" is another gateway, which refuses a command in its own words.
     let (inner, inner_user) = alone(Grant::default()).await;
-    let forward = format!("20122:127.0.0.1:{}", inner.port());
+    let forward = format!("{}:127.0.0.1:{}", prefixed(), inner.port());
     let _device = gateway.tunnel(&device, &["-R", &forward]);
     let proxy: Vec<String> = {
         let command = gateway.command(&alice, &["-W", "red001:22"]);

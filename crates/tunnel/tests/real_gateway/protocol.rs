@@ -69,7 +69,7 @@ async fn a_client_learns_new_host_keys_and_then_forgets_old_ones() {
         "-o",
         "UpdateHostKeys=yes",
         "-o",
-        "HostKeyAlgorithms=ecdsa-sha2-nistp256",
+        "HostKeyAlgorithms=ecdsa-sha2-nistp256,ssh-ed25519,rsa-sha2-512",
     ];
     ssh = gateway.ssh(&user, &by_ecdsa);
     wait::until_within(

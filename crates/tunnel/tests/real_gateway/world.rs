@@ -281,9 +281,6 @@ impl Gateway {
         all.extend(arguments);
         let mut ssh = self.ssh(user, &all);
         ssh.wait_for_text("Entering interactive session");
-        for forward in arguments.iter().filter(|argument| **argument == "-R") {
-            drop(forward);
-        }
         let wanted = arguments
             .iter()
             .filter(|argument| **argument == "-R")

@@ -198,4 +198,3 @@ fn an_address_of_this_machine_needs_a_rule_of_its_own() {
     assert!(may_dial(&rule("192.0.2.0/24"), far).is_ok());
     assert!(may_dial(&rule("192.0.2.0/24"), "192.0.2.1:81".parse().unwrap()).is_err());
 }
-

@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::transport::{
-    Asking, Bind, CloseReason, Doubt, EndWatch, Liveness, Opening, StreamHead, StreamKind, Transport,
+    Asking, Bind, CloseReason, Doubt, EndWatch, Liveness, Opening, StreamHead, StreamKind,
+    Transport,
 };
 
 /// Visitors of each forward, so far.
