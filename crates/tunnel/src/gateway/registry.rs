@@ -365,6 +365,3 @@ impl fmt::Debug for Fenced {
         write!(f, "Fenced({:?}, epoch {})", self.stream, self.epoch)
     }
 }
-
-#[cfg(test)]
-mod tests;
