@@ -168,6 +168,7 @@ impl Acceptor {
         let mut transport =
             TransportConfig::server(Arc::clone(&parts.provider), parts.memory.pool.clone());
         transport.keep_alive = settings.keep_alive;
+        transport.preferences.host_key = settings.host_keys.algorithms().to_vec();
         let config = ServerConfig {
             transport,
             host_keys: settings.host_keys.keys(),
@@ -207,6 +208,7 @@ impl Acceptor {
         let mut config = lock(&self.shared.config);
         let mut changed = ServerConfig::clone(&config);
         changed.host_keys = host_keys.keys();
+        changed.transport.preferences.host_key = host_keys.algorithms().to_vec();
         *config = Arc::new(changed);
     }
 

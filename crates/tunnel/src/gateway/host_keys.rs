@@ -1,21 +1,22 @@
 //! The host keys of a gateway: a folder of private key files, as sshd has them in `/etc/ssh`.
 //!
-//! One of each kind is made where it is missing: Ed25519, and for clients that do not know it ECDSA and RSA.
-//! Whatever else is there by a name of the form `ssh_host_*_key` is a host key too: it is announced to
-//! clients that log in, so that they know it before it comes into use (`UpdateHostKeys` of OpenSSH). A
-//! certificate beside a key (`…_key-cert.pub`) is shown to clients that ask for one.
+//! One of each kind is made where it is missing: Ed25519, and RSA for clients that know nothing newer. Whatever
+//! else is there by a name of the form `ssh_host_*_key` is a host key too: it is announced to clients that log
+//! in, so that they know it before it comes into use (`UpdateHostKeys` of OpenSSH). A certificate beside a key
+//! (`…_key-cert.pub`) is shown to clients that ask for one.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use adit_ssh::algorithm::KeyAlgorithm;
 use adit_ssh::certificate::{Certificate, CertificateKind};
 use adit_ssh::kex::HostKey;
 use adit_ssh::key::PublicKey;
 use adit_ssh::key_file::{self, KeyFileError};
 use adit_ssh::limits;
-use adit_ssh::provider::aws_lc::sign::{self, OlderKey};
+use adit_ssh::provider::aws_lc::sign;
 use adit_ssh::provider::{CryptoError, Signer};
 use zeroize::Zeroizing;
 
@@ -24,6 +25,7 @@ use zeroize::Zeroizing;
 pub struct HostKeys {
     keys: Arc<[HostKey]>,
     public: Vec<PublicKey>,
+    algorithms: Vec<KeyAlgorithm>,
 }
 
 /// Why there are no host keys.
@@ -76,12 +78,8 @@ pub enum HostKeysError {
     Make(#[source] CryptoError),
 }
 
-/// Kinds of keys that are made where they are missing, best first, by the names that sshd gives them.
-const MADE: [(&str, Option<OlderKey>); 3] = [
-    ("ssh_host_ed25519_key", None),
-    ("ssh_host_ecdsa_key", Some(OlderKey::EcdsaP256)),
-    ("ssh_host_rsa_key", Some(OlderKey::Rsa3072)),
-];
+/// The keys that are made where they are missing, best first, by the names that sshd gives them.
+const MADE: [&str; 2] = ["ssh_host_ed25519_key", "ssh_host_rsa_key"];
 
 impl HostKeys {
     /// For clients: the keys and their certificates, best first.
@@ -94,14 +92,41 @@ impl HostKeys {
         &self.public
     }
 
+    /// The algorithms that they can do, best first.
+    pub fn algorithms(&self) -> &[KeyAlgorithm] {
+        &self.algorithms
+    }
+
     /// Of keys that are in memory alone.
     pub fn of(signers: &[Arc<dyn Signer>]) -> Self {
+        signers.iter().fold(Self::none(), |mut all, signer| {
+            all.add(signer, None);
+            all
+        })
+    }
+
+    fn none() -> Self {
         Self {
-            keys: signers.iter().cloned().map(HostKey::plain).collect(),
-            public: (signers.iter())
-                .map(|signer| signer.public_key().clone())
-                .collect(),
+            keys: Arc::new([]),
+            public: Vec::new(),
+            algorithms: Vec::new(),
         }
+    }
+
+    fn add(&mut self, signer: &Arc<dyn Signer>, certificate: Option<&Certificate>) {
+        let mut keys = self.keys.to_vec();
+        let mut algorithms = Vec::new();
+        if let Some(certificate) = certificate {
+            let blob = certificate.blob().to_vec();
+            keys.push(HostKey::certified(blob, Arc::clone(signer)));
+            algorithms.extend_from_slice(certificate.key_algorithms());
+        }
+        keys.push(HostKey::plain(Arc::clone(signer)));
+        algorithms.extend_from_slice(signer.public_key().key_type().key_algorithms());
+        algorithms.retain(|algorithm| !self.algorithms.contains(algorithm));
+        self.algorithms.extend(algorithms);
+        self.public.push(signer.public_key().clone());
+        self.keys = keys.into();
     }
 }
 
@@ -115,26 +140,27 @@ pub fn load_or_make(folder: &Path) -> Result<HostKeys, HostKeysError> {
         path: folder.to_owned(),
         source,
     })?;
-    for (name, kind) in MADE {
-        let path = folder.join(name);
-        if !path.try_exists().unwrap_or(true) {
-            make(&path, kind)?;
-        }
+    let [ed25519, rsa] = MADE.map(|name| folder.join(name));
+    if !ed25519.try_exists().unwrap_or(true) {
+        let new = sign::generate_ed25519().map_err(HostKeysError::Make)?;
+        let text = key_file::write_ed25519(new.seed.expose(), COMMENT);
+        let text = text.map_err(|source| HostKeysError::Key {
+            path: ed25519.clone(),
+            source,
+        })?;
+        keep(&ed25519, &text, new.signer.public_key())?;
     }
-    let mut keys = Vec::new();
-    let mut public = Vec::new();
+    if !rsa.try_exists().unwrap_or(true) {
+        let new = sign::generate_rsa().map_err(HostKeysError::Make)?;
+        keep(&rsa, &new.pem, new.signer.public_key())?;
+    }
+    let mut all = HostKeys::none();
     for path in list(folder)? {
         let signer = read(&path)?;
-        public.push(signer.public_key().clone());
-        if let Some(certificate) = certificate_beside(&path, signer.public_key())? {
-            keys.push(HostKey::certified(certificate, Arc::clone(&signer)));
-        }
-        keys.push(HostKey::plain(signer));
+        let certificate = certificate_beside(&path, signer.public_key())?;
+        all.add(&signer, certificate.as_ref());
     }
-    Ok(HostKeys {
-        keys: keys.into(),
-        public,
-    })
+    Ok(all)
 }
 
 fn make_folder(folder: &Path) -> io::Result<()> {
@@ -156,7 +182,7 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>, HostKeysError> {
         let name = entry.map_err(failed)?.file_name();
         let Some(name) = name.to_str() else { continue };
         if name.starts_with("ssh_host_") && name.ends_with("_key") {
-            let rank = MADE.iter().position(|(made, _)| *made == name);
+            let rank = MADE.iter().position(|made| *made == name);
             names.push((rank.unwrap_or(MADE.len()), name.to_owned()));
         }
     }
@@ -168,24 +194,9 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>, HostKeysError> {
         .collect())
 }
 
-fn make(path: &Path, kind: Option<OlderKey>) -> Result<(), HostKeysError> {
-    let (private, signer) = match kind {
-        None => {
-            let new = sign::generate_ed25519().map_err(HostKeysError::Make)?;
-            let text = key_file::write_ed25519(new.seed.expose(), COMMENT).map_err(|source| {
-                HostKeysError::Key {
-                    path: path.to_owned(),
-                    source,
-                }
-            })?;
-            (text, new.signer)
-        }
-        Some(kind) => {
-            let new = sign::generate_older(kind).map_err(HostKeysError::Make)?;
-            (new.pem, new.signer)
-        }
-    };
-    let public = format!("{} {COMMENT}\n", signer.public_key().to_openssh_text());
+/// Writes a key and, beside it, its public half.
+fn keep(path: &Path, private: &str, key: &PublicKey) -> Result<(), HostKeysError> {
+    let public = format!("{} {COMMENT}\n", key.to_openssh_text());
     let mut public_path = path.as_os_str().to_owned();
     public_path.push(".pub");
     write(Path::new(&public_path), public.as_bytes())?;
@@ -234,8 +245,8 @@ fn read(path: &Path) -> Result<Arc<dyn Signer>, HostKeysError> {
     })
 }
 
-/// The blob of the certificate in the file beside a key, if there is one.
-fn certificate_beside(path: &Path, key: &PublicKey) -> Result<Option<Vec<u8>>, HostKeysError> {
+/// The certificate in the file beside a key, if there is one.
+fn certificate_beside(path: &Path, key: &PublicKey) -> Result<Option<Certificate>, HostKeysError> {
     let mut beside = path.as_os_str().to_owned();
     beside.push("-cert.pub");
     let beside = PathBuf::from(beside);
@@ -254,7 +265,7 @@ fn certificate_beside(path: &Path, key: &PublicKey) -> Result<Option<Vec<u8>>, H
         .filter(|certificate| {
             certificate.key() == key && certificate.kind() == CertificateKind::Host
         })
-        .map(|certificate| Some(certificate.blob().to_vec()))
+        .map(Some)
         .ok_or(HostKeysError::Certificate { path: beside })
 }
 
@@ -279,26 +290,24 @@ mod tests {
         let names: Vec<_> = (made.public().iter())
             .map(|key| key.key_type().name())
             .collect();
-        assert_eq!(
-            names,
-            ["ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"],
-            "best first"
-        );
+        assert_eq!(names, ["ssh-ed25519", "ssh-rsa"], "best first");
+        let names: Vec<_> = (made.algorithms().iter()).map(|one| one.name()).collect();
+        assert_eq!(names, ["ssh-ed25519", "rsa-sha2-512", "rsa-sha2-256"]);
         assert_eq!(mode(&folder), 0o700);
         let mut seen = 0;
         for entry in fs::read_dir(&folder).unwrap() {
             assert_eq!(mode(&entry.unwrap().path()), 0o600);
             seen += 1;
         }
-        assert_eq!(seen, 6);
+        assert_eq!(seen, 4);
         assert_eq!(load_or_make(&folder).unwrap().public(), made.public());
         // One more, to come into use some day.
         let next = folder.join("ssh_host_ed25519_2027_key");
         let text = key_file::write_ed25519(&[7; 32], "next").unwrap();
         write(&next, text.as_bytes()).unwrap();
         let more = load_or_make(&folder).unwrap();
-        assert_eq!(more.public().get(..3), made.public().get(..3));
-        assert_eq!(more.public().len(), 4);
+        assert_eq!(more.public().get(..2), made.public().get(..2));
+        assert_eq!(more.public().len(), 3);
         fs::set_permissions(&next, PermissionsExt::from_mode(0o640)).unwrap();
         let error = load_or_make(&folder).unwrap_err();
         assert!(

@@ -396,7 +396,7 @@ mod tests {
         for rate in [1_000, 100_000, 10_000_000_000_u64] {
             let mut bucket = Bucket::new(Some(rate), start);
             let mut now = start;
-            let mut moved = 0;
+            let mut moved = 0_u64;
             while now < start + Duration::from_secs(100) {
                 now += bucket.spend(10_000, now) + Duration::from_nanos(100);
                 moved += 10_000;
@@ -404,10 +404,13 @@ mod tests {
                     break;
                 }
             }
-            let seconds = now.duration_since(start).as_secs_f64();
-            let burst = BURST_LEAST.max(rate / 4);
-            let most = rate as f64 * seconds + burst as f64 + 20_000.0;
-            assert!(moved as f64 <= most, "{moved} in {seconds} s at {rate}");
+            let micros = u64::try_from(now.duration_since(start).as_micros()).unwrap();
+            let earned = u128::from(rate) * u128::from(micros) / 1_000_000;
+            let most = earned + u128::from(BURST_LEAST.max(rate / 4)) + 20_000;
+            assert!(
+                u128::from(moved) <= most,
+                "{moved} in {micros} us at {rate}"
+            );
         }
     }
 

@@ -402,10 +402,11 @@ fn is_own(address: IpAddr) -> bool {
 }
 
 async fn dial(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), NotOpened> {
-    let deadline = tokio::time::Instant::now() + CONNECT_DEADLINE;
     let mut last = None;
+    let begun = tokio::time::Instant::now();
     for address in addresses {
-        let dialled = tokio::time::timeout_at(deadline, TcpStream::connect(address)).await;
+        let left = CONNECT_DEADLINE.saturating_sub(begun.elapsed());
+        let dialled = tokio::time::timeout(left, TcpStream::connect(address)).await;
         match dialled.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(socket) => {
                 // Small writes should not wait for each other; one that cannot be told works all the same.
@@ -416,7 +417,7 @@ async fn dial(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), NotOp
         }
     }
     let unspecified = SocketAddr::new(std::net::Ipv4Addr::UNSPECIFIED.into(), 0);
-    let (address, source) = last.unwrap_or((unspecified, io::ErrorKind::NotFound.into()));
+    let (address, source) = last.unwrap_or_else(|| (unspecified, io::ErrorKind::NotFound.into()));
     Err(NotOpened::Connect { address, source })
 }
 

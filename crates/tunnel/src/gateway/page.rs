@@ -71,13 +71,17 @@ pub(super) async fn serve(mut session: Session, mut view: watch::Receiver<View>)
                 answer.grant();
                 break;
             }
-            other => {
-                let Some(complaint) = complaint(&other) else {
+            SessionWish::Command { .. }
+            | SessionWish::Subsystem { .. }
+            | SessionWish::Resize { .. }
+            | SessionWish::Signal { .. }
+            | SessionWish::Other { .. } => {
+                let Some(complaint) = complaint(&what) else {
                     answer.refuse();
                     continue;
                 };
                 let ends = matches!(
-                    other,
+                    what,
                     SessionWish::Command { .. } | SessionWish::Subsystem { .. }
                 );
                 session.complain(format!("adit: {complaint}; {INSTEAD}\r\n"));
@@ -259,11 +263,15 @@ fn page(view: &View) -> String {
             1 => String::from("1 visitor"),
             count => format!("{count} visitors"),
         };
-        text.push_str(&format!(
-            "  {}  (asked as {})  {visitors}\n",
-            Printable::new(forward.place.as_bytes()),
-            Printable::new(forward.bind.as_bytes())
-        ));
+        let [place, bind] =
+            [&forward.place, &forward.bind].map(|text| Printable::new(text.as_bytes()));
+        text.push_str("  ");
+        text.push_str(place.as_str());
+        text.push_str("  (asked as ");
+        text.push_str(bind.as_str());
+        text.push_str(")  ");
+        text.push_str(&visitors);
+        text.push('\n');
     }
     text.push('\n');
     for note in &view.notes {

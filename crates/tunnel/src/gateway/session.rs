@@ -222,7 +222,7 @@ impl Session {
     fn done(&mut self, done: Result<Done, JoinError>) -> Option<ConnectionEnd> {
         match done {
             Ok(Done::Connection(end)) => return Some(end),
-            Ok(Done::Forward(bind, result, answer)) => self.answered(bind, result, answer),
+            Ok(Done::Forward(bind, result, answer)) => self.answered(&bind, result, answer),
             Ok(Done::Cancelled(bind, was_there)) => self.cancelled(&bind, was_there),
             Ok(Done::Stream) => self.streams = self.streams.saturating_sub(1),
             Ok(Done::Page) => self.pages = self.pages.saturating_sub(1),
@@ -236,19 +236,19 @@ impl Session {
         None
     }
 
-    fn answered(&mut self, bind: Bind, result: Result<Listening, Refused>, answer: ForwardAnswer) {
+    fn answered(&mut self, bind: &Bind, result: Result<Listening, Refused>, answer: ForwardAnswer) {
         self.asking = self.asking.saturating_sub(1);
-        if let Some(pending) = self.pending.get_mut(&bind) {
+        if let Some(pending) = self.pending.get_mut(bind) {
             *pending = pending.saturating_sub(1);
             if *pending == 0 {
-                self.pending.remove(&bind);
+                self.pending.remove(bind);
             }
         }
         match result {
             Ok(listening) => {
                 let port = listening.port;
                 answer.grant(port);
-                let granted = with_port(&bind, port);
+                let granted = with_port(bind, port);
                 self.note(&format!("granted: {}", place(&granted, &listening)));
                 self.granted.push((granted, listening));
             }
@@ -296,7 +296,7 @@ impl Session {
         async move {
             match useless {
                 Some((reason, since)) => {
-                    tokio::time::sleep_until(since + SECOND_THOUGHTS).await;
+                    tokio::time::sleep(SECOND_THOUGHTS.saturating_sub(since.elapsed())).await;
                     CloseReason::Useless(reason.as_str().into())
                 }
                 None => std::future::pending().await,
@@ -469,7 +469,7 @@ async fn forbidden(
         }
     }
     // Nobody is left who could change it.
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// The other end shall be able to tell that this was no good end.

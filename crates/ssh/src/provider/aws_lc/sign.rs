@@ -58,15 +58,6 @@ pub fn generate_ed25519() -> Result<NewKey, CryptoError> {
     Ok(NewKey { seed, signer })
 }
 
-/// Kinds of keys beside Ed25519 that a server makes for clients that do not know it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OlderKey {
-    /// ECDSA over NIST P-256.
-    EcdsaP256,
-    /// RSA of 3,072 bits, as `ssh-keygen` makes them.
-    Rsa3072,
-}
-
 /// An unencrypted key in PKCS #8 that was just made. The caller sees to it that only its own user can
 /// read what it keeps of it.
 #[expect(missing_debug_implementations, reason = "its text is a secret")]
@@ -77,32 +68,20 @@ pub struct NewPem {
     pub signer: Arc<dyn Signer>,
 }
 
-/// Makes a key of an older kind from the system's randomness. An RSA key takes a second or so.
+/// Makes an RSA key of 3,072 bits, as `ssh-keygen` does, from the system's randomness: for clients that
+/// know nothing newer. It takes a second or so.
 ///
 /// # Errors
 ///
 /// [`CryptoError::Internal`] if the library makes none.
-pub fn generate_older(kind: OlderKey) -> Result<NewPem, CryptoError> {
-    let internal = |_| CryptoError::Internal;
-    let der = Zeroizing::new(match kind {
-        OlderKey::EcdsaP256 => {
-            EcdsaKeyPair::generate_pkcs8(ecdsa_algorithm(Curve::P256), &SystemRandom::new())
-                .map_err(internal)?
-                .as_ref()
-                .to_vec()
-        }
-        OlderKey::Rsa3072 => rsa::KeyPair::generate(rsa::KeySize::Rsa3072)
-            .and_then(|pair| AsDer::<Pkcs8V1Der<'_>>::as_der(&pair))
-            .map_err(internal)?
-            .as_ref()
-            .to_vec(),
-    });
-    let signer = from_der(&der)?;
-    let pem = pem_rfc7468::encode_string("PRIVATE KEY", LineEnding::LF, &der)
+pub fn generate_rsa() -> Result<NewPem, CryptoError> {
+    let pair = rsa::KeyPair::generate(rsa::KeySize::Rsa3072).map_err(|_| CryptoError::Internal)?;
+    let der = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).map_err(|_| CryptoError::Internal)?;
+    let pem = pem_rfc7468::encode_string("PRIVATE KEY", LineEnding::LF, der.as_ref())
         .map_err(|_| CryptoError::Internal)?;
     Ok(NewPem {
         pem: Zeroizing::new(pem),
-        signer,
+        signer: signer(Private::Rsa(pair))?,
     })
 }
 
