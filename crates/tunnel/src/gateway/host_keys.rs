@@ -272,7 +272,8 @@ fn certificate_beside(path: &Path, key: &PublicKey) -> Result<Option<Certificate
 /// What stands behind the keys that are made here.
 const COMMENT: &str = "adit host key";
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 

@@ -304,7 +304,7 @@ impl Session {
         }
     }
 
-    async fn close(&mut self, reason: CloseReason) -> ConnectionEnd {
+    async fn close(&self, reason: CloseReason) -> ConnectionEnd {
         self.note(&format!("this gateway ends the connection: {reason}"));
         self.view.send_modify(|view| view.is_over = true);
         self.transport.close(reason.clone());

@@ -3,12 +3,12 @@
 use adit_model::grant::Grant;
 use adit_ssh::key_file;
 use adit_testkit::process::Process;
-use adit_testkit::{require, wait};
+use adit_testkit::{echo, require, wait};
 use adit_tunnel::gateway::accept::Settings;
 use adit_tunnel::gateway::host_keys;
 use adit_tunnel::gateway::policy::Kind;
 
-use crate::world::{Gateway, SOON, User, Wishes, alone, policy};
+use crate::world::{Gateway, SOON, User, Wishes, alone, generous, policy};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strict_exchange_extensions_and_renewed_keys_are_agreed_on() {
@@ -115,5 +115,25 @@ async fn a_client_that_asks_for_signs_of_life_gets_them() {
         let answers = text.matches("receive packet: type 82").count();
         (answers >= 3).then_some(()).ok_or(text)
     });
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_are_renewed_by_volume_while_bytes_flow_and_none_is_lost() {
+    require!("ssh", "ssh-keygen");
+    let (gateway, user) = alone(generous()).await;
+    let service = echo::service();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = port.local_addr().unwrap().port();
+    let forward = format!("localhost:{port}:127.0.0.1:{service}");
+    let ssh = gateway.tunnel(&user, &["-o", "RekeyLimit=64K", "-R", &forward]);
+    let text = "0123456789abcdef".repeat(65_536);
+    let addr = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let answer = tokio::task::spawn_blocking(move || crate::world::echo_at_once(addr, text))
+        .await
+        .unwrap();
+    assert!(answer, "what came back is what was sent");
+    let renewed = ssh.stderr().matches("SSH2_MSG_NEWKEYS received").count();
+    assert!(renewed > 3, "{renewed} times");
     gateway.stop().await;
 }

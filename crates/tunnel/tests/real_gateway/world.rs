@@ -394,3 +394,19 @@ pub(crate) fn answers(port: u16) {
         }
     });
 }
+
+/// Whether a service gives a large text back, which is read while it is written.
+pub(crate) fn echo_at_once(addr: SocketAddr, text: String) -> bool {
+    let mut socket = StdStream::connect(addr).unwrap();
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    let mut writing = socket.try_clone().unwrap();
+    let sent = text.clone();
+    let writer = std::thread::spawn(move || {
+        writing.write_all(sent.as_bytes()).unwrap();
+        writing.shutdown(std::net::Shutdown::Write).unwrap();
+    });
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    writer.join().unwrap();
+    answer == text
+}
