@@ -17,8 +17,9 @@ use tokio::sync::{mpsc, watch};
 pub use self::address::{Bind, Origin, Target};
 pub use self::request::{
     CancelAnswer, CancelRequest, ForwardAnswer, ForwardRequest, OpenAnswer, OpenRequest,
-    PeerRequest,
+    PeerRequest, SessionRequest,
 };
+pub use self::session::{AskAnswer, Session, SessionAnswer, SessionAsk, SessionWish};
 pub(crate) use self::stream::Cutter;
 pub use self::stream::{ByteStream, Chunk, OUT_QUEUE_BYTES, Reserve};
 
@@ -27,6 +28,7 @@ mod handle;
 mod mailbox;
 pub mod memory;
 mod request;
+mod session;
 pub mod ssh;
 mod stream;
 

@@ -45,6 +45,12 @@ pub enum ChannelRequest {
     },
     /// The far end's process ended.
     Exit(ExitStatus),
+    /// Something that is not known here, or that reaches into the far end's machine
+    /// (`auth-agent-req@openssh.com`, `x11-req`). Its body is not looked at.
+    Other {
+        /// Its name.
+        name: Printable,
+    },
 }
 
 /// How a far process ended.
@@ -66,7 +72,7 @@ pub enum ExitStatus {
 pub(crate) struct Request {
     pub(crate) local: u32,
     pub(crate) want_reply: bool,
-    /// `None`: not known, or not parsable in its own part.
+    /// `None`: of the environment, which is ignored.
     pub(crate) what: Option<ChannelRequest>,
     pub(crate) is_environment: bool,
 }
@@ -115,7 +121,9 @@ impl Request {
                 return Ok(Self {
                     local,
                     want_reply,
-                    what: None,
+                    what: (!is_environment).then(|| ChannelRequest::Other {
+                        name: Printable::new(other),
+                    }),
                     is_environment,
                 });
             }
@@ -143,10 +151,11 @@ pub(crate) fn build(remote: u32, want_reply: bool, request: &ChannelRequest) -> 
         ChannelRequest::Signal { .. } => b"signal",
         ChannelRequest::Exit(ExitStatus::Code(_)) => b"exit-status",
         ChannelRequest::Exit(ExitStatus::Signal { .. }) => b"exit-signal",
+        ChannelRequest::Other { name } => name.as_str().as_bytes(),
     });
     out.put_boolean(want_reply);
     match request {
-        ChannelRequest::Shell => {}
+        ChannelRequest::Shell | ChannelRequest::Other { .. } => {}
         ChannelRequest::Exec { command } => out.put_string(command),
         ChannelRequest::Subsystem { name } | ChannelRequest::Signal { name } => {
             out.put_string(name.as_bytes());

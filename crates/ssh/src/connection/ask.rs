@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use super::goodbye::goodbye;
 use super::{Auth, Connection, Running, Stage};
 use crate::auth::server::{KeyVerdict, LoginVerdict, ServerPrompts};
 use crate::auth::{AnswerError, Outbox, QuestionId};
 use crate::block::Block;
 use crate::channel::{ChannelId, ChannelKind, ChannelRequest, OpenFailure};
-use crate::error::ConnectionError;
+use crate::error::{ConnectionError, DisconnectCode};
 use crate::event::Event;
 use crate::forward::{Forward, ForwardAnswer, RequestId};
 use crate::secret::Secret;
@@ -27,6 +28,17 @@ impl Connection {
     /// Ends the connection. [`transmit`](Self::transmit) gives the goodbye.
     pub fn close(&mut self) -> ConnectionError {
         self.fail(ConnectionError::Closed)
+    }
+
+    /// The same, with words for the peer's person. They are cut to
+    /// [`DISCONNECT_TEXT`](crate::limits::DISCONNECT_TEXT).
+    pub fn close_saying(&mut self, text: &str) -> ConnectionError {
+        let is_first = self.error().is_none();
+        let error = self.close();
+        if is_first {
+            self.goodbye = Some(goodbye(DisconnectCode::ByApplication, text));
+        }
+        error
     }
 
     /// Client: the login is given up, since nothing is left to try.
@@ -242,6 +254,17 @@ impl Connection {
     pub fn write(&mut self, channel: ChannelId, block: Block) {
         if let Some(running) = self.running_mut() {
             running.channels.write(channel, block);
+        }
+    }
+
+    /// Server: says something on a session channel besides its output, once it is open: as much as the
+    /// peer's window takes, ahead of what is queued.
+    pub fn write_standard_error(&mut self, channel: ChannelId, bytes: &[u8]) {
+        let message = self
+            .running_mut()
+            .and_then(|running| running.channels.standard_error(channel, bytes));
+        if let Some(message) = message {
+            self.push_control(message);
         }
     }
 

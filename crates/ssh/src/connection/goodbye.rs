@@ -39,13 +39,7 @@ impl Connection {
             ConnectionError::Crypto(_) => (Some(DisconnectCode::ByApplication), "internal error"),
             ConnectionError::Disconnected { .. } | ConnectionError::Truncated => (None, ""),
         };
-        self.goodbye = code.map(|code| {
-            let mut out = vec![message::DISCONNECT];
-            out.put_uint32(code.number());
-            out.put_string(text.as_bytes());
-            out.put_string(b"");
-            out
-        });
+        self.goodbye = code.map(|code| goodbye(code, text));
         self.control.clear();
         self.control_bytes = 0;
         // A peer with which nothing is in common is owed our own list, so that it can say what was.
@@ -58,6 +52,20 @@ impl Connection {
         }
         error
     }
+}
+
+/// Our DISCONNECT.
+pub(super) fn goodbye(code: DisconnectCode, text: &str) -> Vec<u8> {
+    let mut end = text.len().min(limits::DISCONNECT_TEXT);
+    while !text.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
+    let text = text.get(..end).unwrap_or_default();
+    let mut out = vec![message::DISCONNECT];
+    out.put_uint32(code.number());
+    out.put_string(text.as_bytes());
+    out.put_string(b"");
+    out
 }
 
 /// A peer's goodbye. A malformed one is still one.

@@ -142,12 +142,12 @@ impl Driver {
             Which::First => (first, second),
             Which::Second => (second, first),
         };
-        ours.desk
-            .end
-            .send_replace(Some(ConnectionEnd::Ours(reason.clone())));
         theirs.desk.end.send_replace(Some(ConnectionEnd::Theirs {
             text: reason.to_string(),
         }));
+        ours.desk
+            .end
+            .send_replace(Some(ConnectionEnd::Ours(reason)));
     }
 }
 
@@ -253,7 +253,7 @@ impl Links {
             let answer = match verdict {
                 Verdict::Yes => Ok(asked_port),
                 Verdict::Port(port) => Ok(port),
-                Verdict::No { .. } => Err(ForwardError::Refused),
+                Verdict::No { .. } | Verdict::Complaint(_) => Err(ForwardError::Refused),
             };
             answer_with(reply, answer);
             return;
@@ -277,6 +277,8 @@ impl Links {
                 self.channels.remove(&number);
                 answer_with(reply, Err(OpenError::Refused { code, reason }));
             }
+            // Of sessions, which there are none of here.
+            Verdict::Complaint(_) => {}
         }
     }
 

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::mailbox::Mailbox;
+use super::session::SessionAnswer;
 use super::{Bind, ByteStream, RefusalCode, StreamHead};
 
 /// A question of the peer.
@@ -19,6 +20,8 @@ pub enum PeerRequest {
     Forward(ForwardRequest),
     /// It wants them no more.
     Cancel(CancelRequest),
+    /// It wants a session.
+    Session(SessionRequest),
 }
 
 /// The peer wants a byte stream.
@@ -62,6 +65,14 @@ pub struct ForwardAnswer(Slip);
 #[derive(Debug)]
 pub struct CancelAnswer(Slip);
 
+/// The peer wants a session: a channel in which it will say what it wants ([`SessionAsk`]). Only a server is
+/// asked.
+#[derive(Debug)]
+pub struct SessionRequest {
+    /// How to answer.
+    pub answer: SessionAnswer,
+}
+
 /// Answers of one connection's applications, on their way to its task: number of the question and
 /// what to say.
 pub(crate) type Answers = Mailbox<(u64, Verdict)>;
@@ -69,7 +80,7 @@ pub(crate) type Answers = Mailbox<(u64, Verdict)>;
 /// What to say to the peer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The stream is accepted, or the forward taken back.
+    /// The stream is accepted, the forward taken back, or what was asked in a session is done.
     Yes,
     /// The forward is granted at that port.
     Port(u16),
@@ -80,12 +91,16 @@ pub(crate) enum Verdict {
         /// The reason in words.
         reason: String,
     },
+    /// A session says something besides its output. The question is left open.
+    Complaint(String),
 }
 
 /// The right to answer one question, once.
-struct Slip {
+pub(super) struct Slip {
     number: u64,
     answers: Option<Arc<Answers>>,
+    /// What dropping it says.
+    refusal: Option<(RefusalCode, &'static str)>,
 }
 
 impl OpenAnswer {
@@ -147,14 +162,43 @@ impl CancelAnswer {
 }
 
 impl Slip {
-    fn new(number: u64, answers: Arc<Answers>) -> Self {
+    pub(super) fn new(number: u64, answers: Arc<Answers>) -> Self {
+        Self::refusing(
+            number,
+            answers,
+            RefusalCode::ConnectFailed,
+            "connect failed",
+        )
+    }
+
+    /// One that says that when it is dropped.
+    pub(super) fn refusing(
+        number: u64,
+        answers: Arc<Answers>,
+        code: RefusalCode,
+        reason: &'static str,
+    ) -> Self {
         Self {
             number,
             answers: Some(answers),
+            refusal: Some((code, reason)),
         }
     }
 
-    fn say(&mut self, verdict: Verdict) {
+    /// One that says nothing when it is dropped.
+    pub(super) fn without_refusal(mut self) -> Self {
+        self.refusal = None;
+        self
+    }
+
+    /// Says something and keeps the right to answer.
+    pub(super) fn add(&self, verdict: Verdict) {
+        if let Some(answers) = &self.answers {
+            answers.post((self.number, verdict));
+        }
+    }
+
+    pub(super) fn say(&mut self, verdict: Verdict) {
         if let Some(answers) = self.answers.take() {
             answers.post((self.number, verdict));
         }
@@ -163,10 +207,12 @@ impl Slip {
 
 impl Drop for Slip {
     fn drop(&mut self) {
-        self.say(Verdict::No {
-            code: RefusalCode::ConnectFailed,
-            reason: String::from("connect failed"),
-        });
+        if let Some((code, reason)) = self.refusal {
+            self.say(Verdict::No {
+                code,
+                reason: String::from(reason),
+            });
+        }
     }
 }
 

@@ -184,6 +184,15 @@ impl ByteStream {
         Poll::Pending
     }
 
+    /// Ends our half behind what was written, of a session that ends with that status. The peer learns
+    /// the status before the end.
+    pub(crate) fn exit(self, status: u32) {
+        let mut state = self.shared.state();
+        state.exit = Some(status);
+        state.is_shut = true;
+        self.shared.list(state);
+    }
+
     /// What cuts the stream off from elsewhere.
     pub(crate) fn cutter(&self) -> Cutter {
         Cutter::of(&self.shared)

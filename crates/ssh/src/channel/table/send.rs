@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{ChannelId, Channels, Ending, Half};
 use crate::block::{Block, Pool};
-use crate::channel::Channel;
+use crate::channel::{Channel, Phase, Sort};
 use crate::flow::most_in_flight;
 use crate::message;
 use crate::wire::Write;
@@ -21,6 +21,9 @@ pub(crate) enum Next {
     Message(Vec<u8>),
 }
 
+/// SSH_EXTENDED_DATA_STDERR (RFC 4254 section 5.2).
+const STANDARD_ERROR: u32 = 1;
+
 impl Channels {
     /// Queues data: the range of a block, which begins at or after [`crate::block::HEADROOM`].
     pub(crate) fn write(&mut self, channel: ChannelId, block: Block) {
@@ -31,6 +34,25 @@ impl Channels {
             found.write(block);
         }
         self.wake(channel.0);
+    }
+
+    /// A message for what a far process says besides its output (RFC 4254 section 5.2), as much of
+    /// `bytes` as the peer's window and packets take. It overtakes what is queued.
+    pub(crate) fn standard_error(&mut self, channel: ChannelId, bytes: &[u8]) -> Option<Vec<u8>> {
+        let found = self.map.get_mut(&channel.0).filter(|found| {
+            found.sort == Sort::PeerSession
+                && found.phase == Phase::Open
+                && found.ours == Half::Open
+                && found.ending == Ending::None
+        })?;
+        let most = found.send.packet(u64::MAX).min(bytes.len());
+        let taken = bytes.get(..most).filter(|taken| !taken.is_empty())?;
+        found.send.sent(most);
+        let mut out = vec![message::CHANNEL_EXTENDED_DATA];
+        out.put_uint32(found.remote);
+        out.put_uint32(STANDARD_ERROR);
+        out.put_string(taken);
+        Some(out)
     }
 
     /// What waits to be sent on a channel, in bytes.

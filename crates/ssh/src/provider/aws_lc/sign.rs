@@ -8,12 +8,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa;
 use aws_lc_rs::signature::{
     self, EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, RsaPublicKeyComponents,
 };
 use crypto_bigint::{BoxedUint, NonZero};
+use pem_rfc7468::LineEnding;
 use zeroize::Zeroizing;
 
 use crate::algorithm::SignatureAlgorithm;
@@ -54,6 +56,33 @@ pub fn generate_ed25519() -> Result<NewKey, CryptoError> {
     aws_lc_rs::rand::fill(seed.expose_mut()).map_err(|_| CryptoError::Internal)?;
     let signer = ed25519(seed.expose())?;
     Ok(NewKey { seed, signer })
+}
+
+/// An unencrypted key in PKCS #8 that was just made. The caller sees to it that only its own user can
+/// read what it keeps of it.
+#[expect(missing_debug_implementations, reason = "its text is a secret")]
+pub struct NewPem {
+    /// What is to be kept: PEM, which OpenSSH reads too.
+    pub pem: Zeroizing<String>,
+    /// The key, ready to sign.
+    pub signer: Arc<dyn Signer>,
+}
+
+/// Makes an RSA key of 3,072 bits, as `ssh-keygen` does, from the system's randomness: for clients that
+/// know nothing newer. It takes a second or so.
+///
+/// # Errors
+///
+/// [`CryptoError::Internal`] if the library makes none.
+pub fn generate_rsa() -> Result<NewPem, CryptoError> {
+    let pair = rsa::KeyPair::generate(rsa::KeySize::Rsa3072).map_err(|_| CryptoError::Internal)?;
+    let der = AsDer::<Pkcs8V1Der<'_>>::as_der(&pair).map_err(|_| CryptoError::Internal)?;
+    let pem = pem_rfc7468::encode_string("PRIVATE KEY", LineEnding::LF, der.as_ref())
+        .map_err(|_| CryptoError::Internal)?;
+    Ok(NewPem {
+        pem: Zeroizing::new(pem),
+        signer: signer(Private::Rsa(pair))?,
+    })
 }
 
 /// The signer of an ECDSA key whose public point is known too. `scalar` is big-endian and may lack

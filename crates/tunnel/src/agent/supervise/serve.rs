@@ -102,7 +102,7 @@ pub(super) async fn serve(
                     admit(request, forwards, &paths, &mut early, &mut visitors);
                 }
                 // A server has nothing to ask of a client; dropping the question refuses.
-                PeerRequest::Forward(_) | PeerRequest::Cancel(_) => {}
+                PeerRequest::Forward(_) | PeerRequest::Cancel(_) | PeerRequest::Session(_) => {}
             },
             Some(result) = visitors.join_next() => log_panic("visitor", result),
         }

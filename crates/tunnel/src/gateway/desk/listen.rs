@@ -212,6 +212,15 @@ impl Desk {
         })
     }
 
+    /// The socket that a path means in the folder of that principal.
+    pub(in crate::gateway) fn socket(
+        &self,
+        principal: PrincipalId,
+        path: &str,
+    ) -> Result<SocketName, Refused> {
+        socket_name(self.settings.sockets.as_deref(), principal, path)
+    }
+
     /// What a grant allows of what was asked for.
     fn allowed(
         &self,
@@ -230,7 +239,7 @@ impl Desk {
                 },
             }),
             Bind::Unix { path } => {
-                let name = socket_name(self.settings.sockets.as_deref(), principal, path)?;
+                let name = self.socket(principal, path)?;
                 grant.socket(&name)?;
                 if self.settings.sockets.is_none() {
                     return Err(Refused::NoSockets { name });

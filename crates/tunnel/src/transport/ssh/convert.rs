@@ -1,9 +1,10 @@
 //! Between the engine's words for channels and forwards and the transport's.
 
-use adit_ssh::channel::{ChannelKind, Endpoint};
+use adit_ssh::channel::{ChannelKind, ChannelRequest, Endpoint};
 use adit_ssh::forward::Forward;
+use adit_ssh::printable::Printable;
 
-use super::super::{Bind, Origin, StreamHead, StreamKind, Target};
+use super::super::{Bind, Origin, SessionWish, StreamHead, StreamKind, Target};
 
 #[expect(
     clippy::wildcard_enum_match_arm,
@@ -77,4 +78,25 @@ pub(super) fn forward(bind: Bind) -> Forward {
         Bind::Tcp { host, port } => Forward::Tcp(Endpoint::new(host, port)),
         Bind::Unix { path } => Forward::Unix(path),
     }
+}
+
+/// What a client asks in its session; `None` for what only a server tells.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what is added to the engine is refused here until it has a meaning"
+)]
+pub(super) fn wish(request: ChannelRequest) -> Option<SessionWish> {
+    let text = |text: String| Printable::new(text.as_bytes());
+    Some(match request {
+        ChannelRequest::Shell => SessionWish::Shell,
+        ChannelRequest::Exec { command } => SessionWish::Command {
+            line: Printable::new(&command),
+        },
+        ChannelRequest::Subsystem { name } => SessionWish::Subsystem { name: text(name) },
+        ChannelRequest::Pty { columns, rows } => SessionWish::Terminal { columns, rows },
+        ChannelRequest::WindowChange { columns, rows } => SessionWish::Resize { columns, rows },
+        ChannelRequest::Signal { name } => SessionWish::Signal { name: text(name) },
+        ChannelRequest::Other { name } => SessionWish::Other { name },
+        _ => return None,
+    })
 }

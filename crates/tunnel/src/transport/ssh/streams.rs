@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use adit_ssh::Connection;
 use adit_ssh::block::Block;
-use adit_ssh::channel::{ChannelId, ChannelKind};
+use adit_ssh::channel::{ChannelId, ChannelRequest, ExitStatus};
 use tokio::sync::oneshot;
 
 use super::super::mailbox::DirtyList;
@@ -226,6 +226,11 @@ impl Streams {
         }
         self.tally.payload(taken);
         count(&mut self.tally, stream);
+        if let Some(status) = news.exit {
+            // It goes ahead of output that waits, and so in any case ahead of the close.
+            let exit = ChannelRequest::Exit(ExitStatus::Code(status));
+            engine.request_channel(channel, &exit, false);
+        }
         let is_written = taken >= news.outbound;
         match news.end {
             AppEnd::Shut if is_written && !stream.is_ended_by_us => {
@@ -307,9 +312,4 @@ pub(super) fn pair(
     dirty: &Arc<DirtyList>,
 ) -> (ByteStream, StreamDriver) {
     ByteStream::pair(channel.number(), PACKET, pool.clone(), Arc::clone(dirty))
-}
-
-/// Whether a kind of channel carries a byte stream.
-pub(super) const fn is_stream(kind: &ChannelKind) -> bool {
-    !matches!(kind, ChannelKind::Session)
 }

@@ -9,16 +9,18 @@ use std::task::{Context, Poll};
 
 use adit_ssh::Connection as Engine;
 use adit_ssh::certificate::Restrictions;
+use adit_ssh::channel::ChannelId;
 use adit_ssh::error::ConnectionError;
 use adit_ssh::forward::RequestId;
 use adit_ssh::limits;
+use adit_ssh::version::Ident;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Sleep;
 
 use super::super::handle::{Desk, Handle, Life, asked};
 use super::super::mailbox::DirtyList;
 use super::super::request::{Answers, PeerRequest, Verdict};
-use super::super::{CloseReason, Connection, ConnectionEnd, ForwardError};
+use super::super::{CloseReason, Connection, ConnectionEnd, ForwardError, SessionAsk};
 use super::carrier::{Carrier, Held};
 use super::clock::now;
 use super::key_pair::KeyPair;
@@ -56,11 +58,22 @@ pub(super) struct Turn<S> {
     /// Our requests for forwards, by the engine's number.
     asked: HashMap<RequestId, oneshot::Sender<Result<u16, ForwardError>>>,
     /// The peer's, by the number that its answer will bear.
-    questions: HashMap<u64, RequestId>,
+    questions: HashMap<u64, Question>,
+    /// Where what clients ask in their sessions goes, by channel number.
+    sessions: HashMap<u32, mpsc::Sender<SessionAsk>>,
     next_question: u64,
     /// The last question whether the peer is there, while nothing came after it.
     asked_alive: Option<u64>,
     life: watch::Sender<Life>,
+}
+
+/// What an answer of the application is about.
+#[derive(Debug, Clone, Copy)]
+enum Question {
+    /// A forward.
+    Forward(RequestId),
+    /// Something asked in a session.
+    Session(ChannelId),
 }
 
 /// Rounds of reading and writing before other tasks get their turn.
@@ -70,7 +83,7 @@ const ROUNDS: usize = 2;
 const LAST_READS: usize = 32;
 /// Questions of the peer that may wait for the application: what the engine lets through at most.
 const REQUESTS: usize = limits::GLOBAL_REQUESTS_PENDING + limits::OPENS_PENDING;
-/// Numbers of questions about forwards begin here; below are those of channels.
+/// Numbers of questions about forwards and in sessions begin here; below are those of channels.
 const FIRST_QUESTION: u64 = 1 << 32;
 
 impl<S: Carrier> Driver<S> {
@@ -92,6 +105,11 @@ impl<S: Carrier> Driver<S> {
     /// the owner has to close the connection. `None` at a client.
     pub fn restrictions(&self) -> Option<&Restrictions> {
         self.turn.engine.restrictions()
+    }
+
+    /// Whether the peer is an adit too.
+    pub fn is_own_peer(&self) -> bool {
+        self.turn.engine.peer().is_some_and(Ident::is_own)
     }
 
     /// Runs the connection to its end, and says what that was.
@@ -219,6 +237,7 @@ impl<S: Carrier> Turn<S> {
             requests,
             asked: HashMap::new(),
             questions: HashMap::new(),
+            sessions: HashMap::new(),
             next_question: FIRST_QUESTION,
             asked_alive: None,
             life: watch::Sender::new(Life::default()),
@@ -330,6 +349,9 @@ impl<S: Carrier> Turn<S> {
             self.engine.give_key_pair(kex, pair);
         }
         let now = now();
+        // Taken in this order and handled in the other: what an application said before it ended its
+        // stream is heard before that end.
+        let has_dirty = self.dirty.poll_take(cx, &mut self.dirty_now).is_ready();
         let mut answers = std::mem::take(&mut self.answers_now);
         if self.answers.poll_take(cx, &mut answers).is_ready() {
             moved = true;
@@ -338,7 +360,7 @@ impl<S: Carrier> Turn<S> {
             }
         }
         self.answers_now = answers;
-        if self.dirty.poll_take(cx, &mut self.dirty_now).is_ready() {
+        if has_dirty {
             moved = true;
             let before = self.streams.len();
             for number in self.dirty_now.drain(..) {
@@ -353,7 +375,7 @@ impl<S: Carrier> Turn<S> {
 
     /// Says goodbye, if the socket takes it at once, and waits for a moment until the peer hangs up.
     async fn close(&mut self, reason: CloseReason) -> ConnectionEnd {
-        self.engine.close();
+        self.engine.close_saying(&reason.to_string());
         poll_fn(|cx| {
             // What fails now fails to say goodbye, and that is all.
             drop(self.socket.poll_write(cx, &mut self.engine));

@@ -35,6 +35,8 @@ pub(crate) struct News {
     pub(crate) outbound: usize,
     /// How far it has ended the stream.
     pub(crate) end: AppEnd,
+    /// How it ended a session; told once.
+    pub(crate) exit: Option<u32>,
 }
 
 /// How far an application has ended its stream.
@@ -67,6 +69,7 @@ impl StreamDriver {
             consumed: std::mem::take(&mut state.consumed),
             inbound: state.inbound_bytes,
             outbound: state.outbound_bytes,
+            exit: state.exit.take(),
             end: match (state.is_gone, state.is_shut) {
                 _ if state.is_cut => AppEnd::Reset,
                 (false, false) => AppEnd::Open,

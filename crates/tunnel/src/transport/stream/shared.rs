@@ -51,6 +51,8 @@ pub(super) struct State {
     /// The peer takes no more.
     pub(super) outbound_end: Option<StreamEnd>,
     pub(super) is_shut: bool,
+    /// How a session ended, until the task knows.
+    pub(super) exit: Option<u32>,
     pub(super) is_gone: bool,
     /// It was cut off: for the task it is as if the application had gone.
     pub(super) is_cut: bool,

@@ -3,21 +3,22 @@
 use std::sync::Arc;
 
 use adit_ssh::Event;
-use adit_ssh::channel::{ChannelId, ChannelKind, OpenFailure};
+use adit_ssh::channel::{ChannelId, ChannelKind, ChannelRequest, OpenFailure};
 use adit_ssh::forward::ForwardAnswer as EngineAnswer;
 use adit_ssh::limits;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
-use super::Turn;
+use super::{Question, Turn};
 use crate::transport::handle::Command;
 use crate::transport::request::{
     CancelAnswer, CancelRequest, ForwardAnswer, ForwardRequest, OpenAnswer, OpenRequest,
-    PeerRequest, Verdict,
+    PeerRequest, SessionRequest, Verdict,
 };
+use crate::transport::session::{ASKS, AskAnswer, SessionAnswer, SessionAsk};
 use crate::transport::ssh::carrier::Carrier;
 use crate::transport::ssh::clock::now;
-use crate::transport::ssh::convert::{bind, forward, head, kind};
-use crate::transport::ssh::streams::{is_stream, pair};
+use crate::transport::ssh::convert::{bind, forward, head, kind, wish};
+use crate::transport::ssh::streams::pair;
 use crate::transport::{ForwardError, OpenError, RefusalCode};
 
 impl<S: Carrier> Turn<S> {
@@ -39,6 +40,7 @@ impl<S: Carrier> Turn<S> {
                 self.streams.deliver(channel, &mut self.engine, now());
                 self.streams.deliver_bulk(&mut self.engine, now());
                 self.streams.closed(channel, was_cut);
+                self.sessions.remove(&channel.number());
                 self.give_back_allowance();
             }
             Event::Lost { channel } => {
@@ -67,9 +69,8 @@ impl<S: Carrier> Turn<S> {
             }
             Event::ChannelAsked { channel, kind } => self.channel_asked(channel, kind),
             Event::ForwardAsked { id, forward, .. } => {
-                let number = self.next_question;
-                self.next_question = self.next_question.saturating_add(1);
-                self.questions.insert(number, id);
+                let number = self.next_number();
+                self.questions.insert(number, Question::Forward(id));
                 let answer = ForwardAnswer::new(number, Arc::clone(&self.answers));
                 self.ask(PeerRequest::Forward(ForwardRequest {
                     bind: bind(forward),
@@ -77,8 +78,7 @@ impl<S: Carrier> Turn<S> {
                 }));
             }
             Event::ForwardCancelled { forward } => {
-                let number = self.next_question;
-                self.next_question = self.next_question.saturating_add(1);
+                let number = self.next_number();
                 let answer = CancelAnswer::new(number, Arc::clone(&self.answers));
                 self.ask(PeerRequest::Cancel(CancelRequest {
                     bind: bind(forward),
@@ -101,11 +101,9 @@ impl<S: Carrier> Turn<S> {
             }
             Event::ChannelRequest {
                 channel,
-                want_reply: true,
-                ..
-            } => {
-                self.engine.answer_channel_request(channel, false);
-            }
+                request,
+                want_reply,
+            } => self.asked_in_session(channel, request, want_reply),
             Event::WantsKeyPair { kex, method } => self.key_pair.make(kex, method),
             Event::Alive { .. } => self.measured(),
             Event::Rekeyed { took } => tracing::debug!(?took, "keys were renewed"),
@@ -122,9 +120,8 @@ impl<S: Carrier> Turn<S> {
     }
 
     fn channel_asked(&mut self, channel: ChannelId, kind: ChannelKind) {
-        if !is_stream(&kind) {
-            self.engine
-                .refuse_channel(channel, OpenFailure::Prohibited, "no sessions here");
+        if matches!(kind, ChannelKind::Session) {
+            self.session_asked(channel);
             return;
         }
         let Some(head) = head(kind) else {
@@ -144,18 +141,66 @@ impl<S: Carrier> Turn<S> {
         self.ask(PeerRequest::Open(OpenRequest { head, answer }));
     }
 
+    fn session_asked(&mut self, channel: ChannelId) {
+        let stream = pair(channel, &self.memory.pool, &self.dirty);
+        let Some(stream) = self.streams.add(channel, stream, None) else {
+            return;
+        };
+        let (asks, receiver) = mpsc::channel(ASKS);
+        self.sessions.insert(channel.number(), asks);
+        let number = u64::from(channel.number());
+        let answer = SessionAnswer::new(number, Arc::clone(&self.answers), stream, receiver);
+        self.ask(PeerRequest::Session(SessionRequest { answer }));
+    }
+
+    fn asked_in_session(&mut self, channel: ChannelId, request: ChannelRequest, want_reply: bool) {
+        let asks = self.sessions.get(&channel.number()).cloned();
+        let Some((what, asks)) = wish(request).zip(asks) else {
+            if want_reply {
+                self.engine.answer_channel_request(channel, false);
+            }
+            return;
+        };
+        let number = want_reply.then(|| {
+            let number = self.next_number();
+            self.questions.insert(number, Question::Session(channel));
+            number
+        });
+        let answer = AskAnswer::new(number, &self.answers);
+        // One that finds no room comes back, and dropping it refuses.
+        drop(asks.try_send(SessionAsk { what, answer }));
+    }
+
+    fn next_number(&mut self) -> u64 {
+        let number = self.next_question;
+        self.next_question = self.next_question.saturating_add(1);
+        number
+    }
+
+    /// A channel that was not opened, or is no more.
+    fn forget(&mut self, channel: u32) {
+        self.streams.remove(channel);
+        self.sessions.remove(&channel);
+    }
+
     /// An application answered a question of the peer.
     pub(super) fn answered(&mut self, number: u64, verdict: Verdict) {
-        if let Some(id) = self.questions.remove(&number) {
-            self.engine.answer_forward(
-                id,
-                match verdict {
+        match self.questions.remove(&number) {
+            Some(Question::Forward(id)) => {
+                let answer = match verdict {
                     Verdict::Port(port) => EngineAnswer::Granted { port },
                     Verdict::Yes => EngineAnswer::Granted { port: 0 },
-                    Verdict::No { .. } => EngineAnswer::Refused,
-                },
-            );
-            return;
+                    Verdict::No { .. } | Verdict::Complaint(_) => EngineAnswer::Refused,
+                };
+                self.engine.answer_forward(id, answer);
+                return;
+            }
+            Some(Question::Session(channel)) => {
+                let is_granted = matches!(verdict, Verdict::Yes);
+                self.engine.answer_channel_request(channel, is_granted);
+                return;
+            }
+            None => {}
         }
         let Some(channel) = u32::try_from(number)
             .ok()
@@ -177,7 +222,7 @@ impl<S: Carrier> Turn<S> {
                         OpenFailure::ResourceShortage,
                         "no window is left",
                     );
-                    self.streams.remove(channel.number());
+                    self.forget(channel.number());
                 }
             }
             Verdict::No { code, reason } => {
@@ -189,7 +234,10 @@ impl<S: Carrier> Turn<S> {
                     RefusalCode::Other(number) => OpenFailure::Other(number),
                 };
                 self.engine.refuse_channel(channel, failure, &reason);
-                self.streams.remove(channel.number());
+                self.forget(channel.number());
+            }
+            Verdict::Complaint(text) => {
+                (self.engine).write_standard_error(channel, text.as_bytes());
             }
         }
     }

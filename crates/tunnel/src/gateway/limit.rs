@@ -1,0 +1,458 @@
+//! How much a principal may carry: bytes a second each way, bytes a month, streams at a time.
+//!
+//! A [`Bucket`] is pure. One principal's streams share a [`Usage`], so it has one speed however many streams
+//! it opens, and no principal waits for another. A [`Metered`] socket pays after each step for what it has
+//! moved: who has spent more than there is waits until it is earned.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use adit_model::grant::Limits;
+use adit_model::id::PrincipalId;
+use jiff::Timestamp;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+/// Bytes that are earned with time and spent as they move.
+#[derive(Debug, Clone, Copy)]
+pub struct Bucket {
+    /// Bytes a second; `None` for no limit.
+    rate: Option<u64>,
+    /// Bytes that may be spent; below zero what was spent too much.
+    level: i128,
+    at: Instant,
+}
+
+/// What a bucket holds at most, as a time at its rate: a burst that short goes at full speed.
+const BURST: Duration = Duration::from_millis(250);
+/// Least that a bucket holds, in bytes: one read of a stream.
+const BURST_LEAST: u64 = 65_536;
+const NANOS: i128 = 1_000_000_000;
+
+impl Bucket {
+    /// A full one.
+    pub fn new(rate: Option<u64>, now: Instant) -> Self {
+        let mut bucket = Self {
+            rate,
+            level: 0,
+            at: now,
+        };
+        bucket.level = bucket.most();
+        bucket
+    }
+
+    /// Has another rate from here on.
+    pub fn set(&mut self, rate: Option<u64>, now: Instant) {
+        if self.rate != rate {
+            self.earn(now);
+            self.rate = rate;
+            self.level = self.level.min(self.most());
+        }
+    }
+
+    /// Spends what was moved, and says how long to wait before more is.
+    pub fn spend(&mut self, bytes: u64, now: Instant) -> Duration {
+        let Some(rate) = self.rate else {
+            return Duration::ZERO;
+        };
+        self.earn(now);
+        self.level = self.level.saturating_sub(i128::from(bytes));
+        let owed = self.level.saturating_neg().max(0);
+        let nanos = owed
+            .saturating_mul(NANOS)
+            .checked_div(i128::from(rate.max(1)))
+            .unwrap_or(0);
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+
+    fn earn(&mut self, now: Instant) {
+        let nanos = now.saturating_duration_since(self.at).as_nanos();
+        let nanos = i128::try_from(nanos).unwrap_or(i128::MAX);
+        let rate = i128::from(self.rate.unwrap_or(0));
+        let earned = rate.saturating_mul(nanos).checked_div(NANOS).unwrap_or(0);
+        if earned > 0 {
+            self.level = self.level.saturating_add(earned).min(self.most());
+            self.at = now;
+        }
+    }
+
+    fn most(&self) -> i128 {
+        let millis = u64::try_from(BURST.as_millis()).unwrap_or(u64::MAX);
+        let burst = self
+            .rate
+            .unwrap_or(0)
+            .saturating_mul(millis)
+            .checked_div(1_000);
+        i128::from(burst.unwrap_or(0).max(BURST_LEAST))
+    }
+}
+
+/// What the principals of a gateway carry.
+#[derive(Debug, Clone, Default)]
+pub struct Usages(Arc<Mutex<HashMap<PrincipalId, Arc<Usage>>>>);
+
+/// What one principal carries.
+#[derive(Debug)]
+pub struct Usage(Mutex<Carried>);
+
+#[derive(Debug)]
+struct Carried {
+    limits: Limits,
+    down: Bucket,
+    up: Bucket,
+    streams: u32,
+    /// Year and month of `bytes`, in UTC.
+    month: (i16, i8),
+    bytes: u64,
+}
+
+/// Why a principal may not have one more stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OverLimit {
+    /// It has as many as it may.
+    #[error("you have {most} streams open, which is your limit")]
+    Streams {
+        /// The limit.
+        most: u32,
+    },
+    /// It has carried as much as it may until the month (UTC) is over.
+    #[error("you have carried {most} bytes this month, which is your limit")]
+    Month {
+        /// The limit in bytes.
+        most: u64,
+    },
+}
+
+/// The right to one stream. Given back when dropped.
+#[derive(Debug)]
+pub struct Permit(Arc<Usage>);
+
+impl Usages {
+    /// What that principal carries.
+    pub fn of(&self, principal: PrincipalId) -> Arc<Usage> {
+        let mut usages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(usages.entry(principal).or_insert_with(|| {
+            let now = tokio::time::Instant::now().into_std();
+            Arc::new(Usage(Mutex::new(Carried {
+                limits: Limits::default(),
+                down: Bucket::new(None, now),
+                up: Bucket::new(None, now),
+                streams: 0,
+                month: (0, 0),
+                bytes: 0,
+            })))
+        }))
+    }
+
+    /// Bytes that each principal has carried in the month of `now` (UTC): to be kept, and given back after
+    /// a restart by [`Usage::restore`].
+    pub fn this_month(&self, now: Timestamp) -> Vec<(PrincipalId, u64)> {
+        let usages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<_> = (usages.iter())
+            .map(|(principal, usage)| (*principal, usage.month_bytes(now)))
+            .collect();
+        all.sort_unstable();
+        all
+    }
+}
+
+impl Usage {
+    /// One more stream, under these limits; they hold for the streams that are open, too.
+    ///
+    /// # Errors
+    /// A limit is reached.
+    pub fn stream(self: &Arc<Self>, limits: Limits, now: Timestamp) -> Result<Permit, OverLimit> {
+        let mut carried = self.carried();
+        carried.set(limits, now);
+        if let Some(most) = limits.streams.filter(|most| carried.streams >= *most) {
+            return Err(OverLimit::Streams { most });
+        }
+        if let Some(most) = carried.over_month() {
+            return Err(OverLimit::Month { most });
+        }
+        carried.streams = carried.streams.saturating_add(1);
+        Ok(Permit(Arc::clone(self)))
+    }
+
+    /// Streams that are open.
+    pub fn streams(&self) -> u32 {
+        self.carried().streams
+    }
+
+    /// Bytes carried in the month of `now`, in UTC.
+    pub fn month_bytes(&self, now: Timestamp) -> u64 {
+        let mut carried = self.carried();
+        carried.turn_page(now);
+        carried.bytes
+    }
+
+    /// It has carried so many bytes in the month of `now` before this gateway was started.
+    pub fn restore(&self, bytes: u64, now: Timestamp) {
+        let mut carried = self.carried();
+        carried.turn_page(now);
+        carried.bytes = carried.bytes.saturating_add(bytes);
+    }
+
+    /// Bytes have moved. Says how long to wait before more may, or that there is none left.
+    fn moved(&self, direction: Direction, bytes: usize) -> Result<Duration, OverLimit> {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        let mut carried = self.carried();
+        carried.bytes = carried.bytes.saturating_add(bytes);
+        if let Some(most) = carried.over_month() {
+            return Err(OverLimit::Month { most });
+        }
+        let now = tokio::time::Instant::now().into_std();
+        Ok(match direction {
+            Direction::Down => carried.down.spend(bytes, now),
+            Direction::Up => carried.up.spend(bytes, now),
+        })
+    }
+
+    fn carried(&self) -> MutexGuard<'_, Carried> {
+        // Numbers are right after any panic.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Carried {
+    fn set(&mut self, limits: Limits, wall: Timestamp) {
+        self.turn_page(wall);
+        let now = tokio::time::Instant::now().into_std();
+        self.limits = limits;
+        self.down.set(limits.down, now);
+        self.up.set(limits.up, now);
+    }
+
+    fn turn_page(&mut self, now: Timestamp) {
+        let date = now.to_zoned(jiff::tz::TimeZone::UTC).date();
+        let month = (date.year(), date.month());
+        if self.month != month {
+            self.month = month;
+            self.bytes = 0;
+        }
+    }
+
+    fn over_month(&self) -> Option<u64> {
+        self.limits.month.filter(|most| self.bytes >= *most)
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut carried = self.0.carried();
+        carried.streams = carried.streams.saturating_sub(1);
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    /// From visitors to the principal.
+    Down,
+    /// From the principal to visitors.
+    Up,
+}
+
+/// What a [`Metered`] socket stands on the side of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// What is read from the socket comes from a visitor, or goes out of the gateway for the principal.
+    Visitor,
+    /// What is read from it comes from the principal.
+    Principal,
+}
+
+/// A socket whose bytes count for a principal, and go no faster than it may.
+pub struct Metered<S> {
+    socket: S,
+    permit: Permit,
+    side: Side,
+    reading: Pause,
+    writing: Pause,
+}
+
+/// A wait that is over until something is paid for.
+#[derive(Default)]
+struct Pause(Option<Pin<Box<Sleep>>>);
+
+impl Pause {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some(sleep) = &mut self.0 {
+            ready!(sleep.as_mut().poll(cx));
+            self.0 = None;
+        }
+        Poll::Ready(())
+    }
+
+    fn pay(&mut self, usage: &Usage, direction: Direction, bytes: usize) -> io::Result<()> {
+        let wait = usage.moved(direction, bytes).map_err(io::Error::other)?;
+        if !wait.is_zero() {
+            self.0 = Some(Box::pin(tokio::time::sleep(wait)));
+        }
+        Ok(())
+    }
+}
+
+impl<S> Metered<S> {
+    /// Counts what that socket moves.
+    pub fn new(socket: S, permit: Permit, side: Side) -> Self {
+        Self {
+            socket,
+            permit,
+            side,
+            reading: Pause::default(),
+            writing: Pause::default(),
+        }
+    }
+
+    /// The socket itself.
+    pub const fn socket(&self) -> &S {
+        &self.socket
+    }
+
+    const fn directions(&self) -> (Direction, Direction) {
+        match self.side {
+            Side::Visitor => (Direction::Down, Direction::Up),
+            Side::Principal => (Direction::Up, Direction::Down),
+        }
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Metered<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Metered").field(&self.socket).finish()
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        ready!(this.reading.poll(cx));
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.socket).poll_read(cx, buffer))?;
+        let count = buffer.filled().len().saturating_sub(before);
+        let (reads, _) = this.directions();
+        Poll::Ready(this.reading.pay(&this.permit.0, reads, count))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        ready!(this.writing.poll(cx));
+        let count = ready!(Pin::new(&mut this.socket).poll_write_vectored(cx, slices))?;
+        let (_, writes) = this.directions();
+        this.writing.pay(&this.permit.0, writes, count)?;
+        Poll::Ready(Ok(count))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_bucket_gives_its_rate_over_any_time_and_no_more_than_a_burst_besides() {
+        let start = tokio::time::Instant::now().into_std();
+        for rate in [1_000, 100_000, 10_000_000_000_u64] {
+            let mut bucket = Bucket::new(Some(rate), start);
+            let mut now = start;
+            let mut moved = 0_u64;
+            while now < start + Duration::from_secs(100) {
+                now += bucket.spend(10_000, now) + Duration::from_nanos(100);
+                moved += 10_000;
+                if moved > 10_000_000 {
+                    break;
+                }
+            }
+            let micros = u64::try_from(now.duration_since(start).as_micros()).unwrap();
+            let earned = u128::from(rate) * u128::from(micros) / 1_000_000;
+            let most = earned + u128::from(BURST_LEAST.max(rate / 4)) + 20_000;
+            assert!(
+                u128::from(moved) <= most,
+                "{moved} in {micros} us at {rate}"
+            );
+        }
+    }
+
+    #[test]
+    fn streams_and_bytes_of_a_month_have_limits_that_change_at_once() {
+        let usages = Usages::default();
+        let usage = usages.of(PrincipalId::new(1));
+        let now = at("2026-11-30T23:59:59Z");
+        let limits = Limits {
+            streams: Some(1),
+            month: Some(1_000),
+            ..Limits::default()
+        };
+        let permit = usage.stream(limits, now).unwrap();
+        let refused = usage.stream(limits, now).unwrap_err();
+        assert_eq!(refused, OverLimit::Streams { most: 1 });
+        drop(permit);
+        usage.restore(1_000, now);
+        let refused = usage.stream(limits, now).unwrap_err();
+        assert_eq!(refused, OverLimit::Month { most: 1_000 });
+        assert_eq!(usages.this_month(now), [(PrincipalId::new(1), 1_000)]);
+        drop(usage.stream(limits, at("2026-12-01T00:00:00Z")).unwrap());
+        assert_eq!(usage.streams(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_metered_socket_is_as_slow_as_its_principal() {
+        let usage = Usages::default().of(PrincipalId::new(1));
+        let limits = Limits {
+            down: Some(100_000),
+            ..Limits::default()
+        };
+        let permit = usage.stream(limits, at("2026-11-22T00:00:00Z")).unwrap();
+        let (near, mut far) = tokio::io::duplex(1_000_000);
+        let mut near = Metered::new(near, permit, Side::Visitor);
+        far.write_all(&vec![7; 565_536]).await.unwrap();
+        drop(far);
+        let begun = tokio::time::Instant::now();
+        let mut all = Vec::new();
+        near.read_to_end(&mut all).await.unwrap();
+        assert_eq!(all.len(), 565_536);
+        let took = begun.elapsed().as_secs_f64();
+        assert!((4.9..5.2).contains(&took), "took {took} s");
+    }
+}

@@ -1,0 +1,479 @@
+//! One connection, from its login to its end: what it asks is asked of the desk and of the grant of that
+//! moment, and what is taken away from it ends within a second.
+//!
+//! Each question is a task of its own, so that one that takes its time (a lease whose old connection is
+//! probed, a target that does not answer) holds up no other; replies to forwards leave in the order of the
+//! questions all the same, which the engine sees to. All tasks are this connection's, and end with it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adit_model::grant::Grant;
+use jiff::Timestamp;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::accept::Shared;
+use super::desk::{Listening, Member, Refused, Who};
+use super::limit::{Metered, Side};
+use super::open::{Asker, NotOpened, Opened, Way, way};
+use super::page::{self, Shown, View};
+use super::policy::Policy;
+use crate::copy::copy;
+use crate::transport::ssh::{Carrier, Driver};
+use crate::transport::{
+    Bind, CancelRequest, CloseReason, Connection, ConnectionEnd, ForwardAnswer, ForwardRequest,
+    OpenRequest, PeerRequest, RefusalCode, StreamKind, Transport,
+};
+
+mod visits;
+
+use self::visits::{Counting, Visits};
+
+/// How long a client whose forward was refused has to ask for something else, before it is told that there
+/// is nothing left to do for it.
+const SECOND_THOUGHTS: Duration = Duration::from_secs(1);
+/// How long a client may take to hang up after it was told to.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// One live connection.
+struct Session {
+    shared: Arc<Shared>,
+    who: Arc<Who>,
+    transport: Arc<dyn Transport>,
+    member: Arc<Member>,
+    work: JoinSet<Done>,
+    /// Forwards that are being asked for.
+    asking: usize,
+    /// Those that take a forward back which is still being asked for.
+    early_cancels: Vec<CancelRequest>,
+    pending: HashMap<Bind, usize>,
+    granted: Vec<(Bind, Listening)>,
+    streams: usize,
+    pages: usize,
+    view: watch::Sender<View>,
+    visits: Arc<Visits>,
+    /// Why the last forward was refused, and since when there has been nothing else to do.
+    useless: Option<(String, Instant)>,
+    is_own_agent: bool,
+}
+
+/// What a task of a session has come to.
+enum Done {
+    Forward(Bind, Result<Listening, Refused>, ForwardAnswer),
+    Cancelled(Bind, bool),
+    Stream,
+    Page,
+    Connection(ConnectionEnd),
+}
+
+/// Serves a connection that has logged in, until it ends. `stop` closes it.
+pub(super) async fn serve<S: Carrier + 'static>(
+    shared: Arc<Shared>,
+    who: Who,
+    connection: Connection,
+    driver: Driver<S>,
+    stop: CancellationToken,
+) {
+    let Connection {
+        transport,
+        requests,
+    } = connection;
+    let visits = Arc::new(Visits::default());
+    let counting = Arc::new(Counting::new(Arc::clone(&transport), Arc::clone(&visits)));
+    let mut work = JoinSet::new();
+    let is_own_agent = driver.is_own_peer();
+    work.spawn(async move { Done::Connection(driver.run().await) });
+    let member = match shared.desk.join(who.clone(), counting) {
+        Ok(member) => Arc::new(member),
+        Err(refused) => {
+            tracing::info!(principal = %who.principal.name, %refused, "connection is refused");
+            transport.close(CloseReason::Useless(refused.to_string().into()));
+            await_end(&transport).await;
+            return;
+        }
+    };
+    let (view, _) = watch::channel(View {
+        name: who.principal.name.clone(),
+        ..View::default()
+    });
+    let mut session = Session {
+        shared,
+        who: Arc::new(who),
+        transport,
+        member,
+        work,
+        asking: 0,
+        early_cancels: Vec::new(),
+        pending: HashMap::new(),
+        granted: Vec::new(),
+        streams: 0,
+        pages: 0,
+        view,
+        visits,
+        useless: None,
+        is_own_agent,
+    };
+    let end = session.run(requests, &stop).await;
+    session.leave(&end).await;
+}
+
+/// Waits until a connection that was closed is over.
+async fn await_end(transport: &Arc<dyn Transport>) {
+    let mut end = transport.end();
+    // One that does not hang up is dropped.
+    drop(tokio::time::timeout(GOODBYE, end.wait()).await);
+}
+
+impl Session {
+    async fn run(
+        &mut self,
+        mut requests: mpsc::Receiver<PeerRequest>,
+        stop: &CancellationToken,
+    ) -> ConnectionEnd {
+        let mut visits = self.visits.changes();
+        loop {
+            let second_thoughts = self.second_thoughts();
+            tokio::select! {
+                Some(request) = requests.recv() => self.asked(request),
+                Some(done) = self.work.join_next() => {
+                    if let Some(end) = self.done(done) {
+                        return end;
+                    }
+                }
+                reason = second_thoughts => return self.close(reason).await,
+                changed = visits.changed(), if self.pages > 0 => {
+                    if changed.is_ok() {
+                        self.show();
+                    }
+                }
+                () = stop.cancelled() => return self.close(CloseReason::Stopping).await,
+            }
+        }
+    }
+
+    fn asked(&mut self, request: PeerRequest) {
+        self.useless = None;
+        match request {
+            PeerRequest::Forward(request) => self.forward(request),
+            PeerRequest::Cancel(request) => self.cancel(request),
+            PeerRequest::Open(request) => self.open(request),
+            PeerRequest::Session(request) => {
+                self.pages = self.pages.saturating_add(1);
+                let session = request.answer.accept();
+                let view = self.view.subscribe();
+                self.show();
+                self.work.spawn(async move {
+                    page::serve(session, view).await;
+                    Done::Page
+                });
+            }
+        }
+    }
+
+    fn forward(&mut self, request: ForwardRequest) {
+        let ForwardRequest { bind, answer } = request;
+        self.asking = self.asking.saturating_add(1);
+        let pending = self.pending.entry(bind.clone()).or_default();
+        *pending = pending.saturating_add(1);
+        let desk = Arc::clone(&self.shared.desk);
+        let member = Arc::clone(&self.member);
+        self.work.spawn(async move {
+            let result = desk.listen(&member, &bind).await;
+            Done::Forward(bind, result, answer)
+        });
+    }
+
+    fn cancel(&mut self, request: CancelRequest) {
+        if self.pending.contains_key(&request.bind) {
+            self.early_cancels.push(request);
+            return;
+        }
+        let CancelRequest { bind, answer } = request;
+        let desk = Arc::clone(&self.shared.desk);
+        let member = Arc::clone(&self.member);
+        self.work.spawn(async move {
+            let was_there = desk.cancel(&member, &bind).await;
+            if was_there {
+                answer.done();
+            }
+            Done::Cancelled(bind, was_there)
+        });
+    }
+
+    fn open(&mut self, request: OpenRequest) {
+        self.streams = self.streams.saturating_add(1);
+        let shared = Arc::clone(&self.shared);
+        let who = Arc::clone(&self.who);
+        self.work.spawn(async move {
+            carry(&shared, &who, request).await;
+            Done::Stream
+        });
+    }
+
+    /// What a task has come to. The connection's end is everybody's.
+    fn done(&mut self, done: Result<Done, JoinError>) -> Option<ConnectionEnd> {
+        match done {
+            Ok(Done::Connection(end)) => return Some(end),
+            Ok(Done::Forward(bind, result, answer)) => self.answered(&bind, result, answer),
+            Ok(Done::Cancelled(bind, was_there)) => self.cancelled(&bind, was_there),
+            Ok(Done::Stream) => self.streams = self.streams.saturating_sub(1),
+            Ok(Done::Page) => self.pages = self.pages.saturating_sub(1),
+            Err(error) if error.is_panic() => {
+                // This connection ends by it and no other.
+                self.transport.close(CloseReason::Stopping);
+                resume_unwind(error.into_panic());
+            }
+            Err(_) => {}
+        }
+        None
+    }
+
+    fn answered(&mut self, bind: &Bind, result: Result<Listening, Refused>, answer: ForwardAnswer) {
+        self.asking = self.asking.saturating_sub(1);
+        if let Some(pending) = self.pending.get_mut(bind) {
+            *pending = pending.saturating_sub(1);
+            if *pending == 0 {
+                self.pending.remove(bind);
+            }
+        }
+        match result {
+            Ok(listening) => {
+                let port = listening.port;
+                answer.grant(port);
+                let granted = with_port(bind, port);
+                self.note(&format!("granted: {}", place(&granted, &listening)));
+                self.granted.push((granted, listening));
+            }
+            Err(refused) => {
+                answer.refuse();
+                tracing::info!(
+                    principal = %self.who.principal.name,
+                    %bind,
+                    %refused,
+                    "forward is refused"
+                );
+                let reason = format!("{bind} is refused: {refused}");
+                self.note(&reason);
+                self.useless = Some((reason, Instant::now()));
+            }
+        }
+        self.show();
+        let (early, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.early_cancels)
+            .into_iter()
+            .partition(|cancel| !self.pending.contains_key(&cancel.bind));
+        self.early_cancels = later;
+        for cancel in early {
+            self.cancel(cancel);
+        }
+    }
+
+    fn cancelled(&mut self, bind: &Bind, was_there: bool) {
+        if was_there {
+            self.granted.retain(|(granted, _)| granted != bind);
+            self.note(&format!("taken back: {bind}"));
+            self.show();
+        }
+    }
+
+    /// Waits until the one thing that a client wanted has been refused for a while. It would sit there for
+    /// ever otherwise, and its person would not know why; what a connection is closed with, a stock ssh
+    /// prints. One of ours asks again.
+    fn second_thoughts(&self) -> impl Future<Output = CloseReason> + use<> {
+        let is_idle = self.granted.is_empty()
+            && self.asking == 0
+            && self.streams == 0
+            && self.pages == 0
+            && !self.is_own_agent;
+        let useless = (self.useless.clone()).filter(|_| is_idle && self.shared.ends_useless);
+        async move {
+            match useless {
+                Some((reason, since)) => {
+                    tokio::time::sleep(SECOND_THOUGHTS.saturating_sub(since.elapsed())).await;
+                    CloseReason::Useless(reason.as_str().into())
+                }
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    async fn close(&self, reason: CloseReason) -> ConnectionEnd {
+        self.note(&format!("this gateway ends the connection: {reason}"));
+        self.view.send_modify(|view| view.is_over = true);
+        self.transport.close(reason.clone());
+        await_end(&self.transport).await;
+        ConnectionEnd::Ours(reason)
+    }
+
+    fn note(&self, text: &str) {
+        self.view.send_modify(|view| view.note(text));
+    }
+
+    /// Shows the forwards as they are now.
+    fn show(&self) {
+        let forwards: Vec<Shown> = (self.granted.iter())
+            .map(|(bind, listening)| Shown {
+                bind: bind.to_string(),
+                place: place(bind, listening),
+                visitors: self.visits.of(bind),
+            })
+            .collect();
+        self.view.send_if_modified(|view| {
+            let is_new = view.forwards != forwards;
+            view.forwards = forwards;
+            is_new
+        });
+    }
+
+    /// Ends every task, then gives the leases back or into grace.
+    async fn leave(mut self, end: &ConnectionEnd) {
+        self.work.shutdown().await;
+        if let Some(member) = Arc::into_inner(self.member) {
+            self.shared.desk.leave(member, end);
+        }
+        tracing::info!(
+            principal = %self.who.principal.name,
+            visitor.addr = %self.who.source,
+            %end,
+            "connection has ended"
+        );
+    }
+}
+
+/// The bind as visitors are announced for it: with the port that was granted.
+fn with_port(bind: &Bind, granted: u16) -> Bind {
+    match bind {
+        Bind::Tcp { host, .. } => Bind::Tcp {
+            host: host.clone(),
+            port: granted,
+        },
+        Bind::Unix { path } => Bind::Unix { path: path.clone() },
+    }
+}
+
+/// Where visitors come in, in words.
+fn place(bind: &Bind, listening: &Listening) -> String {
+    if listening.addresses.is_empty() {
+        return bind.to_string();
+    }
+    let addresses: Vec<String> = (listening.addresses.iter())
+        .map(SocketAddr::to_string)
+        .collect();
+    addresses.join(", ")
+}
+
+/// Opens a stream that a client asked for, and carries it until it ends or is not allowed any more.
+async fn carry(shared: &Shared, who: &Who, request: OpenRequest) {
+    let OpenRequest { head, answer } = request;
+    let refuse = |error: &NotOpened| {
+        tracing::debug!(principal = %who.principal.name, to = ?head.kind, %error, "stream is refused");
+        (error.code(), error.to_string())
+    };
+    let StreamKind::Direct(target) = &head.kind else {
+        let (code, reason) = refuse(&NotOpened::Backwards);
+        return answer.refuse(code, reason);
+    };
+    let opening = async {
+        let policy = Arc::clone(&shared.rules.policy.borrow());
+        let Some(principal) = policy.principals.get(&who.principal.id) else {
+            return Err((
+                RefusalCode::Prohibited,
+                String::from("you are not known here any more"),
+            ));
+        };
+        let asker = Asker {
+            principal: principal.id,
+            grant: &principal.grant,
+            policy: &policy,
+        };
+        let usage = shared.usages.of(principal.id);
+        let permit = usage
+            .stream(principal.grant.limits, shared.rules.clock.now())
+            .map_err(|error| refuse(&error.into()))?;
+        let mut way = way(asker, target, &shared.desk, shared.resolver.as_ref())
+            .await
+            .map_err(|error| refuse(&error))?;
+        let opened = way
+            .open(&shared.desk, who.source.into())
+            .await
+            .map_err(|error| refuse(&error))?;
+        Ok((way, opened, permit))
+    };
+    let (way, opened, permit) = match opening.await {
+        Ok(opened) => opened,
+        Err((code, reason)) => return answer.refuse(code, reason),
+    };
+    let policy = shared.rules.policy.clone();
+    // The answer of an instant ago is not the answer of now (security rule G04).
+    if let Some(reason) = denied(&policy.borrow(), who, &way, shared.rules.clock.now()) {
+        return answer.refuse(RefusalCode::Prohibited, reason);
+    }
+    let stream = answer.accept();
+    let carried = async {
+        match opened {
+            Opened::Socket(socket) => {
+                let mut socket = Metered::new(socket, permit, Side::Visitor);
+                if copy(stream, &mut socket).await.end.is_err() {
+                    reset(socket.socket());
+                }
+            }
+            Opened::Lease(fenced) => {
+                let mut lease = Metered::new(fenced, permit, Side::Visitor);
+                let copied = copy(stream, &mut lease).await;
+                if copied.end.is_ok() {
+                    // Dropped without it, the lease's stream would be reset.
+                    let _: Option<()> = lease.shutdown().await.ok();
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = carried => {}
+        () = forbidden(policy, who, &way, shared) => {
+            tracing::debug!(principal = %who.principal.name, "stream is not allowed any more");
+        }
+    }
+}
+
+/// Why a way is not allowed to somebody now, if it is not.
+fn denied(policy: &Policy, who: &Who, way: &Way, now: Timestamp) -> Option<String> {
+    let Some(principal) = policy.principals.get(&who.principal.id) else {
+        return Some(String::from("you are not known here any more"));
+    };
+    let grant: &Grant = &principal.grant;
+    grant
+        .admits(who.source.ip(), now)
+        .and_then(|()| way.is_allowed(grant))
+        .err()
+        .map(|denied| denied.to_string())
+}
+
+/// Waits until a way is not allowed any more.
+async fn forbidden(
+    mut policy: watch::Receiver<Arc<Policy>>,
+    who: &Who,
+    way: &Way,
+    shared: &Shared,
+) {
+    while policy.changed().await.is_ok() {
+        let now = shared.rules.clock.now();
+        if denied(&policy.borrow_and_update(), who, way, now).is_some() {
+            return;
+        }
+    }
+    // Nobody is left who could change it.
+    std::future::pending::<()>().await;
+}
+
+/// The other end shall be able to tell that this was no good end.
+fn reset(socket: &TcpStream) {
+    // A socket that has ended by itself needs none.
+    drop(socket.set_zero_linger());
+}
