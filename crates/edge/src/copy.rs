@@ -76,10 +76,9 @@ pub(crate) async fn copy(
         {
             return Poll::Ready(CopyEnd::VisitorBroke(error));
         }
-        if to_visitor.state.has_read_all()
-            && let Poll::Ready(error) = carrier_breaks.as_mut().poll(cx)
-        {
-            return Poll::Ready(CopyEnd::CarrierBroke(error));
+        // A carrier that has said all and takes no more has closed.
+        if matches!(to_visitor.state, State::Ended) && carrier_breaks.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(CopyEnd::CarrierClosed);
         }
         let has_moved =
             std::mem::take(&mut from_visitor.has_moved) | std::mem::take(&mut to_visitor.has_moved);

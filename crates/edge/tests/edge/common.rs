@@ -20,9 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Dials one address.
 #[derive(Debug)]
-pub struct To {
-    pub address: SocketAddr,
-    pub is_socket: bool,
+pub(crate) struct To {
+    pub(crate) address: SocketAddr,
+    pub(crate) is_socket: bool,
 }
 
 impl Dial for To {
@@ -44,15 +44,15 @@ impl Dial for To {
 
 /// What is remembered of each visitor.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
-    pub visitor: Visitor,
-    pub from_visitor: u64,
-    pub to_visitor: u64,
-    pub end: String,
+pub(crate) struct Line {
+    pub(crate) visitor: Visitor,
+    pub(crate) from_visitor: u64,
+    pub(crate) to_visitor: u64,
+    pub(crate) end: String,
 }
 
 #[derive(Debug, Default)]
-pub struct Kept(Mutex<Vec<Line>>);
+pub(crate) struct Kept(Mutex<Vec<Line>>);
 
 impl AccessLog for Kept {
     fn left(&self, entry: &Entry<'_>) {
@@ -71,10 +71,15 @@ impl AccessLog for Kept {
 }
 
 impl Kept {
+    /// The lines so far.
+    pub(crate) fn so_far(&self) -> Vec<Line> {
+        self.0.lock().unwrap().clone()
+    }
+
     /// The lines, once there are so many.
-    pub async fn lines(&self, number: usize) -> Vec<Line> {
+    pub(crate) async fn lines(&self, number: usize) -> Vec<Line> {
         wait::until_async("lines of the access log", || async {
-            let lines = self.0.lock().unwrap().clone();
+            let lines = self.so_far();
             if lines.len() == number {
                 Ok(lines)
             } else {
@@ -86,21 +91,21 @@ impl Kept {
 }
 
 /// A server that is running.
-pub struct Lab {
-    pub server: StreamServer,
-    pub address: SocketAddr,
-    pub log: Arc<Kept>,
-    pub access: watch::Sender<Access>,
-    pub stop: CancellationToken,
-    pub serving: JoinSet<()>,
+pub(crate) struct Lab {
+    pub(crate) server: StreamServer,
+    pub(crate) address: SocketAddr,
+    pub(crate) log: Arc<Kept>,
+    pub(crate) access: watch::Sender<Access>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) serving: JoinSet<()>,
 }
 
 /// What is unlike the usual.
-pub struct Options {
-    pub settings: Settings,
-    pub balancers: Option<&'static str>,
-    pub announce: Option<Version>,
-    pub bind: &'static str,
+pub(crate) struct Options {
+    pub(crate) settings: Settings,
+    pub(crate) balancers: Option<&'static str>,
+    pub(crate) announce: Option<Version>,
+    pub(crate) bind: &'static str,
 }
 
 impl Default for Options {
@@ -115,7 +120,7 @@ impl Default for Options {
 }
 
 impl Lab {
-    pub fn start(dial: impl Dial + 'static, options: &Options) -> Self {
+    pub(crate) fn start(dial: impl Dial + 'static, options: &Options) -> Self {
         let log = Arc::<Kept>::default();
         let server = StreamServer::new(
             Arc::new(dial),
@@ -147,13 +152,13 @@ impl Lab {
     }
 
     /// A server whose service is at that listener.
-    pub fn before(service: &TcpListener, is_socket: bool, options: &Options) -> Self {
+    pub(crate) fn before(service: &TcpListener, is_socket: bool, options: &Options) -> Self {
         let address = service.local_addr().unwrap();
         Self::start(To { address, is_socket }, options)
     }
 
     /// A visitor, and the service's end of their byte stream.
-    pub async fn visit(&self, service: &TcpListener) -> (TcpStream, TcpStream) {
+    pub(crate) async fn visit(&self, service: &TcpListener) -> (TcpStream, TcpStream) {
         let visitor = TcpStream::connect(self.address).await.unwrap();
         let (served, _) = service.accept().await.unwrap();
         (visitor, served)
@@ -161,6 +166,6 @@ impl Lab {
 }
 
 /// A listener on loopback.
-pub async fn listen() -> TcpListener {
+pub(crate) async fn listen() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").await.unwrap()
 }
