@@ -7,7 +7,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::common::{Lab, Options, listen};
+use crate::lab::{Lab, Options, listen};
 
 /// Leaves the process no descriptor.
 fn exhaust() -> Vec<OwnedFd> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::common::{Lab, Options, listen};
+use crate::lab::{Lab, Options, listen};
 
 fn balanced() -> Options {
     Options {

@@ -10,7 +10,7 @@ use adit_testkit::{require, wait};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 
-use crate::common::{Lab, Line, Options, To};
+use crate::lab::{Lab, Line, Options, To};
 
 /// A web server that says what the PROXY protocol told it.
 fn nginx(folder: &TempDir, port: &Port) -> Process {

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::common::{Lab, Options, listen};
+use crate::lab::{Lab, Options, listen};
 
 /// More than sockets and buffers hold.
 const MUCH: usize = 8 << 20;
