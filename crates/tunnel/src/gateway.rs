@@ -4,5 +4,6 @@
 //! becomes a lease of the `desk`, which owns the listeners; connections come and go beneath them. A visitor of
 //! a listener is led by the `registry` to whichever connection holds the lease now.
 
+pub mod authorized_keys;
 pub mod policy;
 pub mod seam;
