@@ -357,10 +357,12 @@ fn port(text: &str, name: &'static str) -> Result<Option<PortSet>, OptionError> 
 /// `host:port` with the host in brackets if it has colons.
 fn host_port<'a>(text: &'a str, name: &'static str) -> Result<(&'a str, &'a str), OptionError> {
     let wrong = OptionError::HostPort(name);
-    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
-        rest.split_once("]:").ok_or(wrong.clone())?
-    } else {
-        text.split_once(':').ok_or(wrong.clone())?
+    let parts = match text.strip_prefix('[') {
+        Some(rest) => rest.split_once("]:"),
+        None => text.split_once(':'),
+    };
+    let Some((host, port)) = parts else {
+        return Err(wrong);
     };
     let is_whole = !host.is_empty() && !host.contains(['[', ']', '/', ' ']) && !port.contains(':');
     if is_whole {
@@ -393,7 +395,9 @@ fn open(text: &str) -> Result<Open, OptionError> {
         "*" => None,
         host => match classify_host(host) {
             HostClass::Invalid => return Err(OptionError::Host(PERMIT_OPEN)),
-            class => Some(class),
+            class @ (HostClass::Localhost | HostClass::Address(_) | HostClass::Name(_)) => {
+                Some(class)
+            }
         },
     };
     Ok(Open {

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use adit_model::address::Scope;
 use adit_model::grant::{Reach, Sockets};
 use adit_model::id::PrincipalId;
+use base64ct::Encoding as _;
 use proptest::prelude::*;
 
 use super::*;
@@ -227,10 +228,27 @@ fn an_authority_is_for_the_names_that_are_listed() {
     assert_eq!(identities[0], format!("alice@{}", line.fingerprint));
 }
 
+/// Each case: a line, the column at which it goes wrong, and words of why.
+fn refused<const N: usize>(cases: [(String, usize, &str); N]) {
+    for (text, column, words) in cases {
+        let keys = parse(&format!("#\n{text}\n{OTHER} other\n"));
+        let [rejected] = &keys.rejected[..] else {
+            panic!("{text}: {keys:?}");
+        };
+        let why = rejected.to_string();
+        assert_eq!(
+            (rejected.line, rejected.column),
+            (2, column),
+            "{text}: {why}"
+        );
+        assert!(why.contains(words), "{text}: {why}");
+        assert_eq!(keys.lines.len(), 1, "{text}");
+    }
+}
+
 #[test]
-fn what_is_not_understood_refuses_its_line_at_its_column() {
-    let cert = "ssh-ed25519-cert-v01@openssh.com AAAA";
-    let cases = [
+fn an_option_that_is_not_understood_refuses_its_line_at_its_column() {
+    refused([
         (
             format!("permit-all {KEY}"),
             1,
@@ -271,6 +289,12 @@ fn what_is_not_understood_refuses_its_line_at_its_column() {
         (format!("expiry-time=\"2030\" {KEY}"), 1, "YYYYMMDD"),
         (format!("expiry-time=\"20300231\" {KEY}"), 1, "YYYYMMDD"),
         (format!("expiry-time=\"19700101Z\" {KEY}"), 1, "YYYYMMDD"),
+    ]);
+}
+
+#[test]
+fn a_permit_that_is_not_understood_refuses_its_line_at_its_column() {
+    refused([
         (format!("permitlisten=\"0\" {KEY}"), 1, "port 0"),
         (format!("permitlisten=\"65536\" {KEY}"), 1, "is no port"),
         (format!("permitlisten=\"http\" {KEY}"), 1, "is no port"),
@@ -315,6 +339,13 @@ fn what_is_not_understood_refuses_its_line_at_its_column() {
             47,
             "several hosts",
         ),
+    ]);
+}
+
+#[test]
+fn a_key_that_is_not_understood_refuses_its_line_at_its_column() {
+    let cert = "ssh-ed25519-cert-v01@openssh.com AAAA";
+    refused([
         ("restrict".to_owned(), 9, "no type of a key"),
         ("restrict ssh-rsa2 AAAA".to_owned(), 10, "no type of a key"),
         ("ssh-ed25519".to_owned(), 1, "cannot be read"),
@@ -332,21 +363,7 @@ fn what_is_not_understood_refuses_its_line_at_its_column() {
             "a certificate is not listed",
         ),
         ("\u{feff}restrict".to_owned(), 1, "is no option"),
-    ];
-    for (text, column, words) in cases {
-        let keys = parse(&format!("#\n{text}\n{OTHER} other\n"));
-        let [rejected] = &keys.rejected[..] else {
-            panic!("{text}: {keys:?}");
-        };
-        let why = rejected.to_string();
-        assert_eq!(
-            (rejected.line, rejected.column),
-            (2, column),
-            "{text}: {why}"
-        );
-        assert!(why.contains(words), "{text}: {why}");
-        assert_eq!(keys.lines.len(), 1, "{text}");
-    }
+    ]);
 }
 
 #[test]
@@ -355,7 +372,6 @@ fn a_key_that_fits_every_signature_is_refused() {
     blob.extend(b"ssh-ed25519");
     blob.extend([0, 0, 0, 32, 1]);
     blob.extend([0; 31]);
-    use base64ct::Encoding as _;
     let text = format!("ssh-ed25519 {}", base64ct::Base64::encode_string(&blob));
     let keys = parse(&text);
     assert_eq!(
