@@ -50,6 +50,8 @@ pub(crate) const REAL: &[Program] = &[
     MAN,
     GROFF,
     MANDOC,
+    HAPROXY,
+    NGINX,
 ];
 
 /// The programs that `cargo xtask interop` runs.
@@ -101,6 +103,16 @@ const SSH_AGENT: Program = Program {
 const IP: Program = Program {
     command: "ip",
     package: "iproute2",
+    proof: &[],
+};
+const HAPROXY: Program = Program {
+    command: "haproxy",
+    package: "haproxy",
+    proof: &[],
+};
+const NGINX: Program = Program {
+    command: "nginx",
+    package: "nginx-light",
     proof: &[],
 };
 const DROPBEAR: Program = Program {

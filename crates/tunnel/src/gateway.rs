@@ -6,6 +6,7 @@
 
 pub mod accept;
 pub mod admission;
+pub mod authorized_keys;
 pub mod desk;
 pub mod door;
 pub mod host_keys;

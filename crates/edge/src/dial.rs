@@ -1,0 +1,103 @@
+//! The way to whoever serves a visitor: a seam, since where it leads is not the edge's to know.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+use crate::visitor::Visitor;
+
+/// A future of a seam.
+pub type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Leads visitors to whoever serves them.
+pub trait Dial: fmt::Debug + Send + Sync {
+    /// Opens a byte stream for the visitor. Dropping the future ends what it began: the visitor has left, or the
+    /// deadline has passed.
+    fn dial<'a>(&'a self, visitor: &'a Visitor) -> Later<'a, Result<Carrier, DialError>>;
+}
+
+/// What carries a visitor's bytes.
+pub enum Carrier {
+    /// A socket, so that the system can move the bytes by itself.
+    Tcp(TcpStream),
+    /// Anything else. Its shutdown ends one direction; dropped without one, it resets.
+    Other(Box<dyn Io>),
+}
+
+impl fmt::Debug for Carrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(socket) => f.debug_tuple("Tcp").field(socket).finish(),
+            Self::Other(_) => f.write_str("Other"),
+        }
+    }
+}
+
+/// A byte stream both ways.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// Why nobody serves a visitor. All of them reset a raw byte stream.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DialError {
+    /// Nobody serves it now, nor did within the time that a visitor is held.
+    #[error("nobody serves it now: {}", Escaped(.reason))]
+    Unserved {
+        /// In words.
+        reason: String,
+    },
+    /// Whoever serves it said no.
+    #[error("refused: {}", Escaped(.reason))]
+    Refused {
+        /// The other end's own words; escaped and cut where they are shown.
+        reason: String,
+    },
+    /// A socket could not be connected.
+    #[error("upstream cannot be reached")]
+    Unreachable(#[source] io::Error),
+    /// The deadline passed.
+    #[error("no answer in time")]
+    Late,
+}
+
+/// Somebody else's words: control characters and what turns a line around are escaped, and no more is shown than
+/// [`WORDS`] characters.
+struct Escaped<'a>(&'a str);
+
+/// Most characters of a peer's words in a message.
+const WORDS: usize = 256;
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars().take(WORDS) {
+            if character.is_ascii_graphic() || character == ' ' || character.is_alphanumeric() {
+                write!(f, "{character}")?;
+            } else {
+                write!(f, "{}", character.escape_unicode())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_the_other_end_cannot_write_lines_of_their_own() {
+        let reason = format!("no\r\n\u{1b}[31m\u{202e}{}", "x".repeat(1_000));
+        let text = DialError::Refused { reason }.to_string();
+        assert!(
+            text.starts_with(r"refused: no\u{d}\u{a}\u{1b}[31m\u{202e}x"),
+            "{text}"
+        );
+        assert!(text.len() < 400);
+    }
+}

@@ -1,0 +1,8 @@
+//! Visitors of raw listeners, from their first byte to their line in the access log.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod descriptors;
+mod lab;
+mod proxy;
+mod real;
+mod serve;
