@@ -108,6 +108,14 @@ pub(crate) enum Command {
     /// Exit codes: 0 nothing is wrong, 1 something is, 2 the command line.
     Validate(SourceArguments),
 
+    /// Be the public end: let ssh and adit in, and serve the visitors of what they forward, until stopped.
+    ///
+    /// Whoever logs in is somebody that the store knows, or a line of a file of keys. A forward that is granted
+    /// is held for its owner while it is away, also over a restart of the gateway, and is given back
+    /// to it at once. SIGHUP reads the settings and the files of keys again. Exit codes: 0 stopped by SIGTERM, 1
+    /// something only a person can mend, 2 the command line, 130 interrupted.
+    Serve(Box<ServeArguments>),
+
     /// Find out what is wrong with a tunnel, and say what to change.
     ///
     /// Looks at this machine's clock, services and ports; the host's name, addresses and key; the login; and,
@@ -186,6 +194,7 @@ impl Command {
             | Self::Status(_)
             | Self::Check(_)
             | Self::Validate(_)
+            | Self::Serve(_)
             | Self::Trust(_)
             | Self::Completions(_)
             | Self::Man(_) => false,

@@ -12,6 +12,7 @@ pub(crate) mod forward;
 pub(crate) mod keeper;
 mod man;
 mod run;
+mod serve;
 mod start;
 mod status;
 mod stop;
@@ -27,6 +28,7 @@ pub(crate) fn run(command: Command, verbose: u8) -> anyhow::Result<ExitCode> {
         Command::Start(arguments) => start::run(&arguments, verbose),
         Command::Down(source) => down::run(&source),
         Command::Stop(source) => stop::run(&source),
+        Command::Serve(arguments) => serve::run(&arguments),
         Command::Run(arguments) => run::run(&arguments, verbose),
         Command::Status(arguments) => status::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),

@@ -70,8 +70,6 @@ pub(crate) struct Defaults {
 pub(crate) struct Leases {
     /// How long one waits for its owner.
     pub(crate) grace: Duration,
-    /// How long a visitor waits for it.
-    pub(crate) hold: Duration,
     /// How long a released port is kept from others.
     pub(crate) port_quarantine: Duration,
     /// How long a released name is.
@@ -120,7 +118,6 @@ struct Written {
     is_local_only: Option<bool>,
     ends_refused: Option<bool>,
     grace: Option<Duration>,
-    hold: Option<Duration>,
     port_quarantine: Option<Duration>,
     name_quarantine: Option<Duration>,
     connections: Option<usize>,
@@ -179,12 +176,11 @@ impl Settings {
                 .unwrap_or_default(),
             is_local_only: arguments.local_only || written.is_local_only.unwrap_or_default(),
             ends_refused: written.ends_refused.unwrap_or(true),
-            leases: Leases::of(
-                &written.grace,
-                &written.hold,
-                &written.port_quarantine,
-                &written.name_quarantine,
-            ),
+            leases: Leases {
+                grace: written.grace.unwrap_or(Leases::GRACE),
+                port_quarantine: written.port_quarantine.unwrap_or(Leases::PORT),
+                name_quarantine: written.name_quarantine.unwrap_or(Leases::NAME),
+            },
             caps: Caps {
                 connections: written.connections.unwrap_or(Caps::CONNECTIONS),
                 visitors: written.visitors.unwrap_or(Caps::VISITORS),
@@ -223,6 +219,22 @@ impl Settings {
         Ok(())
     }
 
+    /// What differs from what runs, and cannot be changed while it does.
+    pub(crate) fn fixed_since(&self, running: &Self) -> Vec<&'static str> {
+        let differs = [
+            ("data", self.data != running.data),
+            ("ssh", self.ssh != running.ssh),
+            ("proxy_protocol", self.proxies != running.proxies),
+            ("database", self.database != running.database),
+            ("end_refused", self.ends_refused != running.ends_refused),
+            ("leases", self.leases != running.leases),
+            ("caps", self.caps != running.caps),
+            ("metrics", self.metrics != running.metrics),
+        ];
+        let differs = differs.into_iter().filter(|(_, differs)| *differs);
+        differs.map(|(key, _)| key).collect()
+    }
+
     /// The name that is printed for others: the domain, or `this-host`.
     pub(crate) fn name(&self) -> &str {
         self.domain.as_deref().unwrap_or("this-host")
@@ -236,8 +248,6 @@ impl Leases {
     /// A device whose modem dials again, reboots or changes its battery is back within that; and nobody else
     /// gets its port for a day more.
     const GRACE: Duration = Duration::from_secs(600);
-    /// What the protocols of visitors wait for an answer at the least (replacement text G15).
-    const HOLD: Duration = Duration::from_secs(5);
     /// Security rule G16.
     const PORT: Duration = Duration::from_secs(86_400);
     /// Security rule G16.

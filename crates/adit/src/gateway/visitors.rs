@@ -2,21 +2,28 @@
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use adit_edge::access::Access;
 use adit_edge::access_log::TracingLog;
 use adit_edge::dial::{Carrier, Dial, DialError, Later as DialLater};
 use adit_edge::listen::Listener;
-use adit_edge::stream::{Counts, Service, Settings, StreamServer};
+use adit_edge::stream::{Counts, Service, Settings as StreamSettings, StreamServer};
 use adit_edge::visitor::{Endpoint, Visitor};
 use adit_model::lease::Holding;
 use adit_tunnel::gateway::desk::Desk;
+use adit_tunnel::gateway::limit::{Metered, Side, Usages};
+use adit_tunnel::gateway::policy::Policy;
 use adit_tunnel::gateway::registry::Unserved;
 use adit_tunnel::gateway::seam::{Later, Publish, Sockets};
 use adit_tunnel::transport::Origin;
+use jiff::Timestamp;
+use rustix::process::{Resource, getrlimit};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
+
+use super::settings::Settings;
 
 /// Serves the visitors of leases.
 pub(super) struct Visitors {
@@ -28,30 +35,55 @@ pub(super) struct Visitors {
 /// Leads a visitor to whoever holds the lease. The desk owns the listeners and comes later than who serves them.
 #[derive(Debug, Default)]
 struct ByLease {
-    desk: OnceLock<Arc<Desk>>,
+    led: OnceLock<Led>,
+}
+
+/// Who knows where a visitor is led, and what that may cost its principal.
+#[derive(Debug)]
+struct Led {
+    desk: Arc<Desk>,
+    policy: watch::Receiver<Arc<Policy>>,
+    usages: Usages,
 }
 
 impl Visitors {
-    /// For at most so many at a time.
-    pub(super) fn new(settings: Settings) -> Arc<Self> {
+    /// As these settings say.
+    pub(super) fn new(settings: &Settings) -> Arc<Self> {
         let dial = Arc::new(ByLease::default());
         let led: Arc<dyn Dial> = Arc::<ByLease>::clone(&dial);
         let (access, _) = watch::channel(Access::everyone());
+        let descriptors = getrlimit(Resource::Nofile).current;
+        let suited = StreamSettings::within(descriptors.unwrap_or(u64::MAX));
+        let suited = StreamSettings {
+            visitors: suited.visitors.min(settings.caps.visitors),
+            visitors_each: suited.visitors_each.min(settings.caps.visitors),
+            ..suited
+        };
         Arc::new(Self {
-            server: StreamServer::new(led, Arc::new(TracingLog), settings),
+            server: StreamServer::new(led, Arc::new(TracingLog), suited),
             dial,
             access,
         })
     }
 
     /// Visitors are led by this desk from now on; before, nobody serves them. A second call changes nothing.
-    pub(super) fn lead_by(&self, desk: Arc<Desk>) {
-        drop(self.dial.desk.set(desk));
+    pub(super) fn lead_by(
+        &self,
+        desk: Arc<Desk>,
+        policy: watch::Receiver<Arc<Policy>>,
+        usages: Usages,
+    ) {
+        let led = Led {
+            desk,
+            policy,
+            usages,
+        };
+        drop(self.dial.led.set(led));
     }
 
-    /// Who serves them.
-    pub(super) const fn server(&self) -> &StreamServer {
-        &self.server
+    /// Waits until the visitors have left, for so long; then none is there any more.
+    pub(super) async fn drain(&self, within: Duration) {
+        self.server.drain(within).await;
     }
 
     /// What has been served.
@@ -100,23 +132,43 @@ impl fmt::Debug for Visitors {
 impl Dial for ByLease {
     fn dial<'a>(&'a self, visitor: &'a Visitor) -> DialLater<'a, Result<Carrier, DialError>> {
         Box::pin(async move {
-            let Some(desk) = self.desk.get() else {
+            let Some(led) = self.led.get() else {
                 return Err(DialError::Unserved {
                     reason: String::from("the gateway is starting"),
                 });
             };
-            let opened = desk.registry().open(&visitor.holding, origin(visitor)).await;
-            match opened {
-                Ok(stream) => Ok(Carrier::Other(Box::new(stream))),
-                Err(Unserved::Refused { code, reason }) => Err(DialError::Refused {
-                    reason: format!("{code}: {reason}"),
-                }),
-                Err(Unserved::Slow) => Err(DialError::Late),
-                Err(error) => Err(DialError::Unserved {
-                    reason: error.to_string(),
-                }),
-            }
+            led.dial(visitor).await
         })
+    }
+}
+
+impl Led {
+    async fn dial(&self, visitor: &Visitor) -> Result<Carrier, DialError> {
+        let unserved = |reason: &dyn fmt::Display| DialError::Unserved {
+            reason: reason.to_string(),
+        };
+        let holding = &visitor.holding;
+        let principal = self.desk.principal(holding);
+        let principal = principal.ok_or_else(|| unserved(&Unserved::NoLease))?;
+        let limits = self.policy.borrow().principals.get(&principal).map(|one| one.grant.limits);
+        let limits = limits.ok_or_else(|| unserved(&Unserved::NoLease))?;
+        let permit = self.usages.of(principal).stream(limits, Timestamp::now());
+        let permit = permit.map_err(|error| unserved(&error))?;
+        match self.desk.registry().open(holding, origin(visitor)).await {
+            // Whoever came in between pays for its own.
+            Ok(_) if self.desk.principal(holding) != Some(principal) => {
+                Err(unserved(&Unserved::NoLease))
+            }
+            Ok(stream) => {
+                let metered = Metered::new(stream, permit, Side::Principal);
+                Ok(Carrier::Other(Box::new(metered)))
+            }
+            Err(Unserved::Refused { code, reason }) => Err(DialError::Refused {
+                reason: format!("{code}: {reason}"),
+            }),
+            Err(Unserved::Slow) => Err(DialError::Late),
+            Err(error) => Err(unserved(&error)),
+        }
     }
 }
 

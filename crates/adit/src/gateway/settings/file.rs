@@ -136,7 +136,6 @@ fn leases(node: &Node, written: &mut Written, problems: &mut Problems) -> Option
     written.grace = fields.optional("grace", |node, problems| {
         ranged(node, (1, 30 * DAY), problems)
     });
-    written.hold = fields.optional("hold", |node, problems| ranged(node, (0, 5), problems));
     written.port_quarantine = fields.optional("port_quarantine", |node, problems| {
         ranged(node, (0, 365 * DAY), problems)
     });

@@ -30,7 +30,6 @@ fn one_line_is_enough() {
     assert_eq!(settings.defaults.reach, Reach::Asked);
     assert_eq!(settings.defaults.takeover, Takeover::Probe);
     assert!(settings.ends_refused && !settings.is_local_only);
-    assert_eq!(settings.leases.hold, Duration::from_secs(5));
 }
 
 #[test]
@@ -45,7 +44,7 @@ takeover: newest
 authorized_keys: keys
 local_only: yes
 end_refused: no
-leases: {grace: 1h, hold: 2s, port_quarantine: 2d}
+leases: {grace: 1h, port_quarantine: 2d}
 limits: {connections: 3, up: 1MiB}
 caps: {connections: 100}
 proxy_protocol: [10.0.0.0/8, 192.0.2.1]
@@ -79,7 +78,7 @@ dta: x
 ssh: gw.example.org:22
 ports: 90-80
 takeover: steal
-leases: {hold: 1m}
+leases: {grace: 0s}
 database: postgres://user:password@db/adit
 ";
     let error = of(text, &data()).unwrap_err().to_string();
@@ -90,8 +89,8 @@ database: postgres://user:password@db/adit
         "gateway.yml:4:8: ",
         "ends before",
         "gateway.yml:5:11: ",
-        "gateway.yml:6:16: ",
-        "0s to 5s",
+        "gateway.yml:6:17: ",
+        "1s to 30d",
         "gateway.yml:7:11: ",
         "named here and not written",
     ] {
