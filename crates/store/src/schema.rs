@@ -45,7 +45,7 @@ pub(crate) fn known() -> i64 {
 
 /// Looks which version is there.
 pub(crate) async fn look(db: &DatabaseConnection) -> Result<Found, DbErr> {
-    db.execute(&versions()).await?;
+    create(db, versions()).await?;
     Ok(match version(db).await? {
         0 => Found::Empty,
         version if version < known() => Found::Older,
@@ -137,14 +137,23 @@ fn versions() -> TableCreateStatement {
         .to_owned()
 }
 
-/// A table of ours. Texts are compared byte by byte; MariaDB would take two fingerprints for one that differ in
-/// the case of a letter.
+/// A table of ours, without its columns.
 fn table(name: &str) -> TableCreateStatement {
     Table::create()
         .table(Alias::new(name))
         .if_not_exists()
-        .engine("InnoDB")
-        .character_set("utf8mb4")
-        .collate("utf8mb4_bin")
         .to_owned()
+}
+
+/// Makes a table that is not there. Texts are compared byte by byte everywhere; MariaDB, left alone, would take
+/// two fingerprints for one that differ in the case of a letter.
+async fn create(db: &impl ConnectionTrait, mut table: TableCreateStatement) -> Result<(), DbErr> {
+    if db.get_database_backend() == DbBackend::MySql {
+        table
+            .engine("InnoDB")
+            .character_set("utf8mb4")
+            .collate("utf8mb4_bin");
+    }
+    db.execute(&table).await?;
+    Ok(())
 }

@@ -6,7 +6,7 @@ use sea_orm::sea_query::{
 };
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
 
-use super::table;
+use super::{create, table};
 
 pub(super) async fn make(tx: &DatabaseTransaction, instance: &str) -> Result<(), DbErr> {
     for table in [
@@ -20,7 +20,7 @@ pub(super) async fn make(tx: &DatabaseTransaction, instance: &str) -> Result<(),
         leases(),
         audit(),
     ] {
-        tx.execute(&table).await?;
+        create(tx, table).await?;
     }
     let has_row = Query::select()
         .column("id")

@@ -5,7 +5,6 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
 
 use adit_model::id::Epoch;
 use adit_model::lease::Holding;
@@ -13,6 +12,7 @@ use adit_store::{NewPrincipal, OpenError, Place, Store, WriteError};
 use adit_testkit::require;
 use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use crate::sample::{NOW, at, change, fingerprint, key, lease, principal};
 use crate::suite;

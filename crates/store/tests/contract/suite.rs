@@ -177,8 +177,12 @@ pub(crate) async fn a_removed_principal_leaves_nothing_but_quarantine(place: Pla
     store.add_key(&change(), &key(other, 1)).await.unwrap();
     store.add_authority(&change(), &authority(2)).await.unwrap();
     for (name, principal) in [("one", id), ("two", other)] {
-        let set = store.set_authority_name(&change(), &fingerprint(2), name, principal);
-        set.await.unwrap();
+        let change = &change();
+        let of = &fingerprint(2);
+        store
+            .set_authority_name(change, of, name, principal)
+            .await
+            .unwrap();
     }
     let ports = Reserved::Ports("443".parse().unwrap());
     store
@@ -245,9 +249,10 @@ pub(crate) async fn an_authority_names_principals(place: Place) {
     let store = open(&place).await;
     let one = added(&store, "red001").await;
     let two = added(&store, "red002").await;
-    store.add_authority(&change(), &authority(0)).await.unwrap();
+    let (change, of) = (change(), fingerprint(0));
+    store.add_authority(&change, &authority(0)).await.unwrap();
     let again = store
-        .add_authority(&change(), &authority(0))
+        .add_authority(&change, &authority(0))
         .await
         .unwrap_err();
     assert!(matches!(again, WriteError::AuthorityTaken { .. }));
@@ -257,16 +262,17 @@ pub(crate) async fn an_authority_names_principals(place: Place) {
         ("gone", one),
         ("Admin", two),
     ] {
-        let set = store.set_authority_name(&change(), &fingerprint(0), name, principal);
-        set.await.unwrap();
+        store
+            .set_authority_name(&change, &of, name, principal)
+            .await
+            .unwrap();
     }
-    let unname = store.remove_authority_name(&change(), &fingerprint(0), "gone");
-    unname.await.unwrap();
-    let unknown = store.remove_authority_name(&change(), &fingerprint(0), "gone");
-    assert!(matches!(
-        unknown.await.unwrap_err(),
-        WriteError::Unknown { .. }
-    ));
+    store
+        .remove_authority_name(&change, &of, "gone")
+        .await
+        .unwrap();
+    let unknown = store.remove_authority_name(&change, &of, "gone").await;
+    assert!(matches!(unknown.unwrap_err(), WriteError::Unknown { .. }));
     let kept = store.authorities().await.unwrap();
     assert_eq!(kept.len(), 1);
     assert_eq!(kept[0].blob, authority(0).blob);
@@ -276,10 +282,7 @@ pub(crate) async fn an_authority_names_principals(place: Place) {
         .map(|(name, id)| (name.as_str(), *id))
         .collect();
     assert_eq!(names, [("Admin", two), ("admin", two)]);
-    store
-        .remove_authority(&change(), &fingerprint(0))
-        .await
-        .unwrap();
+    store.remove_authority(&change, &of).await.unwrap();
     assert_eq!(store.authorities().await.unwrap(), []);
 }
 
@@ -436,6 +439,7 @@ pub(crate) async fn leases_are_kept_all_or_none(place: Place) {
     assert_eq!(store.keep_leases(&[]).await.unwrap(), Vec::<LeaseId>::new());
 }
 
+#[expect(clippy::too_many_lines, reason = "one line for each change there is")]
 pub(crate) async fn every_change_raises_the_version_and_is_audited(place: Place) {
     let store = open(&place).await;
     let start = store.version().await.unwrap();
@@ -674,11 +678,11 @@ pub(crate) async fn a_load_shows_one_moment(place: Place) {
     let store = Arc::new(open(&place).await);
     let start = store.version().await.unwrap();
     let mut writer = JoinSet::new();
-    let writes = Arc::clone(&store);
+    let shared = Arc::clone(&store);
     writer.spawn(async move {
         for number in 0..PAIRS {
-            let id = added(&writes, &format!("p{number}")).await;
-            writes.add_key(&change(), &key(id, number)).await.unwrap();
+            let id = added(&shared, &format!("p{number}")).await;
+            shared.add_key(&change(), &key(id, number)).await.unwrap();
         }
     });
     let mut is_done = false;
