@@ -177,7 +177,11 @@ impl Command {
             Self::Check(arguments) => Some(&mut arguments.files),
             Self::Status(arguments) => Some(&mut arguments.files),
             Self::Doctor(arguments) => Some(&mut arguments.files),
-            Self::Forward(_) | Self::Trust(_) | Self::Completions(_) | Self::Man(_) => None,
+            Self::Forward(_)
+            | Self::Serve(_)
+            | Self::Trust(_)
+            | Self::Completions(_)
+            | Self::Man(_) => None,
         }
     }
 

@@ -4,7 +4,7 @@
 //! meanwhile wait at the slot, for a while and not too many. A slot ends when its lease does, or when the holding
 //! goes to another principal: who waits there is sent away, and is never led to the next owner (security rule G12).
 //!
-//! What a connection serves lies behind a [`Fence`]: once that has fallen, none of the byte streams that were
+//! What a connection serves lies behind a fence: once that has fallen, none of the byte streams that were
 //! opened through it carries anything any more, and no other gets through (security rule G11).
 
 use std::collections::HashMap;
