@@ -20,3 +20,13 @@ pub mod registry;
 pub mod seam;
 mod session;
 pub mod throttle;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The moment that far from now.
+fn after(pause: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(pause).unwrap_or(now)
+}

@@ -14,13 +14,13 @@
 //! serves the listeners, ends what has expired or was taken away, and writes to the ledger what has changed by
 //! itself.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use adit_model::address::Scope;
-use adit_model::id::Epoch;
+use adit_model::id::{Epoch, PrincipalId};
 use adit_model::lease::{Holding, Lease, LeaseState};
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
@@ -41,6 +41,7 @@ use super::registry::Registry;
 use super::seam::{Ledger, Publish, Sockets};
 use crate::transport::{CloseReason, ConnectionEnd, Transport};
 
+mod crowd;
 mod listen;
 mod listener;
 mod refused;
@@ -108,6 +109,8 @@ struct State {
     wall: Wall,
     /// The policy that everybody was held against last.
     reviewed: Option<Arc<Policy>>,
+    /// Principals that have more connections than they may, until it is known which of them are there.
+    crowded: BTreeSet<PrincipalId>,
     is_stopping: bool,
 }
 
@@ -128,8 +131,8 @@ struct Seat {
 enum SeatEnd {
     /// It does.
     No,
-    /// It fell silent, and what it had was taken over.
-    Silent,
+    /// It is being closed: it fell silent, or is one too many.
+    Closing,
     /// It may not be here any more.
     Fallen(Fallen),
 }
@@ -159,8 +162,11 @@ struct Job {
 struct Work {
     jobs: Notify,
     unkept: Notify,
-    review: Notify,
+    crowded: Notify,
 }
+
+/// Connections that a principal may have too many until the others have been asked whether they are there.
+const SPARE: u32 = 4;
 
 impl Desk {
     /// A desk that begins with the leases of an earlier life: their listeners are bound at once, so that nobody
@@ -196,6 +202,7 @@ impl Desk {
                 keeping: None,
                 wall: Wall::default(),
                 reviewed: None,
+                crowded: BTreeSet::new(),
                 is_stopping: false,
             }),
             changes: watch::Sender::new(0),
@@ -223,11 +230,16 @@ impl Desk {
         let standing = policy.standing(&who, now.wall)?;
         let limit = standing.principal.grant.limits.connections;
         let limit = limit.unwrap_or(self.settings.connections);
-        let is_one =
-            |seat: &&Seat| seat.end == SeatEnd::No && seat.who.principal.id == who.principal.id;
-        let count = state.seats.values().filter(is_one).count();
-        if u32::try_from(count).is_ok_and(|count| count >= limit) {
-            return Err(Refused::TooManyConnections { limit });
+        let count = state.seats_of(who.principal.id).len();
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        if count >= limit {
+            // Some of them may be gone without anybody knowing, and nobody shall wait for those. They are asked
+            // at once, and then the newest are closed that are too many.
+            if limit == 0 || count >= limit.saturating_add(SPARE) {
+                return Err(Refused::TooManyConnections { limit });
+            }
+            state.crowded.insert(who.principal.id);
+            self.work.crowded.notify_one();
         }
         let id = MemberId(state.next_member);
         state.next_member = state.next_member.saturating_add(1);
@@ -396,6 +408,15 @@ impl Desk {
 }
 
 impl State {
+    /// The connections of a principal that count, oldest first.
+    fn seats_of(&self, principal: PrincipalId) -> BTreeMap<MemberId, Arc<dyn Transport>> {
+        let of = |seat: &Seat| seat.end == SeatEnd::No && seat.who.principal.id == principal;
+        let seats = self.seats.iter().filter(|(_, seat)| of(seat));
+        seats
+            .map(|(member, seat)| (*member, Arc::clone(&seat.transport)))
+            .collect()
+    }
+
     /// Closes a connection that had leases and has none left, so that its owner learns of it.
     fn close_if_idle(&self, member: MemberId, reason: &CloseReason) {
         if let Some(seat) = self.seats.get(&member)

@@ -331,7 +331,7 @@ impl Table {
             match entry.phase {
                 Phase::Fresh => debug_assert!(entry.claim.is_some(), "{holding}: fresh for nobody"),
                 Phase::Held(..) => {
-                    debug_assert!(entry.asked.is_some(), "{holding}: never asked for")
+                    debug_assert!(entry.asked.is_some(), "{holding}: never asked for");
                 }
                 Phase::Grace(_) | Phase::Quarantine(_) => {}
             }

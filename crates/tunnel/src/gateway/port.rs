@@ -110,6 +110,10 @@ impl BindError {
         matches!(self, Self::Taken { .. })
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "kinds without a hint of their own are many, and there will be more"
+    )]
     fn new(address: SocketAddr, error: io::Error) -> Self {
         let kind = error.kind();
         let error = Arc::new(error);

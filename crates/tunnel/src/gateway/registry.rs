@@ -4,7 +4,7 @@
 //! meanwhile wait at the slot, for a while and not too many. A slot ends when its lease does, or when the holding
 //! goes to another principal: who waits there is sent away, and is never led to the next owner (security rule G12).
 //!
-//! What a connection serves lies behind a [`Fence`]: once that has fallen, none of the byte streams that were
+//! What a connection serves lies behind a fence: once that has fallen, none of the byte streams that were
 //! opened through it carries anything any more, and no other gets through (security rule G11).
 
 use std::collections::HashMap;
@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use self::fence::{Fence, Pass};
+use super::after;
 use crate::transport::{
     Bind, ByteStream, OpenError, Origin, RefusalCode, StreamHead, StreamKind, Transport,
 };
@@ -118,7 +119,7 @@ impl Registry {
     /// # Cancel safety
     /// Dropping it is the cancel.
     pub async fn open(&self, holding: &Holding, origin: Origin) -> Result<Fenced, Unserved> {
-        let deadline = Instant::now() + OPEN;
+        let deadline = after(OPEN);
         let mut serving = self.watch(holding).ok_or(Unserved::NoLease)?;
         loop {
             let now = serving.borrow_and_update().clone();
@@ -235,7 +236,7 @@ impl Registry {
         deadline: Instant,
     ) -> Result<(), Unserved> {
         let _place = self.place(holding, serving)?;
-        let until = deadline.min(Instant::now() + HOLD);
+        let until = deadline.min(after(HOLD));
         match timeout_at(until, serving.changed()).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Unserved::NoLease),

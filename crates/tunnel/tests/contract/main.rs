@@ -8,6 +8,7 @@
 )]
 
 mod acceptor;
+mod alive;
 mod certificate;
 mod doubt;
 mod gateway;

@@ -126,7 +126,17 @@ async fn keys_are_renewed_by_volume_while_bytes_flow_and_none_is_lost() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = port.local_addr().unwrap().port();
     let forward = format!("localhost:{port}:127.0.0.1:{service}");
-    let ssh = gateway.tunnel(&user, &["-o", "RekeyLimit=64K", "-R", &forward]);
+    let ssh = gateway.tunnel(
+        &user,
+        &[
+            "-o",
+            "RekeyLimit=64K",
+            "-o",
+            "KexAlgorithms=curve25519-sha256",
+            "-R",
+            &forward,
+        ],
+    );
     let text = "0123456789abcdef".repeat(65_536);
     let addr = std::net::SocketAddr::from(([127, 0, 0, 1], port));
     let answer = tokio::task::spawn_blocking(move || crate::world::echo_at_once(addr, text))

@@ -10,10 +10,11 @@ use adit_model::grant::Grant;
 use adit_model::id::{Epoch, Fingerprint, LeaseId, PrincipalId};
 use adit_model::lease::{Holding, Lease, LeaseState, SocketName};
 use adit_model::port::PortSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{timeout, timeout_at};
 
 use super::listener::{CLOSE, Fresh};
 use super::{Desk, Listening, Member, Refused, Seat, SeatEnd, State, Who};
+use crate::gateway::after;
 use crate::gateway::lease::{Answer, Ask, Committed, MemberId, Ticket, Verdict, Wanted};
 use crate::gateway::policy::{Policy, Principal};
 #[cfg(unix)]
@@ -80,14 +81,14 @@ impl Desk {
     /// # Cancel safety
     /// Dropped, nothing is granted.
     pub async fn listen(&self, member: &Member, bind: &Bind) -> Result<Listening, Refused> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = after(PATIENCE);
         let mut attempt = Attempt::default();
         loop {
-            let mut changes = self.changes.subscribe();
+            let mut table = self.changes.subscribe();
             match self.step(member, bind, &attempt)? {
                 Step::Done(listening) => return Ok(listening),
                 Step::Wait(holding) => {
-                    let changed = timeout_at(deadline, changes.changed()).await;
+                    let changed = timeout_at(deadline, table.changed()).await;
                     if changed.is_err() {
                         return Err(Refused::Busy { holding });
                     }
@@ -184,17 +185,17 @@ impl Desk {
                 holding,
                 epoch,
                 holder,
-            } => match state.seats.get(&holder) {
-                Some(seat) => Step::Probe {
+            } => {
+                let Some(seat) = state.seats.get(&holder) else {
+                    state.table.probe_is_over(&holding);
+                    return Err(Refused::Busy { holding });
+                };
+                Step::Probe {
                     holding,
                     epoch,
                     transport: Arc::clone(&seat.transport),
-                },
-                None => {
-                    state.table.probe_is_over(&holding);
-                    return Err(Refused::Busy { holding });
                 }
-            },
+            }
             Answer::Claimed(ticket) => {
                 let lease = state.table.claimed(&ticket, now);
                 let Some(lease) = lease else {
@@ -355,12 +356,15 @@ impl Desk {
             if plan.is_silent {
                 // It is gone, and all else that it had waits for its owner, who is here already.
                 if let Some(seat) = state.seats.get_mut(&displaced) {
-                    seat.end = SeatEnd::Silent;
+                    seat.end = SeatEnd::Closing;
                 }
                 self.to_grace(&mut state, displaced, now);
             }
             let is_idle = state.table.held_by(displaced).is_empty();
-            change.old = Some((who, is_idle.then_some(transport)));
+            change.old = Some(Displaced {
+                who,
+                idle: is_idle.then_some(transport),
+            });
         }
         self.changed();
         Ok((state.listening(holding, plan.lease.scope), change))
@@ -406,7 +410,7 @@ fn socket_name(
     principal: PrincipalId,
     path: &str,
 ) -> Result<SocketName, Refused> {
-    let base = base.unwrap_or(Path::new(""));
+    let base = base.unwrap_or_else(|| Path::new(""));
     port::unix::read_path(base, principal, path).ok_or_else(|| Refused::Path {
         path: String::from(path),
         folder: port::unix::folder_name(principal),
@@ -426,14 +430,20 @@ fn socket_name(_: Option<&Path>, _: PrincipalId, path: &str) -> Result<SocketNam
 struct Change {
     epoch: Epoch,
     newcomer: Option<Arc<Who>>,
-    /// Who held it before, and the connection if it has nothing left.
-    old: Option<(Arc<Who>, Option<Arc<dyn Transport>>)>,
+    old: Option<Displaced>,
+}
+
+/// Who held it before.
+struct Displaced {
+    who: Arc<Who>,
+    /// The connection, if it has nothing left.
+    idle: Option<Arc<dyn Transport>>,
 }
 
 impl Change {
     /// Tells the old connection, and the audit (security rule G14).
     fn told(self, holding: &Holding, was_silent: bool) {
-        let (Some(new), Some((old, transport))) = (self.newcomer, self.old) else {
+        let (Some(new), Some(Displaced { who: old, idle })) = (self.newcomer, self.old) else {
             return;
         };
         let key = |who: &Who| who.key.as_ref().map(Fingerprint::to_string);
@@ -451,7 +461,7 @@ impl Change {
             was_silent,
             "lease was taken over"
         );
-        if let Some(transport) = transport {
+        if let Some(transport) = idle {
             transport.close(CloseReason::Superseded);
         }
     }
@@ -471,7 +481,7 @@ impl State {
         let seat = self.seats.get(&member).ok_or(Refused::Gone)?;
         match &seat.end {
             SeatEnd::No => {}
-            SeatEnd::Silent => return Err(Refused::Gone),
+            SeatEnd::Closing => return Err(Refused::Gone),
             SeatEnd::Fallen(fallen) => return Err(fallen.clone().into()),
         }
         let time = self.wall.time_for(seat.behind, now);
@@ -539,7 +549,7 @@ impl Drop for Question<'_> {
 
 /// How long a holder may take to answer: a few round trips, so that one lost packet is sent again, and 2 s at the
 /// most (security rule G13). A second if its distance is not known.
-fn patience(round_trip: Option<Duration>) -> Duration {
+pub(super) fn patience(round_trip: Option<Duration>) -> Duration {
     const LEAST: Duration = Duration::from_millis(500);
     const MOST: Duration = Duration::from_secs(2);
     const UNKNOWN: Duration = Duration::from_secs(1);
@@ -553,7 +563,7 @@ fn patience(round_trip: Option<Duration>) -> Duration {
 /// A number below the bound from the system's random source, each with the same chance.
 fn draw(bound: NonZeroU32) -> u32 {
     // Numbers from here on would give the lowest results a greater chance.
-    let past = u32::MAX - u32::MAX % bound;
+    let past = u32::MAX.saturating_sub(u32::MAX % bound);
     loop {
         let mut bytes = [0; 4];
         if aws_lc_rs::rand::fill(&mut bytes).is_err() {

@@ -90,10 +90,10 @@ impl Desk {
         let mut lost = Vec::new();
         for (holding, entry) in state.table.entries() {
             let is_over = match entry.phase {
-                Phase::Held(..) => is_new && !self.is_allowed(policy, holding, entry),
+                Phase::Held(..) => is_new && !is_allowed(policy, holding, entry),
                 Phase::Grace(_) => {
                     is_expired(policy, entry, now)
-                        || (is_new && !self.is_allowed(policy, holding, entry))
+                        || (is_new && !is_allowed(policy, holding, entry))
                 }
                 Phase::Fresh | Phase::Quarantine(_) => false,
             };
@@ -120,33 +120,33 @@ impl Desk {
         }
         closing
     }
+}
 
-    /// Whether a principal may have what it has, where it listens.
-    fn is_allowed(&self, policy: &Policy, holding: &Holding, entry: &Entry) -> bool {
-        let Some(principal) = policy.principals.get(&entry.principal) else {
-            return false;
-        };
-        let grant = &principal.grant;
-        let is_others = policy
-            .reservations
-            .iter()
-            .any(|rule| rule.principal != entry.principal && rule.what.covers(holding));
-        let is_granted = match (holding, &entry.asked) {
-            (Holding::Port(port), Some(asked)) => {
-                let asked_port = if asked.is_drawn { 0 } else { *port };
-                let scope = match &asked.bind {
-                    Bind::Tcp { host, .. } => grant.listen(host, asked_port).ok(),
-                    Bind::Unix { .. } => None,
-                };
-                scope == Some(entry.scope) && grant.ports.contains(*port)
-            }
-            // After a restart nobody knows the words that it was asked for in.
-            (Holding::Port(port), None) => grant.ports.contains(*port),
-            (Holding::Unix(_, name), _) => grant.socket(name).is_ok(),
-            (Holding::Name(name), _) => grant.names.contains(name),
-        };
-        is_granted && !is_others
-    }
+/// Whether a principal may have what it has, where it listens.
+fn is_allowed(policy: &Policy, holding: &Holding, entry: &Entry) -> bool {
+    let Some(principal) = policy.principals.get(&entry.principal) else {
+        return false;
+    };
+    let grant = &principal.grant;
+    let is_others = policy
+        .reservations
+        .iter()
+        .any(|rule| rule.principal != entry.principal && rule.what.covers(holding));
+    let is_granted = match (holding, &entry.asked) {
+        (Holding::Port(port), Some(asked)) => {
+            let asked_port = if asked.is_drawn { 0 } else { *port };
+            let scope = match &asked.bind {
+                Bind::Tcp { host, .. } => grant.listen(host, asked_port).ok(),
+                Bind::Unix { .. } => None,
+            };
+            scope == Some(entry.scope) && grant.ports.contains(*port)
+        }
+        // After a restart nobody knows the words that it was asked for in.
+        (Holding::Port(port), None) => grant.ports.contains(*port),
+        (Holding::Unix(_, name), _) => grant.socket(name).is_ok(),
+        (Holding::Name(name), _) => grant.names.contains(name),
+    };
+    is_granted && !is_others
 }
 
 /// Whether the time of its principal's grant is over.

@@ -31,7 +31,18 @@ impl Desk {
             self.watch_over(&stop).await;
             self.stop();
         };
-        tokio::join!(watching, self.serve(&stop), self.keep_books(&stop));
+        let thinning = async {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = self.thin_out() => {}
+            }
+        };
+        tokio::join!(
+            watching,
+            thinning,
+            self.serve(&stop),
+            self.keep_books(&stop)
+        );
     }
 
     /// Looks at policy and clocks.
@@ -43,7 +54,6 @@ impl Desk {
             tokio::select! {
                 () = stop.cancelled() => return,
                 changed = policy.changed(), if !has_ended => has_ended = changed.is_err(),
-                () = self.work.review.notified() => {}
                 () = sleep(TICK) => {}
             }
         }

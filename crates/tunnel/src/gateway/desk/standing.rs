@@ -140,3 +140,6 @@ fn within(not_after: Option<Timestamp>, now: Timestamp) -> Result<(), Fallen> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! Which port somebody gets who asks for any.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use adit_model::lease::{Holding, Reserved};
@@ -22,30 +23,51 @@ impl Table {
         if let Some(known) = self.known(ask, ports, avoid) {
             return Ok(known);
         }
-        let reserved = ask.reservations.iter().filter_map(|rule| match &rule.what {
-            Reserved::Ports(ports) => Some(ports),
-            Reserved::Name(_) => None,
-        });
-        let reserved = reserved.fold(PortSet::EMPTY, |all, ports| all.union(ports));
-        // A reserved port is had by its number alone, also by the one whom it is reserved for.
-        let is_free = |port: &u16| {
-            let holding = Holding::Port(*port);
-            let is_known = self.entries.get(&holding).is_some_and(|entry| {
-                entry.is_claimed()
-                    || !matches!(entry.phase, Phase::Quarantine(until) if until <= now.ticks)
-            });
-            !is_known && !avoid.contains(port) && !reserved.contains(*port)
-        };
         let none_free = || Refused::NoneFree {
             ports: ports.clone(),
         };
-        let count = u32::try_from(ports.iter().filter(is_free).count()).unwrap_or(u32::MAX);
-        let count = NonZeroU32::new(count).ok_or_else(none_free)?;
-        let index = usize::try_from(draw(count)).unwrap_or_default();
-        let port = ports.iter().filter(is_free).nth(index);
-        let holding = Holding::Port(port.ok_or_else(none_free)?);
+        let blocked = self.blocked(ask, ports, avoid, now);
+        let count = usize::try_from(ports.len()).unwrap_or(usize::MAX);
+        let free = u32::try_from(count.saturating_sub(blocked.len())).unwrap_or_default();
+        let free = NonZeroU32::new(free).ok_or_else(none_free)?;
+        // Each blocked port that stands before the drawn one moves it by a place.
+        let mut place = draw(free);
+        let mut port = ports.nth(place).ok_or_else(none_free)?;
+        for blocked in blocked {
+            if blocked > port {
+                break;
+            }
+            place = place.saturating_add(1);
+            port = ports.nth(place).ok_or_else(none_free)?;
+        }
+        let holding = Holding::Port(port);
         self.forget_if_over(&holding, now);
         Ok(holding)
+    }
+
+    /// The ports of these that are not free, ascending. A reserved one is had by its number alone, also by the one
+    /// whom it is reserved for.
+    fn blocked(&self, ask: &Ask<'_>, ports: &PortSet, avoid: &[u16], now: Now) -> BTreeSet<u16> {
+        let known = self
+            .entries
+            .range(Holding::Port(0)..=Holding::Port(u16::MAX));
+        let known = known.filter_map(|(holding, entry)| match holding {
+            Holding::Port(port) if ports.contains(*port) => {
+                let is_over = matches!(entry.phase, Phase::Quarantine(until) if until <= now.ticks);
+                (entry.is_claimed() || !is_over).then_some(*port)
+            }
+            Holding::Port(_) | Holding::Unix(..) | Holding::Name(_) => None,
+        });
+        let reserved = ask.reservations.iter().flat_map(|rule| {
+            match &rule.what {
+                Reserved::Ports(reserved) => reserved.intersection(ports),
+                Reserved::Name(_) => PortSet::EMPTY,
+            }
+            .iter()
+            .collect::<Vec<_>>()
+        });
+        let avoid = avoid.iter().copied().filter(|port| ports.contains(*port));
+        known.chain(reserved).chain(avoid).collect()
     }
 
     /// A port of the same principal that was drawn for a connection with the same label, and that has none

@@ -103,7 +103,7 @@ impl Table {
                 Phase::Quarantine(until) if until <= now.ticks => {
                     Some(Passed::Quarantine(holding.clone()))
                 }
-                _ => None,
+                Phase::Fresh | Phase::Held(..) | Phase::Grace(_) | Phase::Quarantine(_) => None,
             })
             .collect();
         for event in &passed {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use adit_model::lease::{Holding, Lease, LeaseState};
+use adit_model::lease::{Lease, LeaseState};
 use jiff::Timestamp;
 
 use super::{Entry, LEAST_RETURN, Now, Phase, Table};
@@ -59,14 +59,6 @@ impl Table {
             self.insert(holding, entry);
         }
         self.check();
-    }
-
-    /// Holdings whose listeners are to be there.
-    pub(crate) fn listening(&self) -> Vec<Holding> {
-        self.entries()
-            .filter(|(_, entry)| entry.wants_listener())
-            .map(|(holding, _)| holding.clone())
-            .collect()
     }
 }
 

@@ -181,7 +181,7 @@ fn step(bench: &mut Bench, model: &mut Model, dice: &mut Dice) {
         .entries()
         .map(|(holding, entry)| match holding {
             Holding::Port(port) => (*port, entry.principal.get()),
-            other => panic!("{other}"),
+            Holding::Unix(..) | Holding::Name(_) => panic!("{holding}"),
         })
         .collect();
     for (port, owner) in &entries {
@@ -211,11 +211,11 @@ fn ask(bench: &mut Bench, model: &mut Model, dice: &mut Dice, mut who: Asker, po
                 return;
             }
             Ok(Answer::Again(_)) => {
-                assert_eq!(model.holders.get(&port).unwrap().0, who.member);
+                assert_eq!(model.holders[&port].0, who.member);
                 return;
             }
             Ok(Answer::Probe { holding, epoch, .. }) => {
-                assert_eq!(model.holders.get(&port).unwrap().1, epoch);
+                assert_eq!(model.holders[&port].1, epoch);
                 bench.table.probe_is_over(&holding);
                 let is_alive = dice.below(2) == 0;
                 who.verdict = Some(Verdict { epoch, is_alive });
@@ -233,7 +233,7 @@ fn ask(bench: &mut Bench, model: &mut Model, dice: &mut Dice, mut who: Asker, po
                 return;
             }
             Err(Refused::HeldByYou { .. } | Refused::Flapping { .. }) => {
-                assert_ne!(model.holders.get(&port).unwrap().0, who.member);
+                assert_ne!(model.holders[&port].0, who.member);
                 return;
             }
             other => panic!("{other:?}"),

@@ -33,6 +33,10 @@ pub(super) struct Shared {
 }
 
 #[derive(Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they come independently of each other, from either side"
+)]
 pub(super) struct State {
     pub(super) inbound: VecDeque<Block>,
     pub(super) inbound_bytes: usize,

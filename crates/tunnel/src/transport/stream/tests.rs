@@ -399,3 +399,38 @@ fn what_is_put_back_loses_nothing_of_the_chunk_that_it_came_from() {
     }
     assert_eq!(all, sent);
 }
+
+#[test]
+fn a_stream_that_is_cut_off_carries_nothing_any_more_either_way() {
+    let pool = Pool::new(4);
+    let (mut stream, mut driver) = ByteStream::pair(1, 1_000, pool, Arc::new(DirtyList::new()));
+    driver.push_slice(b"read before, left, and late");
+    let mut cx = context();
+    let mut some = [0; 4];
+    let mut buffer = ReadBuf::new(&mut some);
+    assert!(
+        Pin::new(&mut stream)
+            .poll_read(&mut cx, &mut buffer)
+            .is_ready()
+    );
+    assert!(
+        Pin::new(&mut stream)
+            .poll_write(&mut cx, b"not sent")
+            .is_ready()
+    );
+    stream.cutter().cut();
+    driver.push_slice(b"later still");
+    let mut rest = [0; 64];
+    let mut buffer = ReadBuf::new(&mut rest);
+    let Poll::Ready(Err(error)) = Pin::new(&mut stream).poll_read(&mut cx, &mut buffer) else {
+        panic!("it reads on");
+    };
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    assert!(buffer.filled().is_empty());
+    assert!(driver.take_block(1_000).is_none());
+    assert!(matches!(
+        Pin::new(&mut stream).poll_write(&mut cx, b"more"),
+        Poll::Ready(Err(_))
+    ));
+    assert_eq!(driver.news().end, AppEnd::Reset);
+}
