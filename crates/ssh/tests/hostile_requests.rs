@@ -10,7 +10,7 @@ use adit_ssh::error::{ConnectionError, Wait};
 use adit_ssh::forward::{Forward, ForwardAnswer};
 use adit_ssh::limits;
 use adit_ssh::message;
-use support::channels::{THEIRS, request, string, with_channel};
+use support::channels::{THEIRS, asked, request, string, with_channel};
 use support::hostile::{Hostile, endpoints, global_request, numbers, open};
 
 #[test]
@@ -301,10 +301,11 @@ fn s103_channel_request_table() {
         ("subsystem", string(b"sftp"), true),
         ("pty-req", pty(1_024), true),
         ("env", [string(b"A"), string(b"b")].concat(), false),
-        ("x11-req", vec![1; 40], false),
-        ("auth-agent-req@openssh.com", vec![], false),
+        // By its name alone: it may want to say why not.
+        ("x11-req", vec![1; 40], true),
+        ("auth-agent-req@openssh.com", vec![], true),
         ("exit-status", vec![0, 0, 0, 1], false),
-        ("nothing@example.com", vec![0xff; 200], false),
+        ("nothing@example.com", vec![0xff; 200], true),
     ] {
         let (mut hostile, channel) = with_channel("session", 65_536);
         hostile.say(&request(channel, name, true, &body));
@@ -343,6 +344,54 @@ fn s103_channel_request_table() {
         hostile.say(&request(channel, "shell", true, b""));
     }
     hostile.ends_with(2);
+}
+
+#[test]
+fn a_server_complains_on_standard_error_of_a_session_within_the_window_and_nowhere_else() {
+    let extended = |text: &[u8]| {
+        let mut out = numbers(message::CHANNEL_EXTENDED_DATA, &[THEIRS, 1]);
+        out.extend(string(text));
+        out
+    };
+    let say = |window: u32, kind: &str, text: &[u8]| {
+        let mut hostile = Hostile::client().logged_in();
+        let body = match kind {
+            "session" => Vec::new(),
+            _ => endpoints("db", 5_432),
+        };
+        hostile.say(&open(kind, THEIRS, window, 32_768, &body));
+        hostile.pump();
+        let channel = asked(&mut hostile);
+        assert!(hostile.victim.connection.accept_channel(channel, 65_536));
+        hostile.pump();
+        drop(hostile.hear_all());
+        (hostile.victim.connection).write_standard_error(channel, text);
+        hostile.pump();
+        hostile.hear()
+    };
+    assert_eq!(say(65_536, "session", b"no"), Some(extended(b"no")));
+    assert_eq!(say(1, "session", b"no"), Some(extended(b"n")));
+    assert_eq!(say(0, "session", b"no"), None);
+    assert_eq!(say(65_536, "session", b""), None);
+    assert_eq!(say(65_536, "direct-tcpip", b"no"), None);
+}
+
+#[test]
+fn a_goodbye_has_its_owners_words_cut_to_what_ssh_takes() {
+    for (text, told) in [
+        (String::from("why"), String::from("why")),
+        ("\u{e4}".repeat(200), "\u{e4}".repeat(127)),
+    ] {
+        let (mut hostile, _) = with_channel("session", 65_536);
+        hostile.victim.connection.close_saying(&text);
+        // What is said later changes nothing.
+        hostile.victim.connection.close_saying("again");
+        hostile.pump();
+        let mut goodbye = numbers(message::DISCONNECT, &[11]);
+        goodbye.extend(string(told.as_bytes()));
+        goodbye.extend(string(b""));
+        assert_eq!(hostile.hear(), Some(goodbye));
+    }
 }
 
 #[test]

@@ -1,13 +1,14 @@
 //! `ssh -R` in every form that it has.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use adit_model::grant::{Grant, Reach};
 use adit_model::lease::Holding;
 use adit_testkit::process::Process;
 use adit_testkit::{echo, require, wait};
 use adit_tunnel::gateway::policy::Kind;
+use tokio::time::Instant;
 
 use crate::world::{Gateway, SOON, User, alone, answers, echo as ask, generous, policy};
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use adit_model::grant::Grant;
 use adit_model::source::SourceSet;
@@ -14,6 +14,7 @@ use adit_tunnel::gateway::admission::fingerprint;
 use adit_tunnel::gateway::desk::Clock;
 use adit_tunnel::gateway::policy::{Authority, Key, Kind, Policy, Revoked};
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
 
 use crate::world::{Gateway, SOON, User, Wishes, alone, policy};
 

@@ -125,7 +125,7 @@ async fn a_jump_through_the_gateway_reaches_a_device_and_ends_with_its_right() {
     let mut ssh = inner.ssh(&inner_user, &["-T", "-o", &proxy, "-o", &alias]);
     ssh.wait_for_text("You are alice");
     // The right to open is taken away while the jump is there (G04, G05).
-    let begun = std::time::Instant::now();
+    let begun = tokio::time::Instant::now();
     gateway.publish(with(Grant::default()));
     let _: std::process::ExitStatus = ssh.wait(SOON);
     assert!(begun.elapsed().as_secs() < 1, "{:?}", begun.elapsed());

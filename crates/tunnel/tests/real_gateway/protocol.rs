@@ -54,7 +54,7 @@ async fn a_client_learns_new_host_keys_and_then_forgets_old_ones() {
     wait::until_within(SOON, "all keys in known_hosts", || {
         let text = known();
         let has_all = (old.public().iter()).all(|key| text.contains(&key.to_openssh_text()));
-        has_all.then_some(()).ok_or((text, ssh.stderr()))
+        has_all.then_some(()).ok_or_else(|| (text, ssh.stderr()))
     });
     drop(ssh);
     // The Ed25519 key is replaced: the new one is announced beside the others, then comes into use.
@@ -81,7 +81,7 @@ async fn a_client_learns_new_host_keys_and_then_forgets_old_ones() {
             let has_old = text.contains(&old.public()[0].to_openssh_text());
             (has_new && !has_old)
                 .then_some(())
-                .ok_or((text, ssh.stderr()))
+                .ok_or_else(|| (text, ssh.stderr()))
         },
     );
     drop(ssh);
@@ -126,10 +126,20 @@ async fn keys_are_renewed_by_volume_while_bytes_flow_and_none_is_lost() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = port.local_addr().unwrap().port();
     let forward = format!("localhost:{port}:127.0.0.1:{service}");
-    let ssh = gateway.tunnel(&user, &["-o", "RekeyLimit=64K", "-R", &forward]);
+    let ssh = gateway.tunnel(
+        &user,
+        &[
+            "-o",
+            "RekeyLimit=64K",
+            "-o",
+            "KexAlgorithms=curve25519-sha256",
+            "-R",
+            &forward,
+        ],
+    );
     let text = "0123456789abcdef".repeat(65_536);
     let addr = std::net::SocketAddr::from(([127, 0, 0, 1], port));
-    let answer = tokio::task::spawn_blocking(move || crate::world::echo_at_once(addr, text))
+    let answer = tokio::task::spawn_blocking(move || crate::world::echo_at_once(addr, &text))
         .await
         .unwrap();
     assert!(answer, "what came back is what was sent");

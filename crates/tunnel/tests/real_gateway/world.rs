@@ -202,7 +202,10 @@ impl Gateway {
         let (running, until) = (Arc::clone(&desk), stop.clone());
         tasks.spawn(async move { running.run(until).await });
         let lines: String = (host_keys.public().iter())
-            .map(|key| format!("[127.0.0.1]:{} {}\n", addr.port(), key.to_openssh_text()))
+            .flat_map(|key| {
+                let name = format!("[127.0.0.1]:{} ", addr.port());
+                [name, key.to_openssh_text(), String::from("\n")]
+            })
             .collect();
         std::fs::write(folder.path().join("known_hosts"), lines).unwrap();
         Self {
@@ -311,7 +314,7 @@ pub(crate) struct User {
     pub(crate) id: PrincipalId,
     pub(crate) name: String,
     pub(crate) key: KeyPair,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl User {
@@ -322,12 +325,12 @@ impl User {
             id: PrincipalId::new(row),
             name: name.to_owned(),
             key,
-            _folder: folder,
+            folder,
         }
     }
 
     pub(crate) fn folder(&self) -> &Path {
-        self._folder.path()
+        self.folder.path()
     }
 
     pub(crate) fn public(&self) -> PublicKey {
@@ -396,11 +399,11 @@ pub(crate) fn answers(port: u16) {
 }
 
 /// Whether a service gives a large text back, which is read while it is written.
-pub(crate) fn echo_at_once(addr: SocketAddr, text: String) -> bool {
+pub(crate) fn echo_at_once(addr: SocketAddr, text: &str) -> bool {
     let mut socket = StdStream::connect(addr).unwrap();
     socket.set_read_timeout(Some(SOON)).unwrap();
     let mut writing = socket.try_clone().unwrap();
-    let sent = text.clone();
+    let sent = text.to_owned();
     let writer = std::thread::spawn(move || {
         writing.write_all(sent.as_bytes()).unwrap();
         writing.shutdown(std::net::Shutdown::Write).unwrap();
