@@ -112,7 +112,7 @@ const HAPROXY: Program = Program {
 };
 const NGINX: Program = Program {
     command: "nginx",
-    package: "nginx-light",
+    package: "nginx",
     proof: &[],
 };
 const DROPBEAR: Program = Program {

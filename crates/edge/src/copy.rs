@@ -77,7 +77,9 @@ pub(crate) async fn copy(
             return Poll::Ready(CopyEnd::VisitorBroke(error));
         }
         // A carrier that has said all and takes no more has closed.
-        if matches!(to_visitor.state, State::Ended) && carrier_breaks.as_mut().poll(cx).is_ready() {
+        if matches!(to_visitor.state, State::Ended)
+            && (carrier.poll_closed(cx).is_ready() || carrier_breaks.as_mut().poll(cx).is_ready())
+        {
             return Poll::Ready(CopyEnd::CarrierClosed);
         }
         let has_moved =

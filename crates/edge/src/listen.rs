@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::TcpListener;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -59,10 +60,7 @@ impl Listener {
     pub fn tcp(socket: TcpListener) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         sockopt::set_tcp_nodelay(&socket, true)?;
-        sockopt::set_socket_keepalive(&socket, true)?;
-        sockopt::set_tcp_keepidle(&socket, ALIVE_AFTER)?;
-        sockopt::set_tcp_keepintvl(&socket, ALIVE_EVERY)?;
-        sockopt::set_tcp_keepcnt(&socket, ALIVE_TRIES)?;
+        keep_alive(&socket)?;
         Ok(Self {
             local: Endpoint::tcp(socket.local_addr()?),
             socket: Socket::Tcp(tokio::net::TcpListener::from_std(socket)?),
@@ -139,6 +137,15 @@ impl Listener {
             _ => self.local,
         }
     }
+}
+
+/// Has the system ask for a sign of life where nothing is said.
+pub(crate) fn keep_alive(socket: impl AsFd) -> io::Result<()> {
+    sockopt::set_socket_keepalive(&socket, true)?;
+    sockopt::set_tcp_keepidle(&socket, ALIVE_AFTER)?;
+    sockopt::set_tcp_keepintvl(&socket, ALIVE_EVERY)?;
+    sockopt::set_tcp_keepcnt(&socket, ALIVE_TRIES)?;
+    Ok(())
 }
 
 /// Somebody who came in, and the room they take.

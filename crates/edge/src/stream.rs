@@ -407,8 +407,9 @@ async fn read_header(socket: &TcpStream) -> Result<Header, HeaderError> {
 async fn open(core: &Core, service: &Service, visitor: &Visitor) -> Result<Wire, DialError> {
     let carrier = core.dial.dial(visitor).await?;
     if let Carrier::Tcp(socket) = &carrier {
-        // It fails only where the socket is broken already, which the copy tells.
+        // They fail only where the socket is broken already, which the copy tells.
         socket.set_nodelay(true).ok();
+        listen::keep_alive(socket).ok();
     }
     let mut carrier = Wire::from(carrier);
     if let Some(version) = service.announce {

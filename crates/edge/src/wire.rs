@@ -104,6 +104,14 @@ impl<'a> Lent<'a> {
             Self::Other(_) => Watch::Nothing,
         }
     }
+
+    /// Ready when the other side has closed; of a socket its [`watch`](Self::watch) tells.
+    pub(crate) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => Poll::Pending,
+            Self::Other(stream) => stream.poll_closed(cx),
+        }
+    }
 }
 
 impl AsyncRead for Lent<'_> {

@@ -36,7 +36,7 @@ impl Dial for To {
             } else {
                 // A tunnel's stream that is dropped resets; so does this one.
                 socket.set_zero_linger().map_err(DialError::Unreachable)?;
-                Carrier::Other(Box::new(socket))
+                Carrier::other(socket)
             })
         })
     }

@@ -1,13 +1,15 @@
 //! Visitors of a raw listener, from their first byte to their line in the access log.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use adit_edge::access::Access;
-use adit_edge::dial::{Carrier, Dial, DialError, Later};
+use adit_edge::dial::{Carrier, Dial, DialError, Io, Later};
 use adit_edge::stream::Settings;
 use adit_edge::visitor::{Endpoint, Visitor};
 use adit_testkit::wait;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
@@ -261,6 +263,60 @@ async fn a_list_that_nobody_keeps_lets_nobody_in() {
     let mut visitor = TcpStream::connect(lab.address).await.unwrap();
     is_reset(&mut visitor).await;
     assert_eq!(lab.log.lines(1).await[0].end, "not let in");
+}
+
+/// A byte stream whose other end has closed, and that says so.
+#[derive(Debug)]
+struct Closed;
+
+impl Dial for Closed {
+    fn dial<'a>(&'a self, _: &'a Visitor) -> Later<'a, Result<Carrier, DialError>> {
+        Box::pin(async { Ok(Carrier::Other(Box::new(Self))) })
+    }
+}
+
+impl Io for Closed {
+    fn poll_closed(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+}
+
+impl AsyncRead for Closed {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Closed {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        _: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        Poll::Pending
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn a_visitor_who_keeps_a_closed_stream_open_is_not_kept() {
+    let lab = Lab::start(Closed, &Options::default());
+    let mut visitor = TcpStream::connect(lab.address).await.unwrap();
+    assert_eq!(visitor.read(&mut [0]).await.unwrap(), 0);
+    // Nothing is said and nothing is closed here, and yet it ends.
+    assert_eq!(lab.log.lines(1).await[0].end, "closed by the other end");
+    drop(visitor);
 }
 
 /// Never finds anybody, or panics over it.
