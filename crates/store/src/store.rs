@@ -159,7 +159,11 @@ async fn prepare(place: &Place, link: &Link, now: Timestamp) -> Result<String, O
             source: Box::new(source),
         },
     };
-    let found = schema::look(&link.writer).await;
+    let found = tokio::time::timeout(ANSWER, schema::look(&link.writer)).await;
+    let found = found.map_err(|_| OpenError::Unavailable {
+        place: place.to_string(),
+        source: Box::new(Silent(ANSWER)),
+    })?;
     let found = found.map_err(|source| match (ailment(&source), place) {
         (Ailment::Other, Place::File(_)) => OpenError::Damaged {
             place: place.to_string(),
