@@ -208,14 +208,16 @@ async fn a_server_that_falls_silent_is_an_error_in_time_and_is_dialled_anew() {
         .await
         .unwrap();
     let rows = store.load().await.unwrap();
+    // More than one connection for questions, all of which fall silent.
+    let (one, two, three) = tokio::join!(store.load(), store.load(), store.keys(None));
+    assert!(one.is_ok() && two.is_ok() && three.is_ok());
     let stopped = Stopped::all(&server);
     let start = tokio::time::Instant::now();
     let error = store.add_principal(&change(), &principal("red002")).await;
     let error = error.unwrap_err();
     assert!(error.is_unavailable(), "{error:?}");
-    assert!(store.load().await.unwrap_err().is_unavailable());
     assert!(
-        start.elapsed() < Duration::from_secs(22),
+        start.elapsed() < Duration::from_secs(12),
         "{:?}",
         start.elapsed()
     );
