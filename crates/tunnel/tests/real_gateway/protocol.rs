@@ -8,7 +8,7 @@ use adit_tunnel::gateway::accept::Settings;
 use adit_tunnel::gateway::host_keys;
 use adit_tunnel::gateway::policy::Kind;
 
-use crate::world::{Gateway, SOON, User, Wishes, alone, generous, policy};
+use crate::world::{Gateway, SOON, User, Wishes, alone, free_port, generous, policy};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strict_exchange_extensions_and_renewed_keys_are_agreed_on() {
@@ -123,8 +123,7 @@ async fn keys_are_renewed_by_volume_while_bytes_flow_and_none_is_lost() {
     require!("ssh", "ssh-keygen");
     let (gateway, user) = alone(generous()).await;
     let service = echo::service();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = port.local_addr().unwrap().port();
+    let port = free_port();
     let forward = format!("localhost:{port}:127.0.0.1:{service}");
     let ssh = gateway.tunnel(
         &user,
@@ -139,10 +138,12 @@ async fn keys_are_renewed_by_volume_while_bytes_flow_and_none_is_lost() {
     );
     let text = "0123456789abcdef".repeat(65_536);
     let addr = std::net::SocketAddr::from(([127, 0, 0, 1], port));
-    let answer = tokio::task::spawn_blocking(move || crate::world::echo_at_once(addr, &text))
-        .await
-        .unwrap();
-    assert!(answer, "what came back is what was sent");
+    let answer = tokio::task::spawn_blocking(move || crate::world::echo_at_once(addr, &text)).await;
+    let told = ssh.stderr();
+    assert!(
+        matches!(answer, Ok(true)),
+        "what came back is what was sent: {told}"
+    );
     let renewed = ssh.stderr().matches("SSH2_MSG_NEWKEYS received").count();
     assert!(renewed > 3, "{renewed} times");
     gateway.stop().await;
