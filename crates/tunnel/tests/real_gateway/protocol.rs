@@ -2,6 +2,7 @@
 
 use adit_model::grant::Grant;
 use adit_ssh::key_file;
+use adit_testkit::key_pair::{KeyKind, KeyPair};
 use adit_testkit::process::Process;
 use adit_testkit::{echo, require, wait};
 use adit_tunnel::gateway::accept::Settings;
@@ -146,5 +147,38 @@ async fn keys_are_renewed_by_volume_while_bytes_flow_and_none_is_lost() {
     );
     let renewed = ssh.stderr().matches("SSH2_MSG_NEWKEYS received").count();
     assert!(renewed > 3, "{renewed} times");
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_trusts_an_authority_knows_the_gateway_by_its_certificate() {
+    require!("ssh", "ssh-keygen");
+    let user = User::new(1, "alice");
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().join("ssh");
+    let plain = host_keys::load_or_make(&keys).unwrap();
+    let authority = KeyPair::generate(user.folder(), "authority", KeyKind::Ed25519);
+    let public = keys.join("ssh_host_ed25519_key.pub");
+    authority.certify(&public, &["-h", "-I", "gateway", "-n", "127.0.0.1"]);
+    let certified = host_keys::load_or_make(&keys).unwrap();
+    assert_eq!(certified.public(), plain.public());
+    let wishes = Wishes {
+        settings: Settings::with_host_keys(certified),
+        ..Wishes::default()
+    };
+    let gateway = Gateway::with(policy(&[(&user, Kind::User, Grant::default())]), wishes).await;
+    let line = format!(
+        "@cert-authority [127.0.0.1]:{} {}\n",
+        gateway.port(),
+        authority.public_key()
+    );
+    std::fs::write(gateway.known_hosts(), line).unwrap();
+    let mut ssh = Process::spawn(&mut gateway.command_with(&user, &["-T"], &["x"]));
+    let _: std::process::ExitStatus = ssh.wait(SOON);
+    assert!(
+        ssh.stderr().contains("runs no commands"),
+        "{}",
+        ssh.stderr()
+    );
     gateway.stop().await;
 }
