@@ -53,10 +53,63 @@ fn prepare(folder: &Path, path: &Path) -> io::Result<()> {
         .recursive(true)
         .mode(0o700)
         .create(folder)?;
+    if path.exists() {
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
     make_file(path)
 }
 
 fn sync(folder: &Path, path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()?;
     File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::{Change, Kind, NewPrincipal, Place, Store};
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[tokio::test]
+    async fn a_copy_is_a_store_as_private_as_the_file_and_never_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let now: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
+        let file = dir.path().join("data/adit.db");
+        let store = Store::open(Place::File(file.clone()), now).await.unwrap();
+        let new = NewPrincipal {
+            name: "red001".parse().unwrap(),
+            kind: Kind::User,
+            grant: adit_model::grant::Grant::default(),
+            note: String::new(),
+        };
+        let change = Change {
+            when: now,
+            who: "uid 0",
+        };
+        store.add_principal(&change, &new).await.unwrap();
+        let rows = store.load().await.unwrap();
+
+        let copied = copy(&store.writer(), &file, now).await.unwrap();
+        assert_eq!(
+            copied,
+            dir.path()
+                .join("data/backups/adit-20261122T100000.000000Z.db")
+        );
+        assert_eq!(mode(&copied), 0o600);
+        assert_eq!(mode(copied.parent().unwrap()), 0o700);
+        let again = copy(&store.writer(), &file, now).await.unwrap_err();
+        assert!(matches!(again, OpenError::Backup { .. }), "{again:?}");
+
+        let moved = dir.path().join("other/adit.db");
+        fs::create_dir(moved.parent().unwrap()).unwrap();
+        fs::copy(&copied, &moved).unwrap();
+        let restored = Store::open(Place::File(moved), now).await.unwrap();
+        assert_eq!(restored.instance(), store.instance());
+        assert_eq!(restored.load().await.unwrap(), rows);
+    }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use adit_model::id::Fingerprint;
-use sea_orm::{DbErr, RuntimeErr};
+use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr};
 
 use crate::folder::FolderError;
 
@@ -220,6 +220,32 @@ impl WriteError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("no answer within {} s", .0.as_secs())]
 pub(crate) struct Silent(pub(crate) Duration);
+
+/// An error of a call that was given its time.
+pub(crate) trait Timed: From<Silent> {
+    /// Whether no connection answered in time, so that others of the pool may be as dead.
+    fn is_silence(&self) -> bool;
+}
+
+impl Timed for ReadError {
+    fn is_silence(&self) -> bool {
+        matches!(self, Self::Unavailable { source } if is_silence(source))
+    }
+}
+
+impl Timed for WriteError {
+    fn is_silence(&self) -> bool {
+        matches!(self, Self::Unavailable { source } if is_silence(source))
+    }
+}
+
+fn is_silence(source: &Source) -> bool {
+    let is_no_connection = matches!(
+        source.downcast_ref(),
+        Some(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))
+    );
+    is_no_connection || source.is::<Silent>()
+}
 
 impl From<Silent> for ReadError {
     fn from(silent: Silent) -> Self {

@@ -14,7 +14,7 @@ use sea_orm::{DatabaseConnection, DbErr, EntityTrait, QueryFilter, QueryOrder, Q
 use crate::backup;
 use crate::change::{self, meta_row};
 use crate::connect::Link;
-use crate::error::{Ailment, OpenError, ReadError, Silent, WriteError, ailment};
+use crate::error::{Ailment, OpenError, ReadError, Silent, Timed, WriteError, ailment};
 use crate::folder::{make_file, make_folder};
 use crate::place::Place;
 use crate::schema::{self, Found};
@@ -121,17 +121,22 @@ impl Store {
     }
 
     /// Gives a call its time. After a silence the connections are given up with whatever they wait for, and the
-    /// next call dials anew.
-    pub(crate) async fn within<T, E: From<Silent>>(
+    /// next call dials anew: those of the pool that are as dead would cost a wait each.
+    pub(crate) async fn within<T, E: Timed>(
         &self,
         time: Duration,
         call: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        if let Ok(answer) = tokio::time::timeout(time, call).await {
-            return answer;
+        let answer = tokio::time::timeout(time, call).await;
+        let answer = answer.unwrap_or_else(|_| Err(E::from(Silent(time))));
+        let is_silence = match &answer {
+            Ok(_) => false,
+            Err(error) => error.is_silence(),
+        };
+        if is_silence {
+            *self.link() = Link::to(&self.place);
         }
-        *self.link() = Link::to(&self.place);
-        Err(E::from(Silent(time)))
+        answer
     }
 
     pub(crate) fn writer(&self) -> DatabaseConnection {
@@ -159,7 +164,11 @@ async fn prepare(place: &Place, link: &Link, now: Timestamp) -> Result<String, O
             source: Box::new(source),
         },
     };
-    let found = schema::look(&link.writer).await;
+    let found = tokio::time::timeout(ANSWER, schema::look(&link.writer)).await;
+    let found = found.map_err(|_| OpenError::Unavailable {
+        place: place.to_string(),
+        source: Box::new(Silent(ANSWER)),
+    })?;
     let found = found.map_err(|source| match (ailment(&source), place) {
         (Ailment::Other, Place::File(_)) => OpenError::Damaged {
             place: place.to_string(),

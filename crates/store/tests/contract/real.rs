@@ -152,3 +152,80 @@ async fn a_wrong_password_is_told_without_the_password() {
     );
     assert!(matches!(error, OpenError::Unavailable { .. }), "{error:?}");
 }
+
+/// Whoever takes connections and says nothing.
+#[tokio::test]
+async fn a_place_that_never_answers_is_an_error_in_time() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let refusals = ["postgres", "mysql"].map(|scheme| async move {
+        let start = tokio::time::Instant::now();
+        let url = place(&format!("{scheme}://adit:hunter2@{addr}/adit"));
+        let error = Store::open(url, at(NOW)).await.unwrap_err();
+        assert!(matches!(error, OpenError::Unavailable { .. }), "{error:?}");
+        assert!(!format!("{error:?}").contains("hunter2"));
+        assert!(
+            start.elapsed() < Duration::from_secs(9),
+            "{:?}",
+            start.elapsed()
+        );
+    });
+    let [postgres, mysql] = refusals;
+    tokio::join!(postgres, mysql);
+}
+
+/// The server's processes that serve us are stopped: they hold their connections and say nothing.
+struct Stopped(Vec<String>);
+
+impl Stopped {
+    fn all(server: &Postgres) -> Self {
+        let pids = server.query("SELECT pid FROM pg_stat_activity WHERE application_name = 'adit'");
+        let pids: Vec<String> = pids.lines().map(String::from).collect();
+        assert!(pids.len() >= 2, "{pids:?}");
+        signal("-STOP", &pids);
+        Self(pids)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        signal("-CONT", &self.0);
+    }
+}
+
+fn signal(name: &str, pids: &[String]) {
+    let mut command = std::process::Command::new("kill");
+    command.arg(name).args(pids).status().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_falls_silent_is_an_error_in_time_and_is_dialled_anew() {
+    require!(postgres);
+    let server = Postgres::builder().start();
+    let store = suite::open(&place(&postgres_url(&server, "postgres"))).await;
+    store
+        .add_principal(&change(), &principal("red001"))
+        .await
+        .unwrap();
+    let rows = store.load().await.unwrap();
+    // More than one connection for questions, all of which fall silent.
+    let (one, two, three) = tokio::join!(store.load(), store.load(), store.keys(None));
+    assert!(one.is_ok() && two.is_ok() && three.is_ok());
+    let stopped = Stopped::all(&server);
+    let start = tokio::time::Instant::now();
+    let error = store.add_principal(&change(), &principal("red002")).await;
+    let error = error.unwrap_err();
+    assert!(error.is_unavailable(), "{error:?}");
+    assert!(
+        start.elapsed() < Duration::from_secs(12),
+        "{:?}",
+        start.elapsed()
+    );
+    // The old connections are still held, and nobody waits for them any more.
+    assert_eq!(store.load().await.unwrap(), rows);
+    store
+        .add_principal(&change(), &principal("red002"))
+        .await
+        .unwrap();
+    drop(stopped);
+}

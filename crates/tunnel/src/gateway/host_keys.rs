@@ -260,7 +260,9 @@ fn certificate_beside(path: &Path, key: &PublicKey) -> Result<Option<Certificate
             });
         }
     };
-    Certificate::from_openssh_text(text.trim())
+    // What stands behind the type and the blob is a comment.
+    let words: Vec<&str> = text.split_ascii_whitespace().take(2).collect();
+    Certificate::from_openssh_text(&words.join(" "))
         .ok()
         .filter(|certificate| {
             certificate.key() == key && certificate.kind() == CertificateKind::Host

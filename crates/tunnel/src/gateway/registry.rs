@@ -366,3 +366,6 @@ impl fmt::Debug for Fenced {
         write!(f, "Fenced({:?}, epoch {})", self.stream, self.epoch)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -65,8 +65,8 @@ pub struct ForwardAnswer(Slip);
 #[derive(Debug)]
 pub struct CancelAnswer(Slip);
 
-/// The peer wants a session: a channel in which it will say what it wants ([`SessionAsk`]). Only a server is
-/// asked.
+/// The peer wants a session: a channel in which it will say what it wants
+/// ([`SessionAsk`](super::SessionAsk)). Only a server is asked.
 #[derive(Debug)]
 pub struct SessionRequest {
     /// How to answer.

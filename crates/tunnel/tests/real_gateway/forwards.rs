@@ -10,13 +10,7 @@ use adit_testkit::{echo, require, wait};
 use adit_tunnel::gateway::policy::Kind;
 use tokio::time::Instant;
 
-use crate::world::{Gateway, SOON, User, alone, answers, echo as ask, generous, policy};
-
-/// A port of these tests that nothing else uses now.
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port()
-}
+use crate::world::{Gateway, SOON, User, alone, answers, echo as ask, free_port, generous, policy};
 
 /// The addresses that are bound for a port.
 fn bound(gateway: &Gateway, port: u16) -> Vec<String> {

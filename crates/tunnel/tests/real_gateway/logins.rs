@@ -156,7 +156,6 @@ async fn g01_a_certificate_stands_for_the_names_that_its_authority_may_give() {
     ]);
     base.keys.clear();
     base.authorities = vec![authority(&signer, &[("alice", &alice), ("bob", &bob)])];
-    let gateway = Gateway::new(base.clone()).await;
     // A key that is nobody's but for its certificate.
     let holder = User::new(3, "holder");
     let certificate = holder.key.public_path().with_file_name("holder-cert.pub");
@@ -193,6 +192,8 @@ async fn g01_a_certificate_stands_for_the_names_that_its_authority_may_give() {
         assert_eq!(made, certificate);
         let file = format!("CertificateFile={}", certificate.display());
         let shown = ["-o", file.as_str(), "-l", user];
+        // One that knows of no failure before: they would add up to delays.
+        let gateway = Gateway::new(base.clone()).await;
         assert_eq!(
             gets_in(&gateway, &holder, &shown),
             is_in,
@@ -239,13 +240,13 @@ async fn g01_a_certificate_stands_for_the_names_that_its_authority_may_give() {
         ),
     ] {
         let told = format!("{revoked:?}");
-        gateway.publish(Policy {
+        let gateway = Gateway::new(Policy {
             revoked: revoked.into_iter().collect(),
             ..base.clone()
-        });
+        })
+        .await;
         assert_eq!(gets_in(&gateway, &holder, &shown), is_in, "{told}");
     }
-    gateway.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -316,4 +317,26 @@ async fn stop_tells_everybody_and_leaves_nothing() {
         told.contains("Received disconnect") && told.contains("stopping"),
         "{told}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g09_a_flood_of_silent_connections_keeps_nobody_out_of_another_network() {
+    require!("ssh", "ssh-keygen");
+    let (gateway, user) = alone(Grant::default()).await;
+    let addr = std::net::SocketAddr::from(([127, 0, 0, 1], gateway.port()));
+    // More than one network may have on the way in, all of them silent.
+    let flood: Vec<_> = (0..400)
+        .map(|_| std::net::TcpStream::connect(addr).unwrap())
+        .collect();
+    let begun = Instant::now();
+    assert!(gets_in(&gateway, &user, &["-b", "127.0.1.1"]));
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        begun.elapsed()
+    );
+    // Who leaves makes room for who waits.
+    drop(flood);
+    assert!(gets_in(&gateway, &user, &[]));
+    gateway.stop().await;
 }

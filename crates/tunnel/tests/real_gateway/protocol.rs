@@ -2,13 +2,14 @@
 
 use adit_model::grant::Grant;
 use adit_ssh::key_file;
+use adit_testkit::key_pair::{KeyKind, KeyPair};
 use adit_testkit::process::Process;
 use adit_testkit::{echo, require, wait};
 use adit_tunnel::gateway::accept::Settings;
 use adit_tunnel::gateway::host_keys;
 use adit_tunnel::gateway::policy::Kind;
 
-use crate::world::{Gateway, SOON, User, Wishes, alone, generous, policy};
+use crate::world::{Gateway, SOON, User, Wishes, alone, free_port, generous, policy};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strict_exchange_extensions_and_renewed_keys_are_agreed_on() {
@@ -123,8 +124,7 @@ async fn keys_are_renewed_by_volume_while_bytes_flow_and_none_is_lost() {
     require!("ssh", "ssh-keygen");
     let (gateway, user) = alone(generous()).await;
     let service = echo::service();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = port.local_addr().unwrap().port();
+    let port = free_port();
     let forward = format!("localhost:{port}:127.0.0.1:{service}");
     let ssh = gateway.tunnel(
         &user,
@@ -139,11 +139,46 @@ async fn keys_are_renewed_by_volume_while_bytes_flow_and_none_is_lost() {
     );
     let text = "0123456789abcdef".repeat(65_536);
     let addr = std::net::SocketAddr::from(([127, 0, 0, 1], port));
-    let answer = tokio::task::spawn_blocking(move || crate::world::echo_at_once(addr, &text))
-        .await
-        .unwrap();
-    assert!(answer, "what came back is what was sent");
+    let answer = tokio::task::spawn_blocking(move || crate::world::echo_at_once(addr, &text)).await;
+    let told = ssh.stderr();
+    assert!(
+        matches!(answer, Ok(true)),
+        "what came back is what was sent: {told}"
+    );
     let renewed = ssh.stderr().matches("SSH2_MSG_NEWKEYS received").count();
     assert!(renewed > 3, "{renewed} times");
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_trusts_an_authority_knows_the_gateway_by_its_certificate() {
+    require!("ssh", "ssh-keygen");
+    let user = User::new(1, "alice");
+    let folder = tempfile::tempdir().unwrap();
+    let keys = folder.path().join("ssh");
+    let plain = host_keys::load_or_make(&keys).unwrap();
+    let authority = KeyPair::generate(user.folder(), "authority", KeyKind::Ed25519);
+    let public = keys.join("ssh_host_ed25519_key.pub");
+    authority.certify(&public, &["-h", "-I", "gateway", "-n", "127.0.0.1"]);
+    let certified = host_keys::load_or_make(&keys).unwrap();
+    assert_eq!(certified.public(), plain.public());
+    let wishes = Wishes {
+        settings: Settings::with_host_keys(certified),
+        ..Wishes::default()
+    };
+    let gateway = Gateway::with(policy(&[(&user, Kind::User, Grant::default())]), wishes).await;
+    let line = format!(
+        "@cert-authority [127.0.0.1]:{} {}\n",
+        gateway.port(),
+        authority.public_key()
+    );
+    std::fs::write(gateway.known_hosts(), line).unwrap();
+    let mut ssh = Process::spawn(&mut gateway.command_with(&user, &["-T"], &["x"]));
+    let _: std::process::ExitStatus = ssh.wait(SOON);
+    assert!(
+        ssh.stderr().contains("runs no commands"),
+        "{}",
+        ssh.stderr()
+    );
     gateway.stop().await;
 }

@@ -413,3 +413,9 @@ pub(crate) fn echo_at_once(addr: SocketAddr, text: &str) -> bool {
     writer.join().unwrap();
     answer == text
 }
+
+/// A port of these tests that nothing else uses now.
+pub(crate) fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}

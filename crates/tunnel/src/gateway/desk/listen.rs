@@ -15,7 +15,9 @@ use tokio::time::{timeout, timeout_at};
 use super::listener::{CLOSE, Fresh};
 use super::{Desk, Listening, Member, Refused, Seat, SeatEnd, State, Who};
 use crate::gateway::after;
-use crate::gateway::lease::{Answer, Ask, Committed, MemberId, Ticket, Verdict, Wanted};
+use crate::gateway::lease::{
+    Answer, Ask, Committed, MemberId, Now, Phase, Ticket, Verdict, Wanted,
+};
 use crate::gateway::policy::{Policy, Principal};
 #[cfg(unix)]
 use crate::gateway::port;
@@ -158,6 +160,9 @@ impl Desk {
                 avoid: &attempt.avoid,
             },
         };
+        if let Some(holding) = &allowed.holding {
+            self.let_go(&mut state, holding, now);
+        }
         let limit = principal.grant.limits.leases;
         let ask = Ask {
             member: member.id,
@@ -219,6 +224,18 @@ impl Desk {
         path: &str,
     ) -> Result<SocketName, Refused> {
         socket_name(self.settings.sockets.as_deref(), principal, path)
+    }
+
+    /// A holder whose connection has ended has it no more, even if nobody has said so yet.
+    fn let_go(&self, state: &mut State, holding: &Holding, now: Now) {
+        let Some(Phase::Held(holder, _)) = state.table.entry(holding).map(|entry| entry.phase)
+        else {
+            return;
+        };
+        let seat = state.seats.get(&holder);
+        if seat.is_some_and(|seat| seat.transport.end().now().is_some()) {
+            self.to_grace(state, holder, now);
+        }
     }
 
     /// What a grant allows of what was asked for.
@@ -473,7 +490,7 @@ impl State {
         &self,
         member: MemberId,
         policy: &Policy,
-        now: crate::gateway::lease::Now,
+        now: Now,
     ) -> Result<Arc<Principal>, Refused> {
         if self.is_stopping {
             return Err(Refused::Stopping);

@@ -589,3 +589,26 @@ async fn sockets_are_in_their_principals_folder_and_gone_with_their_lease() {
     assert!(!base.path().join("1/db").exists());
     house.end().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_whose_connection_has_ended_keeps_nothing_even_where_the_oldest_does() {
+    let mut oldest = grant();
+    oldest.takeover = Takeover::Oldest;
+    let mut house = House::with(oldest, |_| {}, Vec::new());
+    let port = Port::reserve();
+    let old = house.connect(OWNER);
+    house.listen(&old, port.number()).await.unwrap();
+    let new = house.connect(OWNER);
+    let refused = house.listen(&new, port.number()).await.unwrap_err();
+    assert!(matches!(refused, Refused::HeldByYou { .. }), "{refused}");
+    // Its session has not told the desk yet.
+    old.near.close(CloseReason::Stopping);
+    old.closed().await;
+    house.listen(&new, port.number()).await.unwrap();
+    old.cut(&house);
+    assert!(matches!(
+        house.row(port.number()).state,
+        RowState::Held { .. }
+    ));
+    house.end().await;
+}

@@ -125,7 +125,7 @@ impl Bench {
         self.commit(answer)
     }
 
-    fn get_any(&mut self, asker: &Asker, ports: &str) -> u16 {
+    fn draw_port(&mut self, asker: &Asker, ports: &str) -> u16 {
         let answer = self.ask_any(asker, ports).unwrap();
         self.commit(answer).bind.port().unwrap()
     }
@@ -222,7 +222,7 @@ fn what_is_reserved_is_in_use_for_all_others() {
     });
     let refused = bench.ask(&asker(2, 2), 8080).unwrap_err();
     assert!(matches!(refused, Refused::InUse { .. }), "{refused}");
-    assert_eq!(bench.get_any(&asker(2, 2), "8079-8081"), 8079);
+    assert_eq!(bench.draw_port(&asker(2, 2), "8079-8081"), 8079);
     bench.get(&asker(1, 1), 8080);
     // Nor is it drawn for its own principal, who may ask for it by its number later.
     let refused = bench.ask_any(&asker(1, 1), "8081").unwrap_err();
@@ -341,23 +341,23 @@ fn a_lease_moves_only_to_where_the_grant_says() {
 #[test]
 fn any_port_is_the_one_it_was_before_for_the_same_label() {
     let mut bench = Bench::new();
-    let port = bench.get_any(&asker(1, 1), "9000-9009");
+    let port = bench.draw_port(&asker(1, 1), "9000-9009");
     assert_eq!(port, 9009, "the last of ten");
     assert_ne!(
-        bench.get_any(&asker(1, 1), "9000-9009"),
+        bench.draw_port(&asker(1, 1), "9000-9009"),
         port,
         "twice is two"
     );
     bench.leave(1);
     let mut other = asker(2, 1);
     other.label = "another";
-    assert_eq!(bench.get_any(&other, "9000-9009"), 9007);
-    assert_eq!(bench.get_any(&asker(3, 1), "9000-9009"), 9008);
-    assert_eq!(bench.get_any(&asker(3, 1), "9000-9009"), 9009);
+    assert_eq!(bench.draw_port(&other, "9000-9009"), 9007);
+    assert_eq!(bench.draw_port(&asker(3, 1), "9000-9009"), 9008);
+    assert_eq!(bench.draw_port(&asker(3, 1), "9000-9009"), 9009);
     bench.get(&asker(4, 1), 9005);
     bench.leave(4);
     assert_eq!(
-        bench.get_any(&asker(5, 1), "9000-9009"),
+        bench.draw_port(&asker(5, 1), "9000-9009"),
         9006,
         "what was asked for by its number is not drawn"
     );

@@ -1,0 +1,142 @@
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use adit_testkit::wait::until_async;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::mpsc;
+use tokio::task::{JoinSet, yield_now};
+
+use super::*;
+use crate::transport::{PeerRequest, memory};
+
+const HOLDING: Holding = Holding::Port(8080);
+
+fn bind() -> Bind {
+    Bind::Tcp {
+        host: String::from("localhost"),
+        port: 8080,
+    }
+}
+
+fn origin() -> Origin {
+    Origin {
+        host: String::from("203.0.113.5"),
+        port: 50_000,
+    }
+}
+
+/// Says its epoch to every visitor, again and again.
+async fn tell(mut requests: mpsc::Receiver<PeerRequest>, epoch: u64) {
+    let mut telling = JoinSet::new();
+    while let Some(request) = requests.recv().await {
+        let PeerRequest::Open(open) = request else {
+            panic!("{request:?} is no visitor");
+        };
+        let mut stream = open.answer.accept();
+        telling.spawn(async move {
+            while stream.write_u64(epoch).await.is_ok() {
+                yield_now().await;
+            }
+        });
+    }
+}
+
+/// What visitors share.
+struct Street {
+    registry: Registry,
+    /// The epoch that was published last.
+    published: AtomicU64,
+    reads: AtomicU64,
+    is_over: AtomicBool,
+}
+
+/// Comes again and again, and looks at each byte.
+async fn visit(street: Arc<Street>) {
+    while !street.is_over.load(Ordering::SeqCst) {
+        let Ok(mut visitor) = street.registry.open(&HOLDING, origin()).await else {
+            continue;
+        };
+        let epoch = visitor.epoch().get();
+        loop {
+            let before = street.published.load(Ordering::SeqCst);
+            let (read, written) = (visitor.read_u64().await, visitor.write_all(b"!").await);
+            let Ok(told) = read else { break };
+            assert_eq!(told, epoch, "bytes of another holder");
+            assert!(
+                before <= epoch,
+                "epoch {epoch} delivers after {before} was published"
+            );
+            street.reads.fetch_add(1, Ordering::SeqCst);
+            // Else it reads on for as long as there is anything, and nobody else has a turn.
+            yield_now().await;
+            if written.is_err() || street.is_over.load(Ordering::SeqCst) {
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_that_begins_after_the_next_holder_was_published_gives_nothing() {
+    const EPOCHS: u64 = 50;
+    let street = Arc::new(Street {
+        registry: Registry::default(),
+        published: AtomicU64::new(0),
+        reads: AtomicU64::new(0),
+        is_over: AtomicBool::new(false),
+    });
+    street.registry.begin(&HOLDING);
+    let mut visitors = JoinSet::new();
+    for _ in 0..4 {
+        visitors.spawn(visit(Arc::clone(&street)));
+    }
+    let mut peers = JoinSet::new();
+    let mut kept = Vec::new();
+    for epoch in 1..=EPOCHS {
+        let (near, far, driver) = memory::pair();
+        peers.spawn(driver.run());
+        peers.spawn(tell(far.requests, epoch));
+        kept.push(far.transport);
+        let registry = &street.registry;
+        registry.serve(&HOLDING, Epoch::new(epoch), bind(), near.transport);
+        street.published.store(epoch, Ordering::SeqCst);
+        let reads = street.reads.load(Ordering::SeqCst);
+        until_async("visitors to read", || {
+            let now = street.reads.load(Ordering::SeqCst);
+            async move { if now >= reads + 20 { Ok(()) } else { Err(now) } }
+        })
+        .await;
+    }
+    street.is_over.store(true, Ordering::SeqCst);
+    street.registry.end(&HOLDING);
+    while let Some(ended) = visitors.join_next().await {
+        ended.unwrap();
+    }
+    peers.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_what_is_nobodys() {
+    let registry = Registry::default();
+    let opened = registry.open(&HOLDING, origin()).await;
+    assert_eq!(opened.map(drop), Err(Unserved::NoLease));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_that_never_answers_is_slow_and_one_that_has_ended_is_away() {
+    let registry = Registry::default();
+    let (near, _far, driver) = memory::pair();
+    let mut driving = JoinSet::new();
+    let epoch = Epoch::new(1);
+    registry.serve(&HOLDING, epoch, bind(), Arc::clone(&near.transport));
+    driving.spawn(driver.run());
+    let before = Instant::now();
+    let opened = registry.open(&HOLDING, origin()).await;
+    assert_eq!(opened.map(drop), Err(Unserved::Slow));
+    assert_eq!(before.elapsed(), OPEN);
+    driving.shutdown().await;
+    let before = Instant::now();
+    let opened = registry.open(&HOLDING, origin()).await;
+    assert_eq!(opened.map(drop), Err(Unserved::Away));
+    assert_eq!(before.elapsed(), HOLD);
+    assert_eq!(registry.waiting(&HOLDING), 0);
+}
