@@ -127,7 +127,7 @@ impl Gateway {
             desk: Arc::clone(&desk),
             usages,
             resolver: Arc::new(SystemResolver),
-            source: source::of(&settings)?,
+            source: source::of(&settings),
             provider: Arc::new(provider::of_this_machine()),
             memory: Memory::of_this_machine(),
             clock: Clock::system(),
@@ -200,7 +200,10 @@ impl Gateway {
         };
         notify::stopping();
         let drain = self.settings.drain;
-        tell(&format!("stopping; visitors have {} to end", adit_text::duration::render(drain)));
+        tell(&format!(
+            "stopping; visitors have {} to end",
+            adit_text::duration::render(drain)
+        ));
         accepting.cancel();
         // Their streams end with their connections; who is through earlier is not waited for.
         while accepts.join_next().await.is_some() {}

@@ -13,7 +13,11 @@ pub(super) fn started(settings: &Settings, listening: &[SocketAddr], host_keys: 
         tell(&format!("listening for ssh at {address}"));
     }
     for key in host_keys.public() {
-        tell(&format!("host key {} {}", key.key_type().name(), key.fingerprint()));
+        tell(&format!(
+            "host key {} {}",
+            key.key_type().name(),
+            key.fingerprint()
+        ));
     }
     tell(&format!("try: {}", example(settings, listening)));
 }
@@ -27,5 +31,8 @@ fn example(settings: &Settings, listening: &[SocketAddr]) -> String {
         format!("-p {port} ")
     };
     let forwarded = settings.defaults.ports.nth(0).unwrap_or_default();
-    format!("ssh -N -R '*:{forwarded}:localhost:80' {port}{}", settings.name())
+    format!(
+        "ssh -N -R '*:{forwarded}:localhost:80' {port}{}",
+        settings.name()
+    )
 }

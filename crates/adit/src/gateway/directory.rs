@@ -46,8 +46,9 @@ impl DataDirectory {
             "the data directory {shown} belongs to user {uid}, and this is user {us}: run adit as its owner"
         );
         let mode = found.mode() & 0o7777;
+        let others = mode & 0o077;
         ensure!(
-            mode & 0o077 == 0,
+            others == 0,
             "others can enter the data directory {shown} (mode {mode:04o}): chmod 700 {shown}"
         );
         Ok(Self { path })
@@ -93,11 +94,6 @@ impl DataDirectory {
     /// Where it is, without links.
     pub(crate) fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// The control socket of the gateway that has it.
-    pub(crate) fn socket(&self) -> PathBuf {
-        self.path.join("control.sock")
     }
 
     /// The folder of the host keys.

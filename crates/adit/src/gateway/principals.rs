@@ -11,7 +11,7 @@ use adit_model::id::{Fingerprint, PrincipalId};
 use adit_store::{
     Change, Kind as StoredKind, NewPrincipal, Revoked as StoredRevoked, Rows, Standing, Store,
 };
-use adit_tunnel::gateway::authorized_keys::{AuthorizedKeys, Defaults, Identity};
+use adit_tunnel::gateway::authorized_keys::{AuthorizedKeys, Defaults, Identity, Line};
 use adit_tunnel::gateway::policy::{Authority, Key, Kind, Policy, Principal, Revoked};
 use anyhow::Context as _;
 use aws_lc_rs::digest::{SHA256, digest};
@@ -37,7 +37,11 @@ pub(super) async fn policy(store: &Store, settings: &Settings) -> anyhow::Result
     let mut rows = store.load().await.context("cannot read who may log in")?;
     let known: HashMap<Name, PrincipalId> = names(&rows);
     let mut ids = HashMap::new();
-    for identity in files.iter().flat_map(|(_, keys)| &keys.lines).flat_map(|line| line.identities()) {
+    for identity in files
+        .iter()
+        .flat_map(|(_, keys)| &keys.lines)
+        .flat_map(Line::identities)
+    {
         let name = name_of(&identity)?;
         let id = match known.get(&name) {
             Some(id) => *id,
@@ -45,7 +49,10 @@ pub(super) async fn policy(store: &Store, settings: &Settings) -> anyhow::Result
         };
         ids.insert(identity, id);
     }
-    if ids.values().any(|id| rows.principals.iter().all(|row| row.id != *id)) {
+    if ids
+        .values()
+        .any(|id| rows.principals.iter().all(|row| row.id != *id))
+    {
         rows = store.load().await.context("cannot read who may log in")?;
     }
     let mut policy = of_rows(&rows, settings);
@@ -109,10 +116,8 @@ fn names(rows: &Rows) -> HashMap<Name, PrincipalId> {
 fn name_of(identity: &Identity) -> anyhow::Result<Name> {
     let text = identity.to_string();
     let digest = digest(&SHA256, text.as_bytes());
-    let mut name = String::from("file-");
-    for byte in digest.as_ref() {
-        name.push_str(&format!("{byte:02x}"));
-    }
+    let digits = digest.as_ref().iter().map(|byte| format!("{byte:02x}"));
+    let mut name = format!("file-{}", digits.collect::<String>());
     name.truncate(DIGITS.saturating_add(5));
     name.parse().context("a digest makes no name")
 }

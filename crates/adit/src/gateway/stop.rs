@@ -14,7 +14,7 @@ pub(super) struct Signals {
 }
 
 /// What a signal means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Told {
     /// SIGHUP.
     Reload,

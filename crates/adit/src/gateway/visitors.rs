@@ -1,12 +1,15 @@
 //! From a visitor of a listener to the connection that holds it: the edge serves, the registry knows whom.
 
 use std::fmt;
+use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use adit_edge::access::Access;
 use adit_edge::access_log::TracingLog;
-use adit_edge::dial::{Carrier, Dial, DialError, Later as DialLater};
+use adit_edge::dial::{Carrier, Dial, DialError, Io, Later as DialLater};
 use adit_edge::listen::Listener;
 use adit_edge::stream::{Counts, Service, Settings as StreamSettings, StreamServer};
 use adit_edge::visitor::{Endpoint, Visitor};
@@ -14,11 +17,12 @@ use adit_model::lease::Holding;
 use adit_tunnel::gateway::desk::Desk;
 use adit_tunnel::gateway::limit::{Metered, Side, Usages};
 use adit_tunnel::gateway::policy::Policy;
-use adit_tunnel::gateway::registry::Unserved;
+use adit_tunnel::gateway::registry::{Fenced, Unserved};
 use adit_tunnel::gateway::seam::{Later, Publish, Sockets};
 use adit_tunnel::transport::Origin;
 use jiff::Timestamp;
 use rustix::process::{Resource, getrlimit};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -150,7 +154,12 @@ impl Led {
         let holding = &visitor.holding;
         let principal = self.desk.principal(holding);
         let principal = principal.ok_or_else(|| unserved(&Unserved::NoLease))?;
-        let limits = self.policy.borrow().principals.get(&principal).map(|one| one.grant.limits);
+        let limits = self
+            .policy
+            .borrow()
+            .principals
+            .get(&principal)
+            .map(|one| one.grant.limits);
         let limits = limits.ok_or_else(|| unserved(&Unserved::NoLease))?;
         let permit = self.usages.of(principal).stream(limits, Timestamp::now());
         let permit = permit.map_err(|error| unserved(&error))?;
@@ -161,7 +170,7 @@ impl Led {
             }
             Ok(stream) => {
                 let metered = Metered::new(stream, permit, Side::Principal);
-                Ok(Carrier::Other(Box::new(metered)))
+                Ok(Carrier::Other(Box::new(Served(metered))))
             }
             Err(Unserved::Refused { code, reason }) => Err(DialError::Refused {
                 reason: format!("{code}: {reason}"),
@@ -169,6 +178,43 @@ impl Led {
             Err(Unserved::Slow) => Err(DialError::Late),
             Err(error) => Err(unserved(&error)),
         }
+    }
+}
+
+/// A visitor's byte stream to whoever holds the lease.
+struct Served(Metered<Fenced>);
+
+impl Io for Served {
+    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.socket_mut().stream_mut().poll_closed(cx)
+    }
+}
+
+impl AsyncRead for Served {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Served {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
     }
 }
 

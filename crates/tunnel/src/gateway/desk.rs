@@ -179,7 +179,7 @@ impl Desk {
             port_quarantine: settings.port_quarantine,
             name_quarantine: settings.name_quarantine,
         };
-        let mut table = Table::new(rules, Epoch::floor_at(millis));
+        let mut table = Table::new(rules, Epoch::floor_at(millis).max(settings.epochs));
         let now = Now {
             ticks: Duration::ZERO,
             wall,
@@ -293,6 +293,12 @@ impl Desk {
             })
         });
         rows.collect()
+    }
+
+    /// Whose a lease is.
+    pub fn principal(&self, holding: &Holding) -> Option<PrincipalId> {
+        let state = self.state();
+        state.table.entry(holding).map(|entry| entry.principal)
     }
 
     /// Takes a lease away, as an operator wants it: from its holder, or from quarantine. Says whether there was

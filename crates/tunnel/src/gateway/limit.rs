@@ -315,6 +315,11 @@ impl<S> Metered<S> {
         &self.socket
     }
 
+    /// The same. What is read or written past the meter counts for nobody.
+    pub const fn socket_mut(&mut self) -> &mut S {
+        &mut self.socket
+    }
+
     const fn directions(&self) -> (Direction, Direction) {
         match self.side {
             Side::Visitor => (Direction::Down, Direction::Up),

@@ -56,7 +56,7 @@ fn written(root: &Node, folder: &Path, problems: &mut Problems) -> Option<Writte
                 str::parse::<Listen>,
             )
         }),
-        proxies: fields.one_or_many("proxy_protocol", network).map(joined),
+        proxies: fields.one_or_many("proxy_protocol", network).map(|networks| joined(&networks)),
         domain: fields.text("domain").map(str::to_owned),
         database: fields.secret("database"),
         ports: fields.optional("ports", |node, problems| {
@@ -106,7 +106,7 @@ fn network(node: &Node, problems: &mut Problems) -> Option<String> {
     Some(set.to_string())
 }
 
-fn joined(networks: Vec<String>) -> SourceSet {
+fn joined(networks: &[String]) -> SourceSet {
     // Each of them was read as one.
     networks.join(",").parse().unwrap_or_default()
 }

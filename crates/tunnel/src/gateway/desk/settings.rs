@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use adit_model::id::Epoch;
 use adit_model::port::PortSet;
 use jiff::Timestamp;
 
@@ -25,6 +26,9 @@ pub struct Settings {
     pub leases: u32,
     /// The folder in which principals have theirs for Unix sockets; without one there are none.
     pub sockets: Option<PathBuf>,
+    /// What no epoch is below, as the ledger has it; the time of the start is another such bound (security rule
+    /// G17).
+    pub epochs: Epoch,
     /// What time it is.
     pub clock: Clock,
 }
@@ -67,6 +71,7 @@ impl Settings {
             connections: 1_024,
             leases: 1_024,
             sockets: None,
+            epochs: Epoch::ZERO,
             clock: Clock::system(),
         }
     }
