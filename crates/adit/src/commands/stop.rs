@@ -13,12 +13,11 @@ use crate::log::say;
 /// Ends the `up` of that file, of the usual one, or the only one that runs; where none does, that is no error.
 pub(crate) fn run(source: &SourceArguments) -> anyhow::Result<ExitCode> {
     let directories = Directories::of_this_process(&Surroundings::of_this_process());
-    match chosen(&source.files, &directories)? {
-        Some(running) => client::end(&directories, &running, Ending::Stop)?,
-        None => {
-            directories.are_trusted()?;
-            say(NOTHING);
-        }
+    if let Some(running) = chosen(&source.files, &directories)? {
+        client::end(&directories, &running, Ending::Stop)?;
+    } else {
+        directories.are_trusted()?;
+        say(NOTHING);
     }
     Ok(ExitCode::SUCCESS)
 }
