@@ -9,6 +9,7 @@ use adit_flow::expr::Value;
 use anyhow::Context as _;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval};
+use tracing::debug;
 
 use super::file::Output;
 use super::sink::Sink;
@@ -122,7 +123,10 @@ async fn talk(
                 }
                 interrupted = Some(by);
                 signal.set(signalled_before_the_end()?);
-                conversation.cancel().await?;
+                // Who hears no more has said how the run ended, and that is read next.
+                if let Err(error) = conversation.cancel().await {
+                    debug!("the run was not told to stop: {error:#}");
+                }
             }
             said = questions.answered(), if questions.is_asking() => {
                 let said = said?;
