@@ -194,10 +194,7 @@ impl Settings {
 
     fn check(&self) -> anyhow::Result<()> {
         if let Some(domain) = &self.domain {
-            let is_name = matches!(
-                classify_host(domain),
-                HostClass::Name(_) | HostClass::Address(_)
-            );
+            let is_name = classify_host(domain) != HostClass::Invalid;
             anyhow::ensure!(is_name, "domain: {domain:?} is no name of a machine");
         }
         if let Some(metrics) = self.metrics {

@@ -56,7 +56,9 @@ fn written(root: &Node, folder: &Path, problems: &mut Problems) -> Option<Writte
                 str::parse::<Listen>,
             )
         }),
-        proxies: fields.one_or_many("proxy_protocol", network).map(|networks| joined(&networks)),
+        proxies: fields
+            .one_or_many("proxy_protocol", network)
+            .map(|networks| joined(&networks)),
         domain: fields.text("domain").map(str::to_owned),
         database: fields.secret("database"),
         ports: fields.optional("ports", |node, problems| {
