@@ -22,6 +22,11 @@ pub(super) const ENVIRONMENT: &[(&str, &str)] = &[
          run and that nobody has looked at.",
     ),
     (
+        "ADIT_DATABASE_URL, ADIT_DATABASE_URL_FILE",
+        "The database of adit serve, or a file with it: postgres://... or mysql://... Without: a file in the data \
+         directory.",
+    ),
+    (
         "SSH_AUTH_SOCK",
         "The socket of the ssh-agent, unless IdentityAgent of the configuration names another.",
     ),
@@ -156,6 +161,17 @@ pub(super) fn examples(page: &str) -> &'static [(&'static str, &'static str)] {
             ("For a program that watches them:", "adit status --json"),
         ],
         "adit-check" => &[("Before it is put into service:", "adit check adit.yml")],
+        "adit-serve" => &[
+            (
+                "A gateway whose keys are in one file; the line that it prints can be tried at once:",
+                "adit serve --data /var/lib/adit --domain gw.example.org --authorized-keys keys",
+            ),
+            (
+                "Ports of other numbers, reached from everywhere also where a client names no address:",
+                "adit serve --data /var/lib/adit --ports 40000-40999 --default-bind public \
+                 --authorized-keys keys",
+            ),
+        ],
         "adit-doctor" => &[
             (
                 "What stands in the way of a forward that is about to be set up:",
