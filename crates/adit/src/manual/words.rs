@@ -161,17 +161,6 @@ pub(super) fn examples(page: &str) -> &'static [(&'static str, &'static str)] {
             ("For a program that watches them:", "adit status --json"),
         ],
         "adit-check" => &[("Before it is put into service:", "adit check adit.yml")],
-        "adit-serve" => &[
-            (
-                "A gateway whose keys are in one file; the line that it prints can be tried at once:",
-                "adit serve --data /var/lib/adit --domain gw.example.org --authorized-keys keys",
-            ),
-            (
-                "Ports of other numbers, reached from everywhere also where a client names no address:",
-                "adit serve --data /var/lib/adit --ports 40000-40999 --default-bind public \
-                 --authorized-keys keys",
-            ),
-        ],
         "adit-doctor" => &[
             (
                 "What stands in the way of a forward that is about to be set up:",
@@ -195,6 +184,24 @@ pub(super) fn examples(page: &str) -> &'static [(&'static str, &'static str)] {
             "For everybody on this machine:",
             "adit man /usr/local/share/man/man1",
         )],
+        _ => examples_of_gateways(page),
+    }
+}
+
+/// Those of commands at the public end.
+fn examples_of_gateways(page: &str) -> &'static [(&'static str, &'static str)] {
+    match page {
+        "adit-serve" => &[
+            (
+                "A gateway whose keys are in one file; the line that it prints can be tried at once:",
+                "adit serve --data /var/lib/adit --domain gw.example.org --authorized-keys keys",
+            ),
+            (
+                "Ports of other numbers, reached from everywhere also where a client names no address:",
+                "adit serve --data /var/lib/adit --ports 40000-40999 --default-bind public \
+                 --authorized-keys keys",
+            ),
+        ],
         _ => &[],
     }
 }
