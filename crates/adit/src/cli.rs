@@ -8,6 +8,10 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+pub(crate) use self::admin::{
+    AdminArguments, AuditCommand, AuthorityCommand, GatewayArguments, GrantCommand, KeyCommand,
+    LeaseCommand, PrincipalCommand, ReloadArguments, ReservationCommand, RevokeCommand,
+};
 pub(crate) use self::compose::{
     CheckArguments, EnvironmentArguments, RunArguments, SourceArguments, UpArguments,
 };
@@ -18,6 +22,7 @@ use crate::config::spec::StdioTarget;
 use crate::config::{Purpose, Written};
 use crate::log::Format;
 
+mod admin;
 mod compose;
 mod gateway;
 mod peer;
@@ -116,6 +121,44 @@ pub(crate) enum Command {
     /// something only a person can mend, 2 the command line, 130 interrupted.
     Serve(Box<ServeArguments>),
 
+    /// Look after the people who may log in at a gateway.
+    ///
+    /// Somebody has a name, keys (adit key), and a grant that says what for (adit grant).
+    User(AdminArguments<PrincipalCommand>),
+
+    /// Look after the machines that may log in at a gateway.
+    ///
+    /// A device has a name, keys (adit key), and a grant that says what for (adit grant).
+    Device(AdminArguments<PrincipalCommand>),
+
+    /// Look after the keys that users and devices log in with.
+    Key(AdminArguments<KeyCommand>),
+
+    /// Look after what users and devices may do at a gateway.
+    Grant(AdminArguments<GrantCommand>),
+
+    /// See which ports, names and sockets are held at a gateway, and take them away.
+    Lease(AdminArguments<LeaseCommand>),
+
+    /// Keep ports and names of a gateway for one user or device.
+    Reservation(AdminArguments<ReservationCommand>),
+
+    /// Look after the authorities whose certificates a gateway takes.
+    Authority(AdminArguments<AuthorityCommand>),
+
+    /// Keep keys and certificates out of a gateway for good.
+    Revoke(AdminArguments<RevokeCommand>),
+
+    /// See who changed what at a gateway.
+    Audit(AdminArguments<AuditCommand>),
+
+    /// Have a gateway read its settings and its files of keys again, as SIGHUP does.
+    ///
+    /// All of it holds, or nothing is changed. Nobody is disconnected but those who may not be there any more.
+    /// Exit codes: 0 it was read, 1 something is wrong with it (nothing is changed) or no gateway runs, 2 the
+    /// command line.
+    Reload(ReloadArguments),
+
     /// Find out what is wrong with a tunnel, and say what to change.
     ///
     /// Looks at this machine's clock, services and ports; the host's name, addresses and key; the login; and,
@@ -179,6 +222,16 @@ impl Command {
             Self::Doctor(arguments) => Some(&mut arguments.files),
             Self::Forward(_)
             | Self::Serve(_)
+            | Self::User(_)
+            | Self::Device(_)
+            | Self::Key(_)
+            | Self::Grant(_)
+            | Self::Lease(_)
+            | Self::Reservation(_)
+            | Self::Authority(_)
+            | Self::Revoke(_)
+            | Self::Audit(_)
+            | Self::Reload(_)
             | Self::Trust(_)
             | Self::Completions(_)
             | Self::Man(_) => None,
@@ -199,6 +252,16 @@ impl Command {
             | Self::Check(_)
             | Self::Validate(_)
             | Self::Serve(_)
+            | Self::User(_)
+            | Self::Device(_)
+            | Self::Key(_)
+            | Self::Grant(_)
+            | Self::Lease(_)
+            | Self::Reservation(_)
+            | Self::Authority(_)
+            | Self::Revoke(_)
+            | Self::Audit(_)
+            | Self::Reload(_)
             | Self::Trust(_)
             | Self::Completions(_)
             | Self::Man(_) => false,

@@ -2,8 +2,11 @@
 
 use std::process::ExitCode;
 
+use adit_store::Kind;
+
 use crate::cli::Command;
 
+mod admin;
 mod check;
 mod completions;
 mod doctor;
@@ -29,6 +32,16 @@ pub(crate) fn run(command: Command, verbose: u8) -> anyhow::Result<ExitCode> {
         Command::Down(source) => down::run(&source),
         Command::Stop(source) => stop::run(&source),
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::User(arguments) => admin::principals(arguments, Kind::User),
+        Command::Device(arguments) => admin::principals(arguments, Kind::Device),
+        Command::Key(arguments) => admin::keys(arguments),
+        Command::Grant(arguments) => admin::grants(arguments),
+        Command::Lease(arguments) => admin::leases(arguments),
+        Command::Reservation(arguments) => admin::reservations(arguments),
+        Command::Authority(arguments) => admin::authorities(arguments),
+        Command::Revoke(arguments) => admin::revocations(arguments),
+        Command::Audit(arguments) => admin::audit(&arguments),
+        Command::Reload(arguments) => admin::reload(&arguments),
         Command::Run(arguments) => run::run(&arguments, verbose),
         Command::Status(arguments) => status::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),

@@ -40,7 +40,7 @@ pub(crate) mod conversation;
 pub(crate) mod directory;
 mod hex;
 mod input;
-mod lines;
+pub(crate) mod lines;
 mod request;
 pub(crate) mod run;
 pub(crate) mod server;
@@ -109,7 +109,7 @@ fn parts(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Most bytes of a line, in either direction (security rule G103).
-const LINE: usize = 1 << 20;
+pub(crate) const LINE: usize = 1 << 20;
 /// Most bytes of a part, which may have six times that in JSON, and must fit into a line.
 const PART: usize = 128 << 10;
 /// Most clients at a time whose runs are told of; more are refused.
@@ -120,4 +120,4 @@ const WATCHERS: usize = 16;
 /// question and its answer, so that `down` and `status` find a place.
 const CLIENTS: usize = RUNS + WATCHERS + 16;
 /// How long either end waits for the other's line.
-const DEADLINE: Duration = Duration::from_secs(5);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(5);

@@ -22,12 +22,14 @@ use adit_tunnel::provider;
 use adit_tunnel::transport::ssh::Memory;
 use anyhow::Context as _;
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::net::UnixListener;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use self::control::{Asked, Subject};
 use self::directory::DataDirectory;
 use self::ledger::StoreLedger;
 use self::settings::{Listen, Settings};
@@ -38,9 +40,11 @@ use crate::files;
 use crate::log::tell;
 
 mod announce;
+pub(crate) mod control;
 pub(crate) mod directory;
 mod ledger;
 mod notify;
+pub(crate) mod order;
 mod principals;
 pub(crate) mod settings;
 mod source;
@@ -51,6 +55,8 @@ mod visitors;
 /// How often it is looked whether somebody else has changed the store: another command, while this one's socket
 /// could not be reached.
 const LOOK: Duration = Duration::from_secs(5);
+/// Asks of commands that wait for the loop: one of each of their clients.
+const ASKS: usize = 16;
 
 /// A gateway that is built, and lets nobody in yet.
 struct Gateway {
@@ -63,6 +69,7 @@ struct Gateway {
     visitors: Arc<Visitors>,
     listeners: Vec<TcpListener>,
     host_keys: HostKeys,
+    control: UnixListener,
 }
 
 /// Serves until a signal.
@@ -100,6 +107,7 @@ impl Gateway {
         let host_keys = host_keys::load_or_make(&directory.host_keys())?;
         // Before any lease: a port of ours is nobody else's.
         let listeners = bind(&settings.ssh)?;
+        let control = control::bind(&directory.control())?;
         let store = Arc::new(store);
         let (policy, snapshots) = watch::channel(policy);
         let visitors = Visitors::new(&settings);
@@ -152,6 +160,7 @@ impl Gateway {
             visitors,
             listeners,
             host_keys,
+            control,
         })
     }
 
@@ -171,6 +180,15 @@ impl Gateway {
         let taking = Arc::clone(&acceptor);
         let mut accepts = JoinSet::new();
         accepts.spawn(async move { taking.run(sockets, stop).await });
+        let (asks, mut asked) = mpsc::channel(ASKS);
+        let subject = Subject {
+            store: Arc::clone(&self.store),
+            desk: Arc::clone(&self.desk),
+            leases: self.settings.leases,
+            asks,
+        };
+        let mut answers = JoinSet::new();
+        answers.spawn(subject.serve(self.control));
         announce::started(&self.settings, &listening, &self.host_keys);
         notify::ready();
         let mut look = interval(LOOK);
@@ -178,15 +196,20 @@ impl Gateway {
         let code = loop {
             tokio::select! {
                 told = signals.next() => match told {
-                    Told::Reload => {
-                        notify::reloading();
-                        match reload(&self.arguments, &mut self.settings, &self.store, &self.policy).await {
-                            Ok(()) => info!("everything was read again"),
-                            Err(error) => error!("nothing is changed: {error:#}"),
-                        }
-                        notify::ready();
-                    }
+                    Told::Reload => drop(reload(&self.arguments, &mut self.settings, &self.store, &self.policy).await),
                     Told::End(code) => break code,
+                },
+                Some(asked) = asked.recv() => match asked {
+                    Asked::Publish(done) => {
+                        let published = refresh(&self.settings, &self.store, &self.policy).await;
+                        // Whoever asked may have gone.
+                        drop(done.send(published));
+                    }
+                    Asked::Reload(done) => {
+                        let read = reload(&self.arguments, &mut self.settings, &self.store, &self.policy).await;
+                        drop(done.send(read));
+                    }
+                    Asked::Stop => break ExitCode::SUCCESS,
                 },
                 _ = look.tick() => {
                     if let Err(error) = refresh(&self.settings, &self.store, &self.policy).await {
@@ -196,6 +219,7 @@ impl Gateway {
                 // Neither ends by itself.
                 Some(ended) = tasks.join_next() => ended.context("the leases are not kept any more")?,
                 Some(ended) = accepts.join_next() => ended.context("nobody is let in any more")?,
+                Some(ended) = answers.join_next() => ended.context("commands are not answered any more")?,
             }
         };
         notify::stopping();
@@ -204,6 +228,8 @@ impl Gateway {
             "stopping; visitors have {} to end",
             adit_text::duration::render(drain)
         ));
+        drop(asked);
+        answers.shutdown().await;
         accepting.cancel();
         // Their streams end with their connections; who is through earlier is not waited for.
         while accepts.join_next().await.is_some() {}
@@ -215,8 +241,24 @@ impl Gateway {
     }
 }
 
-/// Reads the file of settings and the files of keys again, all or nothing.
+/// Reads the file of settings and the files of keys again, all or nothing, and logs which.
 async fn reload(
+    arguments: &ServeArguments,
+    settings: &mut Settings,
+    store: &Store,
+    policy: &watch::Sender<Arc<Policy>>,
+) -> anyhow::Result<()> {
+    notify::reloading();
+    let read = read_again(arguments, settings, store, policy).await;
+    match &read {
+        Ok(()) => info!("everything was read again"),
+        Err(error) => error!("nothing is changed: {error:#}"),
+    }
+    notify::ready();
+    read
+}
+
+async fn read_again(
     arguments: &ServeArguments,
     settings: &mut Settings,
     store: &Store,
@@ -248,7 +290,7 @@ async fn refresh(
 }
 
 /// Where the store is: in the data directory, unless a server is named.
-fn place(settings: &Settings, directory: &DataDirectory) -> anyhow::Result<Place> {
+pub(crate) fn place(settings: &Settings, directory: &DataDirectory) -> anyhow::Result<Place> {
     /// Names a database server; one in a file is named by the other.
     const VARIABLE: &str = "ADIT_DATABASE_URL";
     const FILE_VARIABLE: &str = "ADIT_DATABASE_URL_FILE";

@@ -26,14 +26,15 @@ pub(crate) struct Page {
     pub(crate) text: Vec<u8>,
 }
 
-/// The page of the program and one for each of its commands.
+/// The page of the program and one for each command below it.
 pub(crate) fn pages() -> io::Result<Vec<Page>> {
-    let program = program();
-    let commands = program.get_subcommands();
-    std::iter::once(&program)
-        .chain(commands)
-        .map(page)
-        .collect()
+    all(&program()).into_iter().map(page).collect()
+}
+
+/// A command, and those below it.
+fn all(command: &Command) -> Vec<&Command> {
+    let below = command.get_subcommands().flat_map(all);
+    std::iter::once(command).chain(below).collect()
 }
 
 /// All pages as one in Markdown, for docs/reference/commands.md.
@@ -43,8 +44,7 @@ pub(crate) fn markdown() -> String {
         "# Commands\n\n\
          Made by `cargo xtask reference` from what `adit man --markdown` prints; do not edit it here.\n",
     );
-    describe(&mut text, &program);
-    for command in program.get_subcommands() {
+    for command in all(&program) {
         describe(&mut text, command);
     }
     table(&mut text, "Environment", "Variable", words::ENVIRONMENT);
@@ -165,7 +165,7 @@ fn description(command: &Command) -> Description {
 /// A section of the page in Markdown.
 fn describe(page: &mut String, command: &Command) {
     let description = description(command);
-    let title = name_of(command).replacen('-', " ", 1);
+    let title = name_of(command).replace('-', " ");
     let usage = command.clone().render_usage().to_string();
     let usage = usage.trim_start_matches("Usage: ");
     write!(page, "\n## {title}\n\n```\n{usage}\n```\n\n").ok();
@@ -183,9 +183,19 @@ fn describe(page: &mut String, command: &Command) {
         let about = cell(&about.unwrap_or_default());
         writeln!(page, "| `{}` | {about} |", below.get_name()).ok();
     }
-    // Those that hold for every command are told with the program.
+    // Those that hold for every command are told with the program, and those of a group with the group.
+    let program = Cli::command();
+    let is_program = command.get_name() == program.get_name();
+    let is_of_every = |arg: &Arg| {
+        let mut of_program = program.get_arguments();
+        of_program.any(|one| one.get_id() == arg.get_id())
+    };
+    let is_of_group = |arg: &Arg| arg.is_global_set() && !command.has_subcommands();
     let is_own = |arg: &&Arg| {
-        command.has_subcommands() || !(arg.is_global_set() || arg.get_id().as_str() == "help")
+        is_program
+            || !(arg.is_global_set() && is_of_every(arg)
+                || is_of_group(arg)
+                || arg.get_id() == "help")
     };
     let shown = command.get_arguments().filter(|arg| !arg.is_hide_set());
     let own: Vec<&Arg> = shown.filter(is_own).collect();

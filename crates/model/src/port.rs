@@ -140,6 +140,22 @@ impl PortSet {
     pub fn union(&self, other: &Self) -> Self {
         Self::from_ranges(self.ranges.iter().chain(&other.ranges).copied())
     }
+
+    /// The ports of this set that are not in the other.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Self {
+        let mut rest = Vec::new();
+        let mut from = 1;
+        for (low, high) in &other.ranges {
+            rest.push((from, low.saturating_sub(1)));
+            let Some(after) = high.checked_add(1) else {
+                return self.intersection(&Self::from_ranges(rest));
+            };
+            from = after;
+        }
+        rest.push((from, u16::MAX));
+        self.intersection(&Self::from_ranges(rest))
+    }
 }
 
 impl FromStr for PortSet {
@@ -262,6 +278,20 @@ mod tests {
         fn intersection_and_union_are_those_of_sets(a in any_set(), b in any_set(), port: u16) {
             prop_assert_eq!(a.intersection(&b).contains(port), a.contains(port) && b.contains(port));
             prop_assert_eq!(a.union(&b).contains(port), a.contains(port) || b.contains(port));
+        }
+    }
+
+    #[test]
+    fn what_is_taken_away_is_gone_and_nothing_else_is() {
+        for (from, away, rest) in [
+            ("10-20", "15", "10-14,16-20"),
+            ("10-20,30-40", "15-35", "10-14,36-40"),
+            ("1-65535", "1,65535", "2-65534"),
+            ("22,80", "*", "none"),
+            ("22,80", "none", "22,80"),
+        ] {
+            let [from, away]: [PortSet; 2] = [from, away].map(|text| text.parse().unwrap());
+            assert_eq!(from.difference(&away).to_string(), rest);
         }
     }
 }

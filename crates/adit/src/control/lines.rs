@@ -6,7 +6,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 
 /// Reads lines.
 #[derive(Debug)]
-pub(super) struct Lines<R> {
+pub(crate) struct Lines<R> {
     reader: BufReader<R>,
     /// The part of the next line that is here already.
     begun: Vec<u8>,
@@ -15,7 +15,7 @@ pub(super) struct Lines<R> {
 
 impl<R: AsyncRead + Unpin> Lines<R> {
     /// Of at most so many bytes each.
-    pub(super) fn new(stream: R, most: usize) -> Self {
+    pub(crate) fn new(stream: R, most: usize) -> Self {
         Self {
             reader: BufReader::new(stream),
             begun: Vec::new(),
@@ -32,7 +32,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing.
-    pub(super) async fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
+    pub(crate) async fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
         loop {
             let here = self.reader.fill_buf().await?;
             let end = here.iter().position(|byte| *byte == b'\n');

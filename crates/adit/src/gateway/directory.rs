@@ -101,6 +101,11 @@ impl DataDirectory {
         self.path.join("ssh")
     }
 
+    /// Where commands reach the gateway that runs.
+    pub(crate) fn control(&self) -> PathBuf {
+        self.path.join("control.sock")
+    }
+
     /// The folder of principals' sockets.
     pub(crate) fn sockets(&self) -> PathBuf {
         self.path.join("sockets")

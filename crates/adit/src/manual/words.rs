@@ -1,11 +1,22 @@
 //! What the manual says beyond the command line: variables, files, examples.
 
+mod admin;
+
 /// What the page of the program says of exit codes.
 pub(super) const CODES_OF_THE_PROGRAM: &str = "0 success, 1 failed, 2 a command line that is not \
     understood, 130 interrupted. The page of each command says what they mean there.";
 
 /// Variables that are read.
 pub(super) const ENVIRONMENT: &[(&str, &str)] = &[
+    (
+        "ADIT_DATA",
+        "The data directory of the gateway that adit user, adit key and the others look after, where neither \
+         --data nor --config names one.",
+    ),
+    (
+        "ADIT_DATABASE_URL, ADIT_DATABASE_URL_FILE",
+        "The database of a gateway, or the file with its URL, where nothing else names one.",
+    ),
     (
         "ADIT_LOG",
         "What is logged, before -v and -q: a level (error, warn, info, debug, trace) or, for a part, \
@@ -202,6 +213,6 @@ fn examples_of_gateways(page: &str) -> &'static [(&'static str, &'static str)] {
                  --authorized-keys keys",
             ),
         ],
-        _ => &[],
+        _ => admin::examples(page),
     }
 }
