@@ -7,7 +7,6 @@
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use adit_store::{DatabaseUrl, Place, Store};
 use adit_text::SecretSource;
@@ -16,22 +15,21 @@ use adit_tunnel::gateway::desk::{self, Clock, Desk, Seams};
 use adit_tunnel::gateway::host_keys::{self, HostKeys};
 use adit_tunnel::gateway::limit::Usages;
 use adit_tunnel::gateway::open::SystemResolver;
-use adit_tunnel::gateway::policy::Policy;
 use adit_tunnel::gateway::port;
 use adit_tunnel::provider;
 use adit_tunnel::transport::ssh::Memory;
 use anyhow::Context as _;
 use jiff::Timestamp;
 use tokio::net::UnixListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
 
 use self::control::{Asked, Subject};
 use self::directory::DataDirectory;
 use self::ledger::StoreLedger;
+use self::principals::KeyFiles;
+use self::publisher::Publisher;
 use self::settings::{Listen, Settings};
 use self::stop::{Signals, Told};
 use self::visitors::Visitors;
@@ -46,24 +44,20 @@ mod ledger;
 mod notify;
 pub(crate) mod order;
 mod principals;
+mod publisher;
 pub(crate) mod settings;
 mod source;
 mod stop;
 pub(crate) mod trusted;
 mod visitors;
 
-/// How often it is looked whether somebody else has changed the store: another command, while this one's socket
-/// could not be reached.
-const LOOK: Duration = Duration::from_secs(5);
 /// Asks of commands that wait for the loop: one of each of their clients.
 const ASKS: usize = 16;
 
 /// A gateway that is built, and lets nobody in yet.
 struct Gateway {
-    arguments: ServeArguments,
     settings: Settings,
-    store: Arc<Store>,
-    policy: watch::Sender<Arc<Policy>>,
+    publisher: Publisher,
     desk: Arc<Desk>,
     acceptor: Acceptor,
     visitors: Arc<Visitors>,
@@ -103,7 +97,8 @@ impl Gateway {
         let store = Store::open(place(&settings, directory)?, now).await?;
         let epochs = store.epoch_floor(now).await?;
         let leases = store.leases().await.context("cannot read who held what")?;
-        let policy = Arc::new(principals::policy(&store, &settings).await?);
+        let files = KeyFiles::read(&settings)?;
+        let policy = Arc::new(principals::policy(&store, &settings, &files).await?);
         let host_keys = host_keys::load_or_make(&directory.host_keys())?;
         // Before any lease: a port of ours is nobody else's.
         let listeners = bind(&settings.ssh)?;
@@ -150,11 +145,17 @@ impl Gateway {
             parts,
         );
         let acceptor = acceptor.ok().context("the system has no randomness")?;
-        Ok(Self {
+        let publisher = Publisher {
             arguments,
-            settings,
+            settings: settings.clone(),
+            files,
             store,
             policy,
+            is_behind: false,
+        };
+        Ok(Self {
+            settings,
+            publisher,
             desk,
             acceptor,
             visitors,
@@ -180,43 +181,31 @@ impl Gateway {
         let taking = Arc::clone(&acceptor);
         let mut accepts = JoinSet::new();
         accepts.spawn(async move { taking.run(sockets, stop).await });
-        let (asks, mut asked) = mpsc::channel(ASKS);
+        let (asks, asked) = mpsc::channel(ASKS);
         let subject = Subject {
-            store: Arc::clone(&self.store),
+            store: Arc::clone(&self.publisher.store),
             desk: Arc::clone(&self.desk),
             leases: self.settings.leases,
-            asks,
+            asks: asks.clone(),
         };
+        let told_to_end = CancellationToken::new();
         let mut answers = JoinSet::new();
         answers.spawn(subject.serve(self.control));
+        answers.spawn(self.publisher.run(asked, told_to_end.clone()));
         announce::started(&self.settings, &listening, &self.host_keys);
         notify::ready();
-        let mut look = interval(LOOK);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let code = loop {
             tokio::select! {
                 told = signals.next() => match told {
-                    Told::Reload => drop(reload(&self.arguments, &mut self.settings, &self.store, &self.policy).await),
+                    Told::Reload => {
+                        let (done, _) = oneshot::channel();
+                        // Full, it is being done.
+                        drop(asks.try_send(Asked::Reload(done)));
+                    }
                     Told::End(code) => break code,
                 },
-                Some(asked) = asked.recv() => match asked {
-                    Asked::Publish(done) => {
-                        let published = refresh(&self.settings, &self.store, &self.policy).await;
-                        // Whoever asked may have gone.
-                        drop(done.send(published));
-                    }
-                    Asked::Reload(done) => {
-                        let read = reload(&self.arguments, &mut self.settings, &self.store, &self.policy).await;
-                        drop(done.send(read));
-                    }
-                    Asked::Stop => break ExitCode::SUCCESS,
-                },
-                _ = look.tick() => {
-                    if let Err(error) = refresh(&self.settings, &self.store, &self.policy).await {
-                        warn!("who may log in stays as it is: {error:#}");
-                    }
-                }
-                // Neither ends by itself.
+                () = told_to_end.cancelled() => break ExitCode::SUCCESS,
+                // None of them ends by itself.
                 Some(ended) = tasks.join_next() => ended.context("the leases are not kept any more")?,
                 Some(ended) = accepts.join_next() => ended.context("nobody is let in any more")?,
                 Some(ended) = answers.join_next() => ended.context("commands are not answered any more")?,
@@ -228,7 +217,6 @@ impl Gateway {
             "stopping; visitors have {} to end",
             adit_text::duration::render(drain)
         ));
-        drop(asked);
         answers.shutdown().await;
         accepting.cancel();
         // Their streams end with their connections; who is through earlier is not waited for.
@@ -239,54 +227,6 @@ impl Gateway {
         drop((acceptor, self.desk));
         Ok(code)
     }
-}
-
-/// Reads the file of settings and the files of keys again, all or nothing, and logs which.
-async fn reload(
-    arguments: &ServeArguments,
-    settings: &mut Settings,
-    store: &Store,
-    policy: &watch::Sender<Arc<Policy>>,
-) -> anyhow::Result<()> {
-    notify::reloading();
-    let read = read_again(arguments, settings, store, policy).await;
-    match &read {
-        Ok(()) => info!("everything was read again"),
-        Err(error) => error!("nothing is changed: {error:#}"),
-    }
-    notify::ready();
-    read
-}
-
-async fn read_again(
-    arguments: &ServeArguments,
-    settings: &mut Settings,
-    store: &Store,
-    policy: &watch::Sender<Arc<Policy>>,
-) -> anyhow::Result<()> {
-    let read = Settings::read(arguments)?;
-    let fixed = read.fixed_since(settings);
-    let changed = principals::policy(store, &read).await?;
-    policy.send_replace(Arc::new(changed));
-    if !fixed.is_empty() {
-        warn!("only after a restart: {}", fixed.join(", "));
-    }
-    *settings = read;
-    Ok(())
-}
-
-/// Publishes what another process has changed in the store.
-async fn refresh(
-    settings: &Settings,
-    store: &Store,
-    policy: &watch::Sender<Arc<Policy>>,
-) -> anyhow::Result<()> {
-    if store.version().await? == policy.borrow().version {
-        return Ok(());
-    }
-    let changed = principals::policy(store, settings).await?;
-    policy.send_replace(Arc::new(changed));
-    Ok(())
 }
 
 /// Where the store is: in the data directory, unless a server is named.
@@ -303,16 +243,16 @@ pub(crate) fn place(settings: &Settings, directory: &DataDirectory) -> anyhow::R
     };
     let variable = |name: &str| {
         let value = std::env::var(name);
-        value.with_context(|| format!("the variable {name} is not set"))
+        value.with_context(|| format!("the variable {name} cannot be used"))
     };
     let url = match &settings.database {
         Some(SecretSource::File(path)) => Some(of_file(path)?),
         Some(SecretSource::Environment(name)) => Some(variable(name)?),
         Some(SecretSource::Value(value)) => Some(value.clone()),
-        None => match (std::env::var(VARIABLE), std::env::var_os(FILE_VARIABLE)) {
-            (Ok(url), _) => Some(url),
-            (Err(_), Some(path)) => Some(of_file(path.as_ref())?),
-            (Err(_), None) => None,
+        None => match (std::env::var_os(VARIABLE), std::env::var_os(FILE_VARIABLE)) {
+            (Some(_), _) => Some(variable(VARIABLE)?),
+            (None, Some(path)) => Some(of_file(path.as_ref())?),
+            (None, None) => None,
         },
     };
     Ok(match url {

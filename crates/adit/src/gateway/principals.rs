@@ -2,12 +2,13 @@
 //! may have changed.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use adit_model::grant::{Grant, Reach};
 use adit_model::host::Name;
 use adit_model::id::{Fingerprint, PrincipalId};
+use adit_model::port::PortSet;
 use adit_store::{
     Change, Kind as StoredKind, NewPrincipal, Revoked as StoredRevoked, Rows, Standing, Store,
 };
@@ -17,7 +18,7 @@ use anyhow::Context as _;
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::settings::Settings;
 
@@ -26,72 +27,120 @@ const WHO: &str = "authorized_keys";
 /// Digits of a key's digest in the name of its principal: 160 bits.
 const DIGITS: usize = 40;
 
-/// Reads everything that says who may log in.
+/// The files of keys, as they were read.
+#[derive(Debug, Clone, Default)]
+pub(super) struct KeyFiles(Vec<(PathBuf, AuthorizedKeys)>);
+
+impl KeyFiles {
+    /// Reads them all. A line that cannot be used is logged and lets nobody in.
+    ///
+    /// # Errors
+    ///
+    /// One of them cannot be used at all.
+    pub(super) fn read(settings: &Settings) -> anyhow::Result<Self> {
+        let defaults = Defaults {
+            grant: default_grant(settings),
+            zone: TimeZone::system(),
+        };
+        let read = |path: &PathBuf| {
+            let keys = AuthorizedKeys::read(path, &defaults);
+            let keys = keys.with_context(|| format!("cannot use {}", path.display()))?;
+            tell_of(path, &keys, &settings.defaults.ports);
+            Ok((path.clone(), keys))
+        };
+        let read: anyhow::Result<Vec<_>> = settings.authorized_keys.iter().map(read).collect();
+        Ok(Self(read?))
+    }
+
+    fn identities(&self) -> impl Iterator<Item = Identity> + '_ {
+        let lines = self.0.iter().flat_map(|(_, keys)| &keys.lines);
+        lines.flat_map(Line::identities)
+    }
+}
+
+/// Says what of a file does not count, or not as its writer may think.
+fn tell_of(path: &Path, keys: &AuthorizedKeys, ports: &PortSet) {
+    let path = path.display();
+    for rejected in &keys.rejected {
+        warn!("{path}: {rejected}: nobody logs in by this line");
+    }
+    for line in &keys.lines {
+        let number = line.number;
+        for note in &line.notes {
+            warn!("{path}: line {number}: {note}");
+        }
+        let had = line.grant.ports.intersection(ports);
+        if had != line.grant.ports {
+            warn!(
+                "{path}: line {number}: of its ports ({}), this gateway has {had}",
+                line.grant.ports
+            );
+        }
+    }
+}
+
+/// Reads who may log in.
 ///
 /// # Errors
 ///
-/// The store does not answer, or a file of keys cannot be used at all. A line that cannot be used is logged and
-/// lets nobody in.
-pub(super) async fn policy(store: &Store, settings: &Settings) -> anyhow::Result<Policy> {
-    let files = files(settings)?;
-    let mut rows = store.load().await.context("cannot read who may log in")?;
+/// The store does not answer.
+pub(super) async fn policy(
+    store: &Store,
+    settings: &Settings,
+    files: &KeyFiles,
+) -> anyhow::Result<Policy> {
+    let mut rows = load(store).await?;
     let known: HashMap<Name, PrincipalId> = names(&rows);
     let mut ids = HashMap::new();
-    for identity in files
-        .iter()
-        .flat_map(|(_, keys)| &keys.lines)
-        .flat_map(Line::identities)
-    {
+    let mut is_new = false;
+    for identity in files.identities() {
         let name = name_of(&identity)?;
         let id = match known.get(&name) {
             Some(id) => *id,
-            None => add(store, &name, &identity).await?,
+            None => {
+                is_new = true;
+                add(store, &name, &identity).await?
+            }
         };
         ids.insert(identity, id);
     }
-    if ids
-        .values()
-        .any(|id| rows.principals.iter().all(|row| row.id != *id))
-    {
-        rows = store.load().await.context("cannot read who may log in")?;
+    if is_new {
+        rows = load(store).await?;
     }
-    let mut policy = of_rows(&rows, settings);
+    let mut policy = of_rows(&rows);
     // Those of files are what their lines say, and no more.
     for id in ids.values() {
         policy.principals.remove(id);
     }
-    for (path, keys) in &files {
+    for (path, keys) in &files.0 {
         let refused = keys.add_to(&mut policy, |identity| {
             ids.get(identity).copied().unwrap_or(PrincipalId::new(0))
         });
-        let path = path.display();
-        for rejected in keys.rejected.iter().chain(&refused) {
-            warn!("{path}: {rejected}: nobody logs in by this line");
-        }
-        for line in &keys.lines {
-            for note in &line.notes {
-                warn!("{path}: line {}: {note}", line.number);
-            }
+        for rejected in refused {
+            debug!(
+                "{}: {rejected}: nobody logs in by this line",
+                path.display()
+            );
         }
     }
-    if settings.is_local_only {
-        keep_local(&mut policy);
+    // Whatever anybody says of whom an operator has disabled.
+    for row in &rows.principals {
+        if row.standing == Standing::Disabled {
+            policy.principals.remove(&row.id);
+        }
+    }
+    for principal in policy.principals.values_mut() {
+        let grant = &mut Arc::make_mut(principal).grant;
+        grant.ports = grant.ports.intersection(&settings.defaults.ports);
+        if settings.is_local_only {
+            grant.reach = Reach::Local;
+        }
     }
     Ok(policy)
 }
 
-/// The files of keys with what they say.
-fn files(settings: &Settings) -> anyhow::Result<Vec<(PathBuf, AuthorizedKeys)>> {
-    let defaults = Defaults {
-        grant: default_grant(settings),
-        zone: TimeZone::system(),
-    };
-    let read = |path: &PathBuf| {
-        let keys = AuthorizedKeys::read(path, &defaults);
-        let keys = keys.with_context(|| format!("cannot use {}", path.display()))?;
-        Ok((path.clone(), keys))
-    };
-    settings.authorized_keys.iter().map(read).collect()
+async fn load(store: &Store) -> anyhow::Result<Rows> {
+    store.load().await.context("cannot read who may log in")
 }
 
 /// What a key may do that nobody says anything else of.
@@ -138,14 +187,11 @@ async fn add(store: &Store, name: &Name, identity: &Identity) -> anyhow::Result<
     Ok(added.context("cannot write down a key of a file")?.it)
 }
 
-/// What the store has. Ports are those of the gateway, whatever a grant says.
-fn of_rows(rows: &Rows, settings: &Settings) -> Policy {
-    let enabled = rows.principals.iter();
-    let enabled = enabled.filter(|row| row.standing == Standing::Enabled);
-    let principals: HashMap<PrincipalId, Arc<Principal>> = enabled
+/// What the store has. Keys of somebody who is disabled are there too, so that nobody else has them: they let nobody in.
+fn of_rows(rows: &Rows) -> Policy {
+    let principals = rows.principals.iter();
+    let principals: HashMap<PrincipalId, Arc<Principal>> = principals
         .map(|row| {
-            let mut grant = row.grant.clone();
-            grant.ports = grant.ports.intersection(&settings.defaults.ports);
             let principal = Principal {
                 id: row.id,
                 name: row.name.to_string(),
@@ -153,13 +199,12 @@ fn of_rows(rows: &Rows, settings: &Settings) -> Policy {
                     StoredKind::User => Kind::User,
                     StoredKind::Device => Kind::Device,
                 },
-                grant,
+                grant: row.grant.clone(),
             };
             (row.id, Arc::new(principal))
         })
         .collect();
     let keys = rows.keys.iter();
-    let keys = keys.filter(|row| principals.contains_key(&row.principal));
     let keys: HashMap<Fingerprint, Arc<Key>> = keys
         .map(|row| {
             let key = Key {
@@ -209,12 +254,5 @@ fn revoked(what: &StoredRevoked) -> Revoked {
             authority: authority.clone(),
             id: id.clone(),
         },
-    }
-}
-
-/// Forwards of everybody listen on this machine alone.
-fn keep_local(policy: &mut Policy) {
-    for principal in policy.principals.values_mut() {
-        Arc::make_mut(principal).grant.reach = Reach::Local;
     }
 }

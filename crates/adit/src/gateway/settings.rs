@@ -227,6 +227,7 @@ impl Settings {
             ("leases", self.leases != running.leases),
             ("caps", self.caps != running.caps),
             ("metrics", self.metrics != running.metrics),
+            ("ports", self.defaults.ports != running.defaults.ports),
         ];
         let differs = differs.into_iter().filter(|(_, differs)| *differs);
         differs.map(|(key, _)| key).collect()

@@ -7,7 +7,7 @@ use std::time::Duration;
 use adit_model::grant::{Limits, Reach};
 use adit_model::lease::Takeover;
 use adit_model::port::PortSet;
-use adit_model::source::SourceSet;
+use adit_model::source::{SourceError, SourceSet};
 use adit_text::{Fields, Node, Problem, Problems, Unset, parse};
 use anyhow::Context as _;
 
@@ -56,9 +56,7 @@ fn written(root: &Node, folder: &Path, problems: &mut Problems) -> Option<Writte
                 str::parse::<Listen>,
             )
         }),
-        proxies: fields
-            .one_or_many("proxy_protocol", network)
-            .map(|networks| joined(&networks)),
+        proxies: fields.optional("proxy_protocol", networks),
         domain: fields.text("domain").map(str::to_owned),
         database: fields.secret("database"),
         ports: fields.optional("ports", |node, problems| {
@@ -103,14 +101,17 @@ fn written(root: &Node, folder: &Path, problems: &mut Problems) -> Option<Writte
     Some(written)
 }
 
-fn network(node: &Node, problems: &mut Problems) -> Option<String> {
-    let set = node.parsed("a network", "10.0.0.0/8", problems, str::parse::<SourceSet>)?;
-    Some(set.to_string())
-}
-
-fn joined(networks: &[String]) -> SourceSet {
-    // Each of them was read as one.
-    networks.join(",").parse().unwrap_or_default()
+/// One network or many; together they are a list that has its own limits.
+fn networks(node: &Node, problems: &mut Problems) -> Option<SourceSet> {
+    let each = node.one_or_many(problems, |node, problems| {
+        let set = node.parsed("a network", "10.0.0.0/8", problems, str::parse::<SourceSet>)?;
+        Some(set.to_string())
+    })?;
+    let set = each.join(",").parse();
+    set.map_err(|error: SourceError| {
+        problems.push(Problem::error(node.place(), error.to_string()));
+    })
+    .ok()
 }
 
 fn limits(node: &Node, problems: &mut Problems) -> Option<Limits> {
