@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use adit_store::{DatabaseUrl, Place, Store};
 use adit_text::SecretSource;
+use adit_tunnel::budget::Budget;
 use adit_tunnel::gateway::accept::{self, Acceptor, Parts};
 use adit_tunnel::gateway::desk::{self, Clock, Desk, Seams};
 use adit_tunnel::gateway::host_keys::{self, HostKeys};
@@ -28,8 +29,12 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use self::audit::Book;
+use self::chores::Chores;
 use self::directory::DataDirectory;
 use self::ledger::StoreLedger;
+use self::monitor::{Condition, Monitor, Readings};
+use self::notify::Watchdog;
 use self::settings::{Listen, Settings};
 use self::stop::{Signals, Told};
 use self::visitors::Visitors;
@@ -37,9 +42,14 @@ use crate::cli::ServeArguments;
 use crate::files;
 use crate::log::tell;
 
+mod activation;
 mod announce;
+pub(crate) mod audit;
+mod capacity;
+mod chores;
 pub(crate) mod directory;
 mod ledger;
+mod monitor;
 mod notify;
 mod principals;
 pub(crate) mod settings;
@@ -63,6 +73,9 @@ struct Gateway {
     visitors: Arc<Visitors>,
     listeners: Vec<TcpListener>,
     host_keys: HostKeys,
+    monitor: Option<Monitor>,
+    condition: Arc<Condition>,
+    budget: Budget,
 }
 
 /// Serves until a signal.
@@ -71,6 +84,7 @@ struct Gateway {
 ///
 /// It cannot begin, in words that say why.
 pub(crate) fn run(arguments: &ServeArguments, settings: Settings) -> anyhow::Result<ExitCode> {
+    let given = activation::sockets()?;
     files::raise();
     let directory = DataDirectory::open(&settings.data)?;
     let _lock = directory.lock()?;
@@ -81,7 +95,7 @@ pub(crate) fn run(arguments: &ServeArguments, settings: Settings) -> anyhow::Res
     runtime.block_on(async {
         // From here on a signal ends it in order, however far it has come.
         let signals = Signals::listen()?;
-        let gateway = Gateway::build(arguments.clone(), settings, &directory).await?;
+        let gateway = Gateway::build(arguments.clone(), settings, &directory, given).await?;
         gateway.serve(signals).await
     })
 }
@@ -91,6 +105,7 @@ impl Gateway {
         arguments: ServeArguments,
         settings: Settings,
         directory: &DataDirectory,
+        given: Vec<TcpListener>,
     ) -> anyhow::Result<Self> {
         let now = Timestamp::now();
         let store = Store::open(place(&settings, directory)?, now).await?;
@@ -99,7 +114,13 @@ impl Gateway {
         let policy = Arc::new(principals::policy(&store, &settings).await?);
         let host_keys = host_keys::load_or_make(&directory.host_keys())?;
         // Before any lease: a port of ours is nobody else's.
-        let listeners = bind(&settings.ssh)?;
+        activation::check(&given, &settings.defaults.ports)?;
+        let listeners = if given.is_empty() {
+            bind(&settings.ssh)?
+        } else {
+            given
+        };
+        let monitor = settings.metrics.map(Monitor::bind).transpose()?;
         let store = Arc::new(store);
         let (policy, snapshots) = watch::channel(policy);
         let visitors = Visitors::new(&settings);
@@ -122,6 +143,8 @@ impl Gateway {
         );
         let usages = Usages::default();
         visitors.lead_by(Arc::clone(&desk), snapshots.clone(), usages.clone());
+        let memory = Memory::of_this_machine();
+        let budget = memory.budget.clone();
         let parts = Parts {
             policy: snapshots,
             desk: Arc::clone(&desk),
@@ -129,7 +152,7 @@ impl Gateway {
             resolver: Arc::new(SystemResolver),
             source: source::of(&settings),
             provider: Arc::new(provider::of_this_machine()),
-            memory: Memory::of_this_machine(),
+            memory,
             clock: Clock::system(),
         };
         let acceptor = Acceptor::new(
@@ -152,6 +175,9 @@ impl Gateway {
             visitors,
             listeners,
             host_keys,
+            monitor,
+            condition: Arc::new(Condition::starting()),
+            budget,
         })
     }
 
@@ -164,6 +190,22 @@ impl Gateway {
             .context("cannot listen for connections")?;
         let (accepting, serving) = (CancellationToken::new(), CancellationToken::new());
         let (acceptor, desk) = (Arc::new(self.acceptor), Arc::clone(&self.desk));
+        let metrics = self.monitor.as_ref().map(Monitor::address);
+        let mut chores = Chores::default();
+        chores.keep(Book::open(Arc::clone(&self.store)));
+        chores.tidy(Arc::clone(&self.store), Arc::clone(&self.desk));
+        if let Some(monitor) = self.monitor.take() {
+            let readings = Readings {
+                acceptor: Arc::clone(&acceptor),
+                desk: Arc::clone(&self.desk),
+                visitors: Arc::clone(&self.visitors),
+                policy: self.policy.subscribe(),
+                condition: Arc::clone(&self.condition),
+                budget: self.budget.clone(),
+                caps: self.settings.caps,
+            };
+            chores.show(monitor, readings);
+        }
         let mut tasks = JoinSet::new();
         let stop = serving.clone();
         tasks.spawn(async move { desk.run(stop).await });
@@ -171,8 +213,12 @@ impl Gateway {
         let taking = Arc::clone(&acceptor);
         let mut accepts = JoinSet::new();
         accepts.spawn(async move { taking.run(sockets, stop).await });
-        announce::started(&self.settings, &listening, &self.host_keys);
+        capacity::report(self.settings.caps, self.visitors.most(), &self.budget);
+        announce::started(&self.settings, &listening, metrics, &self.host_keys);
+        info!(target: audit::TARGET, what = "gateway.start", version = env!("CARGO_PKG_VERSION"), "the gateway has started");
+        self.condition.serves();
         notify::ready();
+        let mut watchdog = Watchdog::as_told();
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let code = loop {
@@ -180,8 +226,10 @@ impl Gateway {
                 told = signals.next() => match told {
                     Told::Reload => {
                         notify::reloading();
-                        match reload(&self.arguments, &mut self.settings, &self.store, &self.policy).await {
-                            Ok(()) => info!("everything was read again"),
+                        let done = reload(&self.arguments, &mut self.settings, &self.store, &self.policy).await;
+                        self.condition.reloaded(done.is_ok());
+                        match done {
+                            Ok(()) => info!(target: audit::TARGET, what = "gateway.reload", "everything was read again"),
                             Err(error) => error!("nothing is changed: {error:#}"),
                         }
                         notify::ready();
@@ -189,17 +237,22 @@ impl Gateway {
                     Told::End(code) => break code,
                 },
                 _ = look.tick() => {
-                    if let Err(error) = refresh(&self.settings, &self.store, &self.policy).await {
+                    if let Err(error) = refresh(&self.settings, &self.store, &self.policy, &self.condition).await {
                         warn!("who may log in stays as it is: {error:#}");
                     }
                 }
+                () = watchdog.tell() => {}
+                () = chores.watch() => {}
                 // Neither ends by itself.
                 Some(ended) = tasks.join_next() => ended.context("the leases are not kept any more")?,
                 Some(ended) = accepts.join_next() => ended.context("nobody is let in any more")?,
             }
         };
-        notify::stopping();
         let drain = self.settings.drain;
+        self.condition.stops();
+        // Connections are waited for, and then the visitors of Unix sockets.
+        notify::stopping(drain.saturating_mul(2));
+        info!(target: audit::TARGET, what = "gateway.stop", "the gateway stops");
         tell(&format!(
             "stopping; visitors have {} to end",
             adit_text::duration::render(drain)
@@ -210,6 +263,7 @@ impl Gateway {
         serving.cancel();
         while tasks.join_next().await.is_some() {}
         self.visitors.drain(drain).await;
+        chores.end().await;
         drop((acceptor, self.desk));
         Ok(code)
     }
@@ -238,8 +292,11 @@ async fn refresh(
     settings: &Settings,
     store: &Store,
     policy: &watch::Sender<Arc<Policy>>,
+    condition: &Condition,
 ) -> anyhow::Result<()> {
-    if store.version().await? == policy.borrow().version {
+    let version = store.version().await;
+    condition.asked_store(version.is_ok());
+    if version? == policy.borrow().version {
         return Ok(());
     }
     let changed = principals::policy(store, settings).await?;
