@@ -59,7 +59,8 @@ impl Page {
 impl Metric<'_> {
     /// Its value.
     pub(super) fn is(self, value: impl Display) {
-        self.page.push_str(&format!("{} {value}\n", self.name));
+        let line = format!("{} {value}\n", self.name);
+        self.page.push_str(&line);
     }
 
     /// Its value, where it is known.
