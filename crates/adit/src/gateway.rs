@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use adit_store::{DatabaseUrl, Place, Store};
 use adit_text::SecretSource;
+use adit_tunnel::budget::Budget;
 use adit_tunnel::gateway::accept::{self, Acceptor, Parts};
 use adit_tunnel::gateway::desk::{self, Clock, Desk, Seams};
 use adit_tunnel::gateway::host_keys::{self, HostKeys};
@@ -24,10 +25,15 @@ use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::info;
 
+use self::audit::Book;
+use self::chores::Chores;
 use self::control::{Asked, Subject};
 use self::directory::DataDirectory;
 use self::ledger::StoreLedger;
+use self::monitor::{Condition, Monitor, Readings};
+use self::notify::Watchdog;
 use self::principals::KeyFiles;
 use self::publisher::Publisher;
 use self::settings::{Listen, Settings};
@@ -37,10 +43,15 @@ use crate::cli::ServeArguments;
 use crate::files;
 use crate::log::tell;
 
+mod activation;
 mod announce;
+pub(crate) mod audit;
+mod capacity;
+mod chores;
 pub(crate) mod control;
 pub(crate) mod directory;
 mod ledger;
+mod monitor;
 mod notify;
 pub(crate) mod order;
 mod principals;
@@ -64,6 +75,9 @@ struct Gateway {
     listeners: Vec<TcpListener>,
     host_keys: HostKeys,
     control: UnixListener,
+    monitor: Option<Monitor>,
+    condition: Arc<Condition>,
+    budget: Budget,
 }
 
 /// Serves until a signal.
@@ -72,6 +86,7 @@ struct Gateway {
 ///
 /// It cannot begin, in words that say why.
 pub(crate) fn run(arguments: &ServeArguments, settings: Settings) -> anyhow::Result<ExitCode> {
+    let given = activation::sockets()?;
     files::raise();
     let directory = DataDirectory::open(&settings.data)?;
     let _lock = directory.lock()?;
@@ -82,7 +97,7 @@ pub(crate) fn run(arguments: &ServeArguments, settings: Settings) -> anyhow::Res
     runtime.block_on(async {
         // From here on a signal ends it in order, however far it has come.
         let signals = Signals::listen()?;
-        let gateway = Gateway::build(arguments.clone(), settings, &directory).await?;
+        let gateway = Gateway::build(arguments.clone(), settings, &directory, given).await?;
         gateway.serve(signals).await
     })
 }
@@ -92,6 +107,7 @@ impl Gateway {
         arguments: ServeArguments,
         settings: Settings,
         directory: &DataDirectory,
+        given: Vec<TcpListener>,
     ) -> anyhow::Result<Self> {
         let now = Timestamp::now();
         let store = Store::open(place(&settings, directory)?, now).await?;
@@ -101,8 +117,14 @@ impl Gateway {
         let policy = Arc::new(principals::policy(&store, &settings, &files).await?);
         let host_keys = host_keys::load_or_make(&directory.host_keys())?;
         // Before any lease: a port of ours is nobody else's.
-        let listeners = bind(&settings.ssh)?;
+        activation::check(&given, &settings.defaults.ports)?;
+        let listeners = if given.is_empty() {
+            bind(&settings.ssh)?
+        } else {
+            given
+        };
         let control = control::bind(&directory.control())?;
+        let monitor = settings.metrics.map(Monitor::bind).transpose()?;
         let store = Arc::new(store);
         let (policy, snapshots) = watch::channel(policy);
         let visitors = Visitors::new(&settings);
@@ -125,6 +147,8 @@ impl Gateway {
         );
         let usages = Usages::default();
         visitors.lead_by(Arc::clone(&desk), snapshots.clone(), usages.clone());
+        let memory = Memory::of_this_machine();
+        let budget = memory.budget.clone();
         let parts = Parts {
             policy: snapshots,
             desk: Arc::clone(&desk),
@@ -132,7 +156,7 @@ impl Gateway {
             resolver: Arc::new(SystemResolver),
             source: source::of(&settings),
             provider: Arc::new(provider::of_this_machine()),
-            memory: Memory::of_this_machine(),
+            memory,
             clock: Clock::system(),
         };
         let acceptor = Acceptor::new(
@@ -145,6 +169,7 @@ impl Gateway {
             parts,
         );
         let acceptor = acceptor.ok().context("the system has no randomness")?;
+        let condition = Arc::new(Condition::starting());
         let publisher = Publisher {
             arguments,
             settings: settings.clone(),
@@ -152,6 +177,7 @@ impl Gateway {
             store,
             policy,
             is_behind: false,
+            condition: Arc::clone(&condition),
         };
         Ok(Self {
             settings,
@@ -162,6 +188,9 @@ impl Gateway {
             listeners,
             host_keys,
             control,
+            monitor,
+            condition,
+            budget,
         })
     }
 
@@ -174,6 +203,22 @@ impl Gateway {
             .context("cannot listen for connections")?;
         let (accepting, serving) = (CancellationToken::new(), CancellationToken::new());
         let (acceptor, desk) = (Arc::new(self.acceptor), Arc::clone(&self.desk));
+        let metrics = self.monitor.as_ref().map(Monitor::address);
+        let mut chores = Chores::default();
+        chores.keep(Book::open(Arc::clone(&self.publisher.store)));
+        chores.tidy(Arc::clone(&self.publisher.store), Arc::clone(&self.desk));
+        if let Some(monitor) = self.monitor.take() {
+            let readings = Readings {
+                acceptor: Arc::clone(&acceptor),
+                desk: Arc::clone(&self.desk),
+                visitors: Arc::clone(&self.visitors),
+                policy: self.publisher.policy.subscribe(),
+                condition: Arc::clone(&self.condition),
+                budget: self.budget.clone(),
+                caps: self.settings.caps,
+            };
+            chores.show(monitor, readings);
+        }
         let mut tasks = JoinSet::new();
         let stop = serving.clone();
         tasks.spawn(async move { desk.run(stop).await });
@@ -192,8 +237,12 @@ impl Gateway {
         let mut answers = JoinSet::new();
         answers.spawn(subject.serve(self.control));
         answers.spawn(self.publisher.run(asked, told_to_end.clone()));
-        announce::started(&self.settings, &listening, &self.host_keys);
+        capacity::report(self.settings.caps, self.visitors.most(), &self.budget);
+        announce::started(&self.settings, &listening, metrics, &self.host_keys);
+        info!(target: audit::TARGET, what = "gateway.start", version = env!("CARGO_PKG_VERSION"), "the gateway has started");
+        self.condition.serves();
         notify::ready();
+        let mut watchdog = Watchdog::as_told();
         let code = loop {
             tokio::select! {
                 told = signals.next() => match told {
@@ -205,14 +254,19 @@ impl Gateway {
                     Told::End(code) => break code,
                 },
                 () = told_to_end.cancelled() => break ExitCode::SUCCESS,
+                () = watchdog.tell() => {}
+                () = chores.watch() => {}
                 // None of them ends by itself.
                 Some(ended) = tasks.join_next() => ended.context("the leases are not kept any more")?,
                 Some(ended) = accepts.join_next() => ended.context("nobody is let in any more")?,
                 Some(ended) = answers.join_next() => ended.context("commands are not answered any more")?,
             }
         };
-        notify::stopping();
         let drain = self.settings.drain;
+        self.condition.stops();
+        // Connections are waited for, and then the visitors of Unix sockets.
+        notify::stopping(drain.saturating_mul(2));
+        info!(target: audit::TARGET, what = "gateway.stop", "the gateway stops");
         tell(&format!(
             "stopping; visitors have {} to end",
             adit_text::duration::render(drain)
@@ -224,6 +278,7 @@ impl Gateway {
         serving.cancel();
         while tasks.join_next().await.is_some() {}
         self.visitors.drain(drain).await;
+        chores.end().await;
         drop((acceptor, self.desk));
         Ok(code)
     }

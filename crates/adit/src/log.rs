@@ -18,6 +18,7 @@ use tracing_subscriber::{Layer, fmt};
 use self::file::{Asctime, Files, LogFile};
 use self::hidden::{Terminal, shown};
 pub(crate) use self::hidden::{hide, masked};
+use crate::gateway::audit;
 
 mod file;
 mod hidden;
@@ -89,6 +90,7 @@ pub(crate) fn start(verbose: u8, is_quiet: bool, format: Format) {
     let layers = vec![
         to_stderr.with_filter(console_filter).boxed(),
         to_files.with_filter(files_filter).boxed(),
+        audit::layer().boxed(),
     ];
     tracing_subscriber::registry().with(layers).init();
     // There is one start.

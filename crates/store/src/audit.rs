@@ -25,6 +25,8 @@ pub struct AuditEntry {
     pub details: Value,
 }
 
+/// Bytes of [`AuditEntry::what`] at the most.
+const WHAT: usize = 64;
 /// Entries in one answer at the most.
 const PAGE: u64 = 1_000;
 
@@ -34,9 +36,15 @@ impl Store {
     pub async fn note(
         &self,
         change: &Change<'_>,
-        what: &'static str,
+        what: &str,
         details: &Value,
     ) -> Result<(), WriteError> {
+        if what.len() > WHAT {
+            return Err(WriteError::TooLarge {
+                what: "kind of an audit entry",
+                limit: WHAT,
+            });
+        }
         self.within(ANSWER, async {
             let tx = change::begin(&self.writer()).await?;
             enter(&tx, change, what, details).await?;

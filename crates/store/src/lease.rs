@@ -60,12 +60,16 @@ impl Store {
         .await
     }
 
-    /// Forgets leases whose quarantine is over.
-    pub async fn forget_leases(&self, ids: &[LeaseId]) -> Result<(), WriteError> {
+    /// Forgets those of these leases whose quarantine is over at that time. One that somebody has meanwhile
+    /// taken, which keeps its number, stays.
+    pub async fn forget_leases(&self, ids: &[LeaseId], now: Timestamp) -> Result<(), WriteError> {
+        let (quarantine, now) = state_text(LeaseState::Quarantine(now));
         self.within(ANSWER, async {
             let ids = ids.iter().map(|id| id.get());
             lease::Entity::delete_many()
                 .filter(lease::Column::Id.is_in(ids))
+                .filter(lease::Column::State.eq(quarantine))
+                .filter(lease::Column::Until.lte(now.map(Timestamp::as_microsecond)))
                 .exec(&self.writer())
                 .await?;
             Ok(())

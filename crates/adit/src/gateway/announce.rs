@@ -8,9 +8,17 @@ use super::settings::Settings;
 use crate::log::tell;
 
 /// Tells where it listens and what to try there.
-pub(super) fn started(settings: &Settings, listening: &[SocketAddr], host_keys: &HostKeys) {
+pub(super) fn started(
+    settings: &Settings,
+    listening: &[SocketAddr],
+    metrics: Option<SocketAddr>,
+    host_keys: &HostKeys,
+) {
     for address in listening {
         tell(&format!("listening for ssh at {address}"));
+    }
+    if let Some(address) = metrics {
+        tell(&format!("metrics at http://{address}/metrics"));
     }
     for key in host_keys.public() {
         tell(&format!(

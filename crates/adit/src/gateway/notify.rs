@@ -1,11 +1,18 @@
 //! Tells systemd how far a gateway is (sd_notify(3)), where it was started by it.
 
 use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
 
+use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::debug;
 
 /// Where systemd listens.
 const SOCKET: &str = "NOTIFY_SOCKET";
+/// After how many microseconds without a word it gives a process up, and which one.
+const WATCHDOG: &str = "WATCHDOG_USEC";
+const WATCHDOG_PID: &str = "WATCHDOG_PID";
+/// What an end takes beside waiting for visitors: the store, the audit.
+const SPARE: Duration = Duration::from_secs(20);
 
 /// It serves.
 pub(super) fn ready() {
@@ -21,9 +28,51 @@ pub(super) fn reloading() {
     say(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
 }
 
-/// It ends.
-pub(super) fn stopping() {
-    say("STOPPING=1");
+/// It ends, within so long.
+pub(super) fn stopping(within: Duration) {
+    let micros = within.saturating_add(SPARE).as_micros();
+    say(&format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={micros}"));
+}
+
+/// Tells systemd that it lives, as often as systemd wants to hear it (sd_watchdog_enabled(3)).
+#[derive(Debug)]
+pub(super) struct Watchdog(Option<Interval>);
+
+impl Watchdog {
+    /// As systemd has said.
+    pub(super) fn as_told() -> Self {
+        let told = |name| std::env::var(name).ok();
+        let pid = told(WATCHDOG_PID).is_none_or(|pid| pid.parse() == Ok(std::process::id()));
+        let every = told(WATCHDOG)
+            .filter(|_| pid)
+            .and_then(|micros| period(&micros));
+        Self(every.map(|every| {
+            let mut ticks = interval(every);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks
+        }))
+    }
+
+    /// Tells it when it is time; never, if systemd does not want to hear it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub(super) async fn tell(&mut self) {
+        match &mut self.0 {
+            Some(ticks) => {
+                ticks.tick().await;
+                say("WATCHDOG=1");
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// How often: twice in the time after which it is given up, as the manual has it.
+fn period(micros: &str) -> Option<Duration> {
+    let micros: u64 = micros.parse().ok()?;
+    Some(Duration::from_micros(micros / 2)).filter(|period| !period.is_zero())
 }
 
 fn say(words: &str) {
@@ -55,4 +104,17 @@ fn send(path: &std::ffi::OsStr, words: &str) -> std::io::Result<()> {
     let socket = UnixDatagram::unbound()?;
     socket.send_to(words.as_bytes(), path)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watchdog_is_told_twice_in_its_time() {
+        assert_eq!(period("30000000"), Some(Duration::from_secs(15)));
+        for text in ["", "0", "1", "-5", "soon"] {
+            assert_eq!(period(text), None, "{text}");
+        }
+    }
 }

@@ -11,7 +11,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::audit;
 use super::control::Asked;
+use super::monitor::Condition;
 use super::notify;
 use super::principals::{self, KeyFiles};
 use super::settings::Settings;
@@ -32,6 +34,8 @@ pub(super) struct Publisher {
     pub(super) policy: watch::Sender<Arc<Policy>>,
     /// Whether what was read has still to be published, since the store did not answer.
     pub(super) is_behind: bool,
+    /// Who is told how the store does, and the last reading.
+    pub(super) condition: Arc<Condition>,
 }
 
 impl Publisher {
@@ -66,8 +70,11 @@ impl Publisher {
     async fn reload(&mut self) -> anyhow::Result<()> {
         notify::reloading();
         let read = self.read_again().await;
+        self.condition.reloaded(read.is_ok());
         match &read {
-            Ok(()) => info!("everything was read again"),
+            Ok(()) => {
+                info!(target: audit::TARGET, what = "gateway.reload", "everything was read again")
+            }
             Err(error) if self.is_behind => error!("it counts when the store answers: {error:#}"),
             Err(error) => error!("nothing is changed: {error:#}"),
         }
@@ -89,7 +96,9 @@ impl Publisher {
 
     /// Publishes what has changed.
     async fn refresh(&mut self) -> anyhow::Result<()> {
-        let is_old = self.store.version().await? != self.policy.borrow().version;
+        let version = self.store.version().await;
+        self.condition.asked_store(version.is_ok());
+        let is_old = version? != self.policy.borrow().version;
         if is_old || self.is_behind {
             let changed = principals::policy(&self.store, &self.settings, &self.files).await?;
             self.policy.send_replace(Arc::new(changed));

@@ -34,6 +34,7 @@ pub(super) struct Visitors {
     server: StreamServer,
     dial: Arc<ByLease>,
     access: watch::Sender<Access>,
+    most: usize,
 }
 
 /// Leads a visitor to whoever holds the lease. The desk owns the listeners and comes later than who serves them.
@@ -64,6 +65,7 @@ impl Visitors {
             ..suited
         };
         Arc::new(Self {
+            most: suited.visitors,
             server: StreamServer::new(led, Arc::new(TracingLog), suited),
             dial,
             access,
@@ -88,6 +90,11 @@ impl Visitors {
     /// Waits until the visitors have left, for so long; then none is there any more.
     pub(super) async fn drain(&self, within: Duration) {
         self.server.drain(within).await;
+    }
+
+    /// How many there may be at a time: as many as the settings say and descriptors suffice for.
+    pub(super) const fn most(&self) -> usize {
+        self.most
     }
 
     /// What has been served.

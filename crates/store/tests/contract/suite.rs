@@ -381,7 +381,15 @@ pub(crate) async fn leases_come_back_as_they_were(place: Place) {
     let store = open(&place).await;
     assert_eq!(store.leases().await.unwrap(), leases);
 
-    store.forget_leases(&[leases[2].id]).await.unwrap();
+    let ids: Vec<_> = leases.iter().map(|lease| lease.id).collect();
+    let LeaseState::Quarantine(until) = leases[2].state else {
+        panic!("{:?}", leases[2].state);
+    };
+    let early = until - jiff::SignedDuration::from_micros(1);
+    store.forget_leases(&ids, early).await.unwrap();
+    assert_eq!(store.leases().await.unwrap(), leases);
+    store.forget_leases(&ids, until).await.unwrap();
+    assert_eq!(store.leases().await.unwrap(), leases[..2]);
     let removed = store.remove_lease(&change(), leases[1].id).await.unwrap();
     assert_eq!(removed.it, leases[1]);
     assert_eq!(store.leases().await.unwrap(), leases[..1]);

@@ -24,6 +24,8 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+pub use self::counts::Counts;
+use self::counts::{Here, Totals};
 use super::admission::{Gate, Rules};
 use super::desk::{Clock, Desk, Who};
 use super::door::{Coming, Door, Kind};
@@ -37,6 +39,8 @@ use super::session;
 use super::throttle::Throttle;
 use crate::transport::Connection;
 use crate::transport::ssh::{Carrier, Driver, Memory, accept, tune};
+
+mod counts;
 
 /// What an operator may set about connections.
 #[derive(Debug, Clone)]
@@ -143,6 +147,7 @@ pub(super) struct Shared {
     config: Mutex<Arc<ServerConfig>>,
     door: Mutex<Door<oneshot::Sender<Kind>>>,
     throttle: Arc<Mutex<Throttle>>,
+    totals: Totals,
 }
 
 impl Settings {
@@ -195,6 +200,7 @@ impl Acceptor {
             config: Mutex::new(Arc::new(config)),
             door: Mutex::default(),
             throttle: Arc::default(),
+            totals: Totals::default(),
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -212,20 +218,31 @@ impl Acceptor {
         *config = Arc::new(changed);
     }
 
+    /// What has come so far, and what is there.
+    pub fn counts(&self) -> Counts {
+        let door = lock(&self.shared.door);
+        let (arriving, waiting) = (door.taken(), door.waiting());
+        drop(door);
+        self.shared.totals.counts(arriving, waiting)
+    }
+
     /// Accepts and serves until `stop`, then until everybody has gone or the drain time is over.
     pub async fn run(&self, listeners: Vec<TcpListener>, stop: CancellationToken) {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                (socket, peer) = next(&listeners) => {
+                (socket, peer) = next(&listeners, &self.shared.totals) => {
+                    let totals = &self.shared.totals;
+                    Totals::add(&totals.accepted);
                     if connections.len() >= self.connections {
+                        Totals::add(&totals.too_many);
                         tracing::debug!(visitor.addr = %peer, "connection is closed: there are too many");
                         continue;
                     }
-                    let shared = Arc::clone(&self.shared);
+                    let here = Here::counted(&self.shared);
                     let span = tracing::info_span!("connection", visitor.addr = %peer);
-                    let serving = serve(shared, socket, peer, stop.clone());
+                    let serving = serve(here, socket, peer, stop.clone());
                     connections.spawn(serving.instrument(span));
                 }
                 Some(ended) = connections.join_next() => report(ended),
@@ -252,7 +269,7 @@ impl Acceptor {
 ///
 /// # Cancel safety
 /// Cancel safe.
-async fn next(listeners: &[TcpListener]) -> (TcpStream, SocketAddr) {
+async fn next(listeners: &[TcpListener], totals: &Totals) -> (TcpStream, SocketAddr) {
     loop {
         let accepted = std::future::poll_fn(|cx| {
             for listener in listeners {
@@ -265,6 +282,7 @@ async fn next(listeners: &[TcpListener]) -> (TcpStream, SocketAddr) {
         match accepted.await {
             Ok(accepted) => return accepted,
             Err(error) => {
+                Totals::add(&totals.refused);
                 tracing::warn!(%error, "no connection can be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
@@ -285,11 +303,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn serve(shared: Arc<Shared>, socket: TcpStream, peer: SocketAddr, stop: CancellationToken) {
+async fn serve(here: Here, socket: TcpStream, peer: SocketAddr, stop: CancellationToken) {
+    let shared = here.shared();
     // Who is not logged in yet has nothing to be told.
     let logged_in = tokio::select! {
         () = stop.cancelled() => return,
-        logged_in = log_in(&shared, socket, peer) => logged_in,
+        logged_in = log_in(shared, socket, peer) => logged_in,
     };
     if let Some((who, connection, driver)) = logged_in {
         tracing::info!(
@@ -299,7 +318,8 @@ async fn serve(shared: Arc<Shared>, socket: TcpStream, peer: SocketAddr, stop: C
             key = who.key.as_ref().map(tracing::field::display),
             "connection is logged in"
         );
-        session::serve(shared, who, connection, driver, stop).await;
+        Totals::add(&shared.totals.logged_in);
+        session::serve(Arc::clone(shared), who, connection, driver, stop).await;
     }
 }
 
@@ -313,6 +333,7 @@ async fn log_in(
     let source = sourced.source;
     let network = Network::of(source.ip());
     let Some(place) = Place::take(shared, network).await else {
+        Totals::add(&shared.totals.no_place);
         tracing::debug!(%network, "connection is closed: no place at the door");
         return None;
     };
@@ -328,6 +349,7 @@ async fn log_in(
         Ok(accepted) => accepted,
         Err(error) => {
             gate.failed();
+            Totals::add(&shared.totals.not_logged_in);
             tracing::debug!(%error, "nobody logged in");
             return None;
         }

@@ -317,6 +317,28 @@ impl Gate {
         }
     }
 
+    /// Tells the audit of a key that is known here and refused by a rule. Of keys that are nobody's the net is
+    /// full.
+    fn tell_audit(&self, key: &PresentedKey, error: &NoEntry) {
+        let reason = match error {
+            NoEntry::UnknownKey => return,
+            NoEntry::Certificate(refusal) => format!("{error}: {refusal}"),
+            NoEntry::Revoked
+            | NoEntry::Expired
+            | NoEntry::Source(_)
+            | NoEntry::Principal(_)
+            | NoEntry::Ambiguous(_) => error.to_string(),
+        };
+        tracing::info!(
+            target: "adit::audit",
+            what = "login.refuse",
+            who = %key.key.fingerprint(),
+            source = %self.source.ip(),
+            reason,
+            "login was refused"
+        );
+    }
+
     async fn wait(&self, suspect: &Suspect) {
         let now = tokio::time::Instant::now().into_std();
         let delay = self.throttle().delay(suspect, now);
@@ -340,6 +362,7 @@ impl Admission for Gate {
                         %error,
                         "key lets nobody in"
                     );
+                    self.tell_audit(key, &error);
                     self.suspect(key).await;
                     KeyVerdict::Refused
                 }

@@ -466,6 +466,8 @@ impl Change {
         let key = |who: &Who| who.key.as_ref().map(Fingerprint::to_string);
         tracing::info!(
             target: "adit::audit",
+            what = "lease.takeover",
+            who = new.principal.name,
             %holding,
             epoch = %self.epoch,
             principal = %new.principal.id,

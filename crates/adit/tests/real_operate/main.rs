@@ -1,0 +1,9 @@
+//! `adit serve` under those who watch it: Prometheus, systemd, and who reads the audit afterwards.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod activation;
+mod audit;
+mod gateway;
+mod metrics;
+mod notify;
+mod unit;
