@@ -59,7 +59,7 @@ impl Gateway {
         let mut command = namespace.command(words.next().unwrap());
         command
             .args(words)
-            .args(["serve", "--ssh", "[::]:2222", "--ports", "10000-10999"])
+            .args(["serve", "--ssh", "2222", "--ports", "10000-10999"])
             .arg("--config")
             .arg(&settings)
             .arg("--data")
@@ -103,7 +103,7 @@ impl Gateway {
     fn options(&self, command: &mut Command, owner: usize) {
         let known_hosts = self.folder.path().join("known_hosts");
         command
-            .args(["-F", "none", "-o", "StrictHostKeyChecking=no"])
+            .args(["-F", "none", "-o", "StrictHostKeyChecking=accept-new"])
             .arg("-o")
             .arg(format!("UserKnownHostsFile={}", known_hosts.display()))
             .args(["-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=2"])
