@@ -35,8 +35,7 @@ fn without_descriptors_it_says_so_rests_and_recovers() {
     };
     let gateway = Gateway::start(&public, &plan);
     let words = ["-R", &forward(PORT)];
-    let _ssh =
-        Process::spawn(&mut gateway.looped(&machine.namespace, machine.gateway(), 0, &words));
+    let _ssh = Process::spawn(&mut gateway.looped(&machine, 0, &words));
     gateway.answers(PORT, &hello("box"));
     let crowd = |port: u16, count: usize| -> Vec<TcpStream> {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -73,9 +72,8 @@ fn with_a_full_disk_an_owner_has_its_port_again_and_nobody_gets_a_new_one() {
         ..Plan::default()
     };
     let gateway = Gateway::start(&public, &plan);
-    let (namespace, at) = (&machine.namespace, machine.gateway());
     let words = ["-R", &forward(PORT)];
-    let mut ssh = Process::spawn(&mut gateway.ssh(namespace, at, 0, &words));
+    let mut ssh = Process::spawn(&mut gateway.ssh(&machine, 0, &words));
     gateway.answers(PORT, &hello("box"));
     // The disk as the gateway sees it.
     let root = PathBuf::from(format!("/proc/{}/root", program(&gateway).as_raw_nonzero()));
@@ -87,7 +85,7 @@ fn with_a_full_disk_an_owner_has_its_port_again_and_nobody_gets_a_new_one() {
     );
     assert_eq!(error.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
     ssh.kill();
-    let _ssh = Process::spawn(&mut gateway.ssh(namespace, at, 0, &words));
+    let _ssh = Process::spawn(&mut gateway.ssh(&machine, 0, &words));
     gateway.answers(PORT, &hello("box"));
     let new = refused(&gateway, &machine);
     print(&format!("with a full disk: {new}"));
@@ -109,15 +107,14 @@ fn without_its_database_an_owner_has_its_port_again_and_nobody_gets_a_new_one() 
         ..Plan::default()
     };
     let gateway = Gateway::start(&public, &plan);
-    let (namespace, at) = (&machine.namespace, machine.gateway());
     let words = ["-R", &forward(PORT)];
-    let mut ssh = Process::spawn(&mut gateway.ssh(namespace, at, 0, &words));
+    let mut ssh = Process::spawn(&mut gateway.ssh(&machine, 0, &words));
     gateway.answers(PORT, &hello("box"));
     let server = processes(&postgres);
     process::signal_all(&server, Signal::STOP);
     ssh.kill();
     let start = now();
-    let _ssh = Process::spawn(&mut gateway.ssh(namespace, at, 0, &words));
+    let _ssh = Process::spawn(&mut gateway.ssh(&machine, 0, &words));
     gateway.answers(PORT, &hello("box"));
     let took = start.elapsed();
     print(&format!(
@@ -146,7 +143,9 @@ fn refused(gateway: &Gateway, machine: &Machine) -> String {
         .iter()
         .flat_map(|word| ["-R", word.as_str()])
         .collect();
-    let mut ssh = gateway.ssh(&machine.namespace, machine.gateway(), 1, &words);
+    // The gateway takes its time over it, and an ssh that asks for a sign of life meanwhile waits for its turn.
+    let words = [&["-o", "ServerAliveInterval=30"], words.as_slice()].concat();
+    let mut ssh = gateway.ssh(machine, 1, &words);
     let mut ssh = Process::spawn(&mut ssh);
     let status = ssh.wait(wait::DEADLINE);
     assert!(!status.success());
@@ -161,8 +160,7 @@ fn refused(gateway: &Gateway, machine: &Machine) -> String {
 /// New ports are to be had again.
 fn granted(gateway: &Gateway, machine: &Machine) {
     let words = ["-R", &forward(10_900)];
-    let _ssh =
-        Process::spawn(&mut gateway.looped(&machine.namespace, machine.gateway(), 1, &words));
+    let _ssh = Process::spawn(&mut gateway.looped(machine, 1, &words));
     gateway.answers(10_900, &hello("box"));
 }
 

@@ -41,7 +41,7 @@ fn log_in_beside(words: &[u8]) -> Duration {
     });
     let start = now();
     let words = ["-R", &forward(PORT)];
-    let _ssh = Process::spawn(&mut gateway.ssh(&owner.namespace, owner.gateway(), 0, &words));
+    let _ssh = Process::spawn(&mut gateway.ssh(&owner, 0, &words));
     gateway.answers(PORT, &hello("box"));
     let took = start.elapsed();
     drop(crowd);

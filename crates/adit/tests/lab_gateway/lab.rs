@@ -107,21 +107,17 @@ impl Gateway {
             .arg("-o")
             .arg(format!("UserKnownHostsFile={}", known_hosts.display()))
             .args(["-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=2"])
-            .args(["-o", "ConnectTimeout=1", "-o", "IdentitiesOnly=yes"])
+            .args(["-o", "IdentitiesOnly=yes"])
             .arg("-i")
             .arg(self.key(owner))
             .args(["-p", &SSH_PORT.to_string()]);
     }
 
     /// A stock `ssh` of an owner on that machine, once.
-    pub(crate) fn ssh(
-        &self,
-        machine: &Namespace,
-        at: Ipv4Addr,
-        owner: usize,
-        words: &[&str],
-    ) -> Command {
+    pub(crate) fn ssh(&self, machine: &Machine, owner: usize, words: &[&str]) -> Command {
         let mut command = Command::new("ssh");
+        // The first word about an option is what counts.
+        command.args(words).args(["-o", "ConnectTimeout=1"]);
         command.args([
             "-N",
             "-o",
@@ -130,19 +126,13 @@ impl Gateway {
             "BatchMode=yes",
         ]);
         self.options(&mut command, owner);
-        command.args(words).arg(format!("box@{at}"));
-        machine.wrap(&command)
+        command.arg(format!("box@{}", machine.gateway));
+        machine.namespace.wrap(&command)
     }
 
     /// A stock `ssh` as an operator keeps it: started again whenever it has ended, and each end is told.
-    pub(crate) fn looped(
-        &self,
-        machine: &Namespace,
-        at: Ipv4Addr,
-        owner: usize,
-        words: &[&str],
-    ) -> Command {
-        let ssh = self.ssh(machine, at, owner, words);
+    pub(crate) fn looped(&self, machine: &Machine, owner: usize, words: &[&str]) -> Command {
+        let ssh = self.ssh(machine, owner, words);
         let mut command = Command::new("sh");
         command.args(["-c", LOOP, "loop"]).arg(ssh.get_program());
         command.args(ssh.get_args());
@@ -150,18 +140,12 @@ impl Gateway {
     }
 
     /// An adit agent of an owner on that machine.
-    pub(crate) fn agent(
-        &self,
-        machine: &Namespace,
-        at: Ipv4Addr,
-        owner: usize,
-        words: &[&str],
-    ) -> Command {
+    pub(crate) fn agent(&self, machine: &Machine, owner: usize, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
-        command.arg("forward");
+        command.arg("forward").args(words);
         self.options(&mut command, owner);
-        command.args(words).arg(format!("box@{at}"));
-        machine.wrap(&command)
+        command.arg(format!("box@{}", machine.gateway));
+        machine.namespace.wrap(&command)
     }
 
     /// Waits until it has said one of these; gives the line.
@@ -188,23 +172,29 @@ impl Gateway {
     }
 }
 
-/// A machine behind a line to the gateway, with a service that answers with the machine's name.
+/// A machine that reaches the gateway, with a service that answers with the machine's name.
 pub(crate) struct Machine {
     pub(crate) namespace: Namespace,
-    pub(crate) link: Link,
+    /// The gateway's address, as seen from here.
+    pub(crate) gateway: Ipv4Addr,
 }
 
 impl Machine {
+    /// At the end of a cable that never fails.
     pub(crate) fn new(public: &Namespace, name: &str) -> Self {
         let namespace = Namespace::new();
         serve(&namespace, SERVICE, name);
-        let link = Link::new(&namespace, public, 1);
-        Self { namespace, link }
+        let gateway = namespace.join(public).v4(2);
+        Self { namespace, gateway }
     }
 
-    /// The gateway's address, as seen from here.
-    pub(crate) fn gateway(&self) -> Ipv4Addr {
-        self.link.v4(End::Right)
+    /// At the end of a line that can be cut.
+    pub(crate) fn behind_line(public: &Namespace, name: &str) -> (Self, Link) {
+        let namespace = Namespace::new();
+        serve(&namespace, SERVICE, name);
+        let link = Link::new(&namespace, public, 1);
+        let gateway = link.v4(End::Right);
+        (Self { namespace, gateway }, link)
     }
 }
 

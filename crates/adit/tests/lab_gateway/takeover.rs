@@ -19,11 +19,10 @@ enum Client {
 
 impl Client {
     fn command(self, gateway: &Gateway, machine: &Machine) -> Command {
-        let (namespace, at) = (&machine.namespace, machine.gateway());
         let words = ["-R", &forward(PORT)];
         match self {
-            Self::Ssh => gateway.looped(namespace, at, 0, &words),
-            Self::Agent => gateway.agent(namespace, at, 0, &words),
+            Self::Ssh => gateway.looped(&machine, 0, &words),
+            Self::Agent => gateway.agent(&machine, 0, &words),
         }
     }
 
@@ -61,7 +60,7 @@ struct Cuts {
 /// Cuts the line silently, so often; each time both ends of the old connection are left in the dark.
 fn cut(client: Client, times: u32) -> Cuts {
     let public = Namespace::new();
-    let machine = Machine::new(&public, "box");
+    let (machine, link) = Machine::behind_line(&public, "box");
     let plan = Plan {
         owners: 1,
         ..Plan::default()
@@ -78,7 +77,7 @@ fn cut(client: Client, times: u32) -> Cuts {
     };
     for _ in 0..times {
         let ends = ends(client, &process);
-        machine.link.blackout_both();
+        link.blackout_both();
         let dark = now();
         let visitors = Visitors::come(&gateway, PORT);
         wait::until("the client gives its connection up", || {
@@ -88,7 +87,7 @@ fn cut(client: Client, times: u32) -> Cuts {
             }
         });
         pass(Duration::from_millis(dice.below(800)));
-        machine.link.restore();
+        link.restore();
         let light = now();
         gateway.answers(PORT, &hello("box"));
         let visits = visitors.end();

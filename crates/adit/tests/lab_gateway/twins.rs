@@ -28,9 +28,8 @@ fn late_bytes_of_a_stopped_ssh_never_reach_a_visitor_after_its_port_was_taken_ov
     let service = machine
         .namespace
         .enter(|| TcpListener::bind("127.0.0.1:9090").unwrap());
-    let at = machine.gateway();
     let words = ["-R", &format!("*:{PORT}:127.0.0.1:9090")];
-    let mut old = gateway.ssh(&machine.namespace, at, 0, &words);
+    let mut old = gateway.ssh(&machine, 0, &words);
     let old = Process::spawn(&mut old);
     let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
     let mut visitor = wait::until("the first visitor is let in", || {
@@ -44,7 +43,7 @@ fn late_bytes_of_a_stopped_ssh_never_reach_a_visitor_after_its_port_was_taken_ov
     old.signal(Signal::STOP);
     speaker.write_all(b"late").unwrap();
     let words = ["-R", &forward(PORT)];
-    let _new = Process::spawn(&mut gateway.looped(&machine.namespace, at, 0, &words));
+    let _new = Process::spawn(&mut gateway.looped(&machine, 0, &words));
     gateway.answers(PORT, &hello("new"));
     old.signal(Signal::CONT);
     // The old one's bytes go out now, and its visitor's stream has ended long before.
@@ -72,9 +71,7 @@ fn compete(settings: &str) -> Vec<String> {
     };
     let gateway = Gateway::start(&public, &plan);
     let words = ["-R", &forward(PORT)];
-    let start = |machine: &Machine| {
-        Process::spawn(&mut gateway.looped(&machine.namespace, machine.gateway(), 0, &words))
-    };
+    let start = |machine: &Machine| Process::spawn(&mut gateway.looped(&machine, 0, &words));
     let _first = start(&first);
     gateway.answers(PORT, &hello("first"));
     let visitors = Visitors::come(&gateway, PORT);
@@ -131,15 +128,15 @@ fn a_port_goes_to_no_other_owner_while_its_own_is_away() {
         ..Plan::default()
     };
     let gateway = Gateway::start(&public, &plan);
-    let (at, words) = (machine.gateway(), ["-R", &forward(PORT)]);
-    let mut holder = Process::spawn(&mut gateway.ssh(&machine.namespace, at, 0, &words));
+    let words = ["-R", &forward(PORT)];
+    let mut holder = Process::spawn(&mut gateway.ssh(&machine, 0, &words));
     gateway.answers(PORT, &hello("box"));
     holder.kill();
     serve(&machine.namespace, "127.0.0.1:9091", "thief");
     let other = ["-R", &format!("*:{PORT}:127.0.0.1:9091")];
-    let mut thief = Process::spawn(&mut gateway.ssh(&machine.namespace, at, 1, &other));
+    let mut thief = Process::spawn(&mut gateway.ssh(&machine, 1, &other));
     let status = thief.wait(wait::DEADLINE);
     assert!(!status.success(), "{}", thief.stderr());
-    let _holder = Process::spawn(&mut gateway.ssh(&machine.namespace, at, 0, &words));
+    let _holder = Process::spawn(&mut gateway.ssh(&machine, 0, &words));
     gateway.answers(PORT, &hello("box"));
 }
