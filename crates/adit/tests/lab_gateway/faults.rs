@@ -138,7 +138,7 @@ fn processes(postgres: &Postgres) -> Vec<Pid> {
 
 /// Asks for ports that nobody has had until one is refused; what the gateway says of that.
 fn refused(gateway: &Gateway, machine: &Machine) -> String {
-    let words: Vec<String> = (0..200).map(|more| forward(OTHER + more)).collect();
+    let words: Vec<String> = (0..8).map(|more| forward(OTHER + more)).collect();
     let words: Vec<&str> = words
         .iter()
         .flat_map(|word| ["-R", word.as_str()])
@@ -147,14 +147,17 @@ fn refused(gateway: &Gateway, machine: &Machine) -> String {
     let words = [&["-o", "ServerAliveInterval=30"], words.as_slice()].concat();
     let mut ssh = gateway.ssh(machine, 1, &words);
     let mut ssh = Process::spawn(&mut ssh);
-    let status = ssh.wait(wait::DEADLINE);
+    let status = wait::until("an ssh that is refused ends", || {
+        let status = ssh.exit_status();
+        status.ok_or_else(|| (ssh.stderr(), gateway.process.stderr()))
+    });
     assert!(!status.success());
     assert!(
         ssh.stderr().contains("remote port forwarding failed"),
         "{}",
         ssh.stderr()
     );
-    gateway.said(&["could not be kept"])
+    gateway.said(&["forward is refused"])
 }
 
 /// New ports are to be had again.

@@ -117,7 +117,13 @@ fn cut(client: Client, times: u32) -> Cuts {
                 )
             })
         });
+        let before = cuts.refused.len();
         cuts.refused.extend(refused);
+        if cuts.refused.len() > before {
+            let log = gateway.process.stderr();
+            let lines = log.lines().filter(|line| !line.contains("end=served"));
+            cuts.refused.extend(lines.map(str::to_owned));
+        }
     }
     cuts
 }
