@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: the product measured beside OpenSSH, in one run.
 //!
 //! `bench forward` is about the program that people run ([`forward`]), `bench flow` about its workflows
-//! ([`flow`]), `bench ssh` about the engine. There every case takes the four pairs of ends in turns, round after round, so that what else the
+//! ([`flow`]), `bench gateway` about the server under a crowd ([`gateway`]), `bench ssh` about the engine. There every case takes the four pairs of ends in turns, round after round, so that what else the
 //! machine does hits all of them; what is shown are medians and ratios. docs/reference/bench.md says
 //! what is measured how.
 
@@ -9,6 +9,7 @@ mod case;
 mod delay;
 mod flow;
 mod forward;
+mod gateway;
 mod iperf;
 mod kit;
 mod number;
@@ -42,8 +43,9 @@ pub(crate) fn command(words: &[String]) -> anyhow::Result<ExitCode> {
     match first.map(|(first, options)| (first.as_str(), options)) {
         Some(("flow", options)) => flow::command(options),
         Some(("forward", options)) => forward::command(options),
+        Some(("gateway", options)) => gateway::command(options),
         Some(("ssh", options)) => ssh(options),
-        _ => bail!("say what to measure: `cargo xtask bench ssh`, `forward` or `flow`"),
+        _ => bail!("say what to measure: `cargo xtask bench ssh`, `forward`, `flow` or `gateway`"),
     }
 }
 
@@ -182,6 +184,7 @@ mod tests {
             ("forward --slow", "--slow"),
             ("flow --only nothing", "waiters"),
             ("flow --slow", "--slow"),
+            ("gateway --only nothing", "reconnect"),
             ("ssh --only nothing", "stall"),
             ("ssh --rounds 0", "1 or more"),
             ("ssh --slow", "--slow"),

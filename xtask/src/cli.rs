@@ -43,11 +43,12 @@ printed to docs/measured/",
     },
     Command {
         name: "bench",
-        arguments: "ssh|forward|flow [--quick|--full] [--rounds N] [--only CASE]... [--write]",
+        arguments: "ssh|forward|flow|gateway [--quick|--full] [--rounds N] [--only CASE]... [--write]",
         about: "\
 measure the engine (ssh) or the program (forward) beside OpenSSH and autossh, or
-workflows that wait for callbacks (flow), in one run and print the table in Markdown;
-with --write, to docs/measured/ too",
+workflows that wait for callbacks (flow), or the server under thousands of agents
+(gateway), in one run and print the table in Markdown; with --write, to
+docs/measured/ too",
         run: bench::command,
     },
     Command {

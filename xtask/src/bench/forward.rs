@@ -27,6 +27,8 @@ use crate::programs::{self, Found};
 use crate::workspace::Workspace;
 use program::Program;
 
+pub(super) use crowd::raise_limits;
+
 /// What the cases work with.
 #[derive(Debug)]
 struct Bench {
@@ -125,7 +127,7 @@ pub(super) fn command(words: &[String]) -> anyhow::Result<ExitCode> {
         scale: plan.scale,
         results: Results::default(),
     };
-    crowd::raise_limits()?;
+    raise_limits()?;
     let Scale {
         rounds,
         time,

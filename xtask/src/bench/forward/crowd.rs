@@ -43,7 +43,7 @@ const OPEN_PROPORTIONAL: Measure = Measure {
 
 /// Lets this process, and what it starts, have as many files open as root's limit allows: a thousand visitors and
 /// their services are more than the usual 1,024.
-pub(super) fn raise_limits() -> anyhow::Result<()> {
+pub(in super::super) fn raise_limits() -> anyhow::Result<()> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(
         Resource::Nofile,
