@@ -1,6 +1,7 @@
 //! The commands that look after a gateway, with the program itself and stock ssh.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+use std::fs::Permissions;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
@@ -353,11 +354,11 @@ fn bad_reload_refused_whole() {
         assert!(stderr.contains("nothing is changed"), "{stderr}");
         assert!(stderr.contains("gateway.yml"), "{stderr}");
     }
-    std::fs::set_permissions(&config, PermissionsExt::from_mode(0o666)).unwrap();
+    std::fs::set_permissions(&config, Permissions::from_mode(0o666)).unwrap();
     write("drain: 6s\n");
     let stderr = gateway.refused(&["reload"]);
     assert!(stderr.contains("chmod go-w"), "{stderr}");
-    std::fs::set_permissions(&config, PermissionsExt::from_mode(0o644)).unwrap();
+    std::fs::set_permissions(&config, Permissions::from_mode(0o644)).unwrap();
     gateway.done(&["reload"]);
     let (process, _) = gateway.running.as_mut().unwrap();
     assert_eq!(process.exit_status(), None);
@@ -375,7 +376,7 @@ fn another_user_gets_no_answer() {
     assert_eq!(mode(&socket) & 0o077, 0);
     // Even where somebody has opened all doors.
     for path in [gateway.folder.path(), &gateway.data(), &socket] {
-        std::fs::set_permissions(path, PermissionsExt::from_mode(0o777)).unwrap();
+        std::fs::set_permissions(path, Permissions::from_mode(0o777)).unwrap();
     }
     let script = "import socket, sys\n\
         s = socket.socket(socket.AF_UNIX)\n\
