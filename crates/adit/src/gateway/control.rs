@@ -41,8 +41,6 @@ use crate::control::lines::Lines;
 use crate::control::{DEADLINE, LINE};
 
 pub(crate) mod client;
-#[cfg(test)]
-mod tests;
 
 /// Most clients at a time; more are hung up on (security rule G103).
 const CLIENTS: usize = 16;
