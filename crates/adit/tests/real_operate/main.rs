@@ -4,6 +4,7 @@
 mod activation;
 mod audit;
 mod gateway;
+mod guide;
 mod metrics;
 mod notify;
 mod unit;
