@@ -19,6 +19,7 @@ if sys.argv[2] == 'listens':
     listener.listen()
 print(listener.getsockname()[1], flush=True)
 os.dup2(listener.fileno(), 3)
+os.set_inheritable(3, True)
 os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()), LISTEN_FDNAMES=sys.argv[1])
 os.execv(sys.argv[3], sys.argv[3:])
 ";
