@@ -19,7 +19,7 @@ pub(crate) struct Case {
     /// What is seen at sshd.
     pub(crate) sshd: AtSshd,
     /// Does it, and says what was seen: the same words for the same behaviour.
-    pub(crate) run: Box<dyn Fn(&Ground) -> Seen>,
+    pub(crate) run: Box<dyn Fn(&Ground) -> Seen + Send + Sync>,
 }
 
 /// What was seen, or why nothing was.
@@ -46,7 +46,7 @@ impl Case {
         of: &'static str,
         client: Client,
         seen: impl Into<String>,
-        run: impl Fn(&Ground) -> Seen + 'static,
+        run: impl Fn(&Ground) -> Seen + Send + Sync + 'static,
     ) -> Self {
         Self {
             name: name.into(),
@@ -72,19 +72,24 @@ impl Case {
 
     /// What is wrong, if anything is.
     pub(crate) fn failure(&self, gateway: &Ground, sshd: &Ground) -> Option<String> {
-        let mut wrong = self.compare(gateway, "gateway", &self.gateway);
         let expected = match self.sshd {
             AtSshd::Same => Some(self.gateway.as_str()),
             AtSshd::Differs { seen, .. } => Some(seen),
             AtSshd::Absent { .. } => None,
         };
-        if let Some(expected) = expected {
-            wrong.extend(self.compare(sshd, "sshd", expected));
-        }
-        (!wrong.is_empty()).then(|| format!("{} ({}): {}", self.name, self.client, wrong.join("; ")))
+        let wrong: Vec<String> = std::thread::scope(|scope| {
+            let at_sshd =
+                expected.map(|expected| scope.spawn(|| self.compare(sshd, "sshd", expected)));
+            let at_gateway = self.compare(gateway, "gateway", &self.gateway);
+            let at_sshd =
+                at_sshd.and_then(|thread| thread.join().expect("a panic is caught in it"));
+            at_gateway.into_iter().chain(at_sshd).collect()
+        });
+        (!wrong.is_empty())
+            .then(|| format!("{} ({}): {}", self.name, self.client, wrong.join("; ")))
     }
 
-    fn compare(&self, ground: &Ground, server: &str, expected: &str) -> Vec<String> {
+    fn compare(&self, ground: &Ground, server: &str, expected: &str) -> Option<String> {
         let begun = Instant::now();
         let seen = catch_unwind(AssertUnwindSafe(|| (self.run)(ground)));
         let seen = match seen {
@@ -96,10 +101,16 @@ impl Case {
             }
         };
         let took = begun.elapsed().as_millis();
-        println!("{took:>6} ms  {server:<7}  {:<9}  {}", self.client.to_string(), self.name);
+        println!(
+            "{took:>6} ms  {server:<7}  {:<9}  {}",
+            self.client.to_string(),
+            self.name
+        );
         if seen == expected {
-            return Vec::new();
+            return None;
         }
-        vec![format!("at the {server} {expected:?} was expected and {seen:?} seen")]
+        Some(format!(
+            "at the {server} {expected:?} was expected and {seen:?} seen"
+        ))
     }
 }

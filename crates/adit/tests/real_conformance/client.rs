@@ -21,7 +21,12 @@ pub(crate) enum Client {
 }
 
 /// All of them.
-pub(crate) const ALL: [Client; 4] = [Client::Ssh, Client::Autossh, Client::Asyncssh, Client::Paramiko];
+pub(crate) const ALL: [Client; 4] = [
+    Client::Ssh,
+    Client::Autossh,
+    Client::Asyncssh,
+    Client::Paramiko,
+];
 
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -44,7 +49,7 @@ pub(crate) enum Asked {
 /// What holds a forward.
 pub(crate) enum Held {
     Process(Process),
-    Connection(Library, u64),
+    Connection(Connection),
 }
 
 impl Held {
@@ -52,16 +57,20 @@ impl Held {
     pub(crate) fn process(&mut self) -> anyhow::Result<&mut Process> {
         match self {
             Self::Process(process) => Ok(process),
-            Self::Connection(..) => bail!("a library is no process"),
+            Self::Connection(_) => bail!("a library is no process"),
         }
     }
 }
 
-impl Drop for Held {
+/// A library's connection, closed when dropped.
+pub(crate) struct Connection {
+    library: Library,
+    id: u64,
+}
+
+impl Drop for Connection {
     fn drop(&mut self) {
-        if let Self::Connection(library, id) = self {
-            drop(library.ask(&json!({"do": "close", "id": id})));
-        }
+        drop(self.library.ask(&json!({"do": "close", "id": self.id})));
     }
 }
 
@@ -76,7 +85,13 @@ impl Client {
     }
 
     /// Asks for a forward to the service that echoes, at that text and port. `None` is `-R` without an address.
-    pub(crate) fn listen(self, ground: &Ground, key: &str, host: Option<&str>, port: u16) -> anyhow::Result<Asked> {
+    pub(crate) fn listen(
+        self,
+        ground: &Ground,
+        key: &str,
+        host: Option<&str>,
+        port: u16,
+    ) -> anyhow::Result<Asked> {
         self.listen_to(ground, key, (host, port), ground.echo())
     }
 
@@ -90,7 +105,15 @@ impl Client {
     ) -> anyhow::Result<Asked> {
         let Some(library) = self.library() else {
             let forward = remote(host, port, target);
-            let options = ["-v", "-N", "-T", "-o", "ExitOnForwardFailure=yes", "-R", &forward];
+            let options = [
+                "-v",
+                "-N",
+                "-T",
+                "-o",
+                "ExitOnForwardFailure=yes",
+                "-R",
+                &forward,
+            ];
             let command = match self {
                 Self::Autossh => autossh(ground, key, &options),
                 _ => ground.ssh(key, &options),
@@ -101,7 +124,7 @@ impl Client {
             python::Connected::Yes(id) => id,
             python::Connected::No(reason) => bail!("no login: {reason}"),
         };
-        let held = Held::Connection(library, id);
+        let held = Held::Connection(Connection { library, id });
         let answer = library.ask(&json!({
             "do": "listen", "id": id, "host": host.unwrap_or("localhost"), "port": port,
             "target": ["127.0.0.1", target],
@@ -138,7 +161,9 @@ pub(crate) fn ask(mut command: Command, port: u16) -> anyhow::Result<Asked> {
     let outcome = wait::until("an answer to the forward", || {
         let said = process.stderr();
         let ended = process.exit_status();
-        if said.contains("remote forward success for") || said.contains("All remote forwarding requests processed") {
+        if said.contains("remote forward success for")
+            || said.contains("All remote forwarding requests processed")
+        {
             Ok(Some(said))
         } else if said.contains("remote port forwarding failed")
             || said.contains("remote forward failure")
@@ -162,7 +187,10 @@ pub(crate) fn ask(mut command: Command, port: u16) -> anyhow::Result<Asked> {
 
 /// The port that ssh says it was given.
 pub(crate) fn allocated(said: &str) -> anyhow::Result<u16> {
-    let rest = said.split("Allocated port ").nth(1).context("no allocated port")?;
+    let rest = said
+        .split("Allocated port ")
+        .nth(1)
+        .context("no allocated port")?;
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
     Ok(digits.parse()?)
 }

@@ -12,6 +12,7 @@ use adit_testkit::port::Port;
 use adit_testkit::process::Process;
 use adit_testkit::sshd::Sshd;
 use adit_testkit::{echo, real};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 /// A server with everything that is needed to try it.
@@ -41,6 +42,8 @@ const KEYS: &[(&str, &str)] = &[
     ("other", ""),
     ("third", ""),
     ("opens", "permitopen=\"127.0.0.1:{echo}\""),
+    ("opens-anywhere", "permitopen=\"127.0.0.1:*\""),
+    ("opens-closed", "permitopen=\"127.0.0.1:{c}\""),
     ("opens-localhost", "permitopen=\"localhost:{echo}\""),
     ("expired", "expiry-time=\"20200101Z\""),
     ("lasting", "expiry-time=\"20990101Z\""),
@@ -54,7 +57,10 @@ const KEYS: &[(&str, &str)] = &[
     ("listens-any-a", "permitlisten=\"*:{a}\""),
     ("listens-wild", "permitlisten=\"*:*\""),
     ("restrict", "restrict"),
-    ("restrict-listens", "restrict,permitlisten=\"localhost:{a}\""),
+    (
+        "restrict-listens",
+        "restrict,permitlisten=\"localhost:{a}\"",
+    ),
     (
         "restrict-forwards",
         "restrict,port-forwarding,permitlisten=\"localhost:{a}\"",
@@ -98,9 +104,11 @@ impl Named {
             ("{c}", self.c.number()),
             ("{echo}", echo),
         ];
-        places.iter().fold(options.to_owned(), |text, (place, port)| {
-            text.replace(place, &port.to_string())
-        })
+        places
+            .iter()
+            .fold(options.to_owned(), |text, (place, port)| {
+                text.replace(place, &port.to_string())
+            })
     }
 }
 
@@ -135,7 +143,13 @@ impl Ground {
             let line = std::fs::read_to_string(path("data").join("ssh").join(name));
             two_words(&line.expect("a host key"))
         });
-        Self::new(Server::Gateway(process), addr, host_keys.into(), (keys, authority, named, echo), folder)
+        Self::new(
+            Server::Gateway(process),
+            addr,
+            host_keys.into(),
+            (keys, authority, named, echo),
+            folder,
+        )
     }
 
     /// A private sshd with the same keys.
@@ -151,10 +165,19 @@ impl Ground {
             .authorized_key(&lines(&keys, &named, echo, false))
             .authorized_key(&authority_line(&authority))
             .start();
-        let host_keys = sshd.host_keys().iter().map(|key| key.public_key().to_owned());
+        let host_keys = sshd
+            .host_keys()
+            .iter()
+            .map(|key| key.public_key().to_owned());
         let host_keys = host_keys.collect();
         let addr = sshd.addr();
-        Self::new(Server::Sshd(Box::new(sshd)), addr, host_keys, (keys, authority, named, echo), folder)
+        Self::new(
+            Server::Sshd(Box::new(sshd)),
+            addr,
+            host_keys,
+            (keys, authority, named, echo),
+            folder,
+        )
     }
 
     fn new(
@@ -189,12 +212,13 @@ impl Ground {
         matches!(self.server, Server::Gateway(_))
     }
 
-    /// The gateway's process.
-    pub(crate) fn process(&self) -> Option<&Process> {
+    /// Stops the server as if its host hung, until what is given back is dropped.
+    pub(crate) fn freeze(&self) -> Frozen<'_> {
         match &self.server {
-            Server::Gateway(process) => Some(process),
-            Server::Sshd(_) => None,
+            Server::Gateway(process) => process.signal(Signal::STOP),
+            Server::Sshd(sshd) => sshd.freeze(),
         }
+        Frozen(self)
     }
 
     /// Where clients connect.
@@ -219,7 +243,9 @@ impl Ground {
 
     /// A key that logs in.
     pub(crate) fn key(&self, name: &str) -> &KeyPair {
-        self.keys.get(name).unwrap_or_else(|| panic!("no key {name:?}"))
+        self.keys
+            .get(name)
+            .unwrap_or_else(|| panic!("no key {name:?}"))
     }
 
     /// A service that answers with what it was sent.
@@ -263,7 +289,12 @@ impl Ground {
     /// Options of any program of OpenSSH's: nothing of this machine's, and that key.
     pub(crate) fn options(&self, key: &str) -> Vec<String> {
         let key = self.key(key).private_path().display().to_string();
-        let mut options = vec![String::from("-F"), String::from("none"), String::from("-i"), key];
+        let mut options = vec![
+            String::from("-F"),
+            String::from("none"),
+            String::from("-i"),
+            key,
+        ];
         let known = format!("UserKnownHostsFile={}", self.known_hosts().display());
         for option in [
             "BatchMode=yes",
@@ -297,6 +328,18 @@ impl Ground {
     }
 }
 
+/// A server that hangs.
+pub(crate) struct Frozen<'g>(&'g Ground);
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        match &self.0.server {
+            Server::Gateway(process) => process.signal(Signal::CONT),
+            Server::Sshd(sshd) => sshd.thaw(),
+        }
+    }
+}
+
 type Materials = (BTreeMap<&'static str, KeyPair>, KeyPair, Named, u16);
 
 fn materials(folder: &Path) -> Materials {
@@ -309,16 +352,21 @@ fn materials(folder: &Path) -> Materials {
 
 fn lines(keys: &BTreeMap<&str, KeyPair>, named: &Named, echo: u16, own: bool) -> String {
     let own = if own { OWN_KEYS } else { &[] };
-    KEYS.iter().chain(own).fold(String::new(), |mut lines, (name, options)| {
-        let options = named.fill(options, echo);
-        writeln!(lines, "{options} {}", keys[name].public_line()).expect("a string");
-        lines
-    })
+    KEYS.iter()
+        .chain(own)
+        .fold(String::new(), |mut lines, (name, options)| {
+            let options = named.fill(options, echo);
+            writeln!(lines, "{options} {}", keys[name].public_line()).expect("a string");
+            lines
+        })
 }
 
 /// Certificates log in for one name.
 fn authority_line(authority: &KeyPair) -> String {
-    format!("cert-authority,principals=\"carol\" {}\n", authority.public_line())
+    format!(
+        "cert-authority,principals=\"carol\" {}\n",
+        authority.public_line()
+    )
 }
 
 fn two_words(line: &str) -> String {

@@ -51,3 +51,48 @@ fn run(cases: &[Case]) {
 fn forwards_listen_where_they_were_asked_to() {
     run(&cases::binds::cases());
 }
+
+#[test]
+fn forwards_are_asked_for_again_and_taken_back() {
+    run(&cases::forwards::cases());
+}
+
+#[test]
+fn clients_open_what_their_keys_allow() {
+    run(&cases::opens::cases());
+}
+
+#[test]
+fn every_byte_arrives() {
+    run(&cases::data::cases());
+}
+
+#[test]
+fn nothing_is_run_for_anybody() {
+    run(&cases::sessions::cases());
+}
+
+#[test]
+fn those_are_let_in_who_may() {
+    run(&cases::logins::cases());
+}
+
+#[test]
+fn a_key_listens_where_its_line_says() {
+    run(&cases::grants::cases());
+}
+
+#[test]
+fn every_algorithm_of_both_works() {
+    run(&cases::algorithms::cases());
+}
+
+#[test]
+fn a_client_that_comes_again_has_its_port() {
+    run(&cases::takeover::cases());
+}
+
+#[test]
+fn silence_is_told_from_death() {
+    run(&cases::alive::cases());
+}

@@ -43,7 +43,14 @@ fn render() -> String {
                 AtSshd::Differs { seen, why } => (seen, why),
                 AtSshd::Absent { why } => ("-", why),
             };
-            let cells = [&case.name, case.of, &case.client.to_string(), &case.gateway, sshd, why];
+            let cells = [
+                &case.name,
+                case.of,
+                &case.client.to_string(),
+                &case.gateway,
+                sshd,
+                why,
+            ];
             let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
             writeln!(page, "| {} |", cells.join(" | ")).expect("a string");
         }
@@ -58,7 +65,10 @@ fn the_page_is_that_of_the_table() {
         std::fs::write(path(), &page).expect("the page is written");
     }
     let written = std::fs::read_to_string(path()).unwrap_or_default();
-    assert!(written == page, "docs/reference/conformance.md is stale: {COMMAND}");
+    assert!(
+        written == page,
+        "docs/reference/conformance.md is stale: {COMMAND}"
+    );
 }
 
 #[test]

@@ -49,15 +49,23 @@ pub(crate) fn interpreter() -> Option<PathBuf> {
         let lock = std::fs::File::create(folder.join("lock")).ok()?;
         rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).ok()?;
         let (python, made) = (folder.join("venv/bin/python3"), folder.join("made"));
-        if std::fs::read_to_string(&made).is_ok_and(|text| text == PACKAGES.join(" ")) && python.is_file() {
+        if std::fs::read_to_string(&made).is_ok_and(|text| text == PACKAGES.join(" "))
+            && python.is_file()
+        {
             return Some(python);
         }
-        let venv = run(Command::new("python3").args(["-m", "venv"]).arg(folder.join("venv")));
+        let venv = run(Command::new("python3")
+            .args(["-m", "venv"])
+            .arg(folder.join("venv")));
         let pip = || {
             let mut pip = Command::new(folder.join("venv/bin/pip"));
-            run(pip.args(["install", "--quiet", "--disable-pip-version-check"]).args(PACKAGES))
+            run(pip
+                .args(["install", "--quiet", "--disable-pip-version-check"])
+                .args(PACKAGES))
         };
-        (venv && pip()).then(|| std::fs::write(made, PACKAGES.join(" ")))?.ok()?;
+        (venv && pip())
+            .then(|| std::fs::write(made, PACKAGES.join(" ")))?
+            .ok()?;
         Some(python)
     });
     if found.is_none() {
@@ -92,7 +100,11 @@ impl Library {
             .spawn()?;
         let input = child.stdin.take().context("its input")?;
         let output = BufReader::new(child.stdout.take().context("its output")?);
-        Ok(Driver { child, input, output })
+        Ok(Driver {
+            child,
+            input,
+            output,
+        })
     }
 
     /// Lets it do something; one thing at a time.
@@ -128,7 +140,12 @@ pub(crate) fn stop() {
 }
 
 /// Logs in by that key; `more` says what is special.
-pub(crate) fn connect(library: Library, ground: &Ground, key: &str, more: Value) -> anyhow::Result<Connected> {
+pub(crate) fn connect(
+    library: Library,
+    ground: &Ground,
+    key: &str,
+    more: Value,
+) -> anyhow::Result<Connected> {
     let mut order = json!({
         "do": "connect",
         "host": ground.addr().ip().to_string(),
@@ -142,8 +159,12 @@ pub(crate) fn connect(library: Library, ground: &Ground, key: &str, more: Value)
     }
     let answer = library.ask(&order)?;
     if let Some(refused) = answer.get("refused") {
-        return Ok(Connected::No(refused.as_str().unwrap_or_default().to_owned()));
+        return Ok(Connected::No(
+            refused.as_str().unwrap_or_default().to_owned(),
+        ));
     }
-    let id = answer["id"].as_u64().context("no connection in the answer")?;
+    let id = answer["id"]
+        .as_u64()
+        .context("no connection in the answer")?;
     Ok(Connected::Yes(id))
 }

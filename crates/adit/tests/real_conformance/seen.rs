@@ -45,7 +45,9 @@ fn address_of(hex: &str) -> Option<IpAddr> {
     let bytes = words.concat();
     match <[u8; 16]>::try_from(bytes.as_slice()) {
         Ok(bytes) => Some(IpAddr::V6(Ipv6Addr::from(bytes))),
-        Err(_) => <[u8; 4]>::try_from(bytes).ok().map(|bytes| IpAddr::V4(Ipv4Addr::from(bytes))),
+        Err(_) => <[u8; 4]>::try_from(bytes)
+            .ok()
+            .map(|bytes| IpAddr::V4(Ipv4Addr::from(bytes))),
     }
 }
 
