@@ -49,7 +49,7 @@ pub(crate) enum Asked {
 /// What holds a forward.
 pub(crate) enum Held {
     Process(Process),
-    Connection(Connection),
+    Connection(#[expect(dead_code, reason = "it is held, not used")] Connection),
 }
 
 impl Held {

@@ -147,6 +147,8 @@ class Paramiko:
         except self.paramiko.SSHException as error:
             return {"refused": "session", "words": str(error)}
         channel.settimeout(20)
+        if order.get("input"):
+            channel.sendall(order["input"].encode())
         if order.get("until"):
             text = b""
             while order["until"].encode() not in text:
@@ -306,6 +308,8 @@ class Asyncssh:
                 text += part
             process.close()
             return {"text": text}
+        if order.get("input"):
+            process.stdin.write(order["input"])
         if not order.get("open"):
             process.stdin.write_eof()
         done = await asyncio.wait_for(process.wait(), 20)

@@ -21,10 +21,9 @@ pub(crate) struct Ground {
     addr: SocketAddr,
     user: String,
     host_keys: Vec<String>,
-    keys: BTreeMap<&'static str, KeyPair>,
+    keys: BTreeMap<&'static str, (KeyPair, Named)>,
     authority: KeyPair,
     echo: u16,
-    named: Named,
     ports: Mutex<Vec<Port>>,
     folder: TempDir,
 }
@@ -36,15 +35,13 @@ enum Server {
 
 /// Keys that log in, by a name, and the options on their lines.
 ///
-/// `{a}`, `{b}` and `{c}` are ports that nobody else has, `{echo}` is that of a service.
+/// `{a}`, `{b}` and `{c}` are ports that no other key has, `{echo}` is that of a service.
 const KEYS: &[(&str, &str)] = &[
     ("plain", ""),
     ("other", ""),
-    ("third", ""),
     ("opens", "permitopen=\"127.0.0.1:{echo}\""),
     ("opens-anywhere", "permitopen=\"127.0.0.1:*\""),
     ("opens-closed", "permitopen=\"127.0.0.1:{c}\""),
-    ("opens-localhost", "permitopen=\"localhost:{echo}\""),
     ("expired", "expiry-time=\"20200101Z\""),
     ("lasting", "expiry-time=\"20990101Z\""),
     ("from-here", "from=\"127.0.0.1\""),
@@ -76,8 +73,6 @@ const OWN_KEYS: &[(&str, &str)] = &[
     ("own-ports", "adit-permitlisten=\"{a}-{a},{b}\""),
     ("own-port0", "permitlisten=\"localhost:{a}\",adit-port0"),
     ("sockets", "adit-unix=\"*\""),
-    ("socket", "adit-unix=\"one.sock\""),
-    ("opens-name", "permitopen=\"device:*\""),
 ];
 
 /// Ports that stand in options.
@@ -116,8 +111,8 @@ impl Ground {
     /// `adit serve`, as an operator would start it.
     pub(crate) fn gateway() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let (keys, authority, named, echo) = materials(folder.path());
-        let lines = lines(&keys, &named, echo, true) + &authority_line(&authority);
+        let (keys, authority, echo) = materials(folder.path());
+        let lines = lines(&keys, echo, true) + &authority_line(&authority);
         let path = |name: &str| folder.path().join(name);
         std::fs::write(path("keys"), lines).expect("keys are written");
         std::fs::write(path("gateway.yml"), GATEWAY).expect("settings are written");
@@ -147,7 +142,7 @@ impl Ground {
             Server::Gateway(process),
             addr,
             host_keys.into(),
-            (keys, authority, named, echo),
+            (keys, authority, echo),
             folder,
         )
     }
@@ -155,14 +150,14 @@ impl Ground {
     /// A private sshd with the same keys.
     pub(crate) fn sshd() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let (keys, authority, named, echo) = materials(folder.path());
+        let (keys, authority, echo) = materials(folder.path());
         let mut builder = Sshd::builder();
         for line in SSHD {
             builder = builder.config_line(line);
         }
         let sshd = builder
             .host_key(KeyKind::Rsa3072)
-            .authorized_key(&lines(&keys, &named, echo, false))
+            .authorized_key(&lines(&keys, echo, false))
             .authorized_key(&authority_line(&authority))
             .start();
         let host_keys = sshd
@@ -175,7 +170,7 @@ impl Ground {
             Server::Sshd(Box::new(sshd)),
             addr,
             host_keys,
-            (keys, authority, named, echo),
+            (keys, authority, echo),
             folder,
         )
     }
@@ -184,7 +179,7 @@ impl Ground {
         server: Server,
         addr: SocketAddr,
         host_keys: Vec<String>,
-        (keys, authority, named, echo): Materials,
+        (keys, authority, echo): Materials,
         folder: TempDir,
     ) -> Self {
         let user = match &server {
@@ -199,7 +194,6 @@ impl Ground {
             keys,
             authority,
             echo,
-            named,
             ports: Mutex::new(Vec::new()),
             folder,
         };
@@ -243,6 +237,15 @@ impl Ground {
 
     /// A key that logs in.
     pub(crate) fn key(&self, name: &str) -> &KeyPair {
+        &self.entry(name).0
+    }
+
+    /// The ports that stand in the options of that key.
+    pub(crate) fn named(&self, key: &str) -> &Named {
+        &self.entry(key).1
+    }
+
+    fn entry(&self, name: &str) -> &(KeyPair, Named) {
         self.keys
             .get(name)
             .unwrap_or_else(|| panic!("no key {name:?}"))
@@ -251,11 +254,6 @@ impl Ground {
     /// A service that answers with what it was sent.
     pub(crate) fn echo(&self) -> u16 {
         self.echo
-    }
-
-    /// The ports that stand in the options of keys.
-    pub(crate) fn named(&self) -> &Named {
-        &self.named
     }
 
     /// A port that nobody else gets.
@@ -340,23 +338,27 @@ impl Drop for Frozen<'_> {
     }
 }
 
-type Materials = (BTreeMap<&'static str, KeyPair>, KeyPair, Named, u16);
+type Materials = (BTreeMap<&'static str, (KeyPair, Named)>, KeyPair, u16);
 
 fn materials(folder: &Path) -> Materials {
     let authority = KeyPair::generate(folder, "authority", KeyKind::Ed25519);
     let names = KEYS.iter().chain(OWN_KEYS).map(|(name, _)| *name);
     let names = names.chain(["stranger", "certified"]);
-    let keys = names.map(|name| (name, KeyPair::generate(folder, name, KeyKind::Ed25519)));
-    (keys.collect(), authority, Named::reserve(), echo::service())
+    let keys = names.map(|name| {
+        let pair = KeyPair::generate(folder, name, KeyKind::Ed25519);
+        (name, (pair, Named::reserve()))
+    });
+    (keys.collect(), authority, echo::service())
 }
 
-fn lines(keys: &BTreeMap<&str, KeyPair>, named: &Named, echo: u16, own: bool) -> String {
+fn lines(keys: &BTreeMap<&str, (KeyPair, Named)>, echo: u16, own: bool) -> String {
     let own = if own { OWN_KEYS } else { &[] };
     KEYS.iter()
         .chain(own)
         .fold(String::new(), |mut lines, (name, options)| {
+            let (key, named) = &keys[name];
             let options = named.fill(options, echo);
-            writeln!(lines, "{options} {}", keys[name].public_line()).expect("a string");
+            writeln!(lines, "{options} {}", key.public_line()).expect("a string");
             lines
         })
 }
@@ -389,4 +391,5 @@ const SSHD: &[&str] = &[
     "GatewayPorts clientspecified",
     "AllowTcpForwarding yes",
     "AllowStreamLocalForwarding yes",
+    "Subsystem sftp internal-sftp",
 ];

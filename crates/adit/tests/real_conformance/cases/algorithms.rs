@@ -1,4 +1,5 @@
-//! Every algorithm that a client can be held to.
+//! Every algorithm that a client can be held to, but chacha20-poly1305: whether the gateway offers it depends on the
+//! machine (it does not where AES is fast, so that stock clients come out at AES-GCM).
 
 use adit_testkit::process::Process;
 use anyhow::ensure;
@@ -20,9 +21,9 @@ const WITH_SSH: &[(&str, &str, bool)] = &[
     ("KexAlgorithms", "sntrup761x25519-sha512@openssh.com", true),
     ("KexAlgorithms", "curve25519-sha256", true),
     ("KexAlgorithms", "curve25519-sha256@libssh.org", true),
-    ("KexAlgorithms", "ecdh-sha2-nistp256", true),
-    ("KexAlgorithms", "ecdh-sha2-nistp384", true),
-    ("KexAlgorithms", "ecdh-sha2-nistp521", true),
+    ("KexAlgorithms", "ecdh-sha2-nistp256", false),
+    ("KexAlgorithms", "ecdh-sha2-nistp384", false),
+    ("KexAlgorithms", "ecdh-sha2-nistp521", false),
     ("KexAlgorithms", "diffie-hellman-group16-sha512", false),
     ("KexAlgorithms", "diffie-hellman-group14-sha256", false),
     (
@@ -30,7 +31,6 @@ const WITH_SSH: &[(&str, &str, bool)] = &[
         "diffie-hellman-group-exchange-sha256",
         false,
     ),
-    ("Ciphers", "chacha20-poly1305@openssh.com", true),
     ("Ciphers", "aes128-gcm@openssh.com", true),
     ("Ciphers", "aes256-gcm@openssh.com", true),
     ("Ciphers", "aes128-ctr", true),
@@ -58,13 +58,6 @@ const BY_NOBODY: &[(&str, &str)] = &[
 const WITH_LIBRARIES: &[(Client, &str, &str, bool)] = &[
     (Client::Asyncssh, "kex", "mlkem768x25519-sha256", false),
     (Client::Asyncssh, "kex", "curve25519-sha256", true),
-    (Client::Asyncssh, "kex", "ecdh-sha2-nistp521", true),
-    (
-        Client::Asyncssh,
-        "ciphers",
-        "chacha20-poly1305@openssh.com",
-        true,
-    ),
     (Client::Asyncssh, "ciphers", "aes256-gcm@openssh.com", true),
     (Client::Asyncssh, "ciphers", "aes256-ctr", true),
     (Client::Asyncssh, "host_key_algorithm", "rsa-sha2-512", true),
@@ -75,7 +68,6 @@ const WITH_LIBRARIES: &[(Client, &str, &str, bool)] = &[
         "curve25519-sha256@libssh.org",
         true,
     ),
-    (Client::Paramiko, "kex", "ecdh-sha2-nistp256", true),
     (Client::Paramiko, "ciphers", "aes128-gcm@openssh.com", true),
     (Client::Paramiko, "ciphers", "aes128-ctr", true),
     (Client::Paramiko, "ciphers", "aes256-ctr", true),

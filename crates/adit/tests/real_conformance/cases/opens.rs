@@ -40,14 +40,21 @@ pub(crate) fn cases() -> Vec<Case> {
             "4.2, 4.3",
             client,
             REFUSED,
-            move |ground| local_forward(ground, client, "opens", ground.named().c.number()),
+            move |ground| local_forward(ground, client, "opens", ground.port()),
         ));
         cases.push(Case::new(
             "-L to where nobody listens",
             "4.2",
             client,
             REFUSED,
-            move |ground| local_forward(ground, client, "opens-closed", ground.named().c.number()),
+            move |ground| {
+                local_forward(
+                    ground,
+                    client,
+                    "opens-closed",
+                    ground.named("opens-closed").c.number(),
+                )
+            },
         ));
         cases.push(
             Case::new(
@@ -72,7 +79,7 @@ pub(crate) fn cases() -> Vec<Case> {
         "4.1",
         Client::Ssh,
         "exit 255",
-        |ground| stdio(ground, "opens", ground.named().c.number()),
+        |ground| stdio(ground, "opens", ground.port()),
     ));
     cases.push(Case::new(
         "-D with SOCKS5",
@@ -103,7 +110,7 @@ pub(crate) fn cases() -> Vec<Case> {
         REFUSED,
         |ground| {
             let (_ssh, addr) = dynamic(ground)?;
-            let refused = socks5(addr, ground.named().c.number()).is_err();
+            let refused = socks5(addr, ground.port()).is_err();
             Ok(if refused { REFUSED } else { "visited" }.into())
         },
     ));

@@ -76,8 +76,8 @@ pub(crate) fn cases() -> Vec<Case> {
             |ground| session(ground, "ssh", &["-s"], &["nonsense"]),
         )
         .differs(
-            "exit 1",
-            "sshd starts a shell's worth of nothing; the gateway names what it has not",
+            "exit 255",
+            "sshd says no more than that a request has failed; the gateway names what it has not",
         ),
     );
     cases.push(
@@ -232,7 +232,15 @@ fn page(ground: &Ground, options: &[&str]) -> Seen {
         ssh.wait_for_text("No forwards.");
         return Ok("the page".into());
     }
-    ssh.wait(wait::DEADLINE);
+    // On a terminal it waits for a person.
+    wait::until("a shell's end or its words", || {
+        let said = ssh.stdout();
+        if ssh.exit_status().is_some() || !said.is_empty() {
+            Ok(())
+        } else {
+            Err(said)
+        }
+    });
     ensure!(!ssh.stdout().contains("adit"), "{}", ssh.stdout());
     Ok("a shell".into())
 }
@@ -328,6 +336,8 @@ fn in_library(ground: &Ground, library: Library, mut order: Value) -> Seen {
     if is_page && ground.is_gateway() {
         order["until"] = json!("Stop with q");
         order["open"] = json!(true);
+    } else if is_page {
+        order["input"] = json!("exit\n");
     }
     let answer = library.ask(&order);
     library.ask(&json!({"do": "close", "id": id}))?;

@@ -11,7 +11,7 @@ use super::binds::REFUSED;
 use crate::case::{Case, Seen};
 use crate::client::{self, ALL, Asked, Client, Held, remote};
 use crate::ground::Ground;
-use crate::seen::{PATIENCE, local, visit};
+use crate::seen::{PATIENCE, local};
 
 const WAITS: &str =
     "sshd holds a dead client's port until ClientAliveInterval is over, or for hours without it";
@@ -163,6 +163,5 @@ fn revived(ground: &Ground) -> Seen {
         let reached = reached(port).context("a visitor")?;
         ensure!(reached == "at new", "{reached}");
     }
-    let _ = visit;
     Ok("visitors reach the new one, the old one ends".into())
 }
