@@ -72,8 +72,9 @@ pub fn read_path(base: &Path, principal: PrincipalId, path: &str) -> Option<Sock
         .and_then(|rest| rest.strip_prefix('/'));
     match name {
         Some(name) => name.parse().ok(),
-        // A name alone is never absolute.
-        None if absolute.is_none() => path.parse().ok(),
+        // A name alone is never absolute. Stock ssh takes a word for a path by its slash alone, so that ./name is
+        // the only way in which it can say one.
+        None if absolute.is_none() => path.strip_prefix("./").unwrap_or(path).parse().ok(),
         None => None,
     }
 }

@@ -17,7 +17,7 @@ fn mode(path: &Path) -> u32 {
 #[test]
 fn unix_path_table() {
     let base = Path::new("/run/adit");
-    for path in ["db.sock", "17/db.sock", "/run/adit/17/db.sock"] {
+    for path in ["db.sock", "./db.sock", "17/db.sock", "/run/adit/17/db.sock"] {
         assert_eq!(read_path(base, OWNER, path), Some(name()), "{path}");
     }
     let long = "a".repeat(65);
@@ -27,7 +27,8 @@ fn unix_path_table() {
         "..",
         "/",
         "/db.sock",
-        "./db.sock",
+        "././db.sock",
+        "./../18/db.sock",
         "../db.sock",
         "17",
         "17/",
