@@ -234,8 +234,14 @@ impl Timed for ReadError {
 }
 
 impl Timed for WriteError {
+    /// After a full disk as after silence: the system has ended the transaction by itself, and what a connection that
+    /// does not know that writes next is never committed, though it says so.
     fn is_silence(&self) -> bool {
-        matches!(self, Self::Unavailable { source } if is_silence(source))
+        match self {
+            Self::Unavailable { source } => is_silence(source),
+            Self::Full { .. } => true,
+            _ => false,
+        }
     }
 }
 
