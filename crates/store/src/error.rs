@@ -240,7 +240,16 @@ impl Timed for WriteError {
         match self {
             Self::Unavailable { source } => is_silence(source),
             Self::Full { .. } => true,
-            _ => false,
+            Self::NameTaken { .. }
+            | Self::KeyTaken { .. }
+            | Self::AuthorityTaken { .. }
+            | Self::Unknown { .. }
+            | Self::Text { .. }
+            | Self::TooLarge { .. }
+            | Self::Secret { .. }
+            | Self::Range { .. }
+            | Self::Damaged { .. }
+            | Self::Failed { .. } => false,
         }
     }
 }

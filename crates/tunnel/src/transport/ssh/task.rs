@@ -17,10 +17,10 @@ use adit_ssh::version::Ident;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Sleep;
 
-use super::super::handle::{Desk, Handle, Life, asked};
+use super::super::handle::{Command, Desk, Handle, Life, asked};
 use super::super::mailbox::DirtyList;
 use super::super::request::{Answers, PeerRequest, Verdict};
-use super::super::{CloseReason, Connection, ConnectionEnd, ForwardError, SessionAsk};
+use super::super::{Bind, CloseReason, Connection, ConnectionEnd, ForwardError, SessionAsk};
 use super::carrier::{Carrier, Held};
 use super::clock::now;
 use super::key_pair::KeyPair;
@@ -59,6 +59,8 @@ pub(super) struct Turn<S> {
     asked: HashMap<RequestId, oneshot::Sender<Result<u16, ForwardError>>>,
     /// The peer's, by the number that its answer will bear.
     questions: HashMap<u64, Question>,
+    /// Streams to be opened for a forward whose answer has yet to be given: a peer refuses those that come before it.
+    early: Vec<Command>,
     /// Where what clients ask in their sessions goes, by channel number.
     sessions: HashMap<u32, mpsc::Sender<SessionAsk>>,
     next_question: u64,
@@ -68,10 +70,10 @@ pub(super) struct Turn<S> {
 }
 
 /// What an answer of the application is about.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 enum Question {
-    /// A forward.
-    Forward(RequestId),
+    /// A forward, of that bind.
+    Forward(RequestId, Bind),
     /// Something asked in a session.
     Session(ChannelId),
 }
@@ -168,7 +170,7 @@ impl<S: Carrier> Driver<S> {
                     };
                 }
                 // What waits for a place waits in its visitor's own task.
-                command = desk.commands.recv(), if turn.streams.opening() < limits::OPENS_PENDING => match command {
+                command = desk.commands.recv(), if turn.opening() < limits::OPENS_PENDING => match command {
                     Some(command) => turn.command(command),
                     None => break turn.close(CloseReason::Stopping).await,
                 },
@@ -237,6 +239,7 @@ impl<S: Carrier> Turn<S> {
             requests,
             asked: HashMap::new(),
             questions: HashMap::new(),
+            early: Vec::new(),
             sessions: HashMap::new(),
             next_question: FIRST_QUESTION,
             asked_alive: None,

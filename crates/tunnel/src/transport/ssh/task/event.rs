@@ -19,7 +19,7 @@ use crate::transport::ssh::carrier::Carrier;
 use crate::transport::ssh::clock::now;
 use crate::transport::ssh::convert::{bind, forward, head, kind, wish};
 use crate::transport::ssh::streams::pair;
-use crate::transport::{ForwardError, OpenError, RefusalCode};
+use crate::transport::{ForwardError, OpenError, RefusalCode, StreamHead, StreamKind};
 
 impl<S: Carrier> Turn<S> {
     #[expect(
@@ -70,12 +70,11 @@ impl<S: Carrier> Turn<S> {
             Event::ChannelAsked { channel, kind } => self.channel_asked(channel, kind),
             Event::ForwardAsked { id, forward, .. } => {
                 let number = self.next_number();
-                self.questions.insert(number, Question::Forward(id));
+                let bind = bind(forward);
+                self.questions
+                    .insert(number, Question::Forward(id, bind.clone()));
                 let answer = ForwardAnswer::new(number, Arc::clone(&self.answers));
-                self.ask(PeerRequest::Forward(ForwardRequest {
-                    bind: bind(forward),
-                    answer,
-                }));
+                self.ask(PeerRequest::Forward(ForwardRequest { bind, answer }));
             }
             Event::ForwardCancelled { forward } => {
                 let number = self.next_number();
@@ -186,13 +185,16 @@ impl<S: Carrier> Turn<S> {
     /// An application answered a question of the peer.
     pub(super) fn answered(&mut self, number: u64, verdict: Verdict) {
         match self.questions.remove(&number) {
-            Some(Question::Forward(id)) => {
+            Some(Question::Forward(id, _)) => {
                 let answer = match verdict {
                     Verdict::Port(port) => EngineAnswer::Granted { port },
                     Verdict::Yes => EngineAnswer::Granted { port: 0 },
                     Verdict::No { .. } | Verdict::Complaint(_) => EngineAnswer::Refused,
                 };
                 self.engine.answer_forward(id, answer);
+                for command in std::mem::take(&mut self.early) {
+                    self.command(command);
+                }
                 return;
             }
             Some(Question::Session(channel)) => {
@@ -242,8 +244,30 @@ impl<S: Carrier> Turn<S> {
         }
     }
 
+    /// Streams that are being opened, or wait to be.
+    pub(super) fn opening(&self) -> usize {
+        self.streams.opening().saturating_add(self.early.len())
+    }
+
+    /// Whether a stream is for a forward that the peer still waits for an answer about.
+    fn is_early(&self, head: &StreamHead) -> bool {
+        let StreamKind::Forwarded(to) = &head.kind else {
+            return false;
+        };
+        self.questions.values().any(|question| match question {
+            Question::Forward(_, asked) => {
+                asked == to
+                    || asked.port() == Some(0) && *to == asked.with_port(to.port().unwrap_or(0))
+            }
+            Question::Session(_) => false,
+        })
+    }
+
     pub(super) fn command(&mut self, command: Command) {
         match command {
+            Command::Open { head, reply } if self.is_early(&head) => {
+                self.early.push(Command::Open { head, reply });
+            }
             Command::Open { head, reply } => {
                 let opened = self.window().ok_or(OpenFailure::ResourceShortage);
                 match opened.and_then(|window| self.engine.open_channel(&kind(head), window)) {
