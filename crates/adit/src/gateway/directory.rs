@@ -51,7 +51,14 @@ impl DataDirectory {
             others == 0,
             "others can enter the data directory {shown} (mode {mode:04o}): chmod 700 {shown}"
         );
-        Ok(Self { path })
+        let directory = Self { path };
+        let sockets = directory.sockets();
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&sockets)
+            .with_context(|| format!("cannot make {}", sockets.display()))?;
+        Ok(directory)
     }
 
     /// Locks it against other gateways and commands. The system gives the lock back when this process ends,
