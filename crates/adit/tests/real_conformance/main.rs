@@ -8,7 +8,12 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
-    reason = "tests"
+    clippy::too_many_lines,
+    clippy::items_after_statements,
+    clippy::unnecessary_wraps,
+    clippy::wildcard_enum_match_arm,
+    clippy::disallowed_methods,
+    reason = "tests: a table, whose cases all have one form, and which measures real time"
 )]
 
 use adit_testkit::require;
