@@ -190,6 +190,10 @@ pub(super) fn examples(page: &str) -> &'static [(&'static str, &'static str)] {
             "For everybody on this machine:",
             "adit man /usr/local/share/man/man1",
         )],
+        "adit-serve" => &[(
+            "With the keys that this user's own sshd takes, and ports of its own:",
+            "adit serve --data /var/lib/adit --authorized-keys ~/.ssh/authorized_keys --ports 10000-10100",
+        )],
         _ => admin::examples(page),
     }
 }
