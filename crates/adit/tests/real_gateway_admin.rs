@@ -1,5 +1,11 @@
 //! The commands that look after a gateway, with the program itself and stock ssh.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "tests"
+)]
 
 use std::fs::Permissions;
 use std::io::{Read as _, Write as _};
@@ -109,7 +115,8 @@ impl Gateway {
     fn lease(&self, port: u16) -> Option<serde_json::Value> {
         let all = self.done(&["lease", "list", "--json"]);
         let all = all.lines().map(|line| serde_json::from_str(line).unwrap());
-        let mut all = all.filter(|row: &serde_json::Value| row["holding"] == port.to_string());
+        let port = port.to_string();
+        let mut all = all.filter(|row: &serde_json::Value| row["holding"] == *port);
         all.next()
     }
 

@@ -119,12 +119,12 @@ pub(crate) enum KeyCommand {
     ///
     /// Exit codes: 0 shown, 1 nothing can be read, 2 the command line.
     List {
-        /// Whose.
+        /// The name of its user or device.
         #[arg(value_name = "PRINCIPAL")]
         principal: Option<Name>,
     },
 
-    /// Show one key.
+    /// Show one key, and whose it is.
     ///
     /// Exit codes: 0 shown, 1 it is not known, 2 the command line.
     Show {
@@ -190,7 +190,7 @@ pub(crate) enum GrantCommand {
     ///
     /// Exit codes: 0 shown, 1 it is not known, 2 the command line.
     Show {
-        /// Whose.
+        /// The name of its user or device.
         #[arg(value_name = "PRINCIPAL")]
         principal: Name,
     },
@@ -209,7 +209,7 @@ pub(crate) enum LeaseCommand {
     /// Exit codes: 0 shown, 1 nothing can be read, 2 the command line.
     List,
 
-    /// Show one lease.
+    /// Show one lease, and what its holder asked for.
     ///
     /// Exit codes: 0 shown, 1 nobody has it, 2 the command line.
     Show {
@@ -255,7 +255,7 @@ pub(crate) enum ReservationCommand {
     /// Exit codes: 0 shown, 1 nothing can be read, 2 the command line.
     List,
 
-    /// Show one.
+    /// Show one reservation by its number.
     ///
     /// Exit codes: 0 shown, 1 it is not known, 2 the command line.
     Show {
@@ -264,7 +264,7 @@ pub(crate) enum ReservationCommand {
         id: i64,
     },
 
-    /// Remove one.
+    /// Remove one reservation by its number.
     ///
     /// Exit codes: 0 it is removed, 1 it is not known or nothing can be written, 2 the command line.
     Remove {

@@ -63,7 +63,7 @@ pub(crate) fn principals(
         PrincipalCommand::Disable { name } => stand(name, Standing::Disabled),
     };
     give(
-        Order::Principal(order),
+        &Order::Principal(order),
         &arguments.gateway,
         table::PRINCIPALS,
     )
@@ -84,7 +84,7 @@ pub(crate) fn keys(arguments: AdminArguments<KeyCommand>) -> anyhow::Result<Exit
         KeyCommand::Show { fingerprint } => KeyOrder::Show { fingerprint },
         KeyCommand::Remove { fingerprint } => KeyOrder::Remove { fingerprint },
     };
-    give(Order::Key(order), &arguments.gateway, table::KEYS)
+    give(&Order::Key(order), &arguments.gateway, table::KEYS)
 }
 
 /// `adit grant`.
@@ -101,7 +101,7 @@ pub(crate) fn grants(arguments: AdminArguments<GrantCommand>) -> anyhow::Result<
             principal: remove.principal,
         },
     };
-    give(Order::Grant(order), &arguments.gateway, table::GRANTS)
+    give(&Order::Grant(order), &arguments.gateway, table::GRANTS)
 }
 
 /// `adit lease`.
@@ -111,7 +111,7 @@ pub(crate) fn leases(arguments: AdminArguments<LeaseCommand>) -> anyhow::Result<
         LeaseCommand::Show { held } => LeaseOrder::Show { held },
         LeaseCommand::Remove { held } => LeaseOrder::Remove { held },
     };
-    give(Order::Lease(order), &arguments.gateway, table::LEASES)
+    give(&Order::Lease(order), &arguments.gateway, table::LEASES)
 }
 
 /// `adit reservation`.
@@ -133,7 +133,7 @@ pub(crate) fn reservations(
         ReservationCommand::Remove { id } => ReservationOrder::Remove { id },
     };
     give(
-        Order::Reservation(order),
+        &Order::Reservation(order),
         &arguments.gateway,
         table::RESERVATIONS,
     )
@@ -165,7 +165,7 @@ pub(crate) fn authorities(arguments: AdminArguments<AuthorityCommand>) -> anyhow
         }
     };
     give(
-        Order::Authority(order),
+        &Order::Authority(order),
         &arguments.gateway,
         table::AUTHORITIES,
     )
@@ -194,7 +194,7 @@ pub(crate) fn revocations(arguments: AdminArguments<RevokeCommand>) -> anyhow::R
         RevokeCommand::Remove { id } => RevocationOrder::Remove { id },
     };
     give(
-        Order::Revocation(order),
+        &Order::Revocation(order),
         &arguments.gateway,
         table::REVOCATIONS,
     )
@@ -204,7 +204,7 @@ pub(crate) fn revocations(arguments: AdminArguments<RevokeCommand>) -> anyhow::R
 pub(crate) fn audit(arguments: &AdminArguments<AuditCommand>) -> anyhow::Result<ExitCode> {
     let AuditCommand::List { limit, before } = arguments.command;
     let order = Order::Audit { limit, before };
-    give(order, &arguments.gateway, table::AUDIT)
+    give(&order, &arguments.gateway, table::AUDIT)
 }
 
 /// `adit reload`.
@@ -224,7 +224,7 @@ pub(crate) fn reload(arguments: &ReloadArguments) -> anyhow::Result<ExitCode> {
 }
 
 /// Gives an order to the gateway that runs, or carries it out.
-fn give(order: Order, gateway: &GatewayArguments, columns: Columns) -> anyhow::Result<ExitCode> {
+fn give(order: &Order, gateway: &GatewayArguments, columns: Columns) -> anyhow::Result<ExitCode> {
     let (_, settings) = settings(gateway)?;
     let directory = if order.is_question() {
         existing(&settings.data)?
@@ -241,9 +241,9 @@ fn give(order: Order, gateway: &GatewayArguments, columns: Columns) -> anyhow::R
     };
     let outcome = match reach(&directory, &request)? {
         Reached::Answer(outcome) => outcome,
-        Reached::Lock(lock) => {
-            let outcome = alone(&order, &settings, &directory);
-            drop(lock);
+        Reached::Alone(held) => {
+            let outcome = alone(order, &settings, &directory);
+            drop(held);
             outcome?
         }
     };
@@ -255,7 +255,7 @@ enum Reached {
     /// A gateway that runs has.
     Answer(Outcome),
     /// None runs: this process may.
-    Lock(DataLock),
+    Alone(DataLock),
 }
 
 /// Finds out who does what is asked. A command that is as quick as this one, and a gateway that begins or ends, are
@@ -268,7 +268,7 @@ fn reach(directory: &DataDirectory, request: &Request) -> anyhow::Result<Reached
             return Ok(Reached::Answer(outcome));
         }
         if let Some(lock) = directory.try_lock()? {
-            return Ok(Reached::Lock(lock));
+            return Ok(Reached::Alone(lock));
         }
         ensure!(
             waited < PATIENCE,

@@ -211,8 +211,6 @@ impl Names {
 
 /// A row of what has one.
 fn row(it: impl Serialize) -> anyhow::Result<Row> {
-    match serde_json::to_value(it).context("cannot write a row")? {
-        Value::Object(row) => Ok(row),
-        other => anyhow::bail!("a row is an object, and not {other}"),
-    }
+    let value = serde_json::to_value(it).context("cannot write a row")?;
+    serde_json::from_value(value).context("a row is an object")
 }

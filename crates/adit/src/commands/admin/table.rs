@@ -1,5 +1,7 @@
 //! Rows as people read them: a table of many, a line for each thing of one.
 
+use std::fmt::Write as _;
+
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
@@ -95,7 +97,9 @@ pub(super) fn show(rows: &[Row], columns: Columns) -> String {
         table.add_row(columns.iter().map(|(_, key)| cell(row.get(*key))));
     }
     let lines = table.lines();
-    lines.map(|line| format!("{}\n", line.trim_end())).collect()
+    lines
+        .map(|line| line.trim_end().to_owned() + "\n")
+        .collect()
 }
 
 /// One row, a line for each value; what has values of its own follows, indented.
@@ -111,14 +115,14 @@ fn describe(text: &mut String, row: &Row, depth: usize) {
     let (deep, flat): (Vec<_>, Vec<_>) = row.iter().partition(|(_, value)| is_deep(value));
     for (key, value) in flat {
         let (key, cell) = (key.replace('_', " "), cell(Some(value)));
-        text.push_str(&format!("{indent}{key:width$}  {cell}\n"));
+        writeln!(text, "{indent}{key:width$}  {cell}").ok();
     }
     for (key, value) in deep {
         let key = key.replace('_', " ");
-        text.push_str(&format!("{indent}{key}\n"));
+        writeln!(text, "{indent}{key}").ok();
         let below = value
             .as_array()
-            .map_or(std::slice::from_ref(value), Vec::as_slice);
+            .map_or_else(|| std::slice::from_ref(value), Vec::as_slice);
         for (number, below) in below.iter().filter_map(Value::as_object).enumerate() {
             if number > 0 {
                 text.push('\n');
@@ -152,9 +156,13 @@ fn cell(value: Option<&Value>) -> String {
         }
         Some(Value::Object(all)) => {
             let all = all.iter().filter(|(_, one)| !is_plain(one));
-            let all = all.map(|(key, one)| match one {
-                Value::Object(_) => format!("{key}({})", cell(Some(one))),
-                one => format!("{key}={}", cell(Some(one))),
+            let all = all.map(|(key, one)| {
+                let shown = cell(Some(one));
+                if one.is_object() {
+                    format!("{key}({shown})")
+                } else {
+                    format!("{key}={shown}")
+                }
             });
             all.collect::<Vec<_>>().join(" ")
         }

@@ -135,19 +135,12 @@ async fn find(held: &Held, hands: Hands<'_>) -> anyhow::Result<Found> {
 
 async fn all(hands: Hands<'_>) -> anyhow::Result<Vec<Found>> {
     let names = hands.names().await?;
-    Ok(match hands.desk {
-        Some(desk) => {
-            let rows = desk.rows().into_iter();
-            rows.map(|row| of_desk(row, &names)).collect()
-        }
-        None => {
-            let leases = hands.store.leases().await?;
-            leases
-                .into_iter()
-                .map(|lease| of_store(lease, &names))
-                .collect()
-        }
-    })
+    if let Some(desk) = hands.desk {
+        let rows = desk.rows().into_iter();
+        return Ok(rows.map(|row| of_desk(row, &names)).collect());
+    }
+    let leases = hands.store.leases().await?.into_iter();
+    Ok(leases.map(|lease| of_store(lease, &names)).collect())
 }
 
 fn of_desk(row: LeaseRow, names: &Names) -> Found {

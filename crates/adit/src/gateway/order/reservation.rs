@@ -1,5 +1,7 @@
 //! Orders about reservations: what only one principal may hold.
 
+use std::fmt::Write as _;
+
 use adit_model::host::Name;
 use adit_model::lease::{Reservation, Reserved};
 use anyhow::{Context as _, bail};
@@ -104,9 +106,11 @@ async fn add(
         .filter(|lease| lease.principal != owner.id && what.covers(&lease.holding));
     for lease in others {
         let (holding, holder) = (&lease.holding, names.of(lease.principal));
-        words.push_str(&format!(
+        write!(
+            words,
             "; {holding} is {holder}'s until its lease ends (adit lease remove ends it)"
-        ));
+        )
+        .ok();
     }
     let added = find(id, hands).await?;
     Ok(Outcome::done(words, [shown(&added, &names)?]))
