@@ -188,6 +188,11 @@ impl Io for Served {
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.0.socket_mut().stream_mut().poll_closed(cx)
     }
+
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        // Past the meter: who waits until it may go on is cut off all the same.
+        self.0.socket().poll_cut(cx)
+    }
 }
 
 impl AsyncRead for Served {

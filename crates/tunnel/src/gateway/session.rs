@@ -425,8 +425,18 @@ async fn carry(shared: &Shared, who: &Who, request: OpenRequest) {
                 }
             }
             Opened::Lease(fenced) => {
+                let cut = fenced.cut();
                 let mut lease = Metered::new(fenced, permit, Side::Visitor);
-                let copied = copy(stream, &mut lease).await;
+                let copied = tokio::select! {
+                    biased;
+                    // Whoever opened it may not read, and the meter may hold it up for long. Both ends are
+                    // reset, and what the copy holds is dropped with it.
+                    error = cut => {
+                        tracing::debug!(principal = %who.principal.name, %error, "stream is cut off");
+                        return;
+                    }
+                    copied = copy(stream, &mut lease) => copied,
+                };
                 if copied.end.is_ok() {
                     // Dropped without it, the lease's stream would be reset.
                     let _: Option<()> = lease.shutdown().await.ok();
