@@ -120,7 +120,7 @@ impl Gateway {
             seams,
             leases,
         );
-        let usages = Usages::default();
+        let usages = Usages::new(snapshots.clone(), Clock::system());
         visitors.lead_by(Arc::clone(&desk), snapshots.clone(), usages.clone());
         let parts = Parts {
             policy: snapshots,

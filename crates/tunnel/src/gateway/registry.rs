@@ -382,4 +382,4 @@ impl fmt::Debug for Fenced {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
