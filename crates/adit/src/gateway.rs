@@ -145,7 +145,7 @@ impl Gateway {
             seams,
             leases,
         );
-        let usages = Usages::default();
+        let usages = Usages::new(snapshots.clone(), Clock::system());
         visitors.lead_by(Arc::clone(&desk), snapshots.clone(), usages.clone());
         let memory = Memory::of_this_machine();
         let budget = memory.budget.clone();

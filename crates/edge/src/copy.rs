@@ -2,7 +2,7 @@
 //!
 //! Each half ends by itself: an end of file on one side becomes a shutdown on the other, behind every byte before
 //! it. A side that takes no more may still have something to say, so the other half goes on until it has ended; only
-//! then is the whole at its end. A side that has said its last word and then breaks off is noticed although nobody
+//! then is the whole at its end. A carrier that is cut off ends both at once, and what it gave is thrown away. A side that has said its last word and then breaks off is noticed although nobody
 //! reads from it.
 
 use std::future::Future;
@@ -65,6 +65,10 @@ pub(crate) async fn copy(
     let mut to_visitor = Direction::new(&meters.to_visitor);
     let mut quiet = pin!(Quiet::new(idle));
     std::future::poll_fn(|cx| {
+        // First of all and whatever waits: a visitor who does not read must neither stay nor get what is held.
+        if let Poll::Ready(error) = carrier.poll_cut(cx) {
+            return Poll::Ready(CopyEnd::CarrierBroke(error));
+        }
         from_visitor.advance(cx, pool, &mut visitor, &mut carrier);
         to_visitor.advance(cx, pool, &mut carrier, &mut visitor);
         if let Some(end) = judge(&mut from_visitor.state, &mut to_visitor.state) {

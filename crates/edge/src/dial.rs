@@ -45,6 +45,13 @@ pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {
     fn poll_closed(&mut self, _cx: &mut Context<'_>) -> Poll<()> {
         Poll::Pending
     }
+
+    /// Ready, with the reason, when the byte stream is cut off: what was read from it and not delivered yet is not
+    /// the visitor's any more, and both ends are reset at once. It is asked again and again, beside reads and
+    /// writes that may be pending, so its waker is not theirs. What cannot be cut off never is.
+    fn poll_cut(&mut self, _cx: &mut Context<'_>) -> Poll<io::Error> {
+        Poll::Pending
+    }
 }
 
 impl Carrier {

@@ -112,6 +112,14 @@ impl<'a> Lent<'a> {
             Self::Other(stream) => stream.poll_closed(cx),
         }
     }
+
+    /// Ready when what lies behind has been cut off; no socket is.
+    pub(crate) fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => Poll::Pending,
+            Self::Other(stream) => stream.poll_cut(cx),
+        }
+    }
 }
 
 impl AsyncRead for Lent<'_> {

@@ -20,7 +20,6 @@ use adit_tunnel::gateway::policy::Policy;
 use adit_tunnel::gateway::registry::{Fenced, Unserved};
 use adit_tunnel::gateway::seam::{Later, Publish, Sockets};
 use adit_tunnel::transport::Origin;
-use jiff::Timestamp;
 use rustix::process::{Resource, getrlimit};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
@@ -161,14 +160,10 @@ impl Led {
         let holding = &visitor.holding;
         let principal = self.desk.principal(holding);
         let principal = principal.ok_or_else(|| unserved(&Unserved::NoLease))?;
-        let limits = self
-            .policy
-            .borrow()
-            .principals
-            .get(&principal)
-            .map(|one| one.grant.limits);
-        let limits = limits.ok_or_else(|| unserved(&Unserved::NoLease))?;
-        let permit = self.usages.of(principal).stream(limits, Timestamp::now());
+        if !self.policy.borrow().principals.contains_key(&principal) {
+            return Err(unserved(&Unserved::NoLease));
+        }
+        let permit = self.usages.of(principal).stream();
         let permit = permit.map_err(|error| unserved(&error))?;
         match self.desk.registry().open(holding, origin(visitor)).await {
             // Whoever came in between pays for its own.
@@ -194,6 +189,11 @@ struct Served(Metered<Fenced>);
 impl Io for Served {
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.0.socket_mut().stream_mut().poll_closed(cx)
+    }
+
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        // Past the meter: who waits until it may go on is cut off all the same.
+        self.0.socket().poll_cut(cx)
     }
 }
 

@@ -16,7 +16,12 @@ use adit_model::grant::Limits;
 use adit_model::id::PrincipalId;
 use jiff::Timestamp;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
 use tokio::time::Sleep;
+
+use super::after;
+use super::desk::Clock;
+use super::policy::Policy;
 
 /// Bytes that are earned with time and spent as they move.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +38,10 @@ const BURST: Duration = Duration::from_millis(250);
 /// Least that a bucket holds, in bytes: one read of a stream.
 const BURST_LEAST: u64 = 65_536;
 const NANOS: i128 = 1_000_000_000;
+/// Seconds of a day in UTC.
+const DAY: i64 = 86_400;
+/// How soon a stream that waits notices that its limits have changed.
+const LOOK: Duration = Duration::from_secs(1);
 
 impl Bucket {
     /// A full one.
@@ -62,6 +71,16 @@ impl Bucket {
         };
         self.earn(now);
         self.level = self.level.saturating_sub(i128::from(bytes));
+        self.debt(rate)
+    }
+
+    /// How long it takes from now until nothing is owed.
+    fn owed(&mut self, now: Instant) -> Duration {
+        self.earn(now);
+        self.rate.map_or(Duration::ZERO, |rate| self.debt(rate))
+    }
+
+    fn debt(&self, rate: u64) -> Duration {
         let owed = self.level.saturating_neg().max(0);
         let nanos = owed
             .saturating_mul(NANOS)
@@ -93,19 +112,32 @@ impl Bucket {
 }
 
 /// What the principals of a gateway carry.
-#[derive(Debug, Clone, Default)]
-pub struct Usages(Arc<Mutex<HashMap<PrincipalId, Arc<Usage>>>>);
+#[derive(Debug, Clone)]
+pub struct Usages {
+    by_principal: Arc<Mutex<HashMap<PrincipalId, Arc<Usage>>>>,
+    policy: watch::Receiver<Arc<Policy>>,
+    clock: Clock,
+}
 
 /// What one principal carries.
 #[derive(Debug)]
-pub struct Usage(Mutex<Carried>);
+pub struct Usage {
+    principal: PrincipalId,
+    clock: Clock,
+    carried: Mutex<Carried>,
+}
 
 #[derive(Debug)]
 struct Carried {
+    policy: watch::Receiver<Arc<Policy>>,
     limits: Limits,
+    /// How often they have changed.
+    changes: u64,
     down: Bucket,
     up: Bucket,
     streams: u32,
+    /// The day since 1970 (UTC) for which `month` was last found out.
+    day: Option<i64>,
     /// Year and month of `bytes`, in UTC.
     month: (i16, i8),
     bytes: u64,
@@ -134,26 +166,49 @@ pub enum OverLimit {
 pub struct Permit(Arc<Usage>);
 
 impl Usages {
+    /// Nothing so far. Limits are those of the policy at each moment, for streams that are open, too; months
+    /// are the clock's.
+    pub fn new(policy: watch::Receiver<Arc<Policy>>, clock: Clock) -> Self {
+        Self {
+            by_principal: Arc::default(),
+            policy,
+            clock,
+        }
+    }
+
     /// What that principal carries.
     pub fn of(&self, principal: PrincipalId) -> Arc<Usage> {
-        let mut usages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut usages = self
+            .by_principal
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         Arc::clone(usages.entry(principal).or_insert_with(|| {
             let now = tokio::time::Instant::now().into_std();
-            Arc::new(Usage(Mutex::new(Carried {
-                limits: Limits::default(),
-                down: Bucket::new(None, now),
-                up: Bucket::new(None, now),
-                streams: 0,
-                month: (0, 0),
-                bytes: 0,
-            })))
+            let mut policy = self.policy.clone();
+            // The first look finds the limits that there are.
+            policy.mark_changed();
+            Arc::new(Usage {
+                principal,
+                clock: self.clock.clone(),
+                carried: Mutex::new(Carried {
+                    policy,
+                    limits: Limits::default(),
+                    changes: 0,
+                    down: Bucket::new(None, now),
+                    up: Bucket::new(None, now),
+                    streams: 0,
+                    day: None,
+                    month: (0, 0),
+                    bytes: 0,
+                }),
+            })
         }))
     }
 
     /// Bytes that each principal has carried in the month of `now` (UTC): to be kept, and given back after
     /// a restart by [`Usage::restore`].
     pub fn this_month(&self, now: Timestamp) -> Vec<(PrincipalId, u64)> {
-        let usages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let usages = (self.by_principal.lock()).unwrap_or_else(PoisonError::into_inner);
         let mut all: Vec<_> = (usages.iter())
             .map(|(principal, usage)| (*principal, usage.month_bytes(now)))
             .collect();
@@ -163,14 +218,18 @@ impl Usages {
 }
 
 impl Usage {
-    /// One more stream, under these limits; they hold for the streams that are open, too.
+    /// One more stream, if the limits of this moment allow it.
     ///
     /// # Errors
     /// A limit is reached.
-    pub fn stream(self: &Arc<Self>, limits: Limits, now: Timestamp) -> Result<Permit, OverLimit> {
+    pub fn stream(self: &Arc<Self>) -> Result<Permit, OverLimit> {
         let mut carried = self.carried();
-        carried.set(limits, now);
-        if let Some(most) = limits.streams.filter(|most| carried.streams >= *most) {
+        self.look(&mut carried);
+        if let Some(most) = carried
+            .limits
+            .streams
+            .filter(|most| carried.streams >= *most)
+        {
             return Err(OverLimit::Streams { most });
         }
         if let Some(most) = carried.over_month() {
@@ -200,36 +259,79 @@ impl Usage {
     }
 
     /// Bytes have moved. Says how long to wait before more may, or that there is none left.
-    fn moved(&self, direction: Direction, bytes: usize) -> Result<Duration, OverLimit> {
+    fn moved(&self, direction: Direction, bytes: usize) -> Result<Wait, OverLimit> {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let mut carried = self.carried();
+        self.look(&mut carried);
         carried.bytes = carried.bytes.saturating_add(bytes);
         if let Some(most) = carried.over_month() {
             return Err(OverLimit::Month { most });
         }
         let now = tokio::time::Instant::now().into_std();
-        Ok(match direction {
-            Direction::Down => carried.down.spend(bytes, now),
-            Direction::Up => carried.up.spend(bytes, now),
+        let changes = carried.changes;
+        let time = carried.bucket(direction).spend(bytes, now);
+        Ok(Wait { time, changes })
+    }
+
+    /// How long to wait in all if the limits are other ones than when that was said.
+    fn owed(&self, direction: Direction, known: u64) -> Option<Wait> {
+        let mut carried = self.carried();
+        self.look(&mut carried);
+        let changes = carried.changes;
+        let now = tokio::time::Instant::now().into_std();
+        (changes != known).then(|| Wait {
+            time: carried.bucket(direction).owed(now),
+            changes,
         })
+    }
+
+    /// Takes over what has changed outside. Cheap when nothing has.
+    fn look(&self, carried: &mut Carried) {
+        carried.turn_page(self.clock.now());
+        // When nobody is left to change it, the last one holds.
+        if matches!(carried.policy.has_changed(), Ok(false)) {
+            return;
+        }
+        let limits = {
+            let policy = carried.policy.borrow_and_update();
+            let principal = policy.principals.get(&self.principal);
+            principal.map(|principal| principal.grant.limits)
+        };
+        // Who is not there any more has lost more than its speed; others see to that.
+        if let Some(limits) = limits {
+            carried.set(limits);
+        }
     }
 
     fn carried(&self) -> MutexGuard<'_, Carried> {
         // Numbers are right after any panic.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.carried.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Carried {
-    fn set(&mut self, limits: Limits, wall: Timestamp) {
-        self.turn_page(wall);
+    fn set(&mut self, limits: Limits) {
+        if self.limits != limits {
+            self.changes = self.changes.wrapping_add(1);
+        }
         let now = tokio::time::Instant::now().into_std();
         self.limits = limits;
         self.down.set(limits.down, now);
         self.up.set(limits.up, now);
     }
 
+    fn bucket(&mut self, direction: Direction) -> &mut Bucket {
+        match direction {
+            Direction::Down => &mut self.down,
+            Direction::Up => &mut self.up,
+        }
+    }
+
     fn turn_page(&mut self, now: Timestamp) {
+        let day = now.as_second().div_euclid(DAY);
+        if self.day.replace(day) == Some(day) {
+            return;
+        }
         let date = now.to_zoned(jiff::tz::TimeZone::UTC).date();
         let month = (date.year(), date.month());
         if self.month != month {
@@ -276,23 +378,50 @@ pub struct Metered<S> {
     writing: Pause,
 }
 
+/// How long a stream has to wait, under limits that have changed so often.
+#[derive(Debug, Clone, Copy)]
+struct Wait {
+    time: Duration,
+    changes: u64,
+}
+
 /// A wait that is over until something is paid for.
 #[derive(Default)]
-struct Pause(Option<Pin<Box<Sleep>>>);
+struct Pause(Option<Paused>);
+
+struct Paused {
+    /// Until then, or until it is time to look at the limits.
+    sleep: Pin<Box<Sleep>>,
+    until: tokio::time::Instant,
+    changes: u64,
+}
 
 impl Pause {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(sleep) = &mut self.0 {
-            ready!(sleep.as_mut().poll(cx));
-            self.0 = None;
+    fn poll(&mut self, usage: &Usage, direction: Direction, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some(paused) = &mut self.0 {
+            ready!(paused.sleep.as_mut().poll(cx));
+            if paused.until <= tokio::time::Instant::now() {
+                self.0 = None;
+                break;
+            }
+            if let Some(wait) = usage.owed(direction, paused.changes) {
+                paused.until = after(wait.time);
+                paused.changes = wait.changes;
+            }
+            paused.sleep.as_mut().reset(paused.until.min(after(LOOK)));
         }
         Poll::Ready(())
     }
 
     fn pay(&mut self, usage: &Usage, direction: Direction, bytes: usize) -> io::Result<()> {
         let wait = usage.moved(direction, bytes).map_err(io::Error::other)?;
-        if !wait.is_zero() {
-            self.0 = Some(Box::pin(tokio::time::sleep(wait)));
+        if !wait.time.is_zero() {
+            let until = after(wait.time);
+            self.0 = Some(Paused {
+                sleep: Box::pin(tokio::time::sleep_until(until.min(after(LOOK)))),
+                until,
+                changes: wait.changes,
+            });
         }
         Ok(())
     }
@@ -341,11 +470,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        ready!(this.reading.poll(cx));
+        let (reads, _) = this.directions();
+        ready!(this.reading.poll(&this.permit.0, reads, cx));
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.socket).poll_read(cx, buffer))?;
         let count = buffer.filled().len().saturating_sub(before);
-        let (reads, _) = this.directions();
         Poll::Ready(this.reading.pay(&this.permit.0, reads, count))
     }
 }
@@ -365,9 +494,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        ready!(this.writing.poll(cx));
-        let count = ready!(Pin::new(&mut this.socket).poll_write_vectored(cx, slices))?;
         let (_, writes) = this.directions();
+        ready!(this.writing.poll(&this.permit.0, writes, cx));
+        let count = ready!(Pin::new(&mut this.socket).poll_write_vectored(cx, slices))?;
         this.writing.pay(&this.permit.0, writes, count)?;
         Poll::Ready(Ok(count))
     }
@@ -386,10 +515,55 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
+
+    use super::super::policy::{Kind, Principal};
+
+    const ID: PrincipalId = PrincipalId::new(1);
+
+    /// One principal under those limits, at a time that can be changed.
+    struct House {
+        usages: Usages,
+        policy: watch::Sender<Arc<Policy>>,
+        now: Arc<Mutex<Timestamp>>,
+    }
+
+    impl House {
+        fn new(limits: Limits, now: &str) -> Self {
+            let (policy, receiver) = watch::channel(policy(limits));
+            let now = Arc::new(Mutex::new(at(now)));
+            let clock = Clock::of({
+                let now = Arc::clone(&now);
+                move || *now.lock().unwrap()
+            });
+            Self {
+                usages: Usages::new(receiver, clock),
+                policy,
+                now,
+            }
+        }
+    }
+
+    fn policy(limits: Limits) -> Arc<Policy> {
+        let mut policy = Policy::default();
+        let mut principal = Principal {
+            id: ID,
+            name: String::from("alice"),
+            kind: Kind::User,
+            grant: adit_model::grant::Grant::default(),
+        };
+        principal.grant.limits = limits;
+        policy.principals.insert(ID, Arc::new(principal));
+        Arc::new(policy)
+    }
+
+    /// Of a principal under those limits.
+    pub(in crate::gateway) fn usage_of(limits: Limits) -> Arc<Usage> {
+        House::new(limits, "2026-11-22T00:00:00Z").usages.of(ID)
+    }
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -421,34 +595,66 @@ mod tests {
 
     #[test]
     fn streams_and_bytes_of_a_month_have_limits_that_change_at_once() {
-        let usages = Usages::default();
-        let usage = usages.of(PrincipalId::new(1));
         let now = at("2026-11-30T23:59:59Z");
-        let limits = Limits {
+        let mut limits = Limits {
             streams: Some(1),
             month: Some(1_000),
             ..Limits::default()
         };
-        let permit = usage.stream(limits, now).unwrap();
-        let refused = usage.stream(limits, now).unwrap_err();
+        let house = House::new(limits, "2026-11-30T23:59:59Z");
+        let usage = house.usages.of(ID);
+        let permit = usage.stream().unwrap();
+        let refused = usage.stream().unwrap_err();
         assert_eq!(refused, OverLimit::Streams { most: 1 });
         drop(permit);
         usage.restore(1_000, now);
-        let refused = usage.stream(limits, now).unwrap_err();
-        assert_eq!(refused, OverLimit::Month { most: 1_000 });
-        assert_eq!(usages.this_month(now), [(PrincipalId::new(1), 1_000)]);
-        drop(usage.stream(limits, at("2026-12-01T00:00:00Z")).unwrap());
+        let over = OverLimit::Month { most: 1_000 };
+        assert_eq!(usage.stream().unwrap_err(), over);
+        assert_eq!(usage.moved(Direction::Up, 1).unwrap_err(), over);
+        assert_eq!(house.usages.this_month(now), [(ID, 1_001)]);
+        limits.month = Some(2_000);
+        house.policy.send_replace(policy(limits));
+        assert!(usage.moved(Direction::Up, 1).is_ok());
+        limits.month = Some(1_000);
+        house.policy.send_replace(policy(limits));
+        assert_eq!(usage.moved(Direction::Up, 1).unwrap_err(), over);
+        *house.now.lock().unwrap() = at("2026-12-01T00:00:00Z");
+        assert!(usage.moved(Direction::Up, 999).is_ok(), "a month has begun");
+        assert_eq!(usage.moved(Direction::Up, 1).unwrap_err(), over);
         assert_eq!(usage.streams(), 0);
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_waits_under_a_limit_that_is_lifted_waits_no_longer() {
+        let slow = Limits {
+            down: Some(1),
+            ..Limits::default()
+        };
+        let house = House::new(slow, "2026-11-22T00:00:00Z");
+        let permit = house.usages.of(ID).stream().unwrap();
+        let (near, mut far) = tokio::io::duplex(1_000_000);
+        let mut near = Metered::new(near, permit, Side::Visitor);
+        far.write_all(&vec![7; 200_000]).await.unwrap();
+        drop(far);
+        let mut some = vec![0; 100_000];
+        near.read_exact(&mut some).await.unwrap();
+        let begun = tokio::time::Instant::now();
+        let mut all = Vec::new();
+        let waits = tokio::time::timeout(Duration::from_secs(60), near.read_to_end(&mut all));
+        waits.await.unwrap_err();
+        house.policy.send_replace(policy(Limits::default()));
+        near.read_to_end(&mut all).await.unwrap();
+        let took = begun.elapsed();
+        assert!(took <= Duration::from_secs(61), "took {took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_metered_socket_is_as_slow_as_its_principal() {
-        let usage = Usages::default().of(PrincipalId::new(1));
         let limits = Limits {
             down: Some(100_000),
             ..Limits::default()
         };
-        let permit = usage.stream(limits, at("2026-11-22T00:00:00Z")).unwrap();
+        let permit = usage_of(limits).stream().unwrap();
         let (near, mut far) = tokio::io::duplex(1_000_000);
         let mut near = Metered::new(near, permit, Side::Visitor);
         far.write_all(&vec![7; 565_536]).await.unwrap();

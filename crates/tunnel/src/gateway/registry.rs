@@ -315,6 +315,20 @@ impl Fenced {
         &mut self.stream
     }
 
+    /// Ready once its connection has lost the lease, or has ended: what was read from it and not delivered yet
+    /// is not to be delivered any more. May be polled beside reads and writes.
+    pub fn poll_cut(&self, cx: &Context<'_>) -> Poll<io::Error> {
+        self.stream.poll_cut(cx)
+    }
+
+    /// The same as a future, which keeps no hold of the stream. Of both, one task may wait at a time.
+    ///
+    /// # Cancel safety
+    /// Dropping it changes nothing.
+    pub fn cut(&self) -> impl Future<Output = io::Error> + Send + use<> {
+        self.stream.cut()
+    }
+
     /// The holder that it leads to.
     pub const fn epoch(&self) -> Epoch {
         self.epoch
@@ -368,4 +382,4 @@ impl fmt::Debug for Fenced {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

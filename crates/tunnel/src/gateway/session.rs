@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use adit_model::grant::Grant;
 use jiff::Timestamp;
-use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -33,6 +32,7 @@ use crate::transport::{
     OpenRequest, PeerRequest, RefusalCode, StreamKind, Transport,
 };
 
+mod jump;
 mod visits;
 
 use self::visits::{Counting, Visits};
@@ -278,6 +278,7 @@ impl Session {
     fn cancelled(&mut self, bind: &Bind, was_there: bool) {
         if was_there {
             self.granted.retain(|(granted, _)| granted != bind);
+            self.visits.forget(bind);
             self.note(&format!("taken back: {bind}"));
             self.show();
         }
@@ -394,9 +395,7 @@ async fn carry(shared: &Shared, who: &Who, request: OpenRequest) {
             policy: &policy,
         };
         let usage = shared.usages.of(principal.id);
-        let permit = usage
-            .stream(principal.grant.limits, shared.rules.clock.now())
-            .map_err(|error| refuse(&error.into()))?;
+        let permit = usage.stream().map_err(|error| refuse(&error.into()))?;
         let mut way = way(asker, target, &shared.desk, shared.resolver.as_ref())
             .await
             .map_err(|error| refuse(&error))?;
@@ -425,11 +424,8 @@ async fn carry(shared: &Shared, who: &Who, request: OpenRequest) {
                 }
             }
             Opened::Lease(fenced) => {
-                let mut lease = Metered::new(fenced, permit, Side::Visitor);
-                let copied = copy(stream, &mut lease).await;
-                if copied.end.is_ok() {
-                    // Dropped without it, the lease's stream would be reset.
-                    let _: Option<()> = lease.shutdown().await.ok();
+                if let Some(error) = jump::carry(stream, *fenced, permit).await {
+                    tracing::debug!(principal = %who.principal.name, %error, "stream is cut off");
                 }
             }
         }

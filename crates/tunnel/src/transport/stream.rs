@@ -15,6 +15,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -168,6 +169,23 @@ impl ByteStream {
         }
         register(&mut state.writer, cx);
         Poll::Pending
+    }
+
+    /// Waits until the stream is broken off: cut off from its connection, or lost with it. What it holds
+    /// then is not to be delivered any more. Neither the peer's end of file nor its reset is that.
+    ///
+    /// Has a waker of its own, so it may be polled beside reads and writes.
+    pub fn poll_cut(&self, cx: &Context<'_>) -> Poll<io::Error> {
+        self.shared.poll_cut(cx)
+    }
+
+    /// The same as a future, which keeps no hold of the stream. Of both, one task may wait at a time.
+    ///
+    /// # Cancel safety
+    /// Dropping it changes nothing.
+    pub(crate) fn cut(&self) -> impl Future<Output = io::Error> + Send + use<> {
+        let shared = Arc::clone(&self.shared);
+        poll_fn(move |cx| shared.poll_cut(cx))
     }
 
     /// Waits until the peer has left for good: it has reset the stream, or closed it with nothing left to

@@ -182,9 +182,9 @@ impl Gateway {
         desk_slot.set(Arc::downgrade(&desk)).unwrap();
         let provider = Arc::new(aws_lc::provider());
         let parts = Parts {
-            policy: receiver,
+            policy: receiver.clone(),
             desk: Arc::clone(&desk),
-            usages: Usages::default(),
+            usages: Usages::new(receiver.clone(), wishes.clock.clone()),
             resolver: wishes.resolver,
             source: Arc::new(Direct),
             provider,

@@ -8,7 +8,7 @@ use tokio::task::{JoinSet, yield_now};
 use super::*;
 use crate::transport::{PeerRequest, memory};
 
-const HOLDING: Holding = Holding::Port(8080);
+pub(crate) const HOLDING: Holding = Holding::Port(8080);
 
 fn bind() -> Bind {
     Bind::Tcp {
@@ -139,4 +139,74 @@ async fn an_owner_that_never_answers_is_slow_and_one_that_has_ended_is_away() {
     assert_eq!(opened.map(drop), Err(Unserved::Away));
     assert_eq!(before.elapsed(), HOLD);
     assert_eq!(registry.waiting(&HOLDING), 0);
+}
+
+/// A visitor of an owner that has sent it bytes and gone quiet, and the owner's end of the stream.
+pub(crate) async fn visited(
+    registry: &Registry,
+    driving: &mut JoinSet<()>,
+) -> (Fenced, ByteStream) {
+    let (near, mut far, driver) = memory::pair();
+    driving.spawn(async move {
+        driver.run().await;
+    });
+    registry.serve(&HOLDING, Epoch::new(1), bind(), near.transport);
+    let accepted = async {
+        let Some(PeerRequest::Open(open)) = far.requests.recv().await else {
+            panic!("nobody comes");
+        };
+        let mut stream = open.answer.accept();
+        stream.write_all(&[7; 100_000]).await.unwrap();
+        (stream, far)
+    };
+    let (visitor, (stream, far)) = tokio::join!(registry.open(&HOLDING, origin()), accepted);
+    driving.spawn(async move {
+        std::future::pending::<()>().await;
+        drop(far);
+    });
+    (visitor.unwrap(), stream)
+}
+
+/// A stream of a connection of its own: our end and the peer's.
+pub(crate) async fn open_between(driving: &mut JoinSet<()>) -> (ByteStream, ByteStream) {
+    let (near, mut far, driver) = memory::pair();
+    driving.spawn(async move {
+        driver.run().await;
+    });
+    let head = StreamHead {
+        kind: StreamKind::Forwarded(bind()),
+        origin: origin(),
+    };
+    let accepted = async {
+        let Some(PeerRequest::Open(open)) = far.requests.recv().await else {
+            panic!("nobody opens");
+        };
+        (open.answer.accept(), far)
+    };
+    let (opened, (stream, far)) = tokio::join!(near.transport.open(head), accepted);
+    driving.spawn(async move {
+        std::future::pending::<()>().await;
+        drop((near, far));
+    });
+    (stream, opened.unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn g11_a_visitor_who_neither_reads_nor_writes_learns_at_once_that_the_fence_fell() {
+    let registry = Registry::default();
+    let mut driving = JoinSet::new();
+    let (mut visitor, _owner) = visited(&registry, &mut driving).await;
+    // Some was read and some waits, and then nothing is polled but this.
+    assert_eq!(visitor.read_u8().await.unwrap(), 7);
+    let mut waiting = JoinSet::new();
+    waiting.spawn(visitor.cut());
+    yield_now().await;
+    assert!(waiting.try_join_next().is_none());
+    registry.vacate(&HOLDING);
+    let learns = tokio::time::timeout(Duration::from_secs(1), waiting.join_next());
+    let error = learns.await.unwrap().unwrap().unwrap();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    let read = visitor.read_u8().await.unwrap_err();
+    assert_eq!(read.kind(), io::ErrorKind::ConnectionReset);
+    driving.shutdown().await;
 }

@@ -40,6 +40,11 @@ impl Visits {
         self.counts().get(bind).copied().unwrap_or_default()
     }
 
+    /// That forward is not there any more, nor are its visitors counted.
+    pub(super) fn forget(&self, bind: &Bind) {
+        self.counts().remove(bind);
+    }
+
     /// Tells of each that comes.
     pub(super) fn changes(&self) -> watch::Receiver<()> {
         self.change.subscribe()

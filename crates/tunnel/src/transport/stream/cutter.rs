@@ -28,7 +28,11 @@ impl Cutter {
         state.inbound_bytes = 0;
         let inbound = std::mem::take(&mut state.inbound);
         let outbound = state.drop_outbound();
-        let wakers = [state.reader.take(), state.writer.take()];
+        let wakers = [
+            state.reader.take(),
+            state.writer.take(),
+            state.watcher.take(),
+        ];
         shared.list(state);
         drop((inbound, outbound));
         for waker in wakers.into_iter().flatten() {

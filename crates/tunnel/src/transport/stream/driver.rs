@@ -146,8 +146,12 @@ impl StreamDriver {
         let mut state = self.shared.state();
         state.outbound_end.get_or_insert(end);
         let outbound = state.drop_outbound();
+        let watcher = state.take_watcher();
         let woken = wake(state, |state| state.writer.take());
         self.costs.woken(woken);
+        if let Some(watcher) = watcher {
+            watcher.wake();
+        }
         drop(outbound);
     }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use adit_ssh::block::{Block, Pool};
 
@@ -59,6 +59,8 @@ pub(super) struct State {
     pub(super) is_listed: bool,
     pub(super) reader: Option<Waker>,
     pub(super) writer: Option<Waker>,
+    /// Waits for the stream to be broken off, beside those two.
+    pub(super) watcher: Option<Waker>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -86,6 +88,16 @@ impl Shared {
         if !was_listed {
             self.dirty.post(self.channel);
         }
+    }
+
+    /// Ready once the stream is broken off.
+    pub(super) fn poll_cut(&self, cx: &Context<'_>) -> Poll<io::Error> {
+        let mut state = self.state();
+        if let Some(end) = state.broken_off() {
+            return Poll::Ready(end.into());
+        }
+        register(&mut state.watcher, cx);
+        Poll::Pending
     }
 
     /// Queues a lent block again, to which `count` bytes were added, `copied` of them by a copy.
@@ -120,6 +132,24 @@ impl Shared {
 }
 
 impl State {
+    /// Why nothing is to be carried any more, not even what has come already: it was cut off, or its
+    /// connection has ended before it. A reset by the peer is none: what came before it still counts.
+    pub(super) fn broken_off(&self) -> Option<StreamEnd> {
+        let inbound = match self.inbound_end {
+            Some(InboundEnd::Error(end)) => Some(end),
+            Some(InboundEnd::Eof) | None => None,
+        };
+        [inbound, self.outbound_end]
+            .into_iter()
+            .flatten()
+            .find(|end| matches!(end, StreamEnd::Cut | StreamEnd::Lost))
+    }
+
+    /// Who is to be told of that, if it is so.
+    pub(super) fn take_watcher(&mut self) -> Option<Waker> {
+        self.broken_off().and_then(|_| self.watcher.take())
+    }
+
     pub(super) fn queued(&self) -> usize {
         self.outbound_bytes.saturating_add(self.unsealed_bytes)
     }

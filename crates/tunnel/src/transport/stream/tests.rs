@@ -352,7 +352,7 @@ async fn reader_and_writer_are_woken() {
     let task = async {
         loop {
             let mut channels = Vec::new();
-            std::future::poll_fn(|cx| dirty.poll_take(cx, &mut channels)).await;
+            poll_fn(|cx| dirty.poll_take(cx, &mut channels)).await;
             let news = driver.news();
             let mut count = 0;
             while let Some(block) = driver.take_block(10_000) {
