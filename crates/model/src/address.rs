@@ -95,6 +95,17 @@ impl Scope {
         }
     }
 
+    /// Whether nobody reaches it who does not reach the other as well.
+    pub fn is_within(self, other: Self) -> bool {
+        let others = other.addresses();
+        self.addresses().iter().all(|ours| {
+            let is_part = |theirs: &IpAddr| {
+                ours == theirs || (theirs.is_unspecified() && covers(*ours, *theirs))
+            };
+            others.iter().any(is_part)
+        })
+    }
+
     /// Whether a listener of it and one of the other, at one port, would stand in each other's way.
     pub fn overlaps(self, other: Self) -> bool {
         let others = other.addresses();
@@ -253,6 +264,24 @@ mod tests {
         assert!(Scope::AnyV4.overlaps(Scope::Any));
         assert!(!Scope::AnyV4.overlaps(Scope::AnyV6));
         assert!(!Scope::Address("192.0.2.1".parse().unwrap()).overlaps(Scope::Loopback));
+    }
+
+    #[test]
+    fn a_scope_is_within_another_that_reaches_all_of_it() {
+        let [local, one] = ["127.0.0.1", "192.0.2.1"].map(|text| Scope::read(text).unwrap());
+        for (inner, outer) in [
+            (Scope::Loopback, Scope::Any),
+            (Scope::AnyV4, Scope::Any),
+            (local, Scope::Loopback),
+            (one, Scope::AnyV4),
+            (one, one),
+        ] {
+            assert!(inner.is_within(outer), "{inner} {outer}");
+            assert_eq!(outer.is_within(inner), inner == outer, "{outer} {inner}");
+        }
+        assert!(!Scope::Loopback.is_within(Scope::AnyV4));
+        assert!(!Scope::AnyV4.is_within(Scope::AnyV6));
+        assert!(!one.is_within(local));
     }
 
     #[test]
