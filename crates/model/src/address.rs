@@ -95,6 +95,17 @@ impl Scope {
         }
     }
 
+    /// Whether nobody reaches it who does not reach the other as well.
+    pub fn is_within(self, other: Self) -> bool {
+        let others = other.addresses();
+        self.addresses().iter().all(|ours| {
+            let is_part = |theirs: &IpAddr| {
+                ours == theirs || (theirs.is_unspecified() && covers(*ours, *theirs))
+            };
+            others.iter().any(is_part)
+        })
+    }
+
     /// Whether a listener of it and one of the other, at one port, would stand in each other's way.
     pub fn overlaps(self, other: Self) -> bool {
         let others = other.addresses();
@@ -146,6 +157,9 @@ pub enum Inner {
     /// The link alone, and the metadata services of clouds.
     #[error("it is of the link alone, where metadata services are")]
     LinkLocal,
+    /// A cloud's own service for the machine.
+    #[error("it is a service that a cloud has for its machines, with their secrets")]
+    Metadata,
     /// Many machines.
     #[error("it stands for many machines")]
     Many,
@@ -156,7 +170,9 @@ pub enum Inner {
 
 /// Whether the address is of the kinds that are refused unless they are named exactly: loopback,
 /// unspecified, link-local (169.254.0.0/16 with the metadata services, fe80::/10), multicast, broadcast,
-/// IPv4-mapped and IPv4-compatible (::ffff:0:0/96, ::/96), NAT64 (64:ff9b::/96), 6to4 of such addresses.
+/// IPv4-mapped and IPv4-compatible (::ffff:0:0/96, ::/96), NAT64 (64:ff9b::/96, 64:ff9b:1::/48), Teredo
+/// (2001::/32), 6to4 of such addresses, IETF protocol assignments (192.0.0.0/24), and the metadata services that
+/// clouds have outside of link-local.
 pub fn inner(address: IpAddr) -> Option<Inner> {
     match address {
         IpAddr::V4(v4) => inner_v4(v4),
@@ -165,8 +181,11 @@ pub fn inner(address: IpAddr) -> Option<Inner> {
 }
 
 fn inner_v4(v4: Ipv4Addr) -> Option<Inner> {
-    let [first, ..] = v4.octets();
-    if v4.is_loopback() {
+    let octets = v4.octets();
+    let [first, ..] = octets;
+    if METADATA_V4.contains(&octets) || matches!(octets, [192, 0, 0, _]) {
+        Some(Inner::Metadata)
+    } else if v4.is_loopback() {
         Some(Inner::Loopback)
     } else if first == 0 {
         Some(Inner::Unspecified)
@@ -189,7 +208,14 @@ fn inner_v6(v6: Ipv6Addr) -> Option<Inner> {
         Some(Inner::Many)
     } else if v6.is_unicast_link_local() {
         Some(Inner::LinkLocal)
-    } else if v6.to_ipv4().is_some() || matches!(segments, [0x64, 0xff9b, 0, 0, 0, 0, ..]) {
+    } else if segments == METADATA_V6 {
+        Some(Inner::Metadata)
+    } else if v6.to_ipv4().is_some()
+        || matches!(
+            segments,
+            [0x64, 0xff9b, 0, 0, 0, 0, ..] | [0x64, 0xff9b, 1, ..] | [0x2001, 0, ..]
+        )
+    {
         Some(Inner::Hidden)
     } else if let [0x2002, high, low, ..] = segments {
         let [a, b] = high.to_be_bytes();
@@ -199,6 +225,28 @@ fn inner_v6(v6: Ipv6Addr) -> Option<Inner> {
         None
     }
 }
+
+/// The IPv4 address that an IPv6 address stands for: mapped, compatible, of NAT64's own prefix or 6to4. Any other
+/// address as it is.
+pub fn unwrapped(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address else {
+        return address;
+    };
+    let (high, low) = match v6.segments() {
+        [0, 0, 0, 0, 0, 0xffff, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => (high, low),
+        // Not :: and ::1.
+        [0, 0, 0, 0, 0, 0, high, low] if high != 0 || low > 1 => (high, low),
+        _ => return address,
+    };
+    IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
+}
+
+/// Metadata services in IPv4 that are not link-local: Alibaba Cloud, Oracle Cloud, Azure.
+const METADATA_V4: [[u8; 4]; 3] = [[100, 100, 100, 200], [192, 0, 0, 192], [168, 63, 129, 16]];
+/// That of Amazon in IPv6, fd00:ec2::254.
+const METADATA_V6: [u16; 8] = [0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254];
 
 /// A numeric spelling of an address that the resolver would take for one, however odd: `127.1`, `0x7f.1`,
 /// `2130706433`, `[::1]`, `::ffff:127.0.0.1`.
@@ -256,6 +304,24 @@ mod tests {
     }
 
     #[test]
+    fn a_scope_is_within_another_that_reaches_all_of_it() {
+        let [local, one] = ["127.0.0.1", "192.0.2.1"].map(|text| Scope::read(text).unwrap());
+        for (inner, outer) in [
+            (Scope::Loopback, Scope::Any),
+            (Scope::AnyV4, Scope::Any),
+            (local, Scope::Loopback),
+            (one, Scope::AnyV4),
+            (one, one),
+        ] {
+            assert!(inner.is_within(outer), "{inner} {outer}");
+            assert_eq!(outer.is_within(inner), inner == outer, "{outer} {inner}");
+        }
+        assert!(!Scope::Loopback.is_within(Scope::AnyV4));
+        assert!(!Scope::AnyV4.is_within(Scope::AnyV6));
+        assert!(!one.is_within(local));
+    }
+
+    #[test]
     fn addresses_inside_are_known_in_every_clothing() {
         for text in [
             "127.0.0.1",
@@ -275,6 +341,15 @@ mod tests {
             "64:ff9b::7f00:1",
             "2002:7f00:1::",
             "2002:a9fe:a9fe::1",
+            "64:ff9b:1::7f00:1",
+            "2001::1",
+            "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+            "fd00:ec2::254",
+            "100.100.100.200",
+            "192.0.0.192",
+            "192.0.0.1",
+            "168.63.129.16",
+            "2002:6464:64c8::",
         ] {
             assert!(inner(text.parse().unwrap()).is_some(), "{text}");
         }

@@ -50,12 +50,13 @@ impl Store {
         .await
     }
 
-    /// All leases that are kept, in the order of their numbers.
+    /// All leases that are kept, in the order of their numbers. A damaged row keeps nobody else's from them: it is
+    /// logged, and if it says what is held and whose that is, that is in quarantine without an end; else left out.
     pub async fn leases(&self) -> Result<Vec<Lease>, ReadError> {
         self.within(ANSWER, async {
             let question = lease::Entity::find().order_by_asc(lease::Column::Id);
             let rows = question.all(&self.readers()).await?;
-            rows.iter().map(read).collect()
+            Ok(rows.iter().filter_map(read_or_quarantine).collect())
         })
         .await
     }
@@ -161,6 +162,26 @@ pub(crate) async fn orphan(
         .exec(tx)
         .await?;
     Ok(())
+}
+
+/// A damaged lease is nobody's to have, its own principal's apart.
+fn read_or_quarantine(row: &lease::Model) -> Option<Lease> {
+    let error = match read(row) {
+        Ok(lease) => return Some(lease),
+        Err(error) => error,
+    };
+    let holding = read_holding(&row.holding);
+    tracing::error!(%error, is_kept = holding.is_some(),
+        "a lease cannot be read; if it says what is held, nobody else gets that");
+    Some(Lease {
+        id: LeaseId::new(row.id),
+        holding: holding?,
+        scope: Scope::Loopback,
+        principal: PrincipalId::new(row.principal),
+        epoch: Epoch::new(u64::try_from(row.epoch).unwrap_or_default()),
+        since: Timestamp::from_microsecond(row.since).unwrap_or(Timestamp::UNIX_EPOCH),
+        state: LeaseState::Quarantine(Timestamp::MAX),
+    })
 }
 
 fn read(row: &lease::Model) -> Result<Lease, ReadError> {

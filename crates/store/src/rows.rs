@@ -1,5 +1,6 @@
 //! Everything that policy is made of, as it was at one moment; and how columns are read.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use adit_model::id::Fingerprint;
@@ -40,8 +41,9 @@ pub struct Rows {
 const LOAD: Duration = Duration::from_secs(30);
 
 impl Store {
-    /// Reads everything that policy is made of, at one moment. One damaged row fails the whole: what is left
-    /// out could be a revocation.
+    /// Reads everything that policy is made of, at one moment. A principal or a key whose row is damaged is left
+    /// out, with its keys, and logged: it may nothing, and everybody else what they may. Any other damaged row
+    /// fails the whole: what is left out could be a revocation or a reservation.
     pub async fn load(&self) -> Result<Rows, ReadError> {
         self.within(LOAD, async {
             let readers = self.readers();
@@ -65,13 +67,14 @@ impl Store {
                 .order_by_asc(table::key::Column::Id)
                 .all(&tx)
                 .await?;
+            let principals: Vec<Principal> = whole(principals.into_iter().map(principal::read));
+            let known: HashSet<_> = principals.iter().map(|principal| principal.id).collect();
+            let mut keys: Vec<Key> = whole(keys.into_iter().map(key::read));
+            keys.retain(|key| known.contains(&key.principal));
             let rows = Rows {
                 version,
-                principals: principals
-                    .into_iter()
-                    .map(principal::read)
-                    .collect::<Result<_, _>>()?,
-                keys: keys.into_iter().map(key::read).collect::<Result<_, _>>()?,
+                principals,
+                keys,
                 authorities: authority::all(&tx).await?,
                 revocations: revocation::all(&tx).await?,
                 reservations: reservation::all(&tx).await?,
@@ -81,6 +84,14 @@ impl Store {
         })
         .await
     }
+}
+
+/// Those that can be read.
+fn whole<T>(read: impl Iterator<Item = Result<T, ReadError>>) -> Vec<T> {
+    let log = |error: &ReadError| {
+        tracing::error!(%error, "somebody cannot be read, and may nothing until that is mended");
+    };
+    read.filter_map(|read| read.inspect_err(log).ok()).collect()
 }
 
 pub(crate) fn moment(table: &'static str, row: i64, micros: i64) -> Result<Timestamp, ReadError> {

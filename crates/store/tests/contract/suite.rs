@@ -38,7 +38,7 @@ macro_rules! every_promise {
             the_epoch_floor_only_rises,
             a_store_that_is_opened_again_is_the_same,
             a_store_of_a_newer_program_is_refused,
-            a_damaged_row_is_named_and_nothing_is_left_out,
+            a_damaged_row_takes_nothing_from_anybody_else,
         }
     };
 }
@@ -751,17 +751,45 @@ pub(crate) async fn a_store_of_a_newer_program_is_refused(place: Place) {
     beside.close().await.unwrap();
 }
 
-pub(crate) async fn a_damaged_row_is_named_and_nothing_is_left_out(place: Place) {
+pub(crate) async fn a_damaged_row_takes_nothing_from_anybody_else(place: Place) {
     let store = open(&place).await;
     let id = added(&store, "red001").await;
     let beside = raw(&place).await;
-    let damage = "UPDATE adit_principals SET grant_json = '{\"port\": 1}'";
-    beside.execute_unprepared(damage).await.unwrap();
-    let error = store.load().await.unwrap_err();
+    let other = added(&store, "red002").await;
+    store
+        .keep_leases(&[
+            lease(Holding::Port(8080), id, 5),
+            lease(Holding::Port(8081), other, 6),
+        ])
+        .await
+        .unwrap();
+    for damage in [
+        format!(
+            "UPDATE adit_principals SET grant_json = '{{\"port\": 1}}' WHERE id = {}",
+            id.get()
+        ),
+        String::from("UPDATE adit_leases SET state = 'broken' WHERE holding = 'port:8080'"),
+    ] {
+        beside.execute_unprepared(&damage).await.unwrap();
+    }
+    let rows = store.load().await.unwrap();
+    let ids: Vec<_> = rows.principals.iter().map(|row| row.id).collect();
+    assert_eq!(ids, [other]);
+    let error = store.principals().await.unwrap_err();
     assert!(
         matches!(&error, ReadError::Damaged { table: "adit_principals", row, .. } if *row == id.get()),
         "{error}"
     );
+    let leases = store.leases().await.unwrap();
+    assert_eq!(leases[0].holding, Holding::Port(8080));
+    assert!(matches!(leases[0].state, LeaseState::Quarantine(_)));
+    assert_eq!(leases[1].holding, Holding::Port(8081));
+    // A revocation that cannot be read may be of anybody's key.
+    let damage = "INSERT INTO adit_revocations (kind, fingerprint, note, added) VALUES ('key', 'none', '', 0)";
+    beside.execute_unprepared(damage).await.unwrap();
+    store.load().await.unwrap_err();
+    let mend = "DELETE FROM adit_revocations";
+    beside.execute_unprepared(mend).await.unwrap();
     // It can still be corrected by what an operator has.
     store.set_grant(&change(), id, &grant()).await.unwrap();
     store.load().await.unwrap();

@@ -14,7 +14,7 @@
 //! serves the listeners, ends what has expired or was taken away, and writes to the ledger what has changed by
 //! itself.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -35,6 +35,7 @@ use self::wall::Wall;
 pub use self::who::{Certified, Member, Who};
 use super::lease::{MemberId, Now, Phase, Rules, Table};
 use super::policy::Policy;
+use super::port::BindError;
 #[cfg(unix)]
 use super::port::unix::SocketFile;
 use super::registry::Registry;
@@ -96,10 +97,10 @@ struct State {
     seats: HashMap<MemberId, Seat>,
     next_member: u64,
     listeners: HashMap<Holding, Listener>,
-    /// Listeners that were told to stop, each with what says that it has.
+    /// Listeners that were told to stop, and such as are being bound again, each with what says that it is over.
     closing: HashMap<Holding, CancellationToken>,
-    /// Holdings whose listener could not be bound when nobody asked; it was logged.
-    missing: HashSet<Holding>,
+    /// Why holdings have no listener that is to be there; it was logged.
+    missing: HashMap<Holding, BindError>,
     /// Listeners that wait to be served.
     jobs: Vec<Job>,
     /// What the ledger is to keep, when it can.
@@ -196,7 +197,7 @@ impl Desk {
                 next_member: 1,
                 listeners: HashMap::new(),
                 closing: HashMap::new(),
-                missing: HashSet::new(),
+                missing: HashMap::new(),
                 jobs: Vec::new(),
                 unkept: HashMap::new(),
                 keeping: None,

@@ -11,12 +11,13 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use adit_model::address::Inner;
+use adit_model::address::{Inner, unwrapped};
 use adit_model::grant::{Denied, Grant, TargetRule};
 use adit_model::host::{HostClass, Name, classify_host};
 use adit_model::id::PrincipalId;
 use adit_model::lease::Holding;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 use super::desk::{Desk, LeaseRow, Refused, RowState};
 use super::limit::OverLimit;
@@ -40,7 +41,18 @@ pub struct SystemResolver;
 
 impl Resolve for SystemResolver {
     fn resolve<'a>(&'a self, name: &'a str, port: u16) -> Later<'a, io::Result<Vec<SocketAddr>>> {
-        Box::pin(async move { Ok(tokio::net::lookup_host((name, port)).await?.collect()) })
+        // A question that nobody waits for any more goes on in a thread; its permit goes with it.
+        static ASKING: Semaphore = Semaphore::const_new(QUESTIONS);
+        Box::pin(async move {
+            let permit = ASKING.acquire().await.map_err(io::Error::other)?;
+            let name = String::from(name);
+            let asked = tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                std::net::ToSocketAddrs::to_socket_addrs(&(name.as_str(), port))
+                    .map(Iterator::collect)
+            });
+            asked.await.map_err(io::Error::other)?
+        })
     }
 }
 
@@ -151,6 +163,9 @@ pub struct Asker<'a> {
     pub policy: &'a Policy,
 }
 
+/// Names that the system is asked for at a time: it may take minutes for one that nobody waits for any more, in
+/// a thread of a pool (512 threads, tokio's default) that others need as well.
+const QUESTIONS: usize = 64;
 /// How long a name may take to be resolved.
 const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
 /// How long all addresses of a target together may take to be reached.
@@ -396,9 +411,25 @@ fn names_exactly(grant: &Grant, address: IpAddr, port: u16) -> bool {
 }
 
 /// Whether that is an address of this machine, where its own listeners are: the system lets a socket be
-/// bound to its own addresses alone.
+/// bound to its own addresses alone. What it does not clearly say no to counts as its own. An IPv4 address in
+/// the clothes of IPv6 counts as what it is.
 fn is_own(address: IpAddr) -> bool {
-    UdpSocket::bind((address, 0)).is_ok()
+    let address = unwrapped(address);
+    UdpSocket::bind((address, 0)).map_or_else(|error| !is_foreign(&error), |_| true)
+}
+
+/// Whether the system says that an address is none of its own, or of a family that it does not have.
+fn is_foreign(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        let errno = rustix::io::Errno::from_io_error(error);
+        errno == Some(rustix::io::Errno::ADDRNOTAVAIL)
+            || errno == Some(rustix::io::Errno::AFNOSUPPORT)
+    }
+    #[cfg(not(unix))]
+    {
+        error.kind() == io::ErrorKind::AddrNotAvailable
+    }
 }
 
 async fn dial(addresses: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), NotOpened> {

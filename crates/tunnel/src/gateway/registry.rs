@@ -38,6 +38,8 @@ pub struct Registry {
 #[derive(Debug, Default)]
 struct Slots {
     by_holding: HashMap<Holding, Slot>,
+    /// Who serves what has no slot while it gets another listener.
+    aside: HashMap<Holding, Arc<Serving>>,
     /// Visitors that wait at any of them.
     waiting: u32,
 }
@@ -171,11 +173,25 @@ impl Registry {
     /// Makes a slot for a lease: its visitors wait from here on. One that is there stays.
     pub(super) fn begin(&self, holding: &Holding) {
         let mut slots = self.slots();
+        let aside = slots.aside.remove(holding);
         let slot = slots.by_holding.entry(holding.clone());
         slot.or_insert_with(|| Slot {
-            serving: watch::Sender::new(None),
+            serving: watch::Sender::new(aside),
             waiting: 0,
         });
+    }
+
+    /// The listener of a lease closes, to listen elsewhere: who waits is sent away, and nobody is led to the
+    /// lease before it [begins](Self::begin) again. Visitors of the one listener would else be served as if they
+    /// had come to the other, which they may not reach at all. Who serves the lease goes on then, and the
+    /// streams that it has go on meanwhile.
+    pub(super) fn relocate(&self, holding: &Holding) {
+        let mut slots = self.slots();
+        if let Some(slot) = slots.take(holding)
+            && let Some(serving) = slot.serving.send_replace(None)
+        {
+            slots.aside.insert(holding.clone(), serving);
+        }
     }
 
     /// Fences out whoever served the lease, and only then lets another connection serve it.
@@ -202,23 +218,23 @@ impl Registry {
 
     /// Fences out whoever serves the lease. Visitors wait from here on.
     pub(super) fn vacate(&self, holding: &Holding) {
-        let slots = self.slots();
+        let mut slots = self.slots();
         if let Some(slot) = slots.by_holding.get(holding) {
             slot.fence_out();
+        }
+        if let Some(serving) = slots.aside.remove(holding) {
+            serving.fence.fall();
         }
     }
 
     /// The lease has ended: whoever served it is fenced out, and who waits is sent away.
     pub(super) fn end(&self, holding: &Holding) {
-        let slot = {
-            let mut slots = self.slots();
-            let slot = slots.by_holding.remove(holding);
-            let waited = slot.as_ref().map_or(0, |slot| slot.waiting);
-            slots.waiting = slots.waiting.saturating_sub(waited);
-            slot
-        };
-        if let Some(slot) = slot {
+        let mut slots = self.slots();
+        if let Some(slot) = slots.take(holding) {
             slot.fence_out();
+        }
+        if let Some(serving) = slots.aside.remove(holding) {
+            serving.fence.fall();
         }
     }
 
@@ -254,6 +270,7 @@ impl Registry {
         let Slots {
             by_holding,
             waiting,
+            ..
         } = &mut *slots;
         let slot = by_holding.get_mut(holding);
         let slot = slot.filter(|slot| serving.same_channel(&slot.serving.subscribe()));
@@ -273,6 +290,15 @@ impl Registry {
     fn slots(&self) -> MutexGuard<'_, Slots> {
         // No step between two assignments to it can panic.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Slots {
+    /// Takes a slot out, and its places with it.
+    fn take(&mut self, holding: &Holding) -> Option<Slot> {
+        let slot = self.by_holding.remove(holding)?;
+        self.waiting = self.waiting.saturating_sub(slot.waiting);
+        Some(slot)
     }
 }
 
@@ -297,6 +323,7 @@ impl Drop for Place<'_> {
         let Slots {
             by_holding,
             waiting,
+            ..
         } = &mut *slots;
         // A slot that has ended took its places with it.
         let slot = by_holding

@@ -184,7 +184,17 @@ impl Desk {
                 "two machines seem to have one key");
         }
         Ok(match answer? {
-            Answer::Again(holding) => Step::Done(state.listening(&holding, allowed.scope)),
+            Answer::Again(holding) => {
+                // It listens, or is told why not; or it is just being bound again.
+                match (
+                    state.listeners.contains_key(&holding),
+                    state.missing.get(&holding),
+                ) {
+                    (true, _) => Step::Done(state.listening(&holding, allowed.scope)),
+                    (false, Some(error)) => return Err(error.clone().into()),
+                    (false, None) => Step::Wait(holding),
+                }
+            }
             Answer::Wait(holding) => Step::Wait(holding),
             Answer::Probe {
                 holding,

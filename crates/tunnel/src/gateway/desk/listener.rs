@@ -1,14 +1,14 @@
 //! The listeners of leases: bound when there is to be one, and no sooner than the one before is closed.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use adit_model::address::Scope;
 use adit_model::lease::Holding;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 
 use super::{Desk, Job, Listener, State};
+use crate::gateway::after;
 use crate::gateway::port::{self, BindError, Bound};
 use crate::gateway::seam::Sockets;
 
@@ -37,19 +37,26 @@ impl Desk {
         scope: Scope,
         is_known: bool,
     ) -> Result<Option<Fresh>, BindError> {
-        let closing = {
-            let mut state = self.state();
-            match state.listeners.get(holding) {
-                Some(listener) if listener.scope == scope => return Ok(None),
-                Some(_) => state.close_listener(holding),
-                None => {}
+        let deadline = after(CLOSE);
+        loop {
+            let closing = {
+                let mut state = self.state();
+                match state.listeners.get(holding) {
+                    Some(listener) if listener.scope == scope => return Ok(None),
+                    Some(_) => {
+                        state.close_listener(holding);
+                        self.registry.relocate(holding);
+                    }
+                    None => {}
+                }
+                let closing = state.closing.get(holding).cloned();
+                closing.filter(|over| !over.is_cancelled())
+            };
+            let Some(over) = closing else { break };
+            if timeout_at(deadline, over.cancelled()).await.is_err() {
+                tracing::warn!(%holding, "a listener does not close in time");
+                break;
             }
-            state.closing.get(holding).cloned()
-        };
-        if let Some(over) = closing
-            && timeout(CLOSE, over.cancelled()).await.is_err()
-        {
-            tracing::warn!(%holding, "a listener does not close in time");
         }
         self.bind_now(holding, scope, is_known).map(Some)
     }
@@ -123,31 +130,55 @@ impl Desk {
     }
 
     /// Binds what is to be there and is not: after a start, and when one has failed. Who claims a holding binds
-    /// it itself.
-    pub(super) fn repair(&self, state: &mut State) {
-        state.closing.retain(|_, over| !over.is_cancelled());
-        let missing: Vec<_> = state
-            .table
-            .entries()
-            .filter(|(holding, entry)| {
+    /// it itself, and waits for a repair that is under way. The lock is not held while the system is asked.
+    pub(super) fn repair(&self) {
+        let missing: Vec<_> = {
+            let mut state = self.state();
+            let state = &mut *state;
+            state.closing.retain(|_, over| !over.is_cancelled());
+            let missing = state.table.entries().filter(|(holding, entry)| {
                 entry.wants_listener()
                     && !entry.is_claimed()
                     && !state.listeners.contains_key(*holding)
                     && !state.closing.contains_key(*holding)
-            })
-            .map(|(holding, entry)| (holding.clone(), entry.scope))
-            .collect();
-        for (holding, scope) in missing {
-            match self.bind_now(&holding, scope, true) {
-                Ok(fresh) => self.install(state, &holding, fresh),
-                Err(error) => {
-                    // Its visitors are refused by the system; its owner is told when it asks.
-                    if state.missing.insert(holding.clone()) {
-                        let error = Arc::new(error);
-                        tracing::warn!(%holding, %error, "a lease has no listener; tried again every second");
-                    }
+            });
+            let missing: Vec<_> = missing
+                .map(|(holding, entry)| (holding.clone(), entry.scope, CancellationToken::new()))
+                .collect();
+            for (holding, _, over) in &missing {
+                state.closing.insert(holding.clone(), over.clone());
+            }
+            missing
+        };
+        for (holding, scope, over) in missing {
+            let bound = self.bind_now(&holding, scope, true);
+            self.repaired(&holding, scope, bound);
+            over.cancel();
+        }
+    }
+
+    /// Installs what was bound, if it is what is to be there still.
+    fn repaired(&self, holding: &Holding, scope: Scope, bound: Result<Fresh, BindError>) {
+        let mut state = self.state();
+        let entry = state.table.entry(holding);
+        let is_wanted = !state.is_stopping
+            && !state.listeners.contains_key(holding)
+            && entry.is_some_and(|entry| {
+                entry.wants_listener() && !entry.is_claimed() && entry.scope == scope
+            });
+        if !is_wanted {
+            return;
+        }
+        match bound {
+            Ok(fresh) => self.install(&mut state, holding, fresh),
+            // Its visitors are refused by the system; its owner is told when it asks.
+            Err(error) => {
+                if !state.missing.contains_key(holding) {
+                    tracing::warn!(%holding, %error, "a lease has no listener; tried again every second");
                 }
+                state.missing.insert(holding.clone(), error);
             }
         }
+        self.changed();
     }
 }

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use adit_model::address::Scope;
+use adit_model::grant::Grant;
 use adit_model::lease::Holding;
 
 use super::{Desk, Fallen, Refused, Seat, SeatEnd, State};
@@ -31,8 +33,8 @@ impl Desk {
         for passed in state.table.pass(now) {
             self.settle(&mut state, passed.holding(), now);
         }
-        self.repair(&mut state);
         drop(state);
+        self.repair();
         for (transport, reason) in closing {
             transport.close(reason);
         }
@@ -87,19 +89,30 @@ impl Desk {
         is_new: bool,
         now: Now,
     ) -> Vec<(Arc<dyn Transport>, CloseReason)> {
-        let mut lost = Vec::new();
+        let (mut lost, mut narrowed) = (Vec::new(), Vec::new());
         for (holding, entry) in state.table.entries() {
             let is_over = match entry.phase {
-                Phase::Held(..) => is_new && !is_allowed(policy, holding, entry),
-                Phase::Grace(_) => {
-                    is_expired(policy, entry, now)
-                        || (is_new && !is_allowed(policy, holding, entry))
-                }
-                Phase::Fresh | Phase::Quarantine(_) => false,
+                Phase::Held(..) => false,
+                Phase::Grace(_) => is_expired(policy, entry, now),
+                Phase::Fresh | Phase::Quarantine(_) => continue,
             };
-            if is_over {
-                lost.push((holding.clone(), entry.phase));
+            let scope = if is_new && !is_over {
+                allowed_scope(policy, holding, entry)
+            } else {
+                (!is_over).then_some(entry.scope)
+            };
+            match scope {
+                Some(scope) if scope == entry.scope => {}
+                Some(scope) => narrowed.push((holding.clone(), scope)),
+                None => lost.push((holding.clone(), entry.phase)),
             }
+        }
+        for (holding, scope) in narrowed {
+            tracing::info!(%holding, %scope, "a lease is allowed here only, and listens nowhere else");
+            self.registry.end(&holding);
+            state.close_listener(&holding);
+            state.table.narrow(&holding, scope);
+            self.settle(state, &holding, now);
         }
         let mut closing = Vec::new();
         for (holding, phase) in lost {
@@ -122,31 +135,52 @@ impl Desk {
     }
 }
 
-/// Whether a principal may have what it has, where it listens.
-fn is_allowed(policy: &Policy, holding: &Holding, entry: &Entry) -> bool {
-    let Some(principal) = policy.principals.get(&entry.principal) else {
-        return false;
-    };
-    let grant = &principal.grant;
+/// Where a principal may have what it has; `None` for nowhere.
+fn allowed_scope(policy: &Policy, holding: &Holding, entry: &Entry) -> Option<Scope> {
+    let grant = &policy.principals.get(&entry.principal)?.grant;
     let is_others = policy
         .reservations
         .iter()
         .any(|rule| rule.principal != entry.principal && rule.what.covers(holding));
-    let is_granted = match (holding, &entry.asked) {
+    if is_others {
+        return None;
+    }
+    match (holding, &entry.asked) {
         (Holding::Port(port), Some(asked)) => {
             let asked_port = if asked.is_drawn { 0 } else { *port };
             let scope = match &asked.bind {
                 Bind::Tcp { host, .. } => grant.listen(host, asked_port).ok(),
                 Bind::Unix { .. } => None,
             };
-            scope == Some(entry.scope) && grant.ports.contains(*port)
+            scope.filter(|scope| *scope == entry.scope && grant.ports.contains(*port))
         }
-        // After a restart nobody knows the words that it was asked for in.
-        (Holding::Port(port), None) => grant.ports.contains(*port),
-        (Holding::Unix(_, name), _) => grant.socket(name).is_ok(),
-        (Holding::Name(name), _) => grant.names.contains(name),
-    };
-    is_granted && !is_others
+        (Holding::Port(port), None) => narrowed(grant, *port, entry.scope),
+        (Holding::Unix(_, name), _) => grant.socket(name).is_ok().then_some(entry.scope),
+        (Holding::Name(name), _) => grant.names.contains(name).then_some(entry.scope),
+    }
+}
+
+/// What is left of a scope after a restart, when nobody knows the words that it was asked for in: all of it, if
+/// the grant still gives that or more for any words; else the part that it gives for such as may have been
+/// meant; else nothing.
+fn narrowed(grant: &Grant, port: u16, scope: Scope) -> Option<Scope> {
+    if !grant.ports.contains(port) {
+        return None;
+    }
+    let own = scope.to_string();
+    let texts = [own.as_str(), "", "localhost"];
+    let asked = grant.asked.iter().map(|rule| rule.host.as_str());
+    let scopes: Vec<_> = texts
+        .into_iter()
+        .chain(asked)
+        // It may have been drawn.
+        .flat_map(|text| [port, 0].map(|port| grant.listen(text, port)))
+        .filter_map(Result::ok)
+        .collect();
+    if scopes.iter().any(|given| scope.is_within(*given)) {
+        return Some(scope);
+    }
+    scopes.into_iter().find(|given| given.is_within(scope))
 }
 
 /// Whether the time of its principal's grant is over.

@@ -17,6 +17,7 @@ use crate::gateway::registry::{Fenced, Unserved, WAITING_FOR_ONE};
 use crate::gateway::seam::{Later, LedgerError};
 use crate::transport::{Bind, ByteStream, Connection, Origin, PeerRequest, memory};
 
+mod relisten;
 mod security;
 
 /// A desk at work, and what it stands on.

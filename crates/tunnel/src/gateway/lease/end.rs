@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use adit_model::address::Scope;
 use adit_model::lease::Holding;
 
 use super::{Entry, LEAST_QUARANTINE, MemberId, Now, Phase, Table};
@@ -25,6 +26,12 @@ impl Passed {
 }
 
 impl Table {
+    /// From here on it is to listen there, whoever may be asking for it.
+    pub(crate) fn narrow(&mut self, holding: &Holding, scope: Scope) {
+        self.change(holding, |entry| entry.scope = scope);
+        self.check();
+    }
+
     /// A connection has ended: what it held waits for its owner. What it held and what it was being given.
     pub(crate) fn leave(&mut self, member: MemberId, now: Now) -> (Vec<Holding>, Vec<Holding>) {
         let claimed = self.abandon_all(member);

@@ -73,7 +73,7 @@ impl Table {
     }
 
     /// Whether the lease may go to where the new connection comes from, if the last one came from somewhere
-    /// else (security rule G14).
+    /// else, or nobody knows from where, after a restart (security rule G14).
     pub(super) fn may_move(&self, ask: &Ask<'_>, holding: &Holding) -> Result<(), Refused> {
         let last = self
             .entries
@@ -81,7 +81,7 @@ impl Table {
             .and_then(|entry| entry.asked.as_ref())
             .map(|asked| asked.source.ip().to_canonical());
         let source = ask.source.ip().to_canonical();
-        let may = last.is_none_or(|last| last == source) || ask.takeover_from.contains(source);
+        let may = last == Some(source) || ask.takeover_from.contains(source);
         may.then_some(()).ok_or_else(|| Refused::OtherNetwork {
             holding: holding.clone(),
             address: source,

@@ -79,7 +79,7 @@ fn a_port_of_a_device_stands_for_itself_and_for_what_is_behind_its_prefix() {
 }
 
 /// Spellings of this machine, its link and nowhere; what a resolver or an old C library would take for one.
-const INSIDE: [&str; 60] = [
+const INSIDE: [&str; 70] = [
     "127.0.0.1",
     "127.0.0.1.",
     "127.1",
@@ -140,6 +140,16 @@ const INSIDE: [&str; 60] = [
     "ff02::1",
     "255.255.255.255",
     "240.0.0.1",
+    "64:ff9b:1::127.0.0.1",
+    "64:ff9b:1:ffff::a9fe:a9fe",
+    "2001::1",
+    "2001:0:7f00:1::80ff:fffe",
+    "fd00:ec2::254",
+    "100.100.100.200",
+    "0x646464c8",
+    "192.0.0.192",
+    "168.63.129.16",
+    "2002:a83f:8110::",
 ];
 
 #[test]

@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use adit_model::id::PrincipalId;
 use adit_model::lease::SocketName;
@@ -51,6 +51,10 @@ const PRIVATE_MODE: Mode = Mode::from_raw_mode(0o700);
 const SOCKET_MODE: Mode = Mode::from_raw_mode(0o660);
 /// Longest path of a Unix socket on Linux (`sun_path`, without the zero behind it).
 const PATH_BYTES: usize = 107;
+/// What the folder's name begins with in which a socket is made; no socket's own name does.
+const PRIVATE_PREFIX: &str = ".new-";
+/// One bind at a time, so that none sweeps away what another is making.
+static BINDING: Mutex<()> = Mutex::new(());
 /// The socket's name while nobody may see it.
 const PRIVATE_NAME: &str = "s";
 
@@ -96,8 +100,11 @@ pub fn bind(
             error: Arc::new(error),
         }
     };
+    let _turn = BINDING.lock().unwrap_or_else(PoisonError::into_inner);
     let path = base.join(folder_name(principal));
-    let folder = open_folder(&path).map_err(failed(UnixStep::Folder))?;
+    open_folder(base, PRIVATE_MODE).map_err(failed(UnixStep::Folder))?;
+    let folder = open_folder(&path, FOLDER_MODE).map_err(failed(UnixStep::Folder))?;
+    sweep(&folder, &path);
     if stale == Stale::Ours {
         remove_stale(&folder, &path, name).map_err(failed(UnixStep::Name))?;
     }
@@ -113,9 +120,9 @@ pub fn bind(
     Ok(BoundSocket { listener, file })
 }
 
-/// The principal's folder: made if it is not there, and never through a link.
-fn open_folder(path: &Path) -> io::Result<OwnedFd> {
-    match rustix::fs::mkdir(path, FOLDER_MODE) {
+/// A folder of ours, with that mode: made if it is not there, and never through a link.
+fn open_folder(path: &Path, mode: Mode) -> io::Result<OwnedFd> {
+    match rustix::fs::mkdir(path, mode) {
         Ok(()) | Err(rustix::io::Errno::EXIST) => {}
         Err(error) => return Err(error.into()),
     }
@@ -129,8 +136,28 @@ fn open_folder(path: &Path) -> io::Result<OwnedFd> {
         ));
     }
     // Whatever the process's umask took away, or somebody has added since.
-    rustix::fs::fchmod(&folder, FOLDER_MODE)?;
+    rustix::fs::fchmod(&folder, mode)?;
     Ok(folder)
+}
+
+/// Removes folders of new sockets that a process which was killed has left behind. No socket is being made
+/// meanwhile.
+fn sweep(folder: &OwnedFd, path: &Path) {
+    let Ok(entries) = rustix::fs::Dir::read_from(folder) else {
+        return;
+    };
+    let names = entries.flatten().filter_map(|entry| {
+        let name = entry.file_name().to_str().ok()?;
+        name.starts_with(PRIVATE_PREFIX).then(|| String::from(name))
+    });
+    for name in names.collect::<Vec<_>>() {
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
+        if let Ok(left) = rustix::fs::openat(folder, name.as_str(), flags, Mode::empty()) {
+            tracing::info!(folder = %path.join(&name).display(), "a folder of a new socket was left behind");
+            remove(&left, PRIVATE_NAME, AtFlags::empty());
+            remove(folder, &name, AtFlags::REMOVEDIR);
+        }
+    }
 }
 
 /// Removes a socket of ours that nobody listens at. Anything else stays, and is in the way.
@@ -167,7 +194,7 @@ impl<'a> Private<'a> {
         aws_lc_rs::rand::fill(&mut random)
             .map_err(|_| io::Error::other("the system gives no random numbers"))?;
         // With a dot, and longer than any socket's own name could make it look.
-        let name = format!(".new-{:016x}", u64::from_be_bytes(random));
+        let name = format!("{PRIVATE_PREFIX}{:016x}", u64::from_be_bytes(random));
         let path = path.join(&name);
         rustix::fs::mkdirat(parent, name.as_str(), PRIVATE_MODE)?;
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;

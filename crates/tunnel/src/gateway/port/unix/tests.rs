@@ -165,3 +165,26 @@ fn a_path_that_is_too_long_is_refused_and_leaves_nothing() {
     assert!(error.to_string().contains("107"), "{error}");
     assert_eq!(fs::read_dir(deep.join("17")).unwrap().count(), 0);
 }
+
+#[test]
+fn a_base_that_is_not_there_is_made_for_us_alone() {
+    let parent = tempfile::tempdir().unwrap();
+    let base = parent.path().join("sockets");
+    let _bound = bind(&base, OWNER, &name(), Stale::Foreign).unwrap();
+    assert_eq!(mode(&base), 0o700);
+    UnixStream::connect(base.join("17/db.sock")).unwrap();
+    // Nor is it ever a link to elsewhere.
+    let link = parent.path().join("link");
+    symlink(&base, &link).unwrap();
+    bind(&link, OWNER, &name(), Stale::Foreign).unwrap_err();
+}
+
+#[test]
+fn what_a_killed_process_left_of_a_new_socket_is_removed() {
+    let base = tempfile::tempdir().unwrap();
+    let left = base.path().join("17/.new-0123456789abcdef");
+    fs::create_dir_all(&left).unwrap();
+    fs::write(left.join("s"), "").unwrap();
+    let _bound = bind(base.path(), OWNER, &name(), Stale::Foreign).unwrap();
+    assert_eq!(fs::read_dir(base.path().join("17")).unwrap().count(), 1);
+}
