@@ -95,12 +95,11 @@ pub(super) async fn policy(
     let mut is_new = false;
     for identity in files.identities() {
         let name = name_of(&identity)?;
-        let id = match known.get(&name) {
-            Some(id) => *id,
-            None => {
-                is_new = true;
-                add(store, &name, &identity).await?
-            }
+        let id = if let Some(id) = known.get(&name) {
+            *id
+        } else {
+            is_new = true;
+            add(store, &name, &identity).await?
         };
         ids.insert(identity, id);
     }

@@ -73,7 +73,7 @@ impl Publisher {
         self.condition.reloaded(read.is_ok());
         match &read {
             Ok(()) => {
-                info!(target: audit::TARGET, what = "gateway.reload", "everything was read again")
+                info!(target: audit::TARGET, what = "gateway.reload", "everything was read again");
             }
             Err(error) if self.is_behind => error!("it counts when the store answers: {error:#}"),
             Err(error) => error!("nothing is changed: {error:#}"),

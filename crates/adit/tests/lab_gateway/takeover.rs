@@ -21,8 +21,8 @@ impl Client {
     fn command(self, gateway: &Gateway, machine: &Machine) -> Command {
         let words = ["-R", &forward(PORT)];
         match self {
-            Self::Ssh => gateway.looped(&machine, 0, &words),
-            Self::Agent => gateway.agent(&machine, 0, &words),
+            Self::Ssh => gateway.looped(machine, 0, &words),
+            Self::Agent => gateway.agent(machine, 0, &words),
         }
     }
 
@@ -107,7 +107,7 @@ fn cut(client: Client, times: u32) -> Cuts {
             let answer = visit
                 .answer
                 .as_ref()
-                .map_or_else(|error| error.clone(), Clone::clone);
+                .map_or_else(Clone::clone, Clone::clone);
             (answer != hello("box")).then(|| {
                 said(
                     answer.as_str(),

@@ -58,7 +58,10 @@ fn late_bytes_of_a_stopped_ssh_never_reach_a_visitor_after_its_port_was_taken_ov
 
 /// Answers of one machine until another's are no change of machine; each other one is.
 fn changes(answers: &[String]) -> usize {
-    answers.windows(2).filter(|pair| pair[0] != pair[1]).count()
+    answers
+        .windows(2)
+        .filter(|pair| pair.first() != pair.last())
+        .count()
 }
 
 fn compete(settings: &str) -> Vec<String> {
@@ -72,7 +75,7 @@ fn compete(settings: &str) -> Vec<String> {
     };
     let gateway = Gateway::start(&public, &plan);
     let words = ["-R", &forward(PORT)];
-    let start = |machine: &Machine| Process::spawn(&mut gateway.looped(&machine, 0, &words));
+    let start = |machine: &Machine| Process::spawn(&mut gateway.looped(machine, 0, &words));
     let _first = start(&first);
     gateway.answers(PORT, &hello("first"));
     let visitors = Visitors::come(&gateway, PORT);

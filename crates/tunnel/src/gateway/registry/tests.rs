@@ -156,7 +156,7 @@ pub(crate) async fn visited(
             panic!("nobody comes");
         };
         let mut stream = open.answer.accept();
-        stream.write_all(&[7; 100_000]).await.unwrap();
+        stream.write_all(&vec![7; 100_000]).await.unwrap();
         (stream, far)
     };
     let (visitor, (stream, far)) = tokio::join!(registry.open(&HOLDING, origin()), accepted);
