@@ -53,15 +53,15 @@ pub struct Settings {
 
 /// Visitors at a time, in all, where descriptors suffice.
 const VISITORS: usize = 10_000;
-/// Part of all that one holding may have: a flood at one leaves room at others.
-const EACH_PART: usize = 2;
+/// Part of all that one holding may have: a flood at one leaves room at others, also where one owner has several.
+const EACH_PART: usize = 8;
 /// A balancer sends its header at once (security rule G71).
 const HEADER_TIME: Duration = Duration::from_secs(3);
 /// Twice as long as visitors are held, for a far network.
 const DIAL_TIME: Duration = Duration::from_secs(15);
 /// 1,024 large buffers.
 const BUFFER_BYTES: usize = 64 << 20;
-/// Descriptors that are not visitors': listeners, tunnels, the store, logs.
+/// Descriptors that are not visitors': listeners, the store, logs. Tunnels are counted by who knows how many.
 const RESERVED: u64 = 256;
 /// Descriptors of a visitor at worst: its socket and the carrier's.
 const DESCRIPTORS_EACH: u64 = 2;

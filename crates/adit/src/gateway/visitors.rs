@@ -50,6 +50,9 @@ struct Led {
     usages: Usages,
 }
 
+/// Part of all descriptors that are kept for tunnels at most.
+const TUNNELS_PART: u64 = 4;
+
 impl Visitors {
     /// As these settings say.
     pub(super) fn new(settings: &Settings) -> Arc<Self> {
@@ -57,7 +60,11 @@ impl Visitors {
         let led: Arc<dyn Dial> = Arc::<ByLease>::clone(&dial);
         let (access, _) = watch::channel(Access::everyone());
         let descriptors = getrlimit(Resource::Nofile).current;
-        let suited = StreamSettings::within(descriptors.unwrap_or(u64::MAX));
+        let descriptors = descriptors.unwrap_or(u64::MAX);
+        // Peers' connections come first, but for a low limit their cap is far from being reached.
+        let connections = u64::try_from(settings.caps.connections).unwrap_or(u64::MAX);
+        let tunnels = connections.min(descriptors / TUNNELS_PART);
+        let suited = StreamSettings::within(descriptors.saturating_sub(tunnels));
         let suited = StreamSettings {
             visitors: suited.visitors.min(settings.caps.visitors),
             visitors_each: suited.visitors_each.min(settings.caps.visitors),
