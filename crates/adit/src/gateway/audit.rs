@@ -11,6 +11,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -168,21 +169,29 @@ impl Book {
                 // The writer is never dropped.
                 return;
             };
-            tokio::select! {
-                // Made whole or not at all; a second one is better than none.
-                () = stop.cancelled() => {
-                    self.keep_last(Some(entry)).await;
-                    return;
+            let is_told = {
+                let mut keeping = pin!(keep(&self.store, &mut self.refusals, &entry));
+                tokio::select! {
+                    () = &mut keeping => false,
+                    () = stop.cancelled() => {
+                        // Begun anew it could be there twice.
+                        if timeout(LAST, keeping).await.is_err() {
+                            DROPPED.fetch_add(1, Ordering::Relaxed);
+                        }
+                        true
+                    }
                 }
-                () = keep(&self.store, &mut self.refusals, &entry) => {}
+            };
+            if is_told {
+                break;
             }
         }
-        self.keep_last(None).await;
+        self.keep_last().await;
     }
 
-    async fn keep_last(&mut self, first: Option<Entry>) {
+    async fn keep_last(&mut self) {
         self.entries.close();
-        let mut next = first;
+        let mut next = None;
         let all = async {
             loop {
                 if next.is_none() {
