@@ -11,7 +11,6 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -170,7 +169,7 @@ impl Book {
                 return;
             };
             let is_told = {
-                let mut keeping = pin!(keep(&self.store, &mut self.refusals, &entry));
+                let mut keeping = Box::pin(keep(&self.store, &mut self.refusals, &entry));
                 tokio::select! {
                     () = &mut keeping => false,
                     () = stop.cancelled() => {

