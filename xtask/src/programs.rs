@@ -52,6 +52,8 @@ pub(crate) const REAL: &[Program] = &[
     MANDOC,
     HAPROXY,
     NGINX,
+    SYSTEMD_ANALYZE,
+    AUTOSSH,
 ];
 
 /// The programs that `cargo xtask interop` runs.
@@ -113,6 +115,12 @@ const HAPROXY: Program = Program {
 const NGINX: Program = Program {
     command: "nginx",
     package: "nginx",
+    proof: &[],
+};
+/// Looks at the units of examples/; nothing is booted.
+const SYSTEMD_ANALYZE: Program = Program {
+    command: "systemd-analyze",
+    package: "systemd",
     proof: &[],
 };
 const DROPBEAR: Program = Program {
