@@ -16,6 +16,7 @@ use anyhow::{Context as _, bail};
 
 use crate::programs;
 use crate::workspace::{Workspace, run};
+use crew::Shown;
 
 /// How long each target runs unless something else was said.
 const DEFAULT: Duration = Duration::from_mins(1);
@@ -103,7 +104,15 @@ pub(crate) fn fuzz(workspace: &Workspace, names: &[String], effort: Effort) -> a
         }
         return Ok(());
     }
-    crew::run(names, effort.jobs, start)
+    crew::run(names, effort.jobs, Shown::All, start)
+}
+
+/// Runs the targets one after another and prints the counts of each; all that one printed only if it
+/// found something. Begins no more then.
+pub(crate) fn smoke(workspace: &Workspace, names: &[String], time: Duration) -> anyhow::Result<()> {
+    crew::run(names, NonZeroUsize::MIN, Shown::Faults, |name| {
+        target(workspace, name, time)
+    })
 }
 
 /// The command that runs one target, building it first.

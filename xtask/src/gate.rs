@@ -9,7 +9,6 @@ mod count;
 mod verdict;
 
 use std::env;
-use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use anyhow::{Context as _, bail};
 
 use crate::programs::{self, Found};
 use crate::workspace::{Workspace, run as run_command};
-use crate::{arguments, clock, fuzz};
+use crate::{arguments, clock, fuzz, openssh};
 use count::Count;
 use verdict::{Report, Verdict};
 
@@ -102,7 +101,7 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "build",
         about: "the program as it is shipped",
-        budget: Duration::from_mins(6),
+        budget: Duration::from_mins(7),
         run: Gate::build,
     },
     Stage {
@@ -114,13 +113,13 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "real",
         about: "the lab and real programs: tests in lab_*, real_*, lab:: and real::",
-        budget: Duration::from_mins(9),
+        budget: Duration::from_mins(10),
         run: Gate::real,
     },
     Stage {
         name: "doctests",
         about: "the examples in the documentation",
-        budget: Duration::from_mins(2),
+        budget: Duration::from_mins(1),
         run: Gate::doctests,
     },
     Stage {
@@ -132,7 +131,7 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "fuzz",
         about: "each fuzz target for a few seconds",
-        budget: Duration::from_mins(7),
+        budget: Duration::from_mins(6),
         run: Gate::fuzz,
     },
 ];
@@ -143,6 +142,9 @@ const TOTAL_BUDGET: Duration = Duration::from_mins(55);
 /// Which tests run real programs or the lab; the same expression gives them their time limit in
 /// `.config/nextest.toml`.
 const REAL_TESTS: &str = "binary(/^(lab|real)_/) | test(/(^|::)(lab|real)::/)";
+
+/// What a missing program means at home.
+const SKIP: &str = "skip: the tests that need them will skip themselves";
 
 /// How long each fuzz target runs in the gate.
 const FUZZ_SMOKE: Duration = Duration::from_secs(5);
@@ -185,12 +187,16 @@ impl Gate {
         programs::ensure_tool(&self.workspace, &programs::DENY)?;
         programs::ensure_tool(&self.workspace, &programs::FUZZ)?;
         match programs::ensure(programs::REAL)? {
-            Found::All => Ok(()),
-            Found::Without(_) if self.place == Place::Laptop => {
-                println!("skip: the tests that need them will skip themselves");
+            Found::All => {}
+            Found::Without(_) if self.place == Place::Laptop => println!("{SKIP}"),
+            Found::Without(packages) => bail!("CI needs {}", packages.join(", ")),
+        }
+        match openssh::ensure(&self.workspace.target().join("interop")) {
+            Err(error) if self.place == Place::Laptop => {
+                println!("without OpenSSH 10.0: {error:#}\n{SKIP}");
                 Ok(())
             }
-            Found::Without(packages) => bail!("CI needs {}", packages.join(", ")),
+            outcome => outcome.context("CI needs OpenSSH 10.0"),
         }
     }
 
@@ -272,11 +278,7 @@ impl Gate {
 
     fn fuzz(&mut self) -> anyhow::Result<()> {
         let targets = fuzz::targets(&self.workspace)?;
-        let smoke = fuzz::Effort {
-            time: FUZZ_SMOKE,
-            jobs: NonZeroUsize::MIN,
-        };
-        fuzz::fuzz(&self.workspace, &targets, smoke)
+        fuzz::smoke(&self.workspace, &targets, FUZZ_SMOKE)
     }
 
     /// Runs tests by nextest's profile `gate` and adds them to the count.

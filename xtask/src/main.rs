@@ -14,6 +14,7 @@ mod demo;
 mod fuzz;
 mod gate;
 mod interop;
+mod openssh;
 mod process;
 mod programs;
 mod reference;

@@ -42,6 +42,8 @@ pub(crate) const REAL: &[Program] = &[
     CHROMIUM,
     OPENSSL,
     UNSHARE,
+    NSENTER,
+    SETPRIV,
     TINYPROXY,
     MARIADBD,
     MARIADB_INSTALL_DB,
@@ -52,6 +54,9 @@ pub(crate) const REAL: &[Program] = &[
     MANDOC,
     HAPROXY,
     NGINX,
+    H2LOAD,
+    WEBSOCKETS,
+    GRPC,
     SYSTEMD_ANALYZE,
     AUTOSSH,
 ];
@@ -78,6 +83,11 @@ pub(crate) const DEMO: &[Program] = &[SSHD, SSH_KEYGEN];
 
 /// The programs the bench runs.
 pub(crate) const BENCH: &[Program] = &[SSH, SSHD, SSH_KEYGEN, IP, IPERF3];
+
+/// The programs that `cargo xtask bench edge` runs.
+pub(crate) const BENCH_EDGE: &[Program] = &[
+    SSH, SSHD, SSH_KEYGEN, IPERF3, NGINX, HAPROXY, CADDY, WRK, H2LOAD, OPENSSL, PYTHON,
+];
 
 /// The programs that `cargo xtask bench forward` runs.
 pub(crate) const BENCH_FORWARD: &[Program] = &[SSH, SSHD, SSH_KEYGEN, IPERF3, AUTOSSH];
@@ -110,6 +120,21 @@ const IP: Program = Program {
 const HAPROXY: Program = Program {
     command: "haproxy",
     package: "haproxy",
+    proof: &[],
+};
+const CADDY: Program = Program {
+    command: "caddy",
+    package: "caddy",
+    proof: &[],
+};
+const WRK: Program = Program {
+    command: "wrk",
+    package: "wrk",
+    proof: &[],
+};
+const H2LOAD: Program = Program {
+    command: "h2load",
+    package: "nghttp2-client",
     proof: &[],
 };
 const NGINX: Program = Program {
@@ -153,6 +178,18 @@ const PYTHON: Program = Program {
     package: "python3-venv",
     proof: &["-c", "import ensurepip, venv"],
 };
+const WEBSOCKETS: Program = Program {
+    // Debian's own: apt's modules are for no other.
+    command: "/usr/bin/python3",
+    package: "python3-websockets",
+    proof: &["-c", "import websockets"],
+};
+const GRPC: Program = Program {
+    // Debian's own: apt's modules are for no other.
+    command: "/usr/bin/python3",
+    package: "python3-grpcio",
+    proof: &["-c", "import grpc"],
+};
 const CURL: Program = Program {
     command: "curl",
     package: "curl",
@@ -170,6 +207,16 @@ const OPENSSL: Program = Program {
 };
 const UNSHARE: Program = Program {
     command: "unshare",
+    package: "util-linux",
+    proof: &[],
+};
+const NSENTER: Program = Program {
+    command: "nsenter",
+    package: "util-linux",
+    proof: &[],
+};
+const SETPRIV: Program = Program {
+    command: "setpriv",
     package: "util-linux",
     proof: &[],
 };

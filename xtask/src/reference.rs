@@ -200,7 +200,7 @@ const HEAD: &str = "\
 # Limits of the SSH engine
 
 Made by `cargo xtask reference` from `crates/ssh/src/limits.rs`; do not edit it here.
-Who goes over one of them is refused or disconnected, never waited for.
+Who goes over one of them is refused or disconnected; only a key exchange too many is answered later (`REKEY_REFILL`).
 
 | Limit | Value | Meaning |
 |---|---|---|

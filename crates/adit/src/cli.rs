@@ -9,12 +9,14 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 pub(crate) use self::admin::{
-    AdminArguments, AuditCommand, AuthorityCommand, GatewayArguments, GrantCommand, KeyCommand,
-    LeaseCommand, PrincipalCommand, ReloadArguments, ReservationCommand, RevokeCommand,
+    AdminArguments, AuditCommand, AuthorityCommand, GatewayArguments, GrantCommand, HostKeyCommand,
+    InviteCommand, KeyCommand, LeaseCommand, PrincipalCommand, ReloadArguments, ReservationCommand,
+    RevokeCommand,
 };
 pub(crate) use self::compose::{
     CheckArguments, EnvironmentArguments, RunArguments, SourceArguments, UpArguments,
 };
+pub(crate) use self::enrolment::{ExposeArguments, ImportArguments, ImportKind, JoinArguments};
 pub(crate) use self::gateway::ServeArguments;
 pub(crate) use self::peer::{ForwardsArguments, LoginArguments, WayArguments};
 use crate::config::destination::{Destination, HostAndPort, UserName};
@@ -24,6 +26,7 @@ use crate::log::Format;
 
 mod admin;
 mod compose;
+mod enrolment;
 mod gateway;
 mod peer;
 
@@ -81,11 +84,12 @@ pub(crate) enum Command {
     /// SIGTERM did.
     Down(SourceArguments),
 
-    /// End the adit up of a file, and wait until it has ended.
+    /// End the adit up of a file, or a gateway, and wait until it has ended.
     ///
-    /// As adit down, without the clean scripts. Exit codes: 0 it has ended, or none was up, 1 it does not
-    /// end, 2 the command line.
-    Stop(SourceArguments),
+    /// As adit down, without the clean scripts. With --data, the gateway that runs with that directory ends as by
+    /// SIGTERM: visitors have the time of drain: in its settings. Exit codes: 0 it has ended, or none was up, 1 it
+    /// does not end or no gateway runs, 2 the command line.
+    Stop(StopArguments),
 
     /// Run a workflow of a file, and print what it gives.
     ///
@@ -96,10 +100,12 @@ pub(crate) enum Command {
     /// line or the input, 129 stopped by SIGHUP, 130 interrupted, 143 stopped by SIGTERM.
     Run(RunArguments),
 
-    /// Show where the tunnels of an adit up stand: of a file, or of all that this user has running.
+    /// Show where the tunnels of an adit up stand, of a file or of all that this user has running; or how a gateway
+    /// is.
     ///
     /// A forward is up when bytes made the round trip through it in the last five minutes (probe: in
-    /// the file). Exit codes: 0 every forward is up, 1 something is not or nothing runs, 2 the command
+    /// the file). A gateway is ready while it serves and its database answers; adit lease list shows its ports.
+    /// Exit codes: 0 every forward is up, or the gateway is ready, 1 something is not or nothing runs, 2 the command
     /// line.
     Status(StatusArguments),
 
@@ -149,6 +155,12 @@ pub(crate) enum Command {
     /// Keep keys and certificates out of a gateway for good.
     Revoke(AdminArguments<RevokeCommand>),
 
+    /// See and change the keys that a gateway is known by.
+    HostKey(AdminArguments<HostKeyCommand>),
+
+    /// Let machines become devices of a gateway by codes, each once.
+    Invite(AdminArguments<InviteCommand>),
+
     /// See who changed what at a gateway.
     Audit(AdminArguments<AuditCommand>),
 
@@ -158,6 +170,30 @@ pub(crate) enum Command {
     /// Exit codes: 0 it was read, 1 something is wrong with it (nothing is changed) or no gateway runs, 2 the
     /// command line.
     Reload(ReloadArguments),
+
+    /// Make this machine a device of a gateway, by a code that adit invite add prints there.
+    ///
+    /// Asks for the code at the terminal; no flag takes it, since command lines are seen by others. The code says
+    /// which host key the gateway has, and nothing of it is sent to a host that has another. Then this machine makes
+    /// a key of its own, and logs in with it from there on: adit expose, adit forward and adit up need no more than
+    /// the gateway's name. If the connection is lost in the middle, the same command with the same code does the
+    /// rest. Exit codes: 0 joined, 1 the code or the host is not the right one, or the gateway is not reached, 2 the
+    /// command line, 130 interrupted.
+    Join(Box<JoinArguments>),
+
+    /// Make a service of this machine a site under a name of a gateway that was joined, until stopped.
+    ///
+    /// Prints the URL once visitors get through, and shows them as they come. When the connection ends it comes back
+    /// by itself. Exit codes: 0 stopped by SIGTERM, 1 this machine has joined no gateway, or that refuses the name, 2
+    /// the command line, 130 interrupted.
+    Expose(ExposeArguments),
+
+    /// Read a file of another program, and print what says the same to adit.
+    ///
+    /// Nothing is changed, run or read besides that file. What has no like here is told on standard error, with its
+    /// line; a restriction that cannot be kept leaves out what it restricts. Secrets are never printed. Exit codes: 0
+    /// all of it has its like, 1 something has not, or the file cannot be read, 2 the command line.
+    Import(ImportArguments),
 
     /// Find out what is wrong with a tunnel, and say what to change.
     ///
@@ -213,9 +249,8 @@ impl Command {
     fn files(&mut self) -> Option<&mut Vec<PathBuf>> {
         match self {
             Self::Up(arguments) | Self::Start(arguments) => Some(&mut arguments.source.files),
-            Self::Down(source) | Self::Stop(source) | Self::Validate(source) => {
-                Some(&mut source.files)
-            }
+            Self::Down(source) | Self::Validate(source) => Some(&mut source.files),
+            Self::Stop(arguments) => Some(&mut arguments.source.files),
             Self::Run(arguments) => Some(&mut arguments.source.files),
             Self::Check(arguments) => Some(&mut arguments.files),
             Self::Status(arguments) => Some(&mut arguments.files),
@@ -230,8 +265,13 @@ impl Command {
             | Self::Reservation(_)
             | Self::Authority(_)
             | Self::Revoke(_)
+            | Self::HostKey(_)
+            | Self::Invite(_)
             | Self::Audit(_)
             | Self::Reload(_)
+            | Self::Join(_)
+            | Self::Expose(_)
+            | Self::Import(_)
             | Self::Trust(_)
             | Self::Completions(_)
             | Self::Man(_) => None,
@@ -243,7 +283,7 @@ impl Command {
         match self {
             Self::Forward(arguments) => arguments.habits.quiet,
             // What is worth knowing is in what they say anyway.
-            Self::Doctor(_) | Self::Run(_) => true,
+            Self::Doctor(_) | Self::Run(_) | Self::Expose(_) | Self::Join(_) => true,
             Self::Up(_)
             | Self::Start(_)
             | Self::Down(_)
@@ -260,8 +300,11 @@ impl Command {
             | Self::Reservation(_)
             | Self::Authority(_)
             | Self::Revoke(_)
+            | Self::HostKey(_)
+            | Self::Invite(_)
             | Self::Audit(_)
             | Self::Reload(_)
+            | Self::Import(_)
             | Self::Trust(_)
             | Self::Completions(_)
             | Self::Man(_) => false,
@@ -322,6 +365,20 @@ pub(crate) struct StatusArguments {
     /// Again after each change, until interrupted or its end.
     #[arg(short, long)]
     pub(crate) watch: bool,
+
+    /// The gateway that runs with this data directory is meant.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["files", "watch"])]
+    pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StopArguments {
+    #[command(flatten)]
+    pub(crate) source: SourceArguments,
+
+    /// The gateway that runs with this data directory is meant.
+    #[arg(long, value_name = "DIR", conflicts_with = "files")]
+    pub(crate) data: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]

@@ -11,7 +11,11 @@ mod check;
 mod completions;
 mod doctor;
 mod down;
+mod expose;
 pub(crate) mod forward;
+mod gateway;
+mod import;
+mod join;
 pub(crate) mod keeper;
 mod man;
 mod run;
@@ -30,7 +34,7 @@ pub(crate) fn run(command: Command, verbose: u8) -> anyhow::Result<ExitCode> {
         Command::Up(arguments) => up::run(&arguments, verbose),
         Command::Start(arguments) => start::run(&arguments, verbose),
         Command::Down(source) => down::run(&source),
-        Command::Stop(source) => stop::run(&source),
+        Command::Stop(arguments) => stop::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::User(arguments) => admin::principals(arguments, Kind::User),
         Command::Device(arguments) => admin::principals(arguments, Kind::Device),
@@ -40,8 +44,13 @@ pub(crate) fn run(command: Command, verbose: u8) -> anyhow::Result<ExitCode> {
         Command::Reservation(arguments) => admin::reservations(arguments),
         Command::Authority(arguments) => admin::authorities(arguments),
         Command::Revoke(arguments) => admin::revocations(arguments),
+        Command::HostKey(arguments) => admin::host_keys(&arguments),
+        Command::Invite(arguments) => admin::invites(arguments),
         Command::Audit(arguments) => admin::audit(&arguments),
         Command::Reload(arguments) => admin::reload(&arguments),
+        Command::Join(arguments) => join::run(&arguments),
+        Command::Expose(arguments) => expose::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Run(arguments) => run::run(&arguments, verbose),
         Command::Status(arguments) => status::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),

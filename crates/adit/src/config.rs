@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use self::ask::{Sources, Whose};
 use self::option::{HostKeyChecking, SshOption};
 pub(crate) use self::surroundings::Surroundings;
+use crate::enrolled;
 
 pub(crate) mod ask;
 pub(crate) mod destination;
@@ -80,6 +81,31 @@ pub(crate) enum Purpose {
     Look,
 }
 
+impl Written {
+    /// A connection to that host, of which nothing is said but which host.
+    pub(crate) fn look(wanted: ssh::Wanted) -> Self {
+        Self {
+            wanted,
+            forwards: Vec::new(),
+            permits: Vec::new(),
+            public_socks: false,
+            purpose: Purpose::Stream,
+            exit_on_forward_failure: false,
+            keys: Vec::new(),
+            passphrase_file: None,
+            password_file: None,
+            config: None,
+            jump: None,
+            family: None,
+            without_proxy: false,
+            takes_password: false,
+            options: Vec::new(),
+            keep_alive: None,
+            pins: Vec::new(),
+        }
+    }
+}
+
 /// Files that ssh(1) looks in.
 const DEFAULT_KNOWN_HOSTS: [&str; 2] = [".ssh/known_hosts", ".ssh/known_hosts2"];
 /// Files of the machine that ssh(1) looks in.
@@ -94,6 +120,8 @@ pub(crate) fn config(
     written: &Written,
     surroundings: &Surroundings,
 ) -> anyhow::Result<TunnelConfig> {
+    let enrolled = enrolled::apply(written, surroundings);
+    let written = enrolled.as_ref().unwrap_or(written);
     let settings = ssh_config::read(written, &written.wanted, surroundings)?;
     ssh_config::check(&settings);
     let forwards = match written.purpose {

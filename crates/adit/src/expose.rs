@@ -127,6 +127,7 @@ impl Exposes {
                 network: Some(network),
                 visitors: Some(self.visitors.clone()),
                 patience: prepared.patience,
+                ..Instruments::default()
             };
             let events = |event: Event<'_>| {
                 prepared.row.apply(&event);

@@ -4,19 +4,22 @@
 //! decided about a principal is decided by a [snapshot](principals) that is published whole; what is held outlives
 //! connections, and in the [ledger] the process.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use adit_model::id::Epoch;
+use adit_model::lease::Lease;
 use adit_store::{DatabaseUrl, Place, Store};
 use adit_text::SecretSource;
 use adit_tunnel::budget::Budget;
-use adit_tunnel::gateway::accept::{self, Acceptor, Parts};
+use adit_tunnel::gateway::accept::{self, Acceptor, Parts, Site};
 use adit_tunnel::gateway::desk::{self, Clock, Desk, Seams};
 use adit_tunnel::gateway::host_keys::{self, HostKeys};
 use adit_tunnel::gateway::limit::Usages;
 use adit_tunnel::gateway::open::SystemResolver;
 use adit_tunnel::gateway::port;
+use adit_tunnel::gateway::seam::Sites;
 use adit_tunnel::provider;
 use adit_tunnel::transport::ssh::Memory;
 use anyhow::Context as _;
@@ -25,20 +28,27 @@ use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
+use self::announce::Listening;
 use self::audit::Book;
+use self::certificates::Shelf;
 use self::chores::Chores;
 use self::control::{Asked, Subject};
 use self::directory::DataDirectory;
+use self::enroll::StoreEnroll;
 use self::ledger::StoreLedger;
 use self::monitor::{Condition, Monitor, Readings};
+use self::names::suffix::{self, Standing};
+use self::names::{Known, Names, Registrar};
 use self::notify::Watchdog;
 use self::principals::KeyFiles;
 use self::publisher::Publisher;
 use self::settings::{Listen, Settings};
 use self::stop::{Signals, Told};
+use self::tally::Tally;
 use self::visitors::Visitors;
+use self::withdrawn::{Journal, Withdrawn};
 use crate::cli::ServeArguments;
 use crate::files;
 use crate::log::tell;
@@ -47,11 +57,14 @@ mod activation;
 mod announce;
 pub(crate) mod audit;
 mod capacity;
+mod certificates;
 mod chores;
 pub(crate) mod control;
 pub(crate) mod directory;
+mod enroll;
 mod ledger;
 mod monitor;
+pub(crate) mod names;
 mod notify;
 pub(crate) mod order;
 mod principals;
@@ -59,8 +72,10 @@ mod publisher;
 pub(crate) mod settings;
 mod source;
 mod stop;
+mod tally;
 pub(crate) mod trusted;
 mod visitors;
+mod withdrawn;
 
 /// Asks of commands that wait for the loop: one of each of their clients.
 const ASKS: usize = 16;
@@ -70,12 +85,15 @@ struct Gateway {
     settings: Settings,
     publisher: Publisher,
     desk: Arc<Desk>,
-    acceptor: Acceptor,
+    acceptor: Arc<Acceptor>,
     visitors: Arc<Visitors>,
+    names: Option<Arc<Names>>,
+    registrar: Option<Arc<Registrar>>,
     listeners: Vec<TcpListener>,
     host_keys: HostKeys,
     control: UnixListener,
     monitor: Option<Monitor>,
+    tally: Tally,
     condition: Arc<Condition>,
     budget: Budget,
 }
@@ -114,7 +132,11 @@ impl Gateway {
         let epochs = store.epoch_floor(now).await?;
         let leases = store.leases().await.context("cannot read who held what")?;
         let files = KeyFiles::read(&settings)?;
-        let policy = Arc::new(principals::policy(&store, &settings, &files).await?);
+        let journal = Journal::open(directory.path())?;
+        let mut policy = principals::policy(&store, &settings, &files).await?;
+        journal.apply(&mut policy);
+        principals::tell_of_anonymous(&settings, &policy);
+        let policy = Arc::new(policy);
         let host_keys = host_keys::load_or_make(&directory.host_keys())?;
         // Before any lease: a port of ours is nobody else's.
         activation::check(&given, &settings.defaults.ports)?;
@@ -127,30 +149,29 @@ impl Gateway {
         let monitor = settings.metrics.map(Monitor::bind).transpose()?;
         let store = Arc::new(store);
         let (policy, snapshots) = watch::channel(policy);
+        let is_behind = !journal.is_empty();
+        let withdrawn = Arc::new(Withdrawn::new(journal, policy));
         let visitors = Visitors::new(&settings);
+        let shelf = Arc::new(Shelf::open(directory.certificates(), &settings, now)?);
+        let names = Names::bind(&settings, &visitors, &shelf)?.map(Arc::new);
+        let registrar = registrar(&settings, names.as_deref(), directory, &shelf, &leases)?;
         let seams = Seams {
             policy: snapshots.clone(),
             ledger: Arc::new(StoreLedger::new(Arc::clone(&store))),
             publish: Arc::<Visitors>::clone(&visitors) as _,
         };
         let desk = Desk::new(
-            desk::Settings {
-                grace: settings.leases.grace,
-                port_quarantine: settings.leases.port_quarantine,
-                name_quarantine: settings.leases.name_quarantine,
-                sockets: Some(directory.sockets()),
-                epochs,
-                ..desk::Settings::with_ports(settings.defaults.ports.clone())
-            },
+            desk_settings(&settings, directory, registrar.clone(), epochs),
             seams,
             leases,
         );
-        let usages = Usages::new(snapshots.clone(), Clock::system());
+        let usages = Usages::new(snapshots.clone(), Clock::system(), visitors.share());
+        let tally = Tally::open(Arc::clone(&store), usages.clone(), now).await?;
         visitors.lead_by(Arc::clone(&desk), snapshots.clone(), usages.clone());
         let memory = Memory::of_this_machine();
         let budget = memory.budget.clone();
         let parts = Parts {
-            policy: snapshots,
+            policy: snapshots.clone(),
             desk: Arc::clone(&desk),
             usages,
             resolver: Arc::new(SystemResolver),
@@ -162,21 +183,30 @@ impl Gateway {
         let acceptor = Acceptor::new(
             accept::Settings {
                 ends_useless: settings.ends_refused,
+                anonymous: !settings.anonymous.is_empty(),
                 connections: settings.caps.connections,
                 drain: settings.drain,
+                enroll: Some(Arc::new(StoreEnroll::new(Arc::clone(&store)))),
+                site: site(&settings, names.as_deref()),
                 ..accept::Settings::with_host_keys(host_keys.clone())
             },
             parts,
         );
-        let acceptor = acceptor.ok().context("the system has no randomness")?;
+        let acceptor = Arc::new(acceptor.ok().context("the system has no randomness")?);
         let condition = Arc::new(Condition::starting());
         let publisher = Publisher {
             arguments,
             settings: settings.clone(),
             files,
             store,
-            policy,
-            is_behind: false,
+            policy: snapshots.clone(),
+            acceptor: Arc::clone(&acceptor),
+            host_keys: (directory.host_keys(), host_keys.clone()),
+            names: directory.names(),
+            shelf,
+            visitors: Arc::clone(&visitors),
+            is_behind,
+            withdrawn,
             condition: Arc::clone(&condition),
         };
         Ok(Self {
@@ -185,12 +215,39 @@ impl Gateway {
             desk,
             acceptor,
             visitors,
+            names,
+            registrar,
             listeners,
             host_keys,
             control,
             monitor,
+            tally,
             condition,
             budget,
+        })
+    }
+
+    /// What tells how it is.
+    fn readings(&self) -> Readings {
+        Readings {
+            acceptor: Arc::clone(&self.acceptor),
+            desk: Arc::clone(&self.desk),
+            visitors: Arc::clone(&self.visitors),
+            policy: self.publisher.policy.clone(),
+            names: self.names.clone(),
+            condition: Arc::clone(&self.condition),
+            budget: self.budget.clone(),
+            caps: self.settings.caps,
+        }
+    }
+
+    /// What names are known from.
+    fn known(&self) -> Option<Known> {
+        let registrar = self.registrar.clone()?;
+        Some(Known {
+            desk: Arc::clone(&self.desk),
+            registrar,
+            policy: self.publisher.policy.clone(),
         })
     }
 
@@ -202,35 +259,40 @@ impl Gateway {
             .collect::<Result<_, _>>()
             .context("cannot listen for connections")?;
         let (accepting, serving) = (CancellationToken::new(), CancellationToken::new());
-        let (acceptor, desk) = (Arc::new(self.acceptor), Arc::clone(&self.desk));
+        let (acceptor, desk) = (Arc::clone(&self.acceptor), Arc::clone(&self.desk));
         let metrics = self.monitor.as_ref().map(Monitor::address);
+        let (readings, known) = (Arc::new(self.readings()), self.known());
         let mut chores = Chores::default();
         chores.keep(Book::open(Arc::clone(&self.publisher.store)));
+        chores.count(self.tally);
         chores.tidy(Arc::clone(&self.publisher.store), Arc::clone(&self.desk));
         if let Some(monitor) = self.monitor.take() {
-            let readings = Readings {
-                acceptor: Arc::clone(&acceptor),
-                desk: Arc::clone(&self.desk),
-                visitors: Arc::clone(&self.visitors),
-                policy: self.publisher.policy.subscribe(),
-                condition: Arc::clone(&self.condition),
-                budget: self.budget.clone(),
-                caps: self.settings.caps,
-            };
-            chores.show(monitor, readings);
+            chores.show(monitor, Arc::clone(&readings));
         }
         let mut tasks = JoinSet::new();
         let stop = serving.clone();
         tasks.spawn(async move { desk.run(stop).await });
         let stop = accepting.clone();
         let taking = Arc::clone(&acceptor);
+        let mut naming = JoinSet::new();
+        let at_names = self.names.take();
+        if let (Some(names), Some(known)) = (at_names.clone(), known) {
+            let (stop, drain) = (accepting.clone(), self.settings.drain);
+            naming.spawn(async move { names.run(&known, &stop, drain).await });
+        }
         let mut accepts = JoinSet::new();
         accepts.spawn(async move { taking.run(sockets, stop).await });
         let (asks, asked) = mpsc::channel(ASKS);
         let subject = Subject {
             store: Arc::clone(&self.publisher.store),
             desk: Arc::clone(&self.desk),
+            reports: acceptor.reports().clone(),
             leases: self.settings.leases,
+            ports: self.settings.defaults.ports.clone(),
+            host_keys: self.publisher.host_keys.0.clone(),
+            names: self.publisher.names.clone(),
+            readings,
+            withdrawn: Arc::clone(&self.publisher.withdrawn),
             asks: asks.clone(),
         };
         let told_to_end = CancellationToken::new();
@@ -238,9 +300,16 @@ impl Gateway {
         answers.spawn(subject.serve(self.control));
         answers.spawn(self.publisher.run(asked, told_to_end.clone()));
         capacity::report(self.settings.caps, self.visitors.most(), &self.budget);
-        announce::started(&self.settings, &listening, metrics, &self.host_keys);
-        info!(target: audit::TARGET, what = "gateway.start", version = env!("CARGO_PKG_VERSION"), "the gateway has started");
+        let at_http = at_names.as_deref().map_or_else(Vec::new, Names::addresses);
         self.condition.serves();
+        announce::started(
+            &self.settings,
+            &listening,
+            &at_http,
+            metrics,
+            &self.host_keys,
+        );
+        info!(target: audit::TARGET, what = "gateway.start", version = env!("CARGO_PKG_VERSION"), "the gateway has started");
         notify::ready();
         let mut watchdog = Watchdog::as_told();
         let code = loop {
@@ -259,6 +328,7 @@ impl Gateway {
                 // None of them ends by itself.
                 Some(ended) = tasks.join_next() => ended.context("the leases are not kept any more")?,
                 Some(ended) = accepts.join_next() => ended.context("nobody is let in any more")?,
+                Some(ended) = naming.join_next() => ended.context("names are not served any more")??,
                 Some(ended) = answers.join_next() => ended.context("commands are not answered any more")?,
             }
         };
@@ -273,14 +343,78 @@ impl Gateway {
         ));
         answers.shutdown().await;
         accepting.cancel();
+        while let Some(ended) = naming.join_next().await {
+            ended.context("visitors of names were not served to their end")??;
+        }
         // Their streams end with their connections; who is through earlier is not waited for.
         while accepts.join_next().await.is_some() {}
         serving.cancel();
         while tasks.join_next().await.is_some() {}
         self.visitors.drain(drain).await;
         chores.end().await;
-        drop((acceptor, self.desk));
+        drop((acceptor, self.acceptor, self.desk));
         Ok(code)
+    }
+}
+
+/// What the desk goes by.
+fn desk_settings(
+    settings: &Settings,
+    directory: &DataDirectory,
+    registrar: Option<Arc<Registrar>>,
+    epochs: Epoch,
+) -> desk::Settings {
+    desk::Settings {
+        grace: settings.leases.grace,
+        port_quarantine: settings.leases.port_quarantine,
+        name_quarantine: settings.leases.name_quarantine,
+        sockets: Some(directory.sockets()),
+        sites: registrar.map(|registrar| registrar as Arc<dyn Sites>),
+        epochs,
+        ..desk::Settings::with_ports(settings.defaults.ports.clone())
+    }
+}
+
+/// What is known of names, where visitors come in by them.
+fn registrar(
+    settings: &Settings,
+    names: Option<&Names>,
+    directory: &DataDirectory,
+    shelf: &Arc<Shelf>,
+    leases: &[Lease],
+) -> anyhow::Result<Option<Arc<Registrar>>> {
+    let (Some(names), Some(domain)) = (names, &settings.domain) else {
+        return Ok(None);
+    };
+    if let Standing::PartOf(registered) = suffix::standing(domain) {
+        warn!(
+            "names are under {domain}, which is part of {registered}: a site under it can set cookies for all of \
+             {registered}, and read those that are set there; give names a domain that is registered for them alone"
+        );
+    }
+    let registrar = Registrar::new(
+        domain,
+        &settings.names,
+        &directory.names(),
+        Arc::clone(shelf),
+        &names.addresses(),
+    );
+    let registrar = registrar?;
+    registrar.believe(leases);
+    Ok(Some(Arc::new(registrar)))
+}
+
+/// Where visitors of names come in, as devices are told it: at the first place of each kind.
+fn site(settings: &Settings, names: Option<&Names>) -> Site {
+    let all = names.map_or_else(Vec::new, Names::addresses);
+    let port = |wanted: bool| {
+        let place = all.iter().find(|(_, is_secure)| *is_secure == wanted);
+        place.map(|(address, _)| address.port())
+    };
+    Site {
+        domain: settings.domain.clone(),
+        http: port(false),
+        https: port(true),
     }
 }
 
@@ -292,6 +426,12 @@ pub(crate) fn place(settings: &Settings, directory: &DataDirectory) -> anyhow::R
     /// Longest URL.
     const LENGTH: u64 = 8_192;
     let of_file = |path: &std::path::Path| {
+        // It may have a password in it, and is not repeated (security rule G121).
+        anyhow::ensure!(
+            !path.to_string_lossy().contains("://"),
+            "the URL of a database does not stand on a command line, where everybody on this machine reads it: \
+             write it to a file that only you can read, and name that file"
+        );
         let bytes = trusted::read(path, LENGTH);
         let bytes = bytes.with_context(|| format!("cannot use {}", path.display()))?;
         String::from_utf8(bytes).with_context(|| format!("{} is no text", path.display()))
@@ -336,8 +476,8 @@ fn bind(listens: &[Listen]) -> anyhow::Result<Vec<TcpListener>> {
     Ok(all)
 }
 
-fn addresses(listeners: &[TcpListener]) -> anyhow::Result<Vec<SocketAddr>> {
-    let addresses = listeners.iter().map(TcpListener::local_addr);
+fn addresses(listeners: &[TcpListener]) -> anyhow::Result<Vec<Listening>> {
+    let addresses = listeners.iter().map(Listening::of);
     let addresses: Result<Vec<_>, _> = addresses.collect();
     addresses.context("cannot tell where it listens")
 }

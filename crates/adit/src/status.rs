@@ -29,6 +29,8 @@ const TEXT: usize = 300;
 pub(crate) struct Status {
     peer: Peer,
     tunnel: TunnelReport,
+    /// Who has taken over what this connection had.
+    successor: Option<String>,
     meters: Vec<Arc<Meter>>,
 }
 
@@ -69,8 +71,10 @@ impl Status {
                 since: When(now),
                 connections: 0,
                 last_error: None,
+                grant: None,
                 forwards: reports.collect(),
             },
+            successor: None,
             peer: peer.clone(),
             meters: forwards.iter().map(|_| Arc::default()).collect(),
         }
@@ -128,6 +132,24 @@ impl Status {
                 let reason = refusal(forward).to_owned();
                 self.forward(*number, forward, ForwardState::Refused, Some(reason), now)
             }
+            Event::ForwardDenied {
+                number,
+                forward,
+                reason,
+            } => {
+                let reason = Some(format!("gateway refused the forward: {reason}"));
+                self.forward(*number, forward, ForwardState::Refused, reason, now)
+            }
+            Event::Granted { grant } => {
+                self.tunnel.grant = Some(cut((*grant).to_owned()));
+                News::None
+            }
+            Event::Superseded { by } => {
+                let text = by.to_string();
+                self.trouble(text.clone(), now);
+                self.successor = Some(text);
+                News::State
+            }
             Event::ForwardWaiting {
                 number,
                 forward,
@@ -141,7 +163,9 @@ impl Status {
             }
             Event::Ended { end, .. } => {
                 self.away(now);
-                self.trouble(chain(end), now);
+                // Who has it now says more than the goodbye.
+                let successor = self.successor.take();
+                self.trouble(successor.unwrap_or_else(|| chain(end)), now);
                 self.turn(TunnelState::Waiting, now)
             }
             Event::Failed { error } => {

@@ -52,6 +52,24 @@ pub(crate) fn tell(tunnel: Option<&str>, peer: &Peer, event: &Event<'_>, news: N
                 "{refusal}; asking again every second or two"
             );
         }
+        Event::ForwardDenied {
+            forward, reason, ..
+        } if news == News::State => line(&format!(
+            "forward refused by the gateway, {reason}: {forward}"
+        )),
+        Event::Granted { grant } => info!(tunnel, host, grant, "gateway allows"),
+        Event::Superseded { by } => line(&format!(
+            "{by}; if this connection ends by that, the next attempt is in five minutes, so that two machines \
+             with one key do not take turns"
+        )),
+        Event::RetryAfter { delay } => {
+            info!(
+                tunnel,
+                host,
+                delay_ms = delay.as_millis(),
+                "gateway asks to come back later"
+            );
+        }
         Event::ForwardWaiting {
             forward, reason, ..
         } => {

@@ -8,6 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use adit_tunnel::agent::chain;
 use adit_tunnel::agent::connect::SshConnect;
+use adit_tunnel::agent::forward::Forward;
+use adit_tunnel::agent::health::{Finding, HealthBoard};
 use adit_tunnel::agent::meter::Meter;
 use adit_tunnel::agent::network::{Network, Watcher};
 use adit_tunnel::agent::probe::{Prober, Probing};
@@ -237,7 +239,8 @@ async fn keep_one(
     } = tunnel;
     let peer = config.peer.peer.clone();
     let meters = row.meters();
-    let checking = check(&name, checks, (row, &meters));
+    let health = HealthBoard::default();
+    let checking = check(&name, checks, (row, &meters), (&config.forwards, &health));
     let events = |event: Event<'_>| {
         let news = row.apply(&event);
         tell(Some(&name), &peer, &event, news);
@@ -254,6 +257,7 @@ async fn keep_one(
                     }),
                     meters: meters.clone(),
                     network: Some(network.subscribe()),
+                    health: health.follow(),
                     ..Instruments::default()
                 };
                 let forwards = config.forwards.clone();
@@ -282,7 +286,12 @@ async fn keep_one(
 }
 
 /// Checks the targets of a tunnel's forwards, for ever, whether it is connected or not.
-async fn check(name: &str, checks: Vec<Check>, (row, meters): (&Row, &[Arc<Meter>])) -> Infallible {
+async fn check(
+    name: &str,
+    checks: Vec<Check>,
+    (row, meters): (&Row, &[Arc<Meter>]),
+    (forwards, board): (&[Forward], &HealthBoard),
+) -> Infallible {
     let mut all = Checks::new();
     let mut served = Vec::new();
     for Check {
@@ -312,6 +321,13 @@ async fn check(name: &str, checks: Vec<Check>, (row, meters): (&Row, &[Arc<Meter
             }
         };
         let is_well = health.is_well();
+        if let Some(of) = forwards.get(forward) {
+            board.write(Finding {
+                forward: of.bind.clone(),
+                is_well,
+                words: health.to_string(),
+            });
+        }
         row.board.change(row.number, |status| {
             status.checked(forward, is_well, health.to_string(), SystemTime::now())
         });

@@ -27,6 +27,16 @@ pub(crate) struct Meters {
     pub(crate) to_visitor: AtomicU64,
 }
 
+impl Meters {
+    /// From the visitor, and to it.
+    pub(crate) fn read(&self) -> (u64, u64) {
+        (
+            self.from_visitor.load(Ordering::Relaxed),
+            self.to_visitor.load(Ordering::Relaxed),
+        )
+    }
+}
+
 /// How a copy ended.
 #[derive(Debug)]
 pub(crate) enum CopyEnd {

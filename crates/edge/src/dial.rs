@@ -19,6 +19,13 @@ pub trait Dial: fmt::Debug + Send + Sync {
     /// Opens a byte stream for the visitor. Dropping the future ends what it began: the visitor has left, or the
     /// deadline has passed.
     fn dial<'a>(&'a self, visitor: &'a Visitor) -> Later<'a, Result<Carrier, DialError>>;
+
+    /// The same for whoever comes only to see whether visitors get through, if this is one: known by its addresses
+    /// alone, before any access list is asked or any byte is read. It is no visitor: nobody counts it, and it leaves
+    /// no line.
+    fn probe<'a>(&'a self, _visitor: &'a Visitor) -> Option<Later<'a, Result<Carrier, DialError>>> {
+        None
+    }
 }
 
 /// What carries a visitor's bytes.

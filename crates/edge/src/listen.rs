@@ -163,6 +163,19 @@ pub(crate) struct Room {
     _all: Option<OwnedSemaphorePermit>,
 }
 
+/// Room for so many visitors in all, at whatever they come in by. Clones are the same room.
+#[derive(Debug, Clone)]
+pub struct Places(Arc<Semaphore>);
+
+impl Places {
+    /// For so many.
+    pub fn new(visitors: usize) -> Self {
+        Self(Arc::new(Semaphore::new(
+            visitors.min(Semaphore::MAX_PERMITS),
+        )))
+    }
+}
+
 /// What all listeners share: the room in all, and what was said of trouble lately.
 #[derive(Debug)]
 pub(crate) struct Door {
@@ -182,9 +195,9 @@ pub(crate) struct Counts {
 }
 
 impl Door {
-    pub(crate) fn new(visitors: usize, counts: Arc<Counts>) -> Self {
+    pub(crate) fn new(places: &Places, counts: Arc<Counts>) -> Self {
         Self {
-            all: Arc::new(Semaphore::new(visitors.min(Semaphore::MAX_PERMITS))),
+            all: Arc::clone(&places.0),
             counts,
             said_full: Said::default(),
             said_refused: Said::default(),
@@ -264,7 +277,7 @@ mod tests {
             panic!("no address");
         };
         let visitor = tokio::net::TcpStream::connect(address).await.unwrap();
-        let door = Door::new(1, Arc::default());
+        let door = Door::new(&Places::new(1), Arc::default());
         let accepted = listener.next(&door, &Arc::new(Semaphore::new(1))).await;
         assert_eq!(accepted.peer, Endpoint::Tcp(visitor.local_addr().unwrap()));
         let socket = accepted.socket.tcp().unwrap();
@@ -289,7 +302,7 @@ mod tests {
     #[tokio::test]
     async fn an_idle_listener_takes_no_room() {
         let listener = Listener::tcp(TcpListener::bind("127.0.0.1:0").unwrap()).unwrap();
-        let door = Door::new(1, Arc::default());
+        let door = Door::new(&Places::new(1), Arc::default());
         let own = Arc::new(Semaphore::new(1));
         let waiting = tokio::time::timeout(Duration::from_millis(1), listener.next(&door, &own));
         assert!(waiting.await.is_err());

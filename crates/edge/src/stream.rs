@@ -21,15 +21,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::access::Access;
 use crate::access_log::{AccessLog, End, Entry};
 use crate::copy::{CopyEnd, Meters, copy};
-use crate::dial::{Carrier, Dial, DialError};
-use crate::listen::{self, Accepted, Door, Listener, Room};
+use crate::dial::{self, Carrier, Dial, DialError};
+use crate::listen::{self, Accepted, Door, Listener, Places, Room};
 use crate::pool::Pool;
-use crate::proxy_protocol::{
-    self, BLOCK_LENGTH, Balancers, Header, HeaderError, Progress, Version,
-};
+use crate::proxy_protocol::{self, BLOCK_LENGTH, Header, HeaderError, Progress, Version};
+use crate::rule::{Rule, Rules};
 use crate::visitor::{Endpoint, Visitor};
 use crate::wire::{Lent, Wire};
 
@@ -88,13 +86,16 @@ impl Settings {
 pub struct Service {
     /// What is served.
     pub holding: Holding,
-    /// Who may come in, at each moment. When its sender is gone, nobody may.
-    pub access: watch::Receiver<Access>,
-    /// Whether balancers stand in front: then visitors come through those alone, and each connection begins with a
-    /// header.
-    pub balancers: Option<Arc<Balancers>>,
-    /// Whether the target is told who its visitor is.
-    pub announce: Option<Version>,
+    /// What holds for each visitor who comes. When its sender is gone, nobody may come in.
+    pub rules: watch::Receiver<Arc<Rules>>,
+}
+
+impl Service {
+    /// The rule of this moment, while somebody keeps it.
+    fn rule(&self) -> Option<Arc<Rule>> {
+        self.rules.has_changed().ok()?;
+        Some(self.rules.borrow().of(&self.holding))
+    }
 }
 
 /// Serves visitors.
@@ -102,6 +103,7 @@ pub struct Service {
 pub struct StreamServer {
     core: Arc<Core>,
     door: Arc<Door>,
+    places: Places,
     visitors: TaskTracker,
     /// Ends those that are left.
     end: CancellationToken,
@@ -125,6 +127,8 @@ struct Totals {
     broken_off: AtomicU64,
     from_visitors: AtomicU64,
     to_visitors: AtomicU64,
+    /// Probes that are there now.
+    probes: AtomicU64,
 }
 
 /// What a server has done since it was made.
@@ -154,7 +158,8 @@ impl StreamServer {
     /// A server without listeners.
     pub fn new(dial: Arc<dyn Dial>, log: Arc<dyn AccessLog>, settings: Settings) -> Self {
         let listening = Arc::<listen::Counts>::default();
-        let door = Door::new(settings.visitors, Arc::clone(&listening));
+        let places = Places::new(settings.visitors);
+        let door = Door::new(&places, Arc::clone(&listening));
         Self {
             core: Arc::new(Core {
                 dial,
@@ -165,6 +170,7 @@ impl StreamServer {
                 totals: Totals::default(),
             }),
             door: Arc::new(door),
+            places,
             visitors: TaskTracker::new(),
             end: CancellationToken::new(),
         }
@@ -218,6 +224,11 @@ impl StreamServer {
         self.visitors.wait().await;
     }
 
+    /// The room that its visitors have, for others who serve visitors beside it.
+    pub fn places(&self) -> Places {
+        self.places.clone()
+    }
+
     /// What it has done.
     pub fn counts(&self) -> Counts {
         let Core {
@@ -225,7 +236,9 @@ impl StreamServer {
         } = &*self.core;
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Counts {
-            visitors: u64::try_from(self.visitors.len()).unwrap_or(u64::MAX),
+            visitors: u64::try_from(self.visitors.len())
+                .unwrap_or(u64::MAX)
+                .saturating_sub(load(&totals.probes)),
             accepted: load(&totals.accepted),
             turned_away: load(&totals.turned_away),
             not_dialled: load(&totals.not_dialled),
@@ -256,7 +269,6 @@ impl Acceptor {
                 () = stop.cancelled() => return,
                 accepted = listener.next(&self.door, &self.own) => accepted,
             };
-            self.core.totals.accepted.fetch_add(1, Ordering::Relaxed);
             let core = Arc::clone(&self.core);
             let service = Arc::clone(&self.service);
             let end = self.end.clone();
@@ -274,14 +286,30 @@ async fn attend(core: &Core, service: &Service, accepted: Accepted, end: Cancell
         listener,
         room,
     } = accepted;
+    let known = Visitor {
+        holding: service.holding.clone(),
+        origin: peer,
+        listener,
+        via: None,
+    };
+    if let Some(dialling) = core.dial.probe(&known) {
+        let _probe = Probe::counted(&core.totals);
+        let carried = timeout(
+            core.settings.dial_time,
+            carry_probe(core, visitor, dialling),
+        );
+        tokio::select! {
+            biased;
+            () = end.cancelled() => {}
+            // What came of it, whoever has sent it sees.
+            _ = carried => {}
+        }
+        return;
+    }
+    core.totals.accepted.fetch_add(1, Ordering::Relaxed);
     let mut stay = Stay {
         core,
-        visitor: Visitor {
-            holding: service.holding.clone(),
-            origin: peer,
-            listener,
-            via: None,
-        },
+        visitor: known,
         meters: Meters::default(),
         since: Instant::now(),
         end: End::Broken,
@@ -306,7 +334,10 @@ async fn lead(
     known: &mut Visitor,
     meters: &Meters,
 ) -> End {
-    if let Some(balancers) = &service.balancers {
+    let Some(rule) = service.rule() else {
+        return End::Denied;
+    };
+    if let Some(balancers) = &rule.balancers {
         let socket = match visitor.tcp() {
             Some(socket) if balancers.contain(known.origin) => socket,
             _ => return End::NotABalancer,
@@ -317,11 +348,12 @@ async fn lead(
             Err(_) => return End::Header(HeaderError::Late),
         }
     }
-    if !is_admitted(&service.access, known.origin) {
+    // A header may have taken its time.
+    let Some(rule) = service.rule().filter(|it| it.access.admits(known.origin)) else {
         return End::Denied;
-    }
+    };
     let dialled = {
-        let opening = timeout(core.settings.dial_time, open(core, service, known));
+        let opening = timeout(core.settings.dial_time, open(core, rule.announce, known));
         tokio::select! {
             dialled = opening => dialled.unwrap_or(Err(DialError::Late)),
             // Who has left is not waited for.
@@ -357,9 +389,41 @@ async fn lead(
     }
 }
 
-/// Whether the access list of this moment admits somebody. One that nobody keeps any more admits nobody.
-fn is_admitted(access: &watch::Receiver<Access>, origin: Endpoint) -> bool {
-    access.has_changed().is_ok() && access.borrow().admits(origin)
+/// Carries what goes round by a probe.
+async fn carry_probe(
+    core: &Core,
+    mut probe: Wire,
+    dialling: dial::Later<'_, Result<Carrier, DialError>>,
+) {
+    let Ok(carrier) = dialling.await else {
+        return;
+    };
+    let mut carrier = Wire::from(carrier);
+    let meters = Meters::default();
+    copy(
+        probe.lend(),
+        carrier.lend(),
+        &core.pool,
+        &meters,
+        core.settings.idle_time,
+    )
+    .await;
+}
+
+/// A probe that is there. It takes a place among the tasks, which are counted as visitors otherwise.
+struct Probe<'a>(&'a Totals);
+
+impl<'a> Probe<'a> {
+    fn counted(totals: &'a Totals) -> Self {
+        totals.probes.fetch_add(1, Ordering::Relaxed);
+        Self(totals)
+    }
+}
+
+impl Drop for Probe<'_> {
+    fn drop(&mut self) {
+        self.0.probes.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Takes a balancer's word.
@@ -376,7 +440,7 @@ fn believe(known: &mut Visitor, header: Header) {
 }
 
 /// Reads a header and no byte behind it: what has come is looked at first, and taken only as far as it belongs.
-async fn read_header(socket: &TcpStream) -> Result<Header, HeaderError> {
+pub(crate) async fn read_header(socket: &TcpStream) -> Result<Header, HeaderError> {
     let mut read = Vec::new();
     let mut window = [0; BLOCK_LENGTH];
     loop {
@@ -404,7 +468,11 @@ async fn read_header(socket: &TcpStream) -> Result<Header, HeaderError> {
 }
 
 /// Opens the way to whoever serves, and says there who comes.
-async fn open(core: &Core, service: &Service, visitor: &Visitor) -> Result<Wire, DialError> {
+async fn open(
+    core: &Core,
+    announce: Option<Version>,
+    visitor: &Visitor,
+) -> Result<Wire, DialError> {
     let carrier = core.dial.dial(visitor).await?;
     if let Carrier::Tcp(socket) = &carrier {
         // They fail only where the socket is broken already, which the copy tells.
@@ -412,7 +480,7 @@ async fn open(core: &Core, service: &Service, visitor: &Visitor) -> Result<Wire,
         listen::keep_alive(socket).ok();
     }
     let mut carrier = Wire::from(carrier);
-    if let Some(version) = service.announce {
+    if let Some(version) = announce {
         let header = proxy_protocol::write(version, visitor);
         let mut lent = carrier.lend();
         lent.write_all(&header)

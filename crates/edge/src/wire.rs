@@ -53,6 +53,15 @@ impl Wire {
         }
     }
 
+    /// The socket itself, for whoever closes it otherwise; nothing if it is none of TCP.
+    pub(crate) fn into_tcp(mut self) -> Option<TcpStream> {
+        let made_of = std::mem::replace(&mut self.made_of, MadeOf::Other(Box::new(Taken)));
+        match made_of {
+            MadeOf::Tcp(socket) => Some(socket),
+            MadeOf::Unix(_) | MadeOf::Other(_) => None,
+        }
+    }
+
     /// All that was to be said has been: dropped from here on, it closes as the system closes.
     pub(crate) fn finish(&mut self) {
         self.is_finished = true;
@@ -208,6 +217,39 @@ impl From<Carrier> for Wire {
             Carrier::Tcp(socket) => MadeOf::Tcp(socket),
             Carrier::Other(stream) => MadeOf::Other(stream),
         })
+    }
+}
+
+/// Stands where a socket was taken from.
+struct Taken;
+
+impl Io for Taken {}
+
+impl AsyncRead for Taken {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        _buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Taken {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+        _bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::address::Scope;
 use crate::host::Name;
 use crate::id::{Epoch, LeaseId, PrincipalId};
+use crate::port::PortSet;
+use crate::prefix::PortPrefix;
 
 /// What a lease is of. A port is one holding whatever addresses it listens on: two principals never share
 /// a number.
@@ -21,6 +23,22 @@ pub enum Holding {
     Unix(PrincipalId, SocketName),
     /// A name at the edge.
     Name(Name),
+    /// A port of a name, which is reached by that name through the gateway and by nobody else: nothing listens for
+    /// it. A name may have several, each with a service of its own.
+    Service(Name, u16),
+    /// One more place of a pool that serves a port of a name, by its number; the service itself is the first, and the
+    /// others begin with 1.
+    Member(Name, u16, u16),
+}
+
+impl Holding {
+    /// The port of a name that it is a service of.
+    pub const fn service(&self) -> Option<(&Name, u16)> {
+        match self {
+            Self::Service(name, port) | Self::Member(name, port, _) => Some((name, *port)),
+            Self::Port(_) | Self::Unix(..) | Self::Name(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for Holding {
@@ -29,6 +47,8 @@ impl fmt::Display for Holding {
             Self::Port(port) => write!(f, "port {port}"),
             Self::Unix(_, name) => write!(f, "socket {name}"),
             Self::Name(name) => write!(f, "name {name}"),
+            Self::Service(name, port) => write!(f, "service {name}:{port}"),
+            Self::Member(name, port, place) => write!(f, "service {name}:{port} (place {place})"),
         }
     }
 }
@@ -153,6 +173,17 @@ pub struct Lease {
     pub since: Timestamp,
     /// What it is doing.
     pub state: LeaseState,
+    /// What its port was drawn for, if it was: whoever asks for any port in the same words gets this one back.
+    pub drawn: Option<Drawn>,
+}
+
+/// What a port was drawn for: the words of somebody who asked for port 0.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drawn {
+    /// The address text, word for word.
+    pub host: String,
+    /// The label of the connection: its SSH user name.
+    pub label: String,
 }
 
 /// What a stored lease is doing.
@@ -185,9 +216,28 @@ pub struct Reservation {
 #[serde(rename_all = "snake_case")]
 pub enum Reserved {
     /// Ports.
-    Ports(crate::port::PortSet),
-    /// A name at the edge.
+    Ports(PortSet),
+    /// A name, with all its ports.
     Name(Name),
+}
+
+impl Reservation {
+    /// A reservation's words of ports that were made by a prefix, before its maker's own ones.
+    pub fn words_of_prefix(prefix: PortPrefix, services: &PortSet) -> String {
+        format!("{prefix} before {services}")
+    }
+
+    /// The prefix that all its ports were made by, if its words say so and the arithmetic agrees.
+    pub fn prefix(&self) -> Option<PortPrefix> {
+        let Reserved::Ports(ports) = &self.what else {
+            return None;
+        };
+        let (prefix, rest) = self.note.split_once(" before ")?;
+        let (services, _) = rest.split_once(':').unwrap_or((rest, ""));
+        let prefix: PortPrefix = prefix.parse().ok()?;
+        let made = prefix.ports(&services.parse().ok()?).ok()?;
+        (made == *ports).then_some(prefix)
+    }
 }
 
 impl Reserved {
@@ -195,7 +245,10 @@ impl Reserved {
     pub fn covers(&self, holding: &Holding) -> bool {
         match (self, holding) {
             (Self::Ports(ports), Holding::Port(port)) => ports.contains(*port),
-            (Self::Name(name), Holding::Name(held)) => name == held,
+            (
+                Self::Name(name),
+                Holding::Name(held) | Holding::Service(held, _) | Holding::Member(held, ..),
+            ) => name == held,
             _ => false,
         }
     }
@@ -224,10 +277,42 @@ mod tests {
     }
 
     #[test]
+    fn a_reservation_made_by_a_prefix_is_known_by_its_words_if_they_are_true() {
+        let of = |ports: &str, note: &str| {
+            let reservation = Reservation {
+                id: 1,
+                what: Reserved::Ports(ports.parse().unwrap()),
+                principal: PrincipalId::new(1),
+                note: String::from(note),
+            };
+            reservation.prefix().map(|prefix| prefix.to_string())
+        };
+        let prefix: PortPrefix = "401".parse().unwrap();
+        let words = Reservation::words_of_prefix(prefix, &"22,80".parse().unwrap());
+        assert_eq!(of("40122,40180", &words).as_deref(), Some("401"));
+        let more = format!("{words}: the roof: east");
+        assert_eq!(of("40122,40180", &more).as_deref(), Some("401"));
+        assert_eq!(of("63306", "6 before 3306").as_deref(), Some("6"));
+        assert_eq!(of("40122", &words), None);
+        for note in [
+            "",
+            "before",
+            "x before y",
+            "401 before ",
+            "the week before 22",
+        ] {
+            assert_eq!(of("40122", note), None, "{note}");
+        }
+    }
+
+    #[test]
     fn a_reservation_covers_what_it_names_and_nothing_else() {
         let ports = Reserved::Ports("40100-40199".parse().unwrap());
         assert!(ports.covers(&Holding::Port(40_122)));
         assert!(!ports.covers(&Holding::Port(40_200)));
         assert!(!ports.covers(&Holding::Name("red001".parse().unwrap())));
+        let name = Reserved::Name("red001".parse().unwrap());
+        assert!(name.covers(&Holding::Service("red001".parse().unwrap(), 22)));
+        assert!(!name.covers(&Holding::Service("red002".parse().unwrap(), 22)));
     }
 }

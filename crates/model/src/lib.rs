@@ -11,5 +11,8 @@ pub mod grant;
 pub mod host;
 pub mod id;
 pub mod lease;
+pub mod month;
+pub mod name;
 pub mod port;
+pub mod prefix;
 pub mod source;

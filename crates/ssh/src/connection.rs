@@ -287,13 +287,14 @@ impl Connection {
     }
 
     /// Whether the owner should go on reading the socket. It should not while a question about the
-    /// host key is open, nor while [`limits::CONTROL_QUEUE_BYTES`] of replies wait for a peer that
+    /// host key is open, nor while a key exchange that the peer wants has to wait for its time, nor while [`limits::CONTROL_QUEUE_BYTES`] of replies wait for a peer that
     /// does not take them. Replies that wait for a key exchange do not count: only reading ends it,
     /// and what a peer may send meanwhile has a limit of its own.
     pub fn wants_read(&self) -> bool {
         let is_full = self.control_bytes >= limits::CONTROL_QUEUE_BYTES;
         self.error().is_none()
             && !self.kex.awaits_verdict()
+            && self.kex.postponed_until().is_none()
             && (!is_full || self.kex.sending_is_held())
     }
 

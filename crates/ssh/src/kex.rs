@@ -96,6 +96,11 @@ pub enum NonstrictChacha {
 
 enum State {
     Idle,
+    /// The peer's KEXINIT has come before its time: it is answered then, and nothing is read meanwhile.
+    Postponed {
+        theirs: Vec<u8>,
+        until: Instant,
+    },
     /// Our KEXINIT has left, the peer's has not come.
     Begun {
         ours: Vec<u8>,
@@ -167,6 +172,19 @@ impl Kex {
         matches!(self.state, State::ExpectVerdict(..))
     }
 
+    /// When a key exchange is begun that the peer wants sooner than it may have it.
+    pub(crate) const fn postponed_until(&self) -> Option<Instant> {
+        match self.state {
+            State::Postponed { until, .. } => Some(until),
+            State::Idle
+            | State::Begun { .. }
+            | State::ExpectInit(_)
+            | State::ExpectReply(..)
+            | State::ExpectVerdict(..)
+            | State::ExpectNewKeys(_) => None,
+        }
+    }
+
     /// Whether the peer may send nothing but transport and key exchange messages now.
     pub(crate) const fn peer_is_held(&self) -> bool {
         self.peer_is_held
@@ -175,7 +193,11 @@ impl Kex {
     /// Whether nothing but transport and key exchange messages may leave now: from our KEXINIT
     /// until our NEWKEYS was sealed.
     pub(crate) fn sending_is_held(&self) -> bool {
-        !self.out.is_empty() || !matches!(self.state, State::Idle | State::ExpectNewKeys(_))
+        let may_send = matches!(
+            self.state,
+            State::Idle | State::Postponed { .. } | State::ExpectNewKeys(_)
+        );
+        !self.out.is_empty() || !may_send
     }
 
     pub(crate) const fn is_strict(&self) -> bool {
@@ -271,14 +293,16 @@ impl Kex {
         }
         match (number, std::mem::replace(&mut self.state, State::Idle)) {
             (message::KEXINIT, State::Idle) => {
-                if self.session_id.is_some() && !self.tokens.take(now) {
-                    return Err(Violation::protocol("too many key exchanges").into());
+                if self.session_id.is_some()
+                    && let Err(until) = self.tokens.take(now)
+                {
+                    let theirs = payload.to_vec();
+                    self.state = State::Postponed { theirs, until };
+                    self.begun_at = Some(now);
+                    self.peer_is_held = true;
+                    return Ok(Progress::Going);
                 }
-                self.begin(now)?;
-                let State::Begun { ours } = std::mem::replace(&mut self.state, State::Idle) else {
-                    return Err(ConnectionError::Crypto(CryptoError::Internal));
-                };
-                self.kexinit(payload, ours, first_packet)
+                self.answer(now, payload, first_packet)
             }
             (message::KEXINIT, State::Begun { ours }) => self.kexinit(payload, ours, first_packet),
             (message::KEX_INIT, State::ExpectInit(exchange)) => self.init(payload, &exchange),
@@ -287,6 +311,33 @@ impl Kex {
             }
             _ => Err(Violation::protocol("key exchange message at the wrong time").into()),
         }
+    }
+
+    /// Begins the exchange that was postponed until now at the latest.
+    pub(crate) fn resume(&mut self, now: Instant) -> Result<(), ConnectionError> {
+        if self.postponed_until().is_none_or(|until| now < until) {
+            return Ok(());
+        }
+        let State::Postponed { theirs, .. } = std::mem::replace(&mut self.state, State::Idle)
+        else {
+            return Err(INTERNAL);
+        };
+        self.tokens.pay(now);
+        self.answer(now, &theirs, FirstPacket::No).map(drop)
+    }
+
+    /// The peer begins an exchange.
+    fn answer(
+        &mut self,
+        now: Instant,
+        theirs: &[u8],
+        first_packet: FirstPacket,
+    ) -> Result<Progress, ConnectionError> {
+        self.begin(now)?;
+        let State::Begun { ours } = std::mem::replace(&mut self.state, State::Idle) else {
+            return Err(INTERNAL);
+        };
+        self.kexinit(theirs, ours, first_packet)
     }
 
     /// NEWKEYS came: gives the keys for what follows it and how long the exchange took.
@@ -313,6 +364,7 @@ impl Kex {
         match std::mem::replace(&mut self.state, State::Idle) {
             State::ExpectVerdict(sealer, opener) => self.send_new_keys(sealer, opener),
             other @ (State::Idle
+            | State::Postponed { .. }
             | State::Begun { .. }
             | State::ExpectInit(_)
             | State::ExpectReply(..)
@@ -328,9 +380,9 @@ impl Kex {
         }
     }
 
-    /// The peer has moved enough data for an exchange of its own.
-    pub(crate) fn earn_exchange(&mut self) {
-        self.tokens.earn();
+    /// So many bytes were moved under the keys that the peer wants to renew.
+    pub(crate) fn earn(&mut self, bytes: u64) {
+        self.tokens.earn(bytes);
     }
 
     /// Client: keeps a key pair for the next exchange.
@@ -348,6 +400,7 @@ impl Kex {
         let exchange = match &mut self.state {
             State::ExpectInit(exchange) | State::ExpectReply(exchange, _) => exchange,
             State::Idle
+            | State::Postponed { .. }
             | State::Begun { .. }
             | State::ExpectVerdict(..)
             | State::ExpectNewKeys(_) => return false,
@@ -360,6 +413,7 @@ impl std::fmt::Debug for Kex {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let state = match self.state {
             State::Idle => "idle",
+            State::Postponed { .. } => "postponed",
             State::Begun { .. } => "begun",
             State::ExpectInit(_) => "expects C_INIT",
             State::ExpectReply(..) => "expects S_REPLY",

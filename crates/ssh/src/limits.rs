@@ -44,13 +44,14 @@ pub const NAME: usize = 64;
 pub const EXT_INFO_ENTRIES: u32 = 64;
 /// Largest EXT_INFO, in bytes.
 pub const EXT_INFO_BYTES: usize = 16_384;
-/// Bytes under one key, either way, after which a peer's key exchange is paid for: less than a hundredth of
-/// the time that moving them takes.
-pub const REKEY_EARNED: u64 = 67_108_864;
-/// Rekeys that a peer may start at once before it has to wait for tokens.
+/// Bytes under one key, either way, that pay for a peer's key exchange: it computes as much as we do. A quarter of
+/// what OpenSSH sends between two with `RekeyLimit 1M` (measured with 9.2 and 10.0, 2026-11-22). Fewer pay a part.
+pub const REKEY_EARNED: u64 = 131_072;
+/// Key exchanges of a peer that are answered at once though nothing has paid for them.
 pub const REKEY_BURST: u32 = 64;
-/// One more rekey is allowed to the peer in each such time.
-pub const REKEY_REFILL: Duration = Duration::from_secs(1);
+/// After that one is paid for by each such time, and answered no sooner: 20 a second are half a percent of a core,
+/// and what OpenSSH needs that renews its keys before every packet (`RekeyLimit` below 1M, 9.2 and 10.0).
+pub const REKEY_REFILL: Duration = Duration::from_millis(50);
 /// Bytes in one direction after which we rekey chacha20-poly1305 (2^27 blocks of 8, OpenSSH's rule).
 pub const REKEY_BYTES_CHACHA: u64 = 1 << 30;
 /// Bytes in one direction after which we rekey AES (2^32 blocks of 16, RFC 4344 section 3.2).

@@ -5,7 +5,7 @@
 
 use adit_model::address::Scope;
 use adit_model::id::{Epoch, LeaseId, PrincipalId};
-use adit_model::lease::{Holding, Lease, LeaseState};
+use adit_model::lease::{Drawn, Holding, Lease, LeaseState};
 use jiff::Timestamp;
 use sea_orm::ActiveValue::{NotSet, Set};
 use sea_orm::sea_query::Expr;
@@ -19,6 +19,7 @@ use crate::error::{ReadError, WriteError};
 use crate::rows::{moment, moments};
 use crate::store::{ANSWER, Store};
 use crate::table::lease;
+use crate::text;
 
 /// Until when nobody else may have what somebody held (security rule G16).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +117,11 @@ async fn keep(tx: &DatabaseTransaction, lease: &Lease) -> Result<LeaseId, WriteE
     {
         return Ok(LeaseId::new(known.id));
     }
+    // Words that do not fit are not worth a refusal: the port is had again by its number.
+    let drawn = lease.drawn.as_ref().filter(|drawn| {
+        let is_fit = |words: &str| words.is_empty() || text::exact("words", words).is_ok();
+        is_fit(&drawn.host) && is_fit(&drawn.label)
+    });
     let row = lease::ActiveModel {
         id: known.as_ref().map_or(NotSet, |known| Set(known.id)),
         holding: Set(holding),
@@ -125,6 +131,8 @@ async fn keep(tx: &DatabaseTransaction, lease: &Lease) -> Result<LeaseId, WriteE
         since: Set(lease.since.as_microsecond()),
         state: Set(String::from(state)),
         until: Set(until.map(Timestamp::as_microsecond)),
+        drawn_host: Set(drawn.map(|drawn| drawn.host.clone())),
+        drawn_label: Set(drawn.map(|drawn| drawn.label.clone())),
     };
     let id = match known {
         Some(known) => {
@@ -143,7 +151,12 @@ pub(crate) async fn orphan(
     principal: PrincipalId,
     until: QuarantineUntil,
 ) -> Result<(), WriteError> {
-    for (kind, until) in [(PORT, until.ports), (NAME, until.names)] {
+    for (kind, until) in [
+        (PORT, until.ports),
+        (NAME, until.names),
+        (SERVICE, until.names),
+        (MEMBER, until.names),
+    ] {
         let (state, until) = state_text(LeaseState::Quarantine(until));
         lease::Entity::update_many()
             .col_expr(lease::Column::State, Expr::val(state))
@@ -181,6 +194,7 @@ fn read_or_quarantine(row: &lease::Model) -> Option<Lease> {
         epoch: Epoch::new(u64::try_from(row.epoch).unwrap_or_default()),
         since: Timestamp::from_microsecond(row.since).unwrap_or(Timestamp::UNIX_EPOCH),
         state: LeaseState::Quarantine(Timestamp::MAX),
+        drawn: None,
     })
 }
 
@@ -206,6 +220,8 @@ fn read(row: &lease::Model) -> Result<Lease, ReadError> {
             ("quarantine", Some(until)) => LeaseState::Quarantine(until),
             _ => return Err(damaged("its state is none")),
         },
+        drawn: (row.drawn_host.clone().zip(row.drawn_label.clone()))
+            .map(|(host, label)| Drawn { host, label }),
     })
 }
 
@@ -217,12 +233,14 @@ const fn state_text(state: LeaseState) -> (&'static str, Option<Timestamp>) {
     }
 }
 
-/// What is held, as one text: `port:8080`, `unix:7:db.sock`, `name:red001`.
+/// What is held, as one text: `port:8080`, `unix:7:db.sock`, `name:red001`, `service:red001:22`, `member:red001:80:1`.
 fn holding_text(holding: &Holding) -> String {
     match holding {
         Holding::Port(port) => format!("{PORT}{port}"),
         Holding::Unix(principal, name) => format!("{UNIX}{}:{name}", principal.get()),
         Holding::Name(name) => format!("{NAME}{name}"),
+        Holding::Service(name, port) => format!("{SERVICE}{name}:{port}"),
+        Holding::Member(name, port, place) => format!("{MEMBER}{name}:{port}:{place}"),
     }
 }
 
@@ -233,6 +251,20 @@ fn read_holding(text: &str) -> Option<Holding> {
     if let Some(name) = text.strip_prefix(NAME) {
         return name.parse().ok().map(Holding::Name);
     }
+    if let Some(service) = text.strip_prefix(SERVICE) {
+        let (name, port) = service.rsplit_once(':')?;
+        let name = name.parse().ok()?;
+        return port.parse().ok().map(|port| Holding::Service(name, port));
+    }
+    if let Some(member) = text.strip_prefix(MEMBER) {
+        let (service, place) = member.rsplit_once(':')?;
+        let (name, port) = service.rsplit_once(':')?;
+        let (name, port) = (name.parse().ok()?, port.parse().ok()?);
+        return place
+            .parse()
+            .ok()
+            .map(|place| Holding::Member(name, port, place));
+    }
     let (principal, name) = text.strip_prefix(UNIX)?.split_once(':')?;
     let principal = PrincipalId::new(principal.parse().ok()?);
     name.parse().ok().map(|name| Holding::Unix(principal, name))
@@ -241,6 +273,8 @@ fn read_holding(text: &str) -> Option<Holding> {
 const PORT: &str = "port:";
 const UNIX: &str = "unix:";
 const NAME: &str = "name:";
+const SERVICE: &str = "service:";
+const MEMBER: &str = "member:";
 
 #[cfg(test)]
 mod tests {
@@ -253,10 +287,20 @@ mod tests {
             Holding::Port(65_535),
             Holding::Unix(PrincipalId::new(7), "db.sock".parse().unwrap()),
             Holding::Name("red001.example".parse().unwrap()),
+            Holding::Service("red001".parse().unwrap(), 22),
+            Holding::Member("red001".parse().unwrap(), 80, 1),
         ] {
             assert_eq!(read_holding(&holding_text(&holding)), Some(holding));
         }
-        for text in ["", "port:", "port:70000", "unix:7", "unix:x:y", "8080"] {
+        for text in [
+            "",
+            "port:",
+            "port:70000",
+            "unix:7",
+            "unix:x:y",
+            "service:red001",
+            "8080",
+        ] {
             assert_eq!(read_holding(text), None, "{text}");
         }
     }

@@ -1,5 +1,5 @@
 //! Everything of a gateway that outlives the process: principals with their keys and grants, authorities,
-//! revocations, reservations, leases, and who changed what. In SQLite, PostgreSQL or MariaDB by the same code;
+//! revocations, reservations, enrolment codes, leases, bytes of each month, and who changed what. In SQLite, PostgreSQL or MariaDB by the same code;
 //! no other crate knows SQL.
 //!
 //! Readers of policy never wait for it: they hold a snapshot that was built from [`Rows`], which
@@ -22,6 +22,7 @@ mod change;
 mod connect;
 mod error;
 mod folder;
+mod invite;
 mod key;
 mod lease;
 mod place;
@@ -29,16 +30,19 @@ mod principal;
 mod reservation;
 mod revocation;
 mod rows;
+mod rule;
 mod schema;
 mod store;
 mod table;
 mod text;
+mod usage;
 
 pub use self::audit::AuditEntry;
 pub use self::authority::{Authority, NewAuthority};
 pub use self::change::{Change, Written};
 pub use self::error::{OpenError, ReadError, Source, WriteError};
 pub use self::folder::{FolderError, make_folder};
+pub use self::invite::{Invite, NewInvite, Redeemed, Redeemer, TRIES, Useless};
 pub use self::key::{Key, NewKey};
 pub use self::lease::QuarantineUntil;
 pub use self::place::{DatabaseUrl, Place, UrlError};
@@ -46,3 +50,4 @@ pub use self::principal::{Kind, NewPrincipal, Principal, Standing};
 pub use self::revocation::{Revocation, Revoked};
 pub use self::rows::Rows;
 pub use self::store::Store;
+pub use self::usage::Usage;

@@ -15,7 +15,7 @@ use crate::error::{ReadError, WriteError};
 use crate::lease::QuarantineUntil;
 use crate::rows::moment;
 use crate::store::{ANSWER, Store};
-use crate::table::{authority_name, key, principal, reservation};
+use crate::table::{authority_name, key, principal, reservation, usage};
 use crate::{lease, text};
 
 /// What a principal is.
@@ -199,6 +199,9 @@ impl Store {
             let reservations = reservation::Entity::delete_many();
             let reservations = reservations.filter(reservation::Column::Principal.eq(of));
             reservations.exec(tx).await?;
+            let usages = usage::Entity::delete_many();
+            let usages = usages.filter(usage::Column::Principal.eq(of));
+            usages.exec(tx).await?;
             lease::orphan(tx, id, until).await?;
             let name = old.name.clone();
             old.delete(tx).await?;
@@ -251,7 +254,7 @@ pub(crate) fn read(row: principal::Model) -> Result<Principal, ReadError> {
     })
 }
 
-fn grant_text(grant: &Grant) -> Result<String, WriteError> {
+pub(crate) fn grant_text(grant: &Grant) -> Result<String, WriteError> {
     let text = serde_json::to_string(grant).map_err(|error| WriteError::Failed {
         source: Box::new(error),
     })?;
@@ -264,14 +267,14 @@ fn grant_text(grant: &Grant) -> Result<String, WriteError> {
     Ok(text)
 }
 
-const fn kind_text(kind: Kind) -> &'static str {
+pub(crate) const fn kind_text(kind: Kind) -> &'static str {
     match kind {
         Kind::User => "user",
         Kind::Device => "device",
     }
 }
 
-fn taken(error: DbErr, name: &Name) -> WriteError {
+pub(crate) fn taken(error: DbErr, name: &Name) -> WriteError {
     if let Some(SqlErr::UniqueConstraintViolation(_)) = error.sql_err() {
         WriteError::NameTaken {
             name: name.to_string(),

@@ -3,11 +3,11 @@
 use adit_model::id::PrincipalId;
 use adit_model::lease::{Reservation, Reserved};
 use sea_orm::ActiveValue::{NotSet, Set};
-use sea_orm::{ConnectionTrait, EntityTrait, QueryOrder};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::change::{Change, LONG, Work, Written};
 use crate::error::{ReadError, WriteError};
+use crate::rule::{self, Table};
 use crate::store::{ANSWER, Store};
 use crate::table::reservation;
 use crate::text;
@@ -44,19 +44,15 @@ impl Store {
         self.within(ANSWER, async {
             let work = Work::begin(&self.writer()).await?;
             crate::principal::find(&work.tx, principal).await?;
-            let it = reservation::Entity::insert(row).exec(&work.tx).await?;
-            let it = it.last_insert_id;
-            let details = json!({ "reservation": it, "of": what, "principal": principal });
-            let version = work.finish(change, "reservation.add", &details).await?;
-            Ok(Written { it, version })
+            let details = json!({ "of": what, "principal": principal });
+            rule::add(work, change, row, details).await
         })
         .await
     }
 
     /// All reservations, in the order in which they were added.
     pub async fn reservations(&self) -> Result<Vec<Reservation>, ReadError> {
-        self.within(ANSWER, async { all(&self.readers()).await })
-            .await
+        self.rules::<reservation::Entity>().await
     }
 
     /// Removes a reservation. Whoever holds something of it keeps it.
@@ -65,28 +61,23 @@ impl Store {
         change: &Change<'_>,
         id: i64,
     ) -> Result<Written<()>, WriteError> {
-        self.within(ANSWER, async {
-            let work = Work::begin(&self.writer()).await?;
-            let row = reservation::Entity::find_by_id(id).one(&work.tx).await?;
-            let row = row.ok_or_else(|| WriteError::Unknown {
-                what: "reservation",
-                which: format!("#{id}"),
-            })?;
-            reservation::Entity::delete_by_id(id).exec(&work.tx).await?;
-            let details = json!({ "reservation": id, "of": read(row)?.what });
-            let version = work.finish(change, "reservation.remove", &details).await?;
-            Ok(Written { it: (), version })
-        })
-        .await
+        self.remove_rule::<reservation::Entity>(change, id).await
     }
 }
 
-pub(crate) async fn all(db: &impl ConnectionTrait) -> Result<Vec<Reservation>, ReadError> {
-    let rows = reservation::Entity::find()
-        .order_by_asc(reservation::Column::Id)
-        .all(db)
-        .await?;
-    rows.into_iter().map(read).collect()
+impl Table for reservation::Entity {
+    type Rule = Reservation;
+
+    const NOUN: &'static str = "reservation";
+    const ID: Self::Column = reservation::Column::Id;
+
+    fn read(row: reservation::Model) -> Result<Reservation, ReadError> {
+        read(row)
+    }
+
+    fn what(rule: &Reservation) -> Value {
+        json!(rule.what)
+    }
 }
 
 fn read(row: reservation::Model) -> Result<Reservation, ReadError> {

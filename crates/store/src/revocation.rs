@@ -3,12 +3,12 @@
 use adit_model::id::Fingerprint;
 use jiff::Timestamp;
 use sea_orm::ActiveValue::{NotSet, Set};
-use sea_orm::{ConnectionTrait, EntityTrait, QueryOrder};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::change::{Change, Work, Written};
 use crate::error::{ReadError, WriteError};
 use crate::rows::{fingerprint, moment};
+use crate::rule::{self, Table};
 use crate::store::{ANSWER, Store};
 use crate::table::revocation;
 use crate::text;
@@ -85,19 +85,14 @@ impl Store {
         };
         self.within(ANSWER, async {
             let work = Work::begin(&self.writer()).await?;
-            let it = revocation::Entity::insert(row).exec(&work.tx).await?;
-            let it = it.last_insert_id;
-            let details = json!({ "revocation": it, "of": what });
-            let version = work.finish(change, "revocation.add", &details).await?;
-            Ok(Written { it, version })
+            rule::add(work, change, row, json!({ "of": what })).await
         })
         .await
     }
 
     /// All revocations, in the order in which they were added.
     pub async fn revocations(&self) -> Result<Vec<Revocation>, ReadError> {
-        self.within(ANSWER, async { all(&self.readers()).await })
-            .await
+        self.rules::<revocation::Entity>().await
     }
 
     /// Takes a revocation back.
@@ -106,28 +101,23 @@ impl Store {
         change: &Change<'_>,
         id: i64,
     ) -> Result<Written<()>, WriteError> {
-        self.within(ANSWER, async {
-            let work = Work::begin(&self.writer()).await?;
-            let row = revocation::Entity::find_by_id(id).one(&work.tx).await?;
-            let row = row.ok_or_else(|| WriteError::Unknown {
-                what: "revocation",
-                which: format!("#{id}"),
-            })?;
-            revocation::Entity::delete_by_id(id).exec(&work.tx).await?;
-            let details = json!({ "revocation": id, "of": read(row)?.what });
-            let version = work.finish(change, "revocation.remove", &details).await?;
-            Ok(Written { it: (), version })
-        })
-        .await
+        self.remove_rule::<revocation::Entity>(change, id).await
     }
 }
 
-pub(crate) async fn all(db: &impl ConnectionTrait) -> Result<Vec<Revocation>, ReadError> {
-    let rows = revocation::Entity::find()
-        .order_by_asc(revocation::Column::Id)
-        .all(db)
-        .await?;
-    rows.into_iter().map(read).collect()
+impl Table for revocation::Entity {
+    type Rule = Revocation;
+
+    const NOUN: &'static str = "revocation";
+    const ID: Self::Column = revocation::Column::Id;
+
+    fn read(row: revocation::Model) -> Result<Revocation, ReadError> {
+        read(row)
+    }
+
+    fn what(rule: &Revocation) -> Value {
+        json!(rule.what)
+    }
 }
 
 fn read(row: revocation::Model) -> Result<Revocation, ReadError> {

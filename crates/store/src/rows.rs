@@ -16,9 +16,9 @@ use crate::authority::{self, Authority};
 use crate::error::ReadError;
 use crate::key::{self, Key};
 use crate::principal::{self, Principal};
-use crate::revocation::{self, Revocation};
+use crate::revocation::Revocation;
 use crate::store::Store;
-use crate::{change, reservation, table};
+use crate::{change, rule, table};
 
 /// Everything that policy is made of, at one version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,8 +76,8 @@ impl Store {
                 principals,
                 keys,
                 authorities: authority::all(&tx).await?,
-                revocations: revocation::all(&tx).await?,
-                reservations: reservation::all(&tx).await?,
+                revocations: rule::all::<table::revocation::Entity>(&tx).await?,
+                reservations: rule::all::<table::reservation::Entity>(&tx).await?,
             };
             tx.commit().await?;
             Ok(rows)

@@ -11,15 +11,20 @@ use sea_orm::{
     SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait,
 };
 
+mod column;
 mod first;
+mod second;
+mod third;
 
 /// The steps, in order: that at index n makes version n + 1.
-const STEPS: [Step; 1] = [Step::First];
+const STEPS: [Step; 3] = [Step::First, Step::Second, Step::Third];
 
 /// One step from a version to the next.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     First,
+    Second,
+    Third,
 }
 
 /// Bears a row for each step that was made.
@@ -71,6 +76,8 @@ pub(crate) async fn upgrade(
     for (number, step) in (1_i64..).zip(STEPS).skip(done) {
         match step {
             Step::First => first::make(&tx, instance).await?,
+            Step::Second => second::make(&tx).await?,
+            Step::Third => third::make(&tx).await?,
         }
         let row = Query::insert()
             .into_table(Alias::new(VERSIONS))

@@ -112,6 +112,32 @@ table!(
     since: i64,
     state: String,
     until: Option<i64>,
+    drawn_host: Option<String>,
+    drawn_label: Option<String>,
+});
+
+table!(invite, "adit_invites", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    id: i64,
+    hash: String,
+    name: String,
+    grant_json: String,
+    note: String,
+    device: Option<i64>,
+    created: i64,
+    expires: i64,
+    wrong: i64,
+    used: Option<i64>,
+    used_by: Option<String>,
+});
+
+table!(usage, "adit_usages", {
+    #[sea_orm(primary_key, auto_increment = false)]
+    principal: i64,
+    #[sea_orm(primary_key, auto_increment = false)]
+    month: i64,
+    down: i64,
+    up: i64,
 });
 
 table!(

@@ -2,7 +2,7 @@
 //!
 //! Real programs are found ([`real`]), run and ended with the test ([`process`]); a private sshd serves
 //! one test with keys of its own ([`sshd`]), an ssh-agent plays any key ([`ssh_agent`]); a test waits for a level with a deadline ([`wait`]) and reads what a process
-//! costs ([`measure`]). Private databases are the services that tunnels carry ([`mariadb`], [`postgres`]). Streams misbehave on demand ([`fault`]) and randomness repeats itself ([`seeded`]).
+//! costs ([`measure`]). Private databases and a web server are the services that tunnels carry ([`mariadb`], [`postgres`], [`nginx`]). Streams misbehave on demand ([`fault`]) and randomness repeats itself ([`seeded`]).
 //!
 //! Ports are kept for the programs that will listen there ([`port`]). Hosts are network namespaces ([`namespace`]), and lines between them are as bad as a test wants ([`link`]).
 //!
@@ -28,6 +28,7 @@ pub mod link;
 pub mod mariadb;
 pub mod measure;
 pub mod namespace;
+pub mod nginx;
 pub mod port;
 pub mod postgres;
 pub mod process;

@@ -30,6 +30,36 @@ impl Port {
         }
     }
 
+    /// One of these that nobody has, not even for later: the first that is free, looked for from another place by
+    /// each process.
+    ///
+    /// # Panics
+    ///
+    /// When all are taken.
+    #[track_caller]
+    pub fn reserve_one_of(candidates: impl IntoIterator<Item = u16>) -> Self {
+        let mut candidates: Vec<u16> = candidates.into_iter().collect();
+        let start =
+            usize::try_from(std::process::id()).unwrap_or_default() % candidates.len().max(1);
+        candidates.rotate_left(start);
+        let reserve = |number: u16| {
+            let held = Socket::new(Domain::IPV4, Type::STREAM, None).ok()?;
+            // Without SO_REUSEADDR it collides with what is merely held, too.
+            held.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, number)).into())
+                .ok()?;
+            drop(held);
+            let held = bind(SocketAddr::from((Ipv4Addr::LOCALHOST, number))).ok()?;
+            Some(Self {
+                number,
+                _held: held,
+            })
+        };
+        candidates
+            .into_iter()
+            .find_map(reserve)
+            .expect("a free port among these")
+    }
+
     /// Its number.
     pub fn number(&self) -> u16 {
         self.number
@@ -58,6 +88,15 @@ mod tests {
             TcpStream::connect(("127.0.0.1", port.number())).unwrap();
             drop(listener);
         }
+    }
+
+    #[test]
+    fn of_some_ports_one_is_reserved_that_nobody_has() {
+        let taken = Port::reserve();
+        let free = Port::reserve().number();
+        let port = Port::reserve_one_of([taken.number(), free]);
+        assert_eq!(port.number(), free);
+        TcpListener::bind(("127.0.0.1", free)).unwrap();
     }
 
     #[test]

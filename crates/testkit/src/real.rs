@@ -29,6 +29,15 @@ pub fn find_or_skip(program: &str) -> Option<PathBuf> {
     found
 }
 
+/// Debian's `python3`, which has the modules that apt installs, whatever else `PATH` has first; else that.
+pub fn python() -> Option<PathBuf> {
+    let own = PathBuf::from("/usr/bin/python3");
+    if own.is_file() {
+        return Some(own);
+    }
+    find("python3")
+}
+
 /// Finds a `python3` that can import `module`, or says that the test is skipped.
 ///
 /// # Panics
@@ -36,7 +45,7 @@ pub fn find_or_skip(program: &str) -> Option<PathBuf> {
 /// When there is none and `ADIT_REAL` is `1`.
 #[track_caller]
 pub fn find_python_or_skip(module: &str) -> Option<PathBuf> {
-    let found = find("python3").filter(|python| imports(python, module));
+    let found = python().filter(|python| imports(python, module));
     if found.is_none() {
         skip(&format!("no python3 with the module `{module}`"));
     }

@@ -13,31 +13,20 @@
 )]
 
 use std::io::Read as _;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use adit_ssh::algorithm::KexAlgorithm;
-use adit_ssh::auth::client::{ClientLogin, Credential, OfferedKey, PromptQuestion, SignQuestion};
-use adit_ssh::connection::{ClientConfig, TransportConfig};
-use adit_ssh::kex::HostKeyOffer;
-use adit_ssh::printable::Printable;
-use adit_ssh::provider::{Signer, aws_lc};
-use adit_ssh::secret::Secret;
 use adit_tunnel::agent::backoff::{Backoff, Patience};
-use adit_tunnel::agent::login::keys;
-use adit_tunnel::transport::ssh::{Answer, Answerer, HostRefusal, Memory, connect, tune};
-use adit_tunnel::transport::{Bind, CloseReason, Connection};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::net::TcpStream;
+use adit_tunnel::transport::CloseReason;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::arguments::{Arguments, Failure};
+use crate::login::Login;
 
 mod arguments;
+mod login;
 
 /// The product's own.
 #[global_allocator]
@@ -48,15 +37,11 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 fn main() -> Result<(), Failure> {
     let arguments = Arguments::read(&["mode", "addr", "user", "key", "count", "seconds"])?;
-    let limit = getrlimit(Resource::Nofile);
-    let current = limit.maximum;
-    setrlimit(Resource::Nofile, Rlimit { current, ..limit })?;
-    let memory = Memory::of_this_machine();
+    let mut login = Login::read(&arguments)?;
+    // The cheapest that every server has: what is compared is all the rest.
+    login.set_kex("curve25519-sha256")?;
     let load = Arc::new(Load {
-        addr: arguments.need("addr")?,
-        signer: keys::read(&arguments.need::<PathBuf>("key")?)?,
-        config: config(&arguments, &memory)?,
-        memory,
+        login,
         count: arguments.need("count")?,
         up: AtomicU32::new(0),
         since: Mutex::new(Instant::now()),
@@ -76,32 +61,8 @@ fn main() -> Result<(), Failure> {
     }
 }
 
-/// The cheapest key exchange that every server has: what is compared is all the rest.
-fn config(arguments: &Arguments, memory: &Memory) -> Result<ClientConfig, Failure> {
-    let signer = keys::read(&arguments.need::<PathBuf>("key")?)?;
-    let provider = Arc::new(aws_lc::provider());
-    let mut transport = TransportConfig::client(provider, memory.pool.clone());
-    let kex = KexAlgorithm::from_name(b"curve25519-sha256").ok_or("unknown key exchange")?;
-    transport.preferences.kex = vec![kex];
-    transport
-        .preferences
-        .host_key
-        .retain(|algorithm| !algorithm.is_certificate());
-    let offered = OfferedKey::new(signer.public_key().blob().to_vec());
-    Ok(ClientConfig {
-        transport,
-        login: ClientLogin {
-            user: arguments.need("user")?,
-            credentials: offered.map(Credential::Key).into_iter().collect(),
-        },
-    })
-}
-
 struct Load {
-    addr: SocketAddr,
-    signer: Arc<dyn Signer>,
-    config: ClientConfig,
-    memory: Memory,
+    login: Login,
     count: u32,
     /// Agents that have their forward.
     up: AtomicU32,
@@ -137,8 +98,9 @@ impl Load {
             let start = Instant::now();
             up = Duration::ZERO;
             let mut tasks = JoinSet::new();
-            if let Ok(Ok(connection)) = timeout(DEADLINE, self.log_in(&mut tasks, &mut port)).await
-            {
+            let login = timeout(DEADLINE, self.login.log_in(&mut tasks, port)).await;
+            if let Ok(Ok((connection, given))) = login {
+                port = given;
                 backoff.succeeded();
                 self.is_up();
                 connection.transport.end().wait().await;
@@ -176,8 +138,8 @@ impl Load {
             agents.spawn(async move {
                 while started.elapsed() < time {
                     let mut tasks = JoinSet::new();
-                    let login = timeout(DEADLINE, load.log_in(&mut tasks, &mut 0)).await;
-                    if let Ok(Ok(connection)) = login {
+                    let login = timeout(DEADLINE, load.login.log_in(&mut tasks, 0)).await;
+                    if let Ok(Ok((connection, _))) = login {
                         load.logins.fetch_add(1, Ordering::SeqCst);
                         connection.transport.close(CloseReason::Stopping);
                         drop(connection);
@@ -193,26 +155,6 @@ impl Load {
             self.logins.load(Ordering::SeqCst)
         );
     }
-
-    /// Logs in and gets the port, any if it is 0, which is set to what was given.
-    async fn log_in(&self, tasks: &mut JoinSet<()>, port: &mut u16) -> Result<Connection, Failure> {
-        let socket = TcpStream::connect(self.addr).await?;
-        tune(&socket)?;
-        let mut answerer = Trusting(Arc::clone(&self.signer));
-        let (config, memory) = (self.config.clone(), self.memory.clone());
-        // In a box: the way in is long, and what is kept should be small.
-        let login = Box::pin(connect(socket, config, memory, &mut answerer));
-        let (connection, driver) = login.await?;
-        tasks.spawn(async move {
-            driver.run().await;
-        });
-        let bind = Bind::Tcp {
-            host: String::from("127.0.0.1"),
-            port: *port,
-        };
-        *port = connection.transport.forward(bind).await?;
-        Ok(connection)
-    }
 }
 
 /// How long a connection was up that counts as a good one.
@@ -221,28 +163,3 @@ const GOOD: Duration = Duration::from_mins(2);
 const MULTIPLIER: u64 = 6_364_136_223_846_793_005;
 /// See [`MULTIPLIER`].
 const INCREMENT: u64 = 1_442_695_040_888_963_407;
-
-/// Trusts every host, since it was started a moment ago beside this program, and signs with one key.
-struct Trusting(Arc<dyn Signer>);
-
-impl Answerer for Trusting {
-    fn host_key<'a>(&'a mut self, _: &'a HostKeyOffer) -> Answer<'a, Result<(), HostRefusal>> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    fn sign<'a>(&'a mut self, question: &'a SignQuestion) -> Answer<'a, Option<Vec<u8>>> {
-        let algorithm = question.algorithm.signature();
-        let signed = self.0.sign(algorithm, &question.data).ok();
-        Box::pin(std::future::ready(signed))
-    }
-
-    fn password(&mut self, _: usize) -> Answer<'_, Option<Secret<String>>> {
-        Box::pin(std::future::ready(None))
-    }
-
-    fn prompts<'a>(&'a mut self, _: &'a PromptQuestion) -> Answer<'a, Option<Vec<Secret<String>>>> {
-        Box::pin(std::future::ready(None))
-    }
-
-    fn banner(&mut self, _: &[Printable]) {}
-}

@@ -2,9 +2,13 @@
 
 pub mod backoff;
 pub mod connect;
+pub mod control;
 pub mod dial;
 pub mod direct;
 pub mod forward;
+mod haste;
+pub mod health;
+pub mod join;
 pub mod listen;
 pub mod local;
 pub mod login;
@@ -30,4 +34,13 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+/// A number that nobody can guess; any will do if the system has none.
+fn chance() -> u64 {
+    let mut bytes = [0; 8];
+    match aws_lc_rs::rand::fill(&mut bytes) {
+        Ok(()) => u64::from_be_bytes(bytes),
+        Err(_) => 0,
+    }
 }

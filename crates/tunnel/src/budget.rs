@@ -26,6 +26,8 @@ pub struct Grant {
 
 /// Most bytes that the default takes: what 128 streams at our largest window need.
 const DEFAULT_MOST: usize = 1 << 30;
+/// Of all, one part of so many is the reserve: of 1 GiB, 4,096 least windows (64 KiB).
+const RESERVE_PART: usize = 4;
 /// What the default takes where the system does not tell its memory.
 const DEFAULT_UNKNOWN: usize = 256 << 20;
 
@@ -70,6 +72,12 @@ impl Budget {
     /// Bytes that are left.
     pub fn left(&self) -> usize {
         self.shared.left.load(Ordering::Acquire)
+    }
+
+    /// Bytes that are left beside the reserve: what large windows are made of. The rest, a quarter of all, is for
+    /// the least windows of streams, so that who has come first and grown leaves some to everybody else.
+    pub fn spare(&self) -> usize {
+        self.left().saturating_sub(self.shared.total / RESERVE_PART)
     }
 
     /// Bytes in all.
@@ -152,8 +160,9 @@ mod tests {
         let second = budget.take(70);
         assert_eq!((first.bytes(), second.bytes(), budget.left()), (70, 30, 0));
         assert_eq!(budget.take(1).bytes(), 0);
+        assert_eq!(budget.spare(), 0);
         drop(first);
-        assert_eq!(budget.left(), 70);
+        assert_eq!((budget.left(), budget.spare()), (70, 45));
     }
 
     #[test]

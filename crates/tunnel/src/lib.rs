@@ -7,7 +7,9 @@
 
 pub mod agent;
 pub mod budget;
+pub mod control;
 pub mod copy;
+pub mod enroll;
 pub mod gateway;
 mod pattern;
 pub mod provider;

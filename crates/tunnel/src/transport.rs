@@ -12,12 +12,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 pub use self::address::{Bind, Origin, Target};
 pub use self::request::{
     CancelAnswer, CancelRequest, ForwardAnswer, ForwardRequest, OpenAnswer, OpenRequest,
-    PeerRequest, SessionRequest,
+    PeerRequest, Requests, SessionRequest,
 };
 pub use self::session::{AskAnswer, Session, SessionAnswer, SessionAsk, SessionWish};
 pub(crate) use self::stream::Cutter;
@@ -70,6 +70,11 @@ pub trait Transport: fmt::Debug + Send + Sync {
     /// How far away the peer is: the least time that an answer has taken. `None` before the first.
     fn round_trip(&self) -> Option<Duration>;
 
+    /// Whether the peer says that it is an adit too, so that it can be asked what no other knows.
+    fn is_own_peer(&self) -> bool {
+        false
+    }
+
     /// Tells when and why the connection ended.
     fn end(&self) -> EndWatch;
 }
@@ -81,7 +86,7 @@ pub struct Connection {
     pub transport: Arc<dyn Transport>,
     /// What the peer asks. Ends with the connection. Who does not read it refuses in the end: the
     /// task never waits for room here.
-    pub requests: mpsc::Receiver<PeerRequest>,
+    pub requests: Requests,
 }
 
 /// What a byte stream is for: the head of its channel.
@@ -102,6 +107,16 @@ pub enum StreamKind {
     /// To whoever asked for that forward: `forwarded-tcpip`, `forwarded-streamlocal@openssh.com`.
     /// The port is the one that was granted.
     Forwarded(Bind),
+    /// To whoever asked for that forward, who is to say by it that visitors get through: `probe@adit`, of adit
+    /// alone. The port is the one that was granted.
+    Probe {
+        /// The host, word for word as it was asked for.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// To a subsystem of the peer's, by its name (RFC 4254 section 6.5). Open once the peer has granted it.
+    Subsystem(&'static str),
 }
 
 /// A byte stream that is being opened.

@@ -9,14 +9,14 @@ mod rekey;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::bail;
-
 use super::iperf::{Amount, Flow, Run, Way};
 use super::kit::Kit;
+use super::page::Work;
 use super::pair::Pair;
 use super::plan::{self, Case, Suite};
 use super::service::Services;
 use super::table::Results;
+use super::target;
 use super::tunnel::{Plan, Tunnel};
 use crate::sshd::{self, Place};
 
@@ -24,6 +24,24 @@ impl Suite for Bench {
     type Scale = Scale;
     const NAME: &'static str = "ssh";
     const CASES: &'static [Case<Self>] = CASES;
+}
+
+impl Work for Bench {
+    fn kit(&self) -> &Kit {
+        &self.kit
+    }
+
+    fn note(&mut self, note: String) {
+        self.results.note(note);
+    }
+
+    fn report(&self) -> String {
+        format!(
+            "## Medians\n\nIn brackets: times the baseline's.\n\n{}\n## Targets\n\n{}",
+            self.results.markdown(),
+            target::markdown(&self.results)
+        )
+    }
 }
 
 /// How much of everything.
@@ -149,24 +167,6 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    /// Runs a case. What fails in it is noted and the others go on; a signal ends all.
-    pub(super) fn run(&mut self, case: &Case<Self>) -> anyhow::Result<()> {
-        eprintln!("{}: {}", case.name, case.about);
-        let outcome = (case.run)(self);
-        self.settle(case.name, outcome)
-    }
-
-    /// Notes an error, unless it is the wish to stop.
-    fn settle(&mut self, what: &str, outcome: anyhow::Result<()>) -> anyhow::Result<()> {
-        if self.kit.stop.is_asked() {
-            bail!("stopped by a signal");
-        }
-        if let Err(error) = outcome {
-            self.results.note(format!("{what}: {error:#}"));
-        }
-        Ok(())
-    }
-
     /// Does the same for each pair in turn, as many rounds as there are, with a tunnel of each pair
     /// that is up all the time.
     fn in_turns(

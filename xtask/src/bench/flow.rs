@@ -18,13 +18,11 @@ use std::fmt;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::bail;
-
 use super::kit::Kit;
+use super::page::Work;
 use super::plan::{Case, Plan, Suite};
 use super::promise::{Contender, Results};
-use super::{Title, head, load_average, plan, publish};
-use crate::clock;
+use super::{page, plan};
 use crate::workspace::Workspace;
 
 /// What takes callbacks.
@@ -62,6 +60,23 @@ impl Suite for Bench {
     type Scale = Scale;
     const NAME: &'static str = "flow";
     const CASES: &'static [Case<Self>] = CASES;
+}
+
+impl Work for Bench {
+    fn kit(&self) -> &Kit {
+        &self.kit
+    }
+
+    fn note(&mut self, note: String) {
+        self.results.note(note);
+    }
+
+    fn report(&self) -> String {
+        format!(
+            "## Medians\n\nIn brackets: times that of the first column.\n\n{}",
+            self.results.markdown()
+        )
+    }
 }
 
 /// How much of everything.
@@ -120,44 +135,13 @@ pub(super) fn command(words: &[String]) -> anyhow::Result<ExitCode> {
     let plan = Plan::<Bench>::parse(words)?;
     let workspace = Workspace::find()?;
     let mut bench = Bench {
-        kit: Kit::build(&workspace, &[])?,
+        kit: Kit::build(&workspace, "adit-tunnel", &[])?,
         scale: plan.scale,
         results: Results::default(),
     };
     let Scale { rounds, starts } = plan.scale;
-    let title = Title {
-        name: Bench::NAME,
-        words: &plan.words,
-        scale: format!("{rounds} rounds, {starts} starts a round"),
-    };
-    let head = head(&workspace, &title)?;
-    let began = clock::now();
-    for case in &plan.cases {
-        eprintln!("{}: {}", case.name, case.about);
-        let outcome = (case.run)(&mut bench);
-        bench.settle(case.name, outcome)?;
-    }
-    let text = format!(
-        "{head}- Load average at the end: {}; took {:.0} minutes\n\n\
-         ## Medians\n\nIn brackets: times that of the first column.\n\n{}",
-        load_average()?,
-        began.elapsed().as_secs_f64() / 60.0,
-        bench.results.markdown(),
-    );
-    publish(&workspace, Bench::NAME, &text, plan.record)
-}
-
-impl Bench {
-    /// Notes an error, unless it is the wish to stop.
-    fn settle(&mut self, what: &str, outcome: anyhow::Result<()>) -> anyhow::Result<()> {
-        if self.kit.stop.is_asked() {
-            bail!("stopped by a signal");
-        }
-        if let Err(error) = outcome {
-            self.results.note(format!("{what}: {error:#}"));
-        }
-        Ok(())
-    }
+    let scale = format!("{rounds} rounds, {starts} starts a round");
+    page::make(&workspace, &plan, &scale, &mut bench)
 }
 
 /// `/proc` counts in KiB.

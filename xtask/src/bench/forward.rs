@@ -19,10 +19,10 @@ use std::time::Duration;
 use anyhow::bail;
 
 use super::kit::Kit;
+use super::page::Work;
 use super::plan::{Case, Plan, Suite};
 use super::promise::Results;
-use super::{Title, head, load_average, plan, publish};
-use crate::clock;
+use super::{page, plan};
 use crate::programs::{self, Found};
 use crate::workspace::Workspace;
 use program::Program;
@@ -41,6 +41,23 @@ impl Suite for Bench {
     type Scale = Scale;
     const NAME: &'static str = "forward";
     const CASES: &'static [Case<Self>] = CASES;
+}
+
+impl Work for Bench {
+    fn kit(&self) -> &Kit {
+        &self.kit
+    }
+
+    fn note(&mut self, note: String) {
+        self.results.note(note);
+    }
+
+    fn report(&self) -> String {
+        format!(
+            "## Medians\n\nIn brackets: times the baseline's, which is the first program of a line.\n\n{}",
+            self.results.markdown()
+        )
+    }
 }
 
 /// How much of everything.
@@ -123,7 +140,7 @@ pub(super) fn command(words: &[String]) -> anyhow::Result<ExitCode> {
     }
     let workspace = Workspace::find()?;
     let mut bench = Bench {
-        kit: Kit::build(&workspace, &["bench_link"])?,
+        kit: Kit::build(&workspace, "adit-tunnel", &["bench_link"])?,
         scale: plan.scale,
         results: Results::default(),
     };
@@ -134,44 +151,15 @@ pub(super) fn command(words: &[String]) -> anyhow::Result<ExitCode> {
         starts,
         idle,
     } = plan.scale;
-    let title = Title {
-        name: Bench::NAME,
-        words: &plan.words,
-        scale: format!(
-            "{rounds} rounds, {} s for each measurement of bulk, {starts} starts a round, {} s idle",
-            time.as_secs(),
-            idle.as_secs()
-        ),
-    };
-    let head = head(&workspace, &title)?;
-    let started = clock::now();
-    for case in &plan.cases {
-        eprintln!("{}: {}", case.name, case.about);
-        let outcome = (case.run)(&mut bench);
-        bench.settle(case.name, outcome)?;
-    }
-    let text = format!(
-        "{head}- Load average at the end: {}; took {:.0} minutes\n\n\
-         ## Medians\n\nIn brackets: times the baseline's, which is the first program of a line.\n\n{}",
-        load_average()?,
-        started.elapsed().as_secs_f64() / 60.0,
-        bench.results.markdown(),
+    let scale = format!(
+        "{rounds} rounds, {} s for each measurement of bulk, {starts} starts a round, {} s idle",
+        time.as_secs(),
+        idle.as_secs()
     );
-    publish(&workspace, Bench::NAME, &text, plan.record)
+    page::make(&workspace, &plan, &scale, &mut bench)
 }
 
 impl Bench {
-    /// Notes an error, unless it is the wish to stop.
-    fn settle(&mut self, what: &str, outcome: anyhow::Result<()>) -> anyhow::Result<()> {
-        if self.kit.stop.is_asked() {
-            bail!("stopped by a signal");
-        }
-        if let Err(error) = outcome {
-            self.results.note(format!("{what}: {error:#}"));
-        }
-        Ok(())
-    }
-
     /// Whether networks can be made, which root alone can.
     fn can_make_networks(&mut self, case: &str) -> bool {
         let can = rustix::process::geteuid().is_root();

@@ -30,11 +30,15 @@ pub(super) struct Kit {
 }
 
 impl Kit {
-    /// Builds the program and these examples of `adit-tunnel`, and makes a folder for files.
-    pub(super) fn build(workspace: &Workspace, examples: &[&str]) -> anyhow::Result<Self> {
+    /// Builds the program and these examples of a package, and makes a folder for files.
+    pub(super) fn build(
+        workspace: &Workspace,
+        package: &str,
+        examples: &[&str],
+    ) -> anyhow::Result<Self> {
         let mut cargo = workspace.cargo();
         cargo.args(["build", "--release", "--package=adit", "--bin=adit"]);
-        cargo.arg("--package=adit-tunnel");
+        cargo.args(["--package", package]);
         for example in examples {
             cargo.args(["--example", example]);
         }

@@ -18,6 +18,8 @@ pub(super) enum Server {
     Sshd,
     /// Our server end, the example `bench_gateway`.
     Gateway,
+    /// The program itself, `adit serve`.
+    Serve,
 }
 
 /// Both ends of a tunnel.
@@ -48,8 +50,18 @@ impl Pair {
         client: Client::Adit,
         server: Server::Gateway,
     };
+    /// A stock client at the program that is our server.
+    pub(super) const SERVED: Self = Self {
+        client: Client::Ssh,
+        server: Server::Serve,
+    };
+    /// The program at both ends.
+    pub(super) const OURS_SERVED: Self = Self {
+        client: Client::Adit,
+        server: Server::Serve,
+    };
 
-    /// All, in the order in which they take their turns in a round.
+    /// All that `bench ssh` compares, in the order in which they take their turns in a round.
     pub(super) const ALL: [Self; 4] = [Self::STOCK, Self::OUR_CLIENT, Self::OUR_SERVER, Self::OURS];
 }
 
@@ -61,7 +73,7 @@ impl fmt::Display for Pair {
         };
         let server = match self.server {
             Server::Sshd => "sshd",
-            Server::Gateway => "adit",
+            Server::Gateway | Server::Serve => "adit",
         };
         write!(f, "{client} to {server}")
     }

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 
 use super::number::{float, percentile};
 use crate::clock;
@@ -40,6 +40,26 @@ pub(super) fn ping(addr: SocketAddr, time: Duration, stop: &Stop) -> anyhow::Res
         p50: percentile(&took, 0.5)?,
         p99: percentile(&took, 0.99)?,
         most: percentile(&took, 1.0)?,
+    })
+}
+
+/// Pings while bulk goes on that takes so long, a second shorter than it. Gives what bulk gives, too.
+///
+/// # Errors
+/// An answer did not come within [`PATIENCE`], or bulk failed.
+pub(super) fn ping_beside<T: Send>(
+    addr: SocketAddr,
+    time: Duration,
+    stop: &Stop,
+    bulk: impl FnOnce() -> anyhow::Result<T> + Send,
+) -> anyhow::Result<(Latency, T)> {
+    thread::scope(|scope| {
+        let bulk = scope.spawn(bulk);
+        stop.wait(RAMP);
+        let time = time.saturating_sub(RAMP.saturating_mul(2));
+        let latency = ping(addr, time, stop);
+        let done = bulk.join().map_err(|_| anyhow!("bulk panicked"))??;
+        Ok((latency?, done))
     })
 }
 
@@ -95,6 +115,9 @@ const PING_BYTES: usize = 64;
 
 /// Visitors who come and go at once.
 const PARALLEL: usize = 16;
+
+/// Until bulk has its speed, and before it ends.
+const RAMP: Duration = Duration::from_millis(500);
 
 /// A tunnel that answers nothing for so long is wedged.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -11,6 +11,8 @@ pub(super) trait Contender: Copy + Ord + Display + 'static {
     const COLUMNS: &'static [Self];
     /// Whose promises they are.
     const OURS: Self;
+    /// Ours at both ends of what is compared, where that is a column of its own.
+    const BOTH: Option<Self> = None;
 }
 
 /// A quantity.
@@ -33,6 +35,26 @@ pub(super) enum Wanted {
     AtMost(f64),
     /// So much more than the baseline, or less.
     AtMostOver(f64),
+    /// So many times the baseline's or more, with ours at one end and at both.
+    EndsAtLeast(Ends),
+    /// So many times the baseline's or less, with ours at one end and at both.
+    EndsAtMost(Ends),
+}
+
+/// What is promised of ours at one end of what is compared, if anything is, and at both.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Ends {
+    pub(super) one: Option<f64>,
+    pub(super) both: f64,
+}
+
+impl Ends {
+    /// `>= 1.15x, both ends >= 1.4x`
+    fn wanted(self, sign: &str) -> String {
+        let one = self.one.map(|one| format!("{sign} {one}x"));
+        let both = format!("both ends {sign} {}x", self.both);
+        one.into_iter().chain([both]).collect::<Vec<_>>().join(", ")
+    }
 }
 
 /// All values of a run.
@@ -94,19 +116,36 @@ impl<P: Contender> Row<P> {
         }
     }
 
-    fn verdict(&self) -> &'static str {
+    fn verdict(&self) -> String {
         let (value, ratio) = (self.median(P::OURS), self.ratio(P::OURS));
         let is_met = match self.measure.wanted {
-            Wanted::Nothing => return "",
+            Wanted::Nothing => return String::new(),
             Wanted::RatioAtLeast(least) => ratio.map(|ratio| ratio >= least),
             Wanted::AtMost(most) => value.map(|value| value <= most),
             Wanted::AtMostOver(most) => self.over().map(|over| over <= most),
+            Wanted::EndsAtLeast(ends) => {
+                return self.verdicts(ends, |ratio, least| ratio >= least);
+            }
+            Wanted::EndsAtMost(ends) => return self.verdicts(ends, |ratio, most| ratio <= most),
         };
-        match is_met {
-            Some(true) => "met",
-            Some(false) => "missed",
-            None => "-",
-        }
+        met(is_met).to_owned()
+    }
+
+    /// `met, both ends missed`
+    fn verdicts(&self, ends: Ends, is_met: fn(f64, f64) -> bool) -> String {
+        let judge =
+            |program: P, bound: f64| met(self.ratio(program).map(|ratio| is_met(ratio, bound)));
+        let one = ends.one.map(|bound| judge(P::OURS, bound).to_owned());
+        let both = P::BOTH.map(|both| format!("both ends {}", judge(both, ends.both)));
+        one.into_iter().chain(both).collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn met(is_met: Option<bool>) -> &'static str {
+    match is_met {
+        Some(true) => "met",
+        Some(false) => "missed",
+        None => "-",
     }
 }
 
@@ -154,6 +193,8 @@ impl<P: Contender> Results<P> {
                 Wanted::RatioAtLeast(least) => format!(">= {least}x"),
                 Wanted::AtMost(most) => format!("<= {most}"),
                 Wanted::AtMostOver(most) => format!("<= {most} over {}", baseline(row)),
+                Wanted::EndsAtLeast(ends) => ends.wanted(">="),
+                Wanted::EndsAtMost(ends) => ends.wanted("<="),
             };
             writeln!(text, " {wanted} | {} |", row.verdict()).ok();
         }
@@ -187,6 +228,7 @@ mod tests {
     impl Contender for Program {
         const COLUMNS: &'static [Self] = &[Self::Ssh, Self::Autossh, Self::Adit];
         const OURS: Self = Self::Adit;
+        const BOTH: Option<Self> = Some(Self::Autossh);
     }
 
     impl Display for Program {
@@ -213,6 +255,21 @@ mod tests {
         wanted: Wanted::AtMostOver(20.0),
     };
 
+    const ENDS: Measure = Measure {
+        name: "ends",
+        wanted: Wanted::EndsAtLeast(Ends {
+            one: Some(1.5),
+            both: 2.0,
+        }),
+    };
+    const COST: Measure = Measure {
+        name: "cost",
+        wanted: Wanted::EndsAtMost(Ends {
+            one: None,
+            both: 0.5,
+        }),
+    };
+
     const RARE: Measure = Measure {
         name: "rare",
         wanted: Wanted::RatioAtLeast(1.5),
@@ -232,6 +289,11 @@ mod tests {
             results.add(measure, Program::Ssh, 4.0);
             results.add(measure, Program::Adit, ours);
         }
+        for (measure, both, ours) in [(&ENDS, 1.5, 1.5), (&COST, 0.5, 0.9)] {
+            results.add(measure, Program::Ssh, 1.0);
+            results.add(measure, Program::Autossh, both);
+            results.add(measure, Program::Adit, ours);
+        }
         results.note(String::from("one was missing"));
         let text = results.markdown();
         for line in [
@@ -240,6 +302,8 @@ mod tests {
             "| rare | - | - | 4.00 | >= 1.5x | - |",
             "| delay | 4.00 | - | 23.0 (5.75x) | <= 20 over Ssh | met |",
             "| late | 4.00 | - | 25.0 (6.25x) | <= 20 over Ssh | missed |",
+            "| ends | 1.00 | 1.50 (1.50x) | 1.50 (1.50x) | >= 1.5x, both ends >= 2x | met, both ends missed |",
+            "| cost | 1.00 | 0.500 (0.50x) | 0.900 (0.90x) | both ends <= 0.5x | both ends met |",
             "| What | Ssh | Autossh | Adit | wanted | |",
             "|---|---|---|---|---|---|",
             "- one was missing",

@@ -1,6 +1,7 @@
 //! A tunnel under measurement: a server, a client, and the ports that visitors come to.
 
 use std::collections::HashMap;
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -52,6 +53,7 @@ pub(super) struct Host {
 enum Program {
     Sshd(Sshd),
     Gateway(Talker),
+    Serve(Talker),
 }
 
 /// A running tunnel.
@@ -69,6 +71,7 @@ impl Host {
         match plan.pair.server {
             Server::Sshd => Self::sshd(kit, plan, folder),
             Server::Gateway => Self::gateway(kit, plan, folder),
+            Server::Serve => Self::serve(kit, plan, folder),
         }
     }
 
@@ -116,6 +119,29 @@ impl Host {
         })
     }
 
+    fn serve(kit: &Kit, plan: &Plan, folder: PathBuf) -> anyhow::Result<Self> {
+        let key = sshd::make_key(&folder, "user_key")?;
+        let addr = SocketAddr::from((plan.server_addr, sshd::free_port()?));
+        Ok(Self {
+            program: Program::Serve(serve(kit, &plan.server_place, &folder, addr)?),
+            addr,
+            user: String::from("bench"),
+            key,
+            folder,
+        })
+    }
+
+    /// Kills an `adit serve` and starts it again, as soon as it is gone, with what it keeps.
+    pub(super) fn kill(self, kit: &Kit, plan: &Plan) -> anyhow::Result<Self> {
+        // By SIGKILL; it returns when the kernel has taken the process down, which frees its files.
+        drop(self.program);
+        let again = serve(kit, &plan.server_place, &self.folder, self.addr)?;
+        Ok(Self {
+            program: Program::Serve(again),
+            ..self
+        })
+    }
+
     /// Where it listens.
     pub(super) fn addr(&self) -> SocketAddr {
         self.addr
@@ -135,9 +161,31 @@ impl Host {
     pub(super) fn processes(&self) -> Vec<Pid> {
         match &self.program {
             Program::Sshd(sshd) => sshd.group().tree(),
-            Program::Gateway(talker) => talker.group().tree(),
+            Program::Gateway(talker) | Program::Serve(talker) => talker.group().tree(),
         }
     }
+}
+
+/// Starts `adit serve` for the owner of the folder's `user_key`, with all that it keeps in the folder, and waits
+/// until it listens.
+fn serve(kit: &Kit, place: &Place, folder: &Path, addr: SocketAddr) -> anyhow::Result<Talker> {
+    let config = folder.join("gateway.yml");
+    fs::write(&config, SERVE_CONFIG).context("cannot write a configuration")?;
+    let mut command = place.command(&kit.adit);
+    command
+        .args(["serve", "--ports", SERVE_PORTS, "--ssh", &addr.to_string()])
+        .arg("--config")
+        .arg(config)
+        .arg("--data")
+        .arg(folder.join("data"))
+        .arg("--authorized-keys")
+        .arg(folder.join("user_key.pub"))
+        .env("ADIT_LOG", "warn");
+    let mut talker = Talker::start(kit, &mut command)?;
+    talker.wait(kit, "the gateway", START_DEADLINE, |said| {
+        said.contains("try: ssh ").then_some(())
+    })?;
+    Ok(talker)
 }
 
 impl Tunnel {
@@ -209,6 +257,11 @@ impl Tunnel {
         Ok((Ipv4Addr::LOCALHOST, *port).into())
     }
 
+    /// The server.
+    pub(super) fn host(&self) -> &Host {
+        &self.host
+    }
+
     /// The processes of both ends now.
     pub(super) fn processes(&self) -> Vec<Pid> {
         let mut all = self.host.processes();
@@ -245,11 +298,15 @@ const LOG_FILTER: &str = "info,adit_tunnel::transport::ssh::task=debug";
 /// Stands in the words of either end of ours about the costs of a connection.
 const TALLY: &str = "payload_bytes=";
 
-/// The service and its port in adit's `forward up: 127.0.0.1:40321 -> 127.0.0.1:8080` and in ssh's
+/// The service and its port in adit's `forward up: 127.0.0.1:40321 -> 127.0.0.1:8080`, in what it says of a server
+/// that lets it probe nothing, `forward bound, path not checked (…): 127.0.0.1:40321 -> 127.0.0.1:8080`, and in ssh's
 /// `Allocated port 40321 for remote forward to 127.0.0.1:8080`.
 fn forward_up(line: &str) -> Option<(SocketAddr, u16)> {
-    let (port, service) = if let Some(rest) = line.strip_prefix("forward up: ") {
-        let (bind, service) = rest.split_once(" -> ")?;
+    let is_ours = ["forward up", "forward bound"]
+        .iter()
+        .any(|words| line.starts_with(words));
+    let (port, service) = if is_ours {
+        let (bind, service) = line.split_once(" -> ")?;
         (bind.rsplit_once(':')?.1, service)
     } else {
         line.strip_prefix("Allocated port ")?
@@ -260,6 +317,12 @@ fn forward_up(line: &str) -> Option<(SocketAddr, u16)> {
 
 /// The same for all: the fastest that both stock ends and ours have.
 pub(super) const CIPHER: &str = "aes128-gcm@openssh.com";
+
+/// Ports that `adit serve` gives: below those that the system gives to whoever connects.
+const SERVE_PORTS: &str = "20000-29999";
+
+/// All who log in have one key, and so are one principal.
+const SERVE_CONFIG: &str = "limits: {connections: 20000, leases: 20000}\n";
 
 /// A server listens and a client logs in within a second, or a few on a busy machine.
 const START_DEADLINE: Duration = Duration::from_secs(30);
@@ -276,6 +339,10 @@ mod tests {
         let service: SocketAddr = "127.0.0.1:8080".parse().unwrap();
         for (line, expected) in [
             ("forward up: 127.0.0.1:40321 -> 127.0.0.1:8080", Some(40321)),
+            (
+                "forward bound, path not checked (PermitOpen): 127.0.0.1:40321 -> 127.0.0.1:8080",
+                Some(40321),
+            ),
             (
                 "Allocated port 40321 for remote forward to 127.0.0.1:8080\r",
                 Some(40321),

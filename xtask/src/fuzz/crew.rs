@@ -11,13 +11,22 @@ use anyhow::{Context as _, bail};
 use super::score::Score;
 use crate::workspace::words;
 
-/// Runs the command that `start` has for each name, so many at once, and prints the output of each
-/// when it has ended. When one fails, those that run go on to their end and no other begins.
+/// What is shown of a target's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    All,
+    /// All of it when the target failed, and else its counts alone.
+    Faults,
+}
+
+/// Runs the command that `start` has for each name, so many at once, and prints what is to be shown of
+/// each when it has ended. When one fails, those that run go on to their end and no other begins.
 ///
 /// They stay in this process's group, so that a Ctrl-C ends them too.
 pub(super) fn run(
     names: &[String],
     jobs: NonZeroUsize,
+    shown: Shown,
     start: impl Fn(&str) -> anyhow::Result<Command> + Sync,
 ) -> anyhow::Result<()> {
     let waiting = Mutex::new(names.iter());
@@ -38,7 +47,7 @@ pub(super) fn run(
                     let Some(name) = next.filter(|_| !is_over) else {
                         break;
                     };
-                    if let Err(error) = start(name).and_then(|command| one(name, command)) {
+                    if let Err(error) = start(name).and_then(|command| one(name, shown, command)) {
                         let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
                         failed.push(format!("{name} ({error:#})"));
                     }
@@ -53,12 +62,17 @@ pub(super) fn run(
     Ok(())
 }
 
-fn one(name: &str, command: Command) -> anyhow::Result<()> {
+fn one(name: &str, shown: Shown, command: Command) -> anyhow::Result<()> {
     let said = words(&command);
     println!("begins: {name}");
     let (output, status) = collect(command).with_context(|| format!("cannot run `{said}`"))?;
+    let score = Score::of(&output);
     // In one call, so that no other target's lines come between.
-    println!("\n$ {said}\n{output}\n{name}\n{}\n", Score::of(&output));
+    if shown == Shown::All || !status.success() {
+        println!("\n$ {said}\n{output}\n{name}\n{score}\n");
+    } else {
+        println!("{score}");
+    }
     if !status.success() {
         bail!("{status}");
     }
@@ -97,7 +111,7 @@ mod tests {
     ) -> anyhow::Result<()> {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let jobs = NonZeroUsize::new(jobs).unwrap();
-        run(&names, jobs, |name| Ok(shell(&script(name))))
+        run(&names, jobs, Shown::Faults, |name| Ok(shell(&script(name))))
     }
 
     #[test]

@@ -71,7 +71,8 @@ impl Verdict {
     }
 }
 
-/// The table, what is wrong, and last of all, alone on its line, `N passed, N failed`.
+/// The table, what is wrong with each stage and test, and last of all, alone on its line,
+/// `N passed, N failed`.
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for line in self.lines.iter().chain(&self.wrong) {

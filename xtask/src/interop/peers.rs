@@ -5,8 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
+use crate::openssh;
 use crate::workspace::{Workspace, run};
 
 /// Makes them all ready in that folder. What is there already is kept, but for the programs that
@@ -17,7 +18,7 @@ pub(super) fn make_ready(
 ) -> [(&'static str, anyhow::Result<()>); 4] {
     [
         ("asyncssh, paramiko and libssh2", python(folder)),
-        ("OpenSSH 10.0", openssh(folder)),
+        ("OpenSSH 10.0", openssh::ensure(folder)),
         ("Go's x/crypto/ssh", go(workspace, folder)),
         ("russh", russh(workspace, folder)),
     ]
@@ -39,55 +40,6 @@ fn python(folder: &Path) -> anyhow::Result<()> {
         .args(["install", "--quiet", "--disable-pip-version-check"])
         .args(PYTHON_PACKAGES))
 }
-
-/// Debian 12's backports have it. Its package lists are fetched into the folder, so that the
-/// machine's own sources stay as they are, and its packages are unpacked and not installed.
-fn openssh(folder: &Path) -> anyhow::Result<()> {
-    let target = folder.join("openssh-10.0");
-    if target.join("usr/sbin/sshd").is_file() {
-        return Ok(());
-    }
-    let apt = folder.join("apt");
-    for part in ["lists/partial", "cache/archives/partial"] {
-        fs::create_dir_all(apt.join(part)).context("cannot make a folder for apt")?;
-    }
-    fs::write(apt.join("sources.list"), BACKPORTS).context("cannot write a source for apt")?;
-    let options = [
-        format!(
-            "Dir::Etc::sourcelist={}",
-            apt.join("sources.list").display()
-        ),
-        String::from("Dir::Etc::sourceparts=/dev/null"),
-        format!("Dir::State::lists={}", apt.join("lists").display()),
-        format!("Dir::Cache={}", apt.join("cache").display()),
-    ];
-    let apt_get = || {
-        let mut command = quiet("apt-get");
-        command
-            .current_dir(&apt)
-            .args(["--quiet", "-o", "APT::Sandbox::User=root"]);
-        command.args(options.iter().flat_map(|option| ["-o", option]));
-        command
-    };
-    run(apt_get().arg("update"))?;
-    run(apt_get().args(["download", "openssh-client", "openssh-server"]))?;
-    let mut count = 0_usize;
-    for entry in fs::read_dir(&apt).context("cannot read apt's folder")? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|ending| ending == "deb") {
-            run(quiet("dpkg").arg("-x").arg(&path).arg(&target))?;
-            count = count.saturating_add(1);
-        }
-    }
-    if count != 2 {
-        bail!("apt-get left {count} packages instead of 2");
-    }
-    Ok(())
-}
-
-const BACKPORTS: &str = "\
-deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian bookworm-backports main
-";
 
 /// Built with Debian's package of x/crypto, in Go's old way without modules.
 fn go(workspace: &Workspace, folder: &Path) -> anyhow::Result<()> {

@@ -16,5 +16,6 @@ mod documents;
 mod edges;
 mod engine;
 mod sources;
+mod threats;
 mod tree;
 mod words;

@@ -1,18 +1,23 @@
 //! What the commands take that look after a gateway: who may log in, what they may do, what they hold.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use adit_model::host::Name;
 use adit_model::id::Fingerprint;
-use adit_model::lease::Reserved;
+use adit_model::lease::{Reservation, Reserved};
+use adit_model::port::PortSet;
+use adit_model::prefix::PortPrefix;
 use adit_model::source::SourceSet;
+use adit_tunnel::enroll::CodeId;
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
-pub(crate) use self::grant::{GrantAddArguments, GrantRemoveArguments};
-use crate::gateway::order::Held;
+pub(crate) use self::grant::{GrantAddArguments, GrantArguments, GrantRemoveArguments};
+use crate::gateway::order::{Held, LASTS};
 
 mod grant;
 
@@ -195,6 +200,21 @@ pub(crate) enum GrantCommand {
         principal: Name,
     },
 
+    /// Show what proves a domain to be a principal's: the TXT record that is to stand in the DNS.
+    ///
+    /// With --own-domains in its grant the principal may then ask for the domain: ssh -R DOMAIN:80:localhost:3000. The
+    /// record stays there; it is looked for again every day. Exit codes: 0 shown, 1 the principal is not known or it
+    /// is no domain, 2 the command line.
+    Proof {
+        /// The name of its user or device.
+        #[arg(value_name = "PRINCIPAL")]
+        principal: Name,
+
+        /// The domain, whole.
+        #[arg(value_name = "DOMAIN")]
+        domain: Name,
+    },
+
     /// Let a principal do less.
     ///
     /// What it has of that is taken away at once: listeners and byte streams are closed that it may not have any
@@ -213,7 +233,7 @@ pub(crate) enum LeaseCommand {
     ///
     /// Exit codes: 0 shown, 1 nobody has it, 2 the command line.
     Show {
-        /// What is held: a port, PRINCIPAL/SOCKET, or a name.
+        /// What is held: a port, PRINCIPAL/SOCKET, NAME:PORT, or a name.
         #[arg(value_name = "HELD")]
         held: Held,
     },
@@ -223,7 +243,7 @@ pub(crate) enum LeaseCommand {
     /// Its visitors are hung up on. A holder that has no other lease is disconnected, and may ask again. Exit
     /// codes: 0 it is free, 1 nobody has it or nothing can be written, 2 the command line.
     Remove {
-        /// What is held: a port, PRINCIPAL/SOCKET, or a name.
+        /// What is held: a port, PRINCIPAL/SOCKET, NAME:PORT, or a name.
         #[arg(value_name = "HELD")]
         held: Held,
     },
@@ -234,21 +254,10 @@ pub(crate) enum ReservationCommand {
     /// Keep ports, or a name, for one principal: nobody else gets them.
     ///
     /// It is no grant: the principal needs one for them, too. Whoever has one of them keeps it until its lease
-    /// ends. Exit codes: 0 they are reserved, 1 they are for somebody else or nothing can be written, 2 the
+    /// ends. With --prefix each service has the port that the two make when written behind one another: 401 and 22
+    /// are 40122. Exit codes: 0 they are reserved, 1 they are for somebody else or nothing can be written, 2 the
     /// command line.
-    Add {
-        /// For whom.
-        #[arg(value_name = "PRINCIPAL")]
-        principal: Name,
-
-        /// What: ports like 10022 or 10100-10199, or a name.
-        #[arg(value_name = "PORTS|NAME", value_parser = reserved)]
-        what: Reserved,
-
-        /// Words about it.
-        #[arg(long, value_name = "TEXT")]
-        note: Option<String>,
-    },
+    Add(ReservationAddArguments),
 
     /// Show them all, a line each.
     ///
@@ -272,6 +281,51 @@ pub(crate) enum ReservationCommand {
         #[arg(value_name = "NUMBER")]
         id: i64,
     },
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ReservationAddArguments {
+    /// For whom.
+    #[arg(value_name = "PRINCIPAL")]
+    pub(crate) principal: Name,
+
+    /// What: ports like 10022 or 10100-10199, or a name.
+    #[arg(
+        value_name = "PORTS|NAME",
+        value_parser = reserved,
+        required_unless_present = "prefix",
+        conflicts_with = "prefix"
+    )]
+    what: Option<Reserved>,
+
+    /// Reserve the ports of --services behind this number: with 401, service 22 is port 40122.
+    #[arg(long, value_name = "NUMBER", requires = "services")]
+    prefix: Option<PortPrefix>,
+
+    /// The ports of the services that get one each: 22,80.
+    #[arg(long, value_name = "PORTS", requires = "prefix")]
+    services: Option<PortSet>,
+
+    /// Words about it.
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+}
+
+impl ReservationAddArguments {
+    /// What is reserved, and the words about it, which say how its ports came about.
+    pub(crate) fn what(&self) -> anyhow::Result<(Reserved, String)> {
+        let note = self.note.clone().unwrap_or_default();
+        if let (Some(prefix), Some(services)) = (self.prefix, &self.services) {
+            let made = Reservation::words_of_prefix(prefix, services);
+            let note = match note.as_str() {
+                "" => made,
+                words => format!("{made}: {words}"),
+            };
+            return Ok((Reserved::Ports(prefix.ports(services)?), note));
+        }
+        let what = self.what.clone().context("nothing to reserve")?;
+        Ok((what, note))
+    }
 }
 
 #[derive(Debug, Clone, Subcommand)]
@@ -411,6 +465,69 @@ pub(crate) struct RevokeAddArguments {
     /// Words about it.
     #[arg(long, value_name = "TEXT")]
     pub(crate) note: Option<String>,
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum HostKeyCommand {
+    /// Show them all, a line each: those in use, those to come, and what else clients are told of.
+    ///
+    /// Exit codes: 0 shown, 1 nothing can be read, 2 the command line.
+    List,
+
+    /// Have the next keys take the places of those in use, and make others to come after them.
+    ///
+    /// Clients that have logged in since the next ones are there know them (OpenSSH with UpdateHostKeys, and adit),
+    /// and forget the old ones at their next login; all others are told that the host's key has changed. Connections
+    /// stay. The old files are kept beside the new ones, with .old behind their names. Exit codes: 0 they are in use,
+    /// 1 they have been announced for less than a week or cannot be read or written, 2 the command line.
+    Rotate {
+        /// Also if they have been announced for less than a week: when somebody else may have the old ones.
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum InviteCommand {
+    /// Make a code by which one machine becomes a device: adit join asks for it there.
+    ///
+    /// What the device may do is decided here, by the same words as with adit grant add, and by nothing that the
+    /// machine says. For a device that is there already the code adds one more key, and nothing else may be said.
+    /// The code is shown this once. Exit codes: 0 here it is, 1 the name is a user's or nothing can be written, 2
+    /// the command line.
+    Add(Box<InviteAddArguments>),
+
+    /// Show them all, a line each, until a day after their end. The codes themselves are not kept.
+    ///
+    /// Exit codes: 0 shown, 1 nothing can be read, 2 the command line.
+    List,
+
+    /// Take a code back. A device that was made by it stays.
+    ///
+    /// Exit codes: 0 it is of no use any more, 1 it is not known or nothing can be written, 2 the command line.
+    Remove {
+        /// Its number, as adit invite list shows it.
+        #[arg(value_name = "NUMBER")]
+        number: CodeId,
+    },
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct InviteAddArguments {
+    /// The name of the device.
+    #[arg(value_name = "NAME")]
+    pub(crate) name: Name,
+
+    /// How long the code lives, 24h at the most.
+    #[arg(long, value_name = "TIME", value_parser = adit_text::duration::parse, default_value = LASTS)]
+    pub(crate) lasts: Duration,
+
+    /// Words about the device.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) note: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) grant: GrantArguments,
 }
 
 #[derive(Debug, Clone, Subcommand)]

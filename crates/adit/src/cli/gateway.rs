@@ -20,12 +20,22 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
 
-    /// Where ssh and adit connect: a port, or an address and a port. As often as you like; 2222 if nowhere
-    /// is said.
+    /// Where ssh and adit connect: a port, at every address; or an address and a port. 0.0.0.0 is every address of
+    /// IPv4, `[::]` of IPv6 alone. As often as you like; 2222 if nowhere is said.
     #[arg(long, value_name = "[ADDR:]PORT")]
     pub(crate) ssh: Vec<Listen>,
 
-    /// The name by which others reach this machine: what is printed to be tried there.
+    /// Where visitors of names come in by HTTP: a port, or an address and a port. A forward to port 80 of a name,
+    /// `ssh -R app:80:localhost:3000`, is app.DOMAIN there. As often as you like.
+    #[arg(long, value_name = "[ADDR:]PORT")]
+    pub(crate) http: Vec<Listen>,
+
+    /// The same by HTTPS.
+    #[arg(long, value_name = "[ADDR:]PORT")]
+    pub(crate) https: Vec<Listen>,
+
+    /// The name by which others reach this machine: it stands in the line that is printed to be tried there, and
+    /// names of forwards are under it.
     #[arg(long, value_name = "NAME")]
     pub(crate) domain: Option<String>,
 

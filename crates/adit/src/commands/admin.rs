@@ -15,15 +15,16 @@ use serde_json::json;
 
 use self::table::Columns;
 use crate::cli::{
-    AdminArguments, AuditCommand, AuthorityCommand, GatewayArguments, GrantCommand, KeyCommand,
-    LeaseCommand, PrincipalCommand, ReloadArguments, ReservationCommand, RevokeCommand,
-    ServeArguments,
+    AdminArguments, AuditCommand, AuthorityCommand, GatewayArguments, GrantCommand, HostKeyCommand,
+    InviteCommand, KeyCommand, LeaseCommand, PrincipalCommand, ReloadArguments, ReservationCommand,
+    RevokeCommand, ServeArguments,
 };
 use crate::gateway::control::{Request, client};
 use crate::gateway::directory::{DataDirectory, DataLock};
 use crate::gateway::order::{
-    AuthorityOrder, GrantOrder, Hands, KeyOrder, LeaseOrder, NewKey, Order, Outcome,
-    PrincipalOrder, ReservationOrder, RevocationOrder, RevokedText, carry_out, refuse_private,
+    AuthorityOrder, GrantOrder, Hands, HostKeyOrder, InviteOrder, KeyOrder, LeaseOrder, NewKey,
+    Order, Outcome, PrincipalOrder, ReservationOrder, RevocationOrder, RevokedText, carry_out,
+    refuse_private,
 };
 use crate::gateway::place;
 use crate::gateway::settings::Settings;
@@ -91,11 +92,12 @@ pub(crate) fn keys(arguments: AdminArguments<KeyCommand>) -> anyhow::Result<Exit
 pub(crate) fn grants(arguments: AdminArguments<GrantCommand>) -> anyhow::Result<ExitCode> {
     let order = match arguments.command {
         GrantCommand::Add(add) => GrantOrder::Add {
-            change: Box::new(add.change()),
+            change: Box::new(add.grant.change()),
             principal: add.principal,
         },
         GrantCommand::List => GrantOrder::List {},
         GrantCommand::Show { principal } => GrantOrder::Show { principal },
+        GrantCommand::Proof { principal, domain } => GrantOrder::Proof { principal, domain },
         GrantCommand::Remove(remove) => GrantOrder::Remove {
             removal: Box::new(remove.removal()),
             principal: remove.principal,
@@ -119,15 +121,14 @@ pub(crate) fn reservations(
     arguments: AdminArguments<ReservationCommand>,
 ) -> anyhow::Result<ExitCode> {
     let order = match arguments.command {
-        ReservationCommand::Add {
-            principal,
-            what,
-            note,
-        } => ReservationOrder::Add {
-            principal,
-            what,
-            note: note.unwrap_or_default(),
-        },
+        ReservationCommand::Add(new) => {
+            let (what, note) = new.what()?;
+            ReservationOrder::Add {
+                principal: new.principal,
+                what,
+                note,
+            }
+        }
         ReservationCommand::List => ReservationOrder::List {},
         ReservationCommand::Show { id } => ReservationOrder::Show { id },
         ReservationCommand::Remove { id } => ReservationOrder::Remove { id },
@@ -200,6 +201,41 @@ pub(crate) fn revocations(arguments: AdminArguments<RevokeCommand>) -> anyhow::R
     )
 }
 
+/// `adit host-key`.
+pub(crate) fn host_keys(arguments: &AdminArguments<HostKeyCommand>) -> anyhow::Result<ExitCode> {
+    let order = match arguments.command {
+        HostKeyCommand::List => HostKeyOrder::List {},
+        HostKeyCommand::Rotate { force } => HostKeyOrder::Rotate { is_forced: force },
+    };
+    give(&Order::HostKey(order), &arguments.gateway, table::HOST_KEYS)
+}
+
+/// `adit invite`.
+pub(crate) fn invites(arguments: AdminArguments<InviteCommand>) -> anyhow::Result<ExitCode> {
+    let order = match arguments.command {
+        InviteCommand::Add(add) => InviteOrder::Add {
+            change: Box::new(add.grant.change()),
+            name: add.name,
+            lasts: add.lasts,
+            note: add.note.unwrap_or_default(),
+        },
+        InviteCommand::List => InviteOrder::List {},
+        InviteCommand::Remove { number } => InviteOrder::Remove {
+            id: number.to_string(),
+        },
+    };
+    let order = Order::Invite(order);
+    let (outcome, look) = carry(&order, &arguments.gateway, table::INVITES)?;
+    let is_plain = !matches!(look, Look::Json);
+    if let (Some(row), true, Some(_)) = (outcome.rows.first(), is_plain, &outcome.done) {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(table::code(row).as_bytes())?;
+        stdout.flush()?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    show(&outcome, look)
+}
+
 /// `adit audit`.
 pub(crate) fn audit(arguments: &AdminArguments<AuditCommand>) -> anyhow::Result<ExitCode> {
     let AuditCommand::List { limit, before } = arguments.command;
@@ -210,9 +246,8 @@ pub(crate) fn audit(arguments: &AdminArguments<AuditCommand>) -> anyhow::Result<
 /// `adit reload`.
 pub(crate) fn reload(arguments: &ReloadArguments) -> anyhow::Result<ExitCode> {
     let (_, settings) = settings(&arguments.gateway)?;
-    let directory = existing(&settings.data)?;
-    let socket = directory.control();
-    let outcome = client::ask(&socket, &Request::Reload {})?;
+    let directory = DataDirectory::found(&settings.data)?;
+    let outcome = client::ask(&directory.control(), &Request::Reload {})?;
     let outcome =
         outcome.with_context(|| format!("no gateway runs with {}", directory.path().display()))?;
     let look = if arguments.gateway.json {
@@ -225,19 +260,36 @@ pub(crate) fn reload(arguments: &ReloadArguments) -> anyhow::Result<ExitCode> {
 
 /// Gives an order to the gateway that runs, or carries it out.
 fn give(order: &Order, gateway: &GatewayArguments, columns: Columns) -> anyhow::Result<ExitCode> {
+    let (outcome, look) = carry(order, gateway, columns)?;
+    show(&outcome, look)
+}
+
+/// The same, with what is to be printed.
+fn carry(
+    order: &Order,
+    gateway: &GatewayArguments,
+    columns: Columns,
+) -> anyhow::Result<(Outcome, Look)> {
     let (_, settings) = settings(gateway)?;
-    let directory = if order.is_question() {
-        existing(&settings.data)?
-    } else {
-        DataDirectory::open(&settings.data)?
-    };
     let look = if order.is_of_one() {
         Look::Details
     } else {
         Look::Table(columns)
     };
+    let look = if gateway.json { Look::Json } else { look };
     let request = Request::Order {
         order: order.clone(),
+    };
+    // Whoever may ask the one that runs need not be its user.
+    if let Ok(found) = DataDirectory::found(&settings.data)
+        && let Some(outcome) = client::ask(&found.control(), &request)?
+    {
+        return Ok((outcome, look));
+    }
+    let directory = if order.is_question() || matches!(order, Order::HostKey(_)) {
+        existing(&settings.data)?
+    } else {
+        DataDirectory::open(&settings.data)?
     };
     let outcome = match reach(&directory, &request)? {
         Reached::Answer(outcome) => outcome,
@@ -247,7 +299,7 @@ fn give(order: &Order, gateway: &GatewayArguments, columns: Columns) -> anyhow::
             outcome?
         }
     };
-    show(&outcome, if gateway.json { Look::Json } else { look })
+    Ok((outcome, look))
 }
 
 /// Who does what is asked.
@@ -293,8 +345,13 @@ fn alone(order: &Order, settings: &Settings, directory: &DataDirectory) -> anyho
         let hands = Hands {
             store: &store,
             desk: None,
+            reports: None,
             who: &format!("uid {}", geteuid().as_raw()),
             leases: settings.leases,
+            // Those of its command line are not known here.
+            ports: None,
+            host_keys: &directory.host_keys(),
+            names: &directory.names(),
         };
         let outcome = carry_out(order, hands).await;
         store.close().await;
@@ -325,11 +382,7 @@ fn settings(gateway: &GatewayArguments) -> anyhow::Result<(ServeArguments, Setti
 
 /// A data directory that is there.
 fn existing(path: &Path) -> anyhow::Result<DataDirectory> {
-    ensure!(
-        path.is_dir(),
-        "there is no gateway's data directory {}: is it another one? adit serve and adit user add make it",
-        path.display()
-    );
+    DataDirectory::found(path)?;
     DataDirectory::open(path)
 }
 
@@ -351,7 +404,7 @@ fn public_key(path: &Path) -> anyhow::Result<String> {
 
 /// How rows are printed.
 #[derive(Debug, Clone, Copy)]
-enum Look {
+pub(super) enum Look {
     /// For programs, one a line.
     Json,
     /// For people, one a line.
@@ -361,7 +414,7 @@ enum Look {
 }
 
 /// Prints what came of it.
-fn show(outcome: &Outcome, look: Look) -> anyhow::Result<ExitCode> {
+pub(super) fn show(outcome: &Outcome, look: Look) -> anyhow::Result<ExitCode> {
     let text = match (look, &outcome.done) {
         (Look::Json, Some(done)) if outcome.rows.is_empty() => {
             format!("{}\n", json!({ "done": done }))

@@ -1,4 +1,4 @@
-//! `adit status`: where tunnels stand.
+//! `adit status`: where tunnels stand, or how a gateway is.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 use rustix::termios::tcgetwinsize;
 
+use super::gateway;
 use crate::cli::StatusArguments;
 use crate::config::{Surroundings, file};
 use crate::control::client;
@@ -19,6 +20,9 @@ const CLEAR: &str = "\u{1b}[H\u{1b}[J";
 
 /// Shows one `up`, or all.
 pub(crate) fn run(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
+    if let Some(data) = &arguments.data {
+        return gateway::status(data, arguments.json);
+    }
     let directories = Directories::of_this_process(&Surroundings::of_this_process());
     let running = chosen(arguments, &directories)?;
     if let ([only], true) = (running.as_slice(), arguments.watch) {

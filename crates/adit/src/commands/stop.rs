@@ -1,9 +1,10 @@
-//! `adit stop`: ends an `adit up`, and leaves its components as they were set up.
+//! `adit stop`: ends an `adit up`, and leaves its components as they were set up; or ends a gateway.
 
 use std::process::ExitCode;
 
 use super::down::{NOTHING, chosen};
-use crate::cli::SourceArguments;
+use super::gateway;
+use crate::cli::StopArguments;
 use crate::config::Surroundings;
 use crate::control::Ending;
 use crate::control::client;
@@ -11,7 +12,11 @@ use crate::control::directory::Directories;
 use crate::log::say;
 
 /// Ends the `up` of that file, of the usual one, or the only one that runs; where none does, that is no error.
-pub(crate) fn run(source: &SourceArguments) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(arguments: &StopArguments) -> anyhow::Result<ExitCode> {
+    if let Some(data) = &arguments.data {
+        return gateway::stop(data);
+    }
+    let source = &arguments.source;
     let directories = Directories::of_this_process(&Surroundings::of_this_process());
     if let Some(running) = chosen(&source.files, &directories)? {
         client::end(&directories, &running, Ending::Stop)?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use rustix::net::sockopt::socket_peercred;
-use rustix::process::getuid;
+use rustix::process::{Uid, getuid};
 
 use super::directory::{Directories, Running};
 use super::request::Request;
@@ -88,20 +88,34 @@ fn waiting(report: Option<&Report>, running: &Running, within: Duration) -> Stri
     format!("waiting for {what} to end, {seconds} s at the most; Ctrl-C stops waiting")
 }
 
-/// Connects, and looks at whose process is at the other end (security rule G100).
+/// Connects, and looks at whose process is at the other end (security rule G100): ours or root's.
 ///
 /// # Errors
 ///
 /// Nobody listens there, or somebody else does.
 pub(crate) fn connect(socket: &Path) -> anyhow::Result<UnixStream> {
+    connect_to(socket, |uid| uid == getuid() || uid.is_root())
+}
+
+/// The same for a gateway, which runs as a user of its own: root asks whoever it is.
+///
+/// # Errors
+///
+/// As [`connect`].
+pub(crate) fn connect_to_gateway(socket: &Path) -> anyhow::Result<UnixStream> {
+    let us = getuid();
+    connect_to(socket, |uid| uid == us || uid.is_root() || us.is_root())
+}
+
+fn connect_to(socket: &Path, may_be: impl Fn(Uid) -> bool) -> anyhow::Result<UnixStream> {
     let shown = socket.display();
     let stream =
         UnixStream::connect(socket).with_context(|| format!("cannot connect to {shown}"))?;
     let peer = socket_peercred(&stream).context("cannot tell whose process answers")?;
-    let uid = peer.uid.as_raw();
     anyhow::ensure!(
-        uid == getuid().as_raw() || uid == 0,
-        "the process behind {shown} belongs to user {uid}"
+        may_be(peer.uid),
+        "the process behind {shown} belongs to user {}",
+        peer.uid.as_raw()
     );
     Ok(stream)
 }

@@ -1,4 +1,5 @@
-//! What a gateway does beside its work: it is watched, it keeps its audit, it puts away what is over.
+//! What a gateway does beside its work: it is watched, it keeps its audit and what is carried, it puts away what is
+//! over.
 //!
 //! A chore that fails is told of, and the gateway goes on without it.
 
@@ -18,6 +19,7 @@ use tracing::{error, warn};
 
 use super::audit::Book;
 use super::monitor::{Monitor, Readings};
+use super::tally::Tally;
 
 /// The chores that are being done.
 #[derive(Debug, Default)]
@@ -37,13 +39,19 @@ impl Chores {
     }
 
     /// Answers who asks for metrics.
-    pub(super) fn show(&mut self, monitor: Monitor, readings: Readings) {
+    pub(super) fn show(&mut self, monitor: Monitor, readings: Arc<Readings>) {
         let over = self.over.clone();
         self.tasks.spawn(async move {
-            if let Err(error) = monitor.run(Arc::new(readings), over).await {
+            if let Err(error) = monitor.run(readings, over).await {
                 warn!(%error, "there are no metrics");
             }
         });
+    }
+
+    /// Keeps what principals carry.
+    pub(super) fn count(&mut self, tally: Tally) {
+        let over = self.over.clone();
+        self.tasks.spawn(tally.run(over));
     }
 
     /// Puts away what is over, every minute.

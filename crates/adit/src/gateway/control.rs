@@ -7,6 +7,9 @@
 //! {"verb":"order","order":{"key":{"list":{"principal":null}}}}
 //!     {"row":{...}}                             as many as there are
 //!     {"done":"..."}                            what was done, null of a question; the last
+//! {"verb":"status"}
+//!     {"row":{...}}                             how it is
+//!     {"done":null}
 //! {"verb":"reload"}
 //!     {"done":"..."}
 //! {"verb":"stop"}
@@ -18,12 +21,14 @@
 //! its connections are being closed.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use adit_model::port::PortSet;
 use adit_store::Store;
 use adit_tunnel::gateway::desk::Desk;
+use adit_tunnel::gateway::report::Reports;
 use anyhow::Context as _;
 use rustix::process::getuid;
 use serde::{Deserialize, Serialize};
@@ -35,8 +40,10 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
+use super::monitor::Readings;
 use super::order::{Hands, Order, Row, carry_out};
 use super::settings::Leases;
+use super::withdrawn::{Withdrawal, Withdrawn, is_away, takes_away};
 use crate::control::lines::Lines;
 use crate::control::{DEADLINE, LINE};
 
@@ -44,6 +51,8 @@ pub(crate) mod client;
 
 /// Most clients at a time; more are hung up on (security rule G103).
 const CLIENTS: usize = 16;
+/// How long the database has to write down what is taken away, before that is done without it.
+const WITHDRAW: Duration = Duration::from_millis(500);
 /// Pause after the system refuses an accept, usually because file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -56,7 +65,9 @@ pub(crate) enum Request {
         /// What.
         order: Order,
     },
-    /// The settings and the files of keys are to be read again.
+    /// How it is.
+    Status {},
+    /// The settings, the host keys and the files of keys are to be read again.
     Reload {},
     /// It is to end.
     Stop {},
@@ -79,6 +90,8 @@ pub(crate) enum Answer {
 pub(super) enum Asked {
     /// To publish what has changed in the store.
     Publish(oneshot::Sender<anyhow::Result<()>>),
+    /// To show clients the host keys that are there now.
+    HostKeys(oneshot::Sender<anyhow::Result<()>>),
     /// To read the settings and the files of keys again.
     Reload(oneshot::Sender<anyhow::Result<()>>),
     /// To end.
@@ -92,8 +105,20 @@ pub(super) struct Subject {
     pub(super) store: Arc<Store>,
     /// Who holds what.
     pub(super) desk: Arc<Desk>,
+    /// What agents have told of their machines.
+    pub(super) reports: Reports,
     /// How long what is released is kept from others.
     pub(super) leases: Leases,
+    /// The ports that forwards have.
+    pub(super) ports: PortSet,
+    /// The folder of the host keys.
+    pub(super) host_keys: PathBuf,
+    /// The file of the secret that names are given by.
+    pub(super) names: PathBuf,
+    /// How the gateway is.
+    pub(super) readings: Arc<Readings>,
+    /// What is taken away while the store is away.
+    pub(super) withdrawn: Arc<Withdrawn>,
     /// The gateway's own loop.
     pub(super) asks: mpsc::Sender<Asked>,
 }
@@ -159,6 +184,10 @@ impl Subject {
         let line = timeout(DEADLINE, lines.next()).await??.unwrap_or_default();
         let answered = match serde_json::from_slice(&line) {
             Ok(Request::Order { order }) => self.order(&order, uid, &mut writer).await,
+            Ok(Request::Status {}) => {
+                send(&mut writer, &Answer::Row(self.readings.state())).await?;
+                Ok(None)
+            }
             Ok(Request::Reload {}) => self.reload().await.map(Some),
             Ok(Request::Stop {}) => self.stop().await.map(Some),
             Err(error) => Err(anyhow::anyhow!(
@@ -181,13 +210,39 @@ impl Subject {
         let hands = Hands {
             store: &self.store,
             desk: Some(&self.desk),
+            reports: Some(&self.reports),
             who: &format!("uid {uid}"),
             leases: self.leases,
+            ports: Some(&self.ports),
+            host_keys: &self.host_keys,
+            names: &self.names,
         };
-        let outcome = carry_out(order, hands).await?;
+        let carried = if takes_away(order) {
+            match timeout(WITHDRAW, Box::pin(carry_out(order, hands))).await {
+                Ok(Err(error)) if is_away(&error) => None,
+                Err(_) => None,
+                Ok(carried) => Some(carried),
+            }
+        } else {
+            Some(carry_out(order, hands).await)
+        };
+        let Some(carried) = carried else {
+            // It does not wait for the publisher either, which may be waiting for the database.
+            let withdrawal = Withdrawal {
+                who: format!("uid {uid}"),
+                order: order.clone(),
+            };
+            return self.withdrawn.withdraw(withdrawal).map(Some);
+        };
+        let outcome = carried?;
         if let Some(done) = &outcome.done {
             info!("{done}");
-            self.ask(Asked::Publish).await.context(
+            let published = if matches!(order, Order::HostKey(_)) {
+                self.ask(Asked::HostKeys).await
+            } else {
+                self.ask(Asked::Publish).await
+            };
+            published.context(
                 "it is written down, but the gateway could not read it back; it tries again every few seconds",
             )?;
         }

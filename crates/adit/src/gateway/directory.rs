@@ -1,11 +1,12 @@
 //! The data directory: this user's alone, and one gateway's at a time (security rules G101, G120).
 
 use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 use rustix::process::{geteuid, umask};
 
@@ -61,6 +62,25 @@ impl DataDirectory {
         Ok(directory)
     }
 
+    /// That directory as it is, to ask the gateway that runs with it: nothing is made, and root asks as well as its
+    /// owner.
+    ///
+    /// # Errors
+    ///
+    /// It is not there, or its owner alone can see.
+    pub(crate) fn found(path: &Path) -> anyhow::Result<Self> {
+        let shown = path.display();
+        match path.canonicalize() {
+            Ok(path) => Ok(Self { path }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
+                "there is no gateway's data directory {shown}: is it another one? adit serve and adit user add make it"
+            ),
+            Err(error) => {
+                Err(error).with_context(|| format!("cannot use the data directory {shown}"))
+            }
+        }
+    }
+
     /// Locks it against other gateways and commands. The system gives the lock back when this process ends,
     /// however it ends.
     ///
@@ -89,6 +109,8 @@ impl DataDirectory {
             .truncate(false)
             .write(true)
             .mode(0o600)
+            // Nor is anybody else's file locked by way of a link (security rule G46).
+            .custom_flags(i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default())
             .open(&path)
             .with_context(|| format!("cannot make {}", path.display()))?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -106,6 +128,16 @@ impl DataDirectory {
     /// The folder of the host keys.
     pub(crate) fn host_keys(&self) -> PathBuf {
         self.path.join("ssh")
+    }
+
+    /// The folder of the authority for names.
+    pub(crate) fn certificates(&self) -> PathBuf {
+        self.path.join("tls")
+    }
+
+    /// The secret that names are given by.
+    pub(crate) fn names(&self) -> PathBuf {
+        self.path.join("names.key")
     }
 
     /// Where commands reach the gateway that runs.
@@ -142,5 +174,15 @@ mod tests {
         set_permissions(&path, Permissions::from_mode(0o750)).unwrap();
         let error = DataDirectory::open(&path).unwrap_err().to_string();
         assert!(error.contains("chmod 700"), "{error}");
+    }
+
+    #[test]
+    fn g46_a_lock_that_is_a_link_locks_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::open(&folder.path().join("data")).unwrap();
+        let elsewhere = folder.path().join("elsewhere");
+        std::os::unix::fs::symlink(&elsewhere, directory.path().join("lock")).unwrap();
+        directory.try_lock().unwrap_err();
+        assert!(!elsewhere.exists(), "nothing is made where it leads");
     }
 }

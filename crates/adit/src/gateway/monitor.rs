@@ -31,6 +31,7 @@ pub(super) use self::readings::Readings;
 mod condition;
 mod process;
 mod readings;
+mod state;
 mod text;
 
 /// Connections at a time; one more waits to be accepted. Who scrapes needs one.

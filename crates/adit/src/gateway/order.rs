@@ -4,10 +4,14 @@
 //! that found none running and holds the data directory's lock instead. The order comes over the control socket
 //! as it is here; what it gives are rows, JSON objects whose keys are those of `--json`.
 
+use std::path::Path;
+
 use adit_model::host::Name;
 use adit_model::id::PrincipalId;
+use adit_model::port::PortSet;
 use adit_store::{Change, QuarantineUntil, Store};
 use adit_tunnel::gateway::desk::Desk;
+use adit_tunnel::gateway::report::Reports;
 use anyhow::Context as _;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -15,6 +19,8 @@ use serde_json::{Map, Value};
 
 pub(crate) use self::authority::AuthorityOrder;
 pub(crate) use self::grant::{GrantChange, GrantOrder, GrantRemoval, Setting, Target};
+pub(crate) use self::host_key::HostKeyOrder;
+pub(crate) use self::invite::{InviteOrder, LASTS};
 pub(crate) use self::key::{KeyOrder, NewKey, refuse_private};
 pub(crate) use self::lease::{Held, LeaseOrder};
 pub(crate) use self::principal::PrincipalOrder;
@@ -24,6 +30,8 @@ use super::settings::Leases;
 
 mod authority;
 mod grant;
+mod host_key;
+mod invite;
 mod key;
 mod lease;
 mod principal;
@@ -50,6 +58,10 @@ pub(crate) enum Order {
     Authority(AuthorityOrder),
     /// With what is never taken.
     Revocation(RevocationOrder),
+    /// With the keys that the gateway is known by.
+    HostKey(HostKeyOrder),
+    /// With codes by which machines become devices.
+    Invite(InviteOrder),
     /// Who changed what, the newest first.
     Audit {
         /// So many at the most.
@@ -78,10 +90,18 @@ pub(crate) struct Hands<'a> {
     pub(crate) store: &'a Store,
     /// Who holds what now, in a gateway that runs.
     pub(crate) desk: Option<&'a Desk>,
+    /// What agents have told of their machines, in a gateway that runs.
+    pub(crate) reports: Option<&'a Reports>,
     /// Whose order it is, as the audit has it.
     pub(crate) who: &'a str,
     /// How long what is released is kept from others.
     pub(crate) leases: Leases,
+    /// The ports that forwards have here, if that is known: of a gateway that runs.
+    pub(crate) ports: Option<&'a PortSet>,
+    /// The folder of the host keys.
+    pub(crate) host_keys: &'a Path,
+    /// The file of the secret that names are given by.
+    pub(crate) names: &'a Path,
 }
 
 impl Order {
@@ -96,6 +116,8 @@ impl Order {
                 | Self::Reservation(ReservationOrder::List {})
                 | Self::Authority(AuthorityOrder::List {})
                 | Self::Revocation(RevocationOrder::List {})
+                | Self::HostKey(HostKeyOrder::List {})
+                | Self::Invite(InviteOrder::List {})
                 | Self::Audit { .. }
         );
         is_of_all || self.is_of_one()
@@ -107,7 +129,7 @@ impl Order {
             self,
             Self::Principal(PrincipalOrder::Show { .. })
                 | Self::Key(KeyOrder::Show { .. })
-                | Self::Grant(GrantOrder::Show { .. })
+                | Self::Grant(GrantOrder::Show { .. } | GrantOrder::Proof { .. })
                 | Self::Lease(LeaseOrder::Show { .. })
                 | Self::Reservation(ReservationOrder::Show { .. })
                 | Self::Authority(AuthorityOrder::Show { .. })
@@ -129,6 +151,8 @@ pub(crate) async fn carry_out(order: &Order, hands: Hands<'_>) -> anyhow::Result
         Order::Reservation(order) => reservation::carry_out(order, hands).await,
         Order::Authority(order) => authority::carry_out(order, hands).await,
         Order::Revocation(order) => revocation::carry_out(order, hands).await,
+        Order::HostKey(order) => host_key::carry_out(order, hands).await,
+        Order::Invite(order) => invite::carry_out(order, hands).await,
         Order::Audit { limit, before } => {
             let entries = hands.store.audit(*before, *limit).await?;
             Outcome::list(entries.iter().map(row))

@@ -1,7 +1,7 @@
 //! Who may log in: what the store has and what files of keys say, as one snapshot, made anew whenever either
 //! may have changed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use adit_model::id::{Fingerprint, PrincipalId};
 use adit_model::port::PortSet;
 use adit_store::{
     Change, Kind as StoredKind, NewPrincipal, Revoked as StoredRevoked, Rows, Standing, Store,
+    WriteError,
 };
 use adit_tunnel::gateway::authorized_keys::{AuthorizedKeys, Defaults, Identity, Line};
 use adit_tunnel::gateway::policy::{Authority, Key, Kind, Policy, Principal, Revoked};
@@ -18,12 +19,14 @@ use anyhow::Context as _;
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use super::settings::Settings;
 
 /// Who adds principals for the keys of files, as the audit has it.
 const WHO: &str = "authorized_keys";
+/// What the name of such a principal begins with.
+const PREFIX: &str = "file-";
 /// Digits of a key's digest in the name of its principal: 160 bits.
 const DIGITS: usize = 40;
 
@@ -96,12 +99,14 @@ pub(super) async fn policy(
     for identity in files.identities() {
         let name = name_of(&identity)?;
         let id = if let Some(id) = known.get(&name) {
-            *id
+            Some(*id)
         } else {
             is_new = true;
             add(store, &name, &identity).await?
         };
-        ids.insert(identity, id);
+        if let Some(id) = id {
+            ids.insert(identity, id);
+        }
     }
     if is_new {
         rows = load(store).await?;
@@ -112,6 +117,18 @@ pub(super) async fn policy(
         policy.principals.remove(id);
     }
     for (path, keys) in &files.0 {
+        let mut keys = keys.clone();
+        keys.lines.retain(|line| {
+            let is_whole = line.identities().iter().all(|identity| ids.contains_key(identity));
+            if !is_whole {
+                error!(
+                    "{}: line {}: what the store has of it is damaged: nobody logs in by this line until that is mended",
+                    path.display(),
+                    line.number
+                );
+            }
+            is_whole
+        });
         let refused = keys.add_to(&mut policy, |identity| {
             ids.get(identity).copied().unwrap_or(PrincipalId::new(0))
         });
@@ -122,6 +139,7 @@ pub(super) async fn policy(
             );
         }
     }
+    policy.anonymous = anonymous(&rows, settings);
     // Whatever anybody says of whom an operator has disabled.
     for row in &rows.principals {
         if row.standing == Standing::Disabled {
@@ -138,6 +156,32 @@ pub(super) async fn policy(
     Ok(policy)
 }
 
+/// Those users of the store that the settings name.
+fn anonymous(rows: &Rows, settings: &Settings) -> HashSet<PrincipalId> {
+    let users = rows
+        .principals
+        .iter()
+        .filter(|row| row.kind == StoredKind::User && settings.anonymous.contains(&row.name));
+    users.map(|row| row.id).collect()
+}
+
+/// Says as whom anybody may log in: nobody is to learn that from a stranger.
+pub(super) fn tell_of_anonymous(settings: &Settings, policy: &Policy) {
+    for name in &settings.anonymous {
+        let is_there = policy.anonymous.iter().any(|id| {
+            let principal = policy.principals.get(id);
+            principal.is_some_and(|principal| principal.name == name.as_str())
+        });
+        if is_there {
+            warn!(
+                "ANYBODY may log in as {name}, without a key; what they may do then is what adit grant show {name} shows"
+            );
+        } else {
+            warn!("anonymous: {name} is no user who may log in, so nobody comes in like that");
+        }
+    }
+}
+
 async fn load(store: &Store) -> anyhow::Result<Rows> {
     store.load().await.context("cannot read who may log in")
 }
@@ -148,6 +192,7 @@ pub(super) fn default_grant(settings: &Settings) -> Grant {
     Grant {
         ports: defaults.ports.clone(),
         any_port: true,
+        any_name: settings.serves_names(),
         reach: defaults.reach,
         takeover: defaults.takeover,
         limits: defaults.limits,
@@ -165,12 +210,25 @@ fn name_of(identity: &Identity) -> anyhow::Result<Name> {
     let text = identity.to_string();
     let digest = digest(&SHA256, text.as_bytes());
     let digits = digest.as_ref().iter().map(|byte| format!("{byte:02x}"));
-    let mut name = format!("file-{}", digits.collect::<String>());
-    name.truncate(DIGITS.saturating_add(5));
+    let mut name = format!("{PREFIX}{}", digits.collect::<String>());
+    name.truncate(DIGITS.saturating_add(PREFIX.len()));
     name.parse().context("a digest makes no name")
 }
 
-async fn add(store: &Store, name: &Name, identity: &Identity) -> anyhow::Result<PrincipalId> {
+/// Whether that is the name in the store of somebody who is known by a file alone.
+pub(super) fn is_of_file(name: &Name) -> bool {
+    let digits = name.as_str().strip_prefix(PREFIX);
+    digits.is_some_and(|digits| {
+        digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}
+
+/// Adds somebody who is known by a file alone; `None` if a row of that name is there that cannot be read.
+async fn add(
+    store: &Store,
+    name: &Name,
+    identity: &Identity,
+) -> anyhow::Result<Option<PrincipalId>> {
     let change = Change {
         when: Timestamp::now(),
         who: WHO,
@@ -182,8 +240,11 @@ async fn add(store: &Store, name: &Name, identity: &Identity) -> anyhow::Result<
         grant: Grant::default(),
         note: format!("{identity}, of a file of keys"),
     };
-    let added = store.add_principal(&change, &new).await;
-    Ok(added.context("cannot write down a key of a file")?.it)
+    match store.add_principal(&change, &new).await {
+        Ok(added) => Ok(Some(added.it)),
+        Err(WriteError::NameTaken { .. }) => Ok(None),
+        Err(error) => Err(error).context("cannot write down a key of a file"),
+    }
 }
 
 /// What the store has. Keys of somebody who is disabled are there too, so that nobody else has them: they let nobody in.
@@ -234,10 +295,12 @@ fn of_rows(rows: &Rows) -> Policy {
         authorities: authorities.collect(),
         revoked: revoked.collect(),
         reservations: rows.reservations.clone(),
+        anonymous: HashSet::new(),
     }
 }
 
-fn revoked(what: &StoredRevoked) -> Revoked {
+/// A line of a revocation list, as logins are held against it.
+pub(super) fn revoked(what: &StoredRevoked) -> Revoked {
     match what {
         StoredRevoked::Key(fingerprint) => Revoked::Key(fingerprint.clone()),
         StoredRevoked::Serials {

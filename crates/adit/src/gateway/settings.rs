@@ -6,18 +6,23 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use adit_edge::rule::Rules;
 use adit_model::address::Scope;
 use adit_model::grant::{Limits, Reach};
-use adit_model::host::{HostClass, classify_host};
+use adit_model::host::{HostClass, Name, classify_host};
 use adit_model::lease::Takeover;
 use adit_model::port::PortSet;
 use adit_model::source::SourceSet;
 use adit_text::SecretSource;
 use anyhow::Context as _;
 
+pub(crate) use self::names::NameSettings;
+use super::names::suffix::{self, Standing};
 use crate::cli::ServeArguments;
 
 mod file;
+mod names;
+mod rule;
 #[cfg(test)]
 mod tests;
 
@@ -30,12 +35,22 @@ pub(crate) struct Settings {
     pub(crate) ssh: Vec<Listen>,
     /// Load balancers in front of that, which tell of the peers' addresses by the PROXY protocol.
     pub(crate) proxies: SourceSet,
-    /// The name that others know this machine by.
+    /// Where visitors of names come in by HTTP.
+    pub(crate) http: Vec<Listen>,
+    /// Where they do by HTTPS.
+    pub(crate) https: Vec<Listen>,
+    /// Chains and keys of names.
+    pub(crate) certificates: Vec<(PathBuf, PathBuf)>,
+    /// The name that others know this machine by, in lower case.
     pub(crate) domain: Option<String>,
+    /// What holds for names.
+    pub(crate) names: NameSettings,
     /// Where the database is, if it is not in the data directory.
     pub(crate) database: Option<SecretSource>,
     /// What keys have that no one says anything else of.
     pub(crate) defaults: Defaults,
+    /// What holds for visitors, by ports.
+    pub(crate) rules: Rules,
     /// Files of keys.
     pub(crate) authorized_keys: Vec<PathBuf>,
     /// Whether forwards are kept to this machine.
@@ -48,6 +63,8 @@ pub(crate) struct Settings {
     pub(crate) caps: Caps,
     /// Where metrics and health are served.
     pub(crate) metrics: Option<SocketAddr>,
+    /// Users whom anybody may log in as who says their names; nobody, unless it is written.
+    pub(crate) anonymous: Vec<Name>,
     /// How long a stop waits for visitors.
     pub(crate) drain: Duration,
 }
@@ -108,12 +125,17 @@ struct Written {
     data: Option<PathBuf>,
     ssh: Option<Vec<Listen>>,
     proxies: Option<SourceSet>,
+    http: Option<Vec<Listen>>,
+    https: Option<Vec<Listen>>,
+    certificates: Option<Vec<(PathBuf, PathBuf)>>,
     domain: Option<String>,
+    names: Option<NameSettings>,
     database: Option<SecretSource>,
     ports: Option<PortSet>,
     reach: Option<Reach>,
     takeover: Option<Takeover>,
     limits: Limits,
+    rules: Option<Rules>,
     authorized_keys: Option<Vec<PathBuf>>,
     is_local_only: Option<bool>,
     ends_refused: Option<bool>,
@@ -123,6 +145,7 @@ struct Written {
     connections: Option<usize>,
     visitors: Option<usize>,
     metrics: Option<SocketAddr>,
+    anonymous: Option<Vec<Name>>,
     drain: Option<Duration>,
 }
 
@@ -151,7 +174,12 @@ impl Settings {
                 .or(written.ssh)
                 .unwrap_or_else(|| vec![SSH]),
             proxies: written.proxies.unwrap_or_default(),
-            domain: arguments.domain.clone().or(written.domain),
+            http: listens(&arguments.http, written.http),
+            https: listens(&arguments.https, written.https),
+            certificates: written.certificates.unwrap_or_default(),
+            domain: (arguments.domain.clone().or(written.domain))
+                .map(|domain| domain.trim_end_matches('.').to_ascii_lowercase()),
+            names: written.names.unwrap_or_default(),
             database: arguments
                 .database_file
                 .clone()
@@ -171,6 +199,7 @@ impl Settings {
                 takeover: written.takeover.unwrap_or_default(),
                 limits: written.limits,
             },
+            rules: written.rules.unwrap_or_else(|| Rules::new([])),
             authorized_keys: said(&arguments.authorized_keys)
                 .or(written.authorized_keys)
                 .unwrap_or_default(),
@@ -186,6 +215,7 @@ impl Settings {
                 visitors: written.visitors.unwrap_or(Caps::VISITORS),
             },
             metrics: arguments.metrics.or(written.metrics),
+            anonymous: written.anonymous.unwrap_or_default(),
             drain: written.drain.unwrap_or(DRAIN),
         };
         settings.check()?;
@@ -204,6 +234,14 @@ impl Settings {
                 "metrics: {metrics} can be reached from elsewhere; they are served on a loopback address alone"
             );
         }
+        for ports in self.rules.ports() {
+            anyhow::ensure!(
+                !ports.intersection(&self.defaults.ports).is_empty(),
+                "visitors: no forward has a port of {ports}; those of forwards are {}",
+                self.defaults.ports
+            );
+        }
+        self.check_names()?;
         for listen in &self.ssh {
             let is_forward = listen.port != 0 && self.defaults.ports.contains(listen.port);
             anyhow::ensure!(
@@ -216,17 +254,62 @@ impl Settings {
         Ok(())
     }
 
+    fn check_names(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(
+            self.domain.is_some() || (self.http.is_empty() && self.https.is_empty()),
+            "http and https serve names under a domain: say which, with --domain"
+        );
+        let standing = self.domain.as_deref().map(suffix::standing);
+        anyhow::ensure!(
+            !self.serves_names()
+                || self.names.is_public_suffix
+                || standing != Some(Standing::Suffix),
+            "domain: anybody registers names under {}: take one that is yours, or say public_suffix: true under names:",
+            self.name()
+        );
+        let at = [("http", &self.http), ("https", &self.https)];
+        for (key, listen) in at
+            .iter()
+            .flat_map(|(key, all)| all.iter().map(move |one| (key, one)))
+        {
+            anyhow::ensure!(
+                listen.port == 0 || !self.defaults.ports.contains(listen.port),
+                "{key}: port {} is one of the ports of forwards ({}): one of both has to give way",
+                listen.port,
+                self.defaults.ports
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether visitors of names come in anywhere.
+    pub(crate) fn serves_names(&self) -> bool {
+        !(self.http.is_empty() && self.https.is_empty())
+    }
+
     /// What differs from what runs, and cannot be changed while it does.
     pub(crate) fn fixed_since(&self, running: &Self) -> Vec<&'static str> {
         let differs = [
             ("data", self.data != running.data),
             ("ssh", self.ssh != running.ssh),
+            ("http", self.http != running.http),
+            (
+                "domain",
+                self.domain != running.domain && self.serves_names(),
+            ),
+            ("names", self.names != running.names),
+            ("https", self.https != running.https),
             ("proxy_protocol", self.proxies != running.proxies),
             ("database", self.database != running.database),
             ("end_refused", self.ends_refused != running.ends_refused),
             ("leases", self.leases != running.leases),
             ("caps", self.caps != running.caps),
             ("metrics", self.metrics != running.metrics),
+            // Who is named may change; whether clients are asked at all is settled with the listeners.
+            (
+                "anonymous",
+                !self.anonymous.is_empty() && running.anonymous.is_empty(),
+            ),
             ("ports", self.defaults.ports != running.defaults.ports),
         ];
         let differs = differs.into_iter().filter(|(_, differs)| *differs);
@@ -236,6 +319,15 @@ impl Settings {
     /// The name that is printed for others: the domain, or `this-host`.
     pub(crate) fn name(&self) -> &str {
         self.domain.as_deref().unwrap_or("this-host")
+    }
+}
+
+/// What the command line says, or else the file.
+fn listens(said: &[Listen], written: Option<Vec<Listen>>) -> Vec<Listen> {
+    if said.is_empty() {
+        written.unwrap_or_default()
+    } else {
+        said.to_vec()
     }
 }
 
@@ -265,7 +357,10 @@ fn is_own(address: IpAddr) -> bool {
 
 /// A text that says nowhere to listen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("wanted a port, or an address and a port: 2222, 127.0.0.1:2222, [::]:2222")]
+#[error(
+    "wanted a port, or an address and a port: 2222 at every address, 127.0.0.1:2222 at one, 0.0.0.0:2222 and \
+     [::]:2222 at every one of IPv4 or of IPv6 alone"
+)]
 pub(crate) struct ListenError;
 
 impl FromStr for Listen {

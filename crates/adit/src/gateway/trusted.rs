@@ -44,10 +44,23 @@ pub(crate) enum TrustedError {
 ///
 /// See [`TrustedError`].
 pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, TrustedError> {
-    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    read_with(OFlags::NONBLOCK, path, most)
+}
+
+/// The same for a file in the data directory, which is never a link (security rule G46).
+///
+/// # Errors
+///
+/// See [`TrustedError`].
+pub(crate) fn read_own(path: &Path, most: u64) -> Result<Vec<u8>, TrustedError> {
+    read_with(OFlags::NONBLOCK | OFlags::NOFOLLOW, path, most)
+}
+
+fn read_with(flags: OFlags, path: &Path, most: u64) -> Result<Vec<u8>, TrustedError> {
+    let flags = i32::try_from(flags.bits()).unwrap_or_default();
     let file = OpenOptions::new()
         .read(true)
-        .custom_flags(nonblocking)
+        .custom_flags(flags)
         .open(path)?;
     let found = file.metadata()?;
     if !found.is_file() {

@@ -7,16 +7,17 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use adit_edge::access::Access;
 use adit_edge::access_log::TracingLog;
 use adit_edge::dial::{Carrier, Dial, DialError, Io, Later as DialLater};
-use adit_edge::listen::Listener;
+use adit_edge::listen::{Listener, Places};
+use adit_edge::rule::Rules;
 use adit_edge::stream::{Counts, Service, Settings as StreamSettings, StreamServer};
 use adit_edge::visitor::{Endpoint, Visitor};
 use adit_model::lease::Holding;
 use adit_tunnel::gateway::desk::Desk;
 use adit_tunnel::gateway::limit::{Metered, Side, Usages};
 use adit_tunnel::gateway::policy::Policy;
+use adit_tunnel::gateway::probe::Ends;
 use adit_tunnel::gateway::registry::{Fenced, Unserved};
 use adit_tunnel::gateway::seam::{Later, Publish, Sockets};
 use adit_tunnel::transport::Origin;
@@ -32,7 +33,7 @@ use super::settings::Settings;
 pub(super) struct Visitors {
     server: StreamServer,
     dial: Arc<ByLease>,
-    access: watch::Sender<Access>,
+    rules: watch::Sender<Arc<Rules>>,
     most: usize,
 }
 
@@ -52,13 +53,16 @@ struct Led {
 
 /// Part of all descriptors that are kept for tunnels at most.
 const TUNNELS_PART: u64 = 4;
+/// Part of all visitors that one principal may have whose grant sets no limit of streams: twice what one port may have,
+/// so that no key takes all the places with its other ports.
+const PRINCIPAL_PART: usize = 4;
 
 impl Visitors {
     /// As these settings say.
     pub(super) fn new(settings: &Settings) -> Arc<Self> {
         let dial = Arc::new(ByLease::default());
         let led: Arc<dyn Dial> = Arc::<ByLease>::clone(&dial);
-        let (access, _) = watch::channel(Access::everyone());
+        let (rules, _) = watch::channel(Arc::new(settings.rules.clone()));
         let descriptors = getrlimit(Resource::Nofile).current;
         let descriptors = descriptors.unwrap_or(u64::MAX);
         // Peers' connections come first, but for a low limit their cap is far from being reached.
@@ -74,7 +78,7 @@ impl Visitors {
             most: suited.visitors,
             server: StreamServer::new(led, Arc::new(TracingLog), suited),
             dial,
-            access,
+            rules,
         })
     }
 
@@ -93,6 +97,21 @@ impl Visitors {
         drop(self.dial.led.set(led));
     }
 
+    /// What holds for visitors who come from here on.
+    pub(super) fn set_rules(&self, rules: &Rules) {
+        self.rules.send_replace(Arc::new(rules.clone()));
+    }
+
+    /// The way to whoever holds a lease, for visitors that come in elsewhere.
+    pub(super) fn dial(&self) -> Arc<dyn Dial> {
+        Arc::<ByLease>::clone(&self.dial) as _
+    }
+
+    /// The room that all visitors have.
+    pub(super) fn places(&self) -> Places {
+        self.server.places()
+    }
+
     /// Waits until the visitors have left, for so long; then none is there any more.
     pub(super) async fn drain(&self, within: Duration) {
         self.server.drain(within).await;
@@ -101,6 +120,12 @@ impl Visitors {
     /// How many there may be at a time: as many as the settings say and descriptors suffice for.
     pub(super) const fn most(&self) -> usize {
         self.most
+    }
+
+    /// Byte streams of one principal whose grant sets no limit.
+    pub(super) fn share(&self) -> u32 {
+        let share = (self.most / PRINCIPAL_PART).max(1);
+        u32::try_from(share).unwrap_or(u32::MAX)
     }
 
     /// What has been served.
@@ -129,9 +154,7 @@ impl Publish for Visitors {
         };
         let service = Service {
             holding,
-            access: self.access.subscribe(),
-            balancers: None,
-            announce: None,
+            rules: self.rules.subscribe(),
         };
         let serving = self.server.serve(listeners, service, &stop);
         Box::pin(serving)
@@ -157,13 +180,35 @@ impl Dial for ByLease {
             led.dial(visitor).await
         })
     }
+
+    fn probe<'a>(
+        &'a self,
+        visitor: &'a Visitor,
+    ) -> Option<DialLater<'a, Result<Carrier, DialError>>> {
+        let (Endpoint::Tcp(from), Endpoint::Tcp(to)) = (visitor.origin, visitor.listener) else {
+            return None;
+        };
+        let registry = self.led.get()?.desk.registry();
+        let probed = registry.probes().of(Ends { from, to })?;
+        Some(Box::pin(async move {
+            if probed != visitor.holding {
+                return Err(unserved(&Unserved::NoLease));
+            }
+            let stream = registry.probe(&probed).await;
+            let stream = stream.map_err(|error| unserved(&error))?;
+            Ok(Carrier::other(stream))
+        }))
+    }
+}
+
+fn unserved(reason: &dyn fmt::Display) -> DialError {
+    DialError::Unserved {
+        reason: reason.to_string(),
+    }
 }
 
 impl Led {
     async fn dial(&self, visitor: &Visitor) -> Result<Carrier, DialError> {
-        let unserved = |reason: &dyn fmt::Display| DialError::Unserved {
-            reason: reason.to_string(),
-        };
         let holding = &visitor.holding;
         let principal = self.desk.principal(holding);
         let principal = principal.ok_or_else(|| unserved(&Unserved::NoLease))?;

@@ -9,6 +9,10 @@ pub(super) const CODES_OF_THE_PROGRAM: &str = "0 success, 1 failed, 2 a command 
 /// Variables that are read.
 pub(super) const ENVIRONMENT: &[(&str, &str)] = &[
     (
+        "ADIT_CODE_FILE",
+        "The file with the code of adit join, where no flag names one.",
+    ),
+    (
         "ADIT_DATA",
         "The data directory of the gateway that adit user, adit key and the others look after, where neither \
          --data nor --config names one.",
@@ -86,6 +90,10 @@ pub(super) const FILES: &[(&str, &str)] = &[
         "The same, where the configuration asks to forget them (UserKnownHostsFile /dev/null).",
     ),
     (
+        "~/.local/state/adit/gateways/",
+        "The gateways that were joined, a folder each: key, host key, and what this machine is called there.",
+    ),
+    (
         "~/.ssh/id_ed25519, ~/.ssh/id_ecdsa, ~/.ssh/id_rsa",
         "Private keys to log in with, unless others are named; each with a certificate in -cert.pub beside it.",
     ),
@@ -146,10 +154,13 @@ pub(super) fn examples(page: &str) -> &'static [(&'static str, &'static str)] {
             "adit start -d",
         )],
         "adit-down" => &[("End what runs of the file here:", "adit down")],
-        "adit-stop" => &[(
-            "End it, and start it again with its components as they are:",
-            "adit stop\nadit start -d",
-        )],
+        "adit-stop" => &[
+            (
+                "End it, and start it again with its components as they are:",
+                "adit stop\nadit start -d",
+            ),
+            ("A gateway:", "adit stop --data /var/lib/adit"),
+        ],
         "adit-run" => &[
             (
                 "The workflow of model-compose.yml here, with an input, its result into a file:",
@@ -170,6 +181,7 @@ pub(super) fn examples(page: &str) -> &'static [(&'static str, &'static str)] {
                 "adit status --watch",
             ),
             ("For a program that watches them:", "adit status --json"),
+            ("A gateway:", "adit status --data /var/lib/adit"),
         ],
         "adit-check" => &[("Before it is put into service:", "adit check adit.yml")],
         "adit-doctor" => &[
@@ -211,6 +223,43 @@ fn examples_of_gateways(page: &str) -> &'static [(&'static str, &'static str)] {
                 "Ports of other numbers, reached from everywhere also where a client names no address:",
                 "adit serve --data /var/lib/adit --ports 40000-40999 --default-bind public \
                  --authorized-keys keys",
+            ),
+        ],
+        _ => examples_of_devices(page),
+    }
+}
+
+/// Those of commands of machines that become devices.
+fn examples_of_devices(page: &str) -> &'static [(&'static str, &'static str)] {
+    match page {
+        "adit-join" => &[
+            (
+                "With the code that adit invite add printed at the gateway, which is asked for:",
+                "adit join gw.example.org",
+            ),
+            (
+                "From another program:",
+                "pass show gw-code | adit join --code-file - gw.example.org",
+            ),
+        ],
+        "adit-expose" => &[
+            (
+                "A web server at port 3000 here, as app under the gateway's domain:",
+                "adit expose 3000 --name app",
+            ),
+            (
+                "For a program that watches it:",
+                "adit expose 3000 --name app --json",
+            ),
+        ],
+        "adit-import" => &[
+            (
+                "The tunnels of a client of frp:",
+                "adit import frp /etc/frp/frpc.toml > adit.yml",
+            ),
+            (
+                "Those of a crontab:",
+                "crontab -l | adit import autossh-unit - > adit.yml",
             ),
         ],
         _ => admin::examples(page),

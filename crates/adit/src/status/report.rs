@@ -88,6 +88,9 @@ pub(crate) struct TunnelReport {
     pub(crate) connections: u64,
     /// What went wrong last, even if it was mended since.
     pub(crate) last_error: Option<Trouble>,
+    /// What an adit gateway said last that may be done there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) grant: Option<String>,
     /// Its forwards, in order.
     pub(crate) forwards: Vec<ForwardReport>,
 }

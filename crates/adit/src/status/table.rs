@@ -225,6 +225,7 @@ mod tests {
                 since,
                 connections: 3,
                 last_error: None,
+                grant: None,
                 forwards: vec![forward, failing],
             }],
             service: None,

@@ -1,9 +1,10 @@
 //! A gateway that is short of descriptors, of room for its data, or without its database.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use adit_testkit::mariadb::MariaDb;
 use adit_testkit::namespace::Namespace;
 use adit_testkit::postgres::Postgres;
 use adit_testkit::process::{self, Process};
@@ -35,7 +36,7 @@ fn without_descriptors_it_says_so_rests_and_recovers() {
     };
     let gateway = Gateway::start(&public, &plan);
     let words = ["-R", &forward(PORT)];
-    let _ssh = Process::spawn(&mut gateway.looped(&machine, 0, &words));
+    let mut ssh = Process::spawn(&mut gateway.ssh(&machine, 0, &words));
     gateway.answers(PORT, &hello("box"));
     let crowd = |port: u16, count: usize| -> Vec<TcpStream> {
         let addr = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -58,6 +59,12 @@ fn without_descriptors_it_says_so_rests_and_recovers() {
     assert!(used < Duration::from_millis(600), "{used:?}");
     drop(crowds);
     gateway.answers(PORT, &hello("box"));
+    assert_eq!(
+        ssh.exit_status(),
+        None,
+        "the tunnel lives: {}",
+        ssh.stderr()
+    );
 }
 
 #[test]
@@ -94,27 +101,54 @@ fn with_a_full_disk_an_owner_has_its_port_again_and_nobody_gets_a_new_one() {
 }
 
 #[test]
-fn without_its_database_an_owner_has_its_port_again_and_nobody_gets_a_new_one() {
+fn without_postgresql_for_a_minute_an_owner_has_its_port_again_and_nobody_gets_a_new_one() {
     require!(root);
     require!("ip", "nsenter", "ssh", "ssh-keygen");
     require!(postgres);
     let public = Namespace::new();
-    let machine = Machine::new(&public, "box");
     let postgres = Postgres::builder().start_in(&public, Ipv4Addr::LOCALHOST.into());
+    let url = "postgres://postgres@127.0.0.1:5432/postgres";
+    let data = postgres.socket_path().with_file_name("data");
+    without(
+        &public,
+        url,
+        &data.join("postmaster.pid"),
+        Duration::from_secs(60),
+    );
+}
+
+#[test]
+fn without_mariadb_an_owner_has_its_port_again_and_nobody_gets_a_new_one() {
+    require!(root);
+    require!("ip", "nsenter", "ssh", "ssh-keygen");
+    require!("mariadbd", "mariadb-install-db", "mariadb");
+    let public = Namespace::new();
+    let mariadb = MariaDb::builder().start_in(&public, Ipv4Addr::LOCALHOST.into());
+    mariadb.query(
+        "CREATE DATABASE adit; CREATE USER adit@'127.0.0.1'; GRANT ALL ON adit.* TO adit@'127.0.0.1'",
+    );
+    let url = "mysql://adit@127.0.0.1:3306/adit";
+    let pid = mariadb.socket_path().with_file_name("pid");
+    without(&public, url, &pid, Duration::ZERO);
+}
+
+/// A gateway whose database hangs for so long at least; `pid` is the file with its process.
+fn without(public: &Namespace, url: &str, pid: &Path, gone: Duration) {
+    let machine = Machine::new(public, "box");
     let plan = Plan {
         owners: 2,
-        database: Some("postgres://postgres@127.0.0.1:5432/postgres"),
+        database: Some(url),
         ..Plan::default()
     };
-    let gateway = Gateway::start(&public, &plan);
+    let gateway = Gateway::start(public, &plan);
     let words = ["-R", &forward(PORT)];
     let mut ssh = Process::spawn(&mut gateway.ssh(&machine, 0, &words));
     gateway.answers(PORT, &hello("box"));
-    let server = processes(&postgres);
+    let server = processes(pid);
     process::signal_all(&server, Signal::STOP);
     ssh.kill();
     let start = now();
-    let _ssh = Process::spawn(&mut gateway.ssh(&machine, 0, &words));
+    let mut ssh = Process::spawn(&mut gateway.ssh(&machine, 0, &words));
     gateway.answers(PORT, &hello("box"));
     let took = start.elapsed();
     print(&format!(
@@ -123,16 +157,22 @@ fn without_its_database_an_owner_has_its_port_again_and_nobody_gets_a_new_one() 
     ));
     let new = refused(&gateway, &machine);
     print(&format!("without its database: {new}"));
+    pass(gone.saturating_sub(start.elapsed()));
+    // At the end of it as at its beginning.
+    ssh.kill();
+    let _ssh = Process::spawn(&mut gateway.ssh(&machine, 0, &words));
+    gateway.answers(PORT, &hello("box"));
     process::signal_all(&server, Signal::CONT);
     granted(&gateway, &machine);
 }
 
-/// All processes of a database.
-fn processes(postgres: &Postgres) -> Vec<Pid> {
-    let socket = postgres.socket_path();
-    let file = socket.with_file_name("data").join("postmaster.pid");
-    let text = read(&file);
-    let pid = text.lines().next().and_then(|line| line.parse().ok());
+/// All processes of a database, whose first one is in that file.
+fn processes(file: &Path) -> Vec<Pid> {
+    let text = read(file);
+    let pid = text
+        .lines()
+        .next()
+        .and_then(|line| line.trim().parse().ok());
     process::tree(pid.and_then(Pid::from_raw).unwrap())
 }
 

@@ -310,4 +310,4 @@ pub(crate) fn read(path: &Path) -> String {
 /// Between two visitors.
 const BETWEEN: Duration = Duration::from_millis(50);
 
-const LOOP: &str = r#"while :; do "$@"; echo "ssh has ended: $?" >&2; sleep 0.1; done"#;
+const LOOP: &str = r#"while :; do echo "ssh starts: $(date +%s.%N)" >&2; "$@"; echo "ssh has ended: $?" >&2; sleep 0.1; done"#;

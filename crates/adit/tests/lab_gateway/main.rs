@@ -8,5 +8,6 @@ mod faults;
 mod flood;
 mod kills;
 mod lab;
+mod slow;
 mod takeover;
 mod twins;

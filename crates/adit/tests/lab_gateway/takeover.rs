@@ -1,14 +1,17 @@
 //! How long an owner is away after a line was cut silently and is back, and what visitors notice of it.
 
+use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use adit_testkit::namespace::Namespace;
 use adit_testkit::process::Process;
 use adit_testkit::seeded::SeededRandom;
 use adit_testkit::{require, wait};
 
-use crate::lab::{Gateway, Machine, Plan, Visitors, forward, hello, now, pass, percentile, print};
+use crate::lab::{
+    Gateway, Machine, Plan, Visitors, forward, hello, now, pass, percentile, print, read,
+};
 
 /// Which program holds the port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +54,8 @@ const HELD: Duration = Duration::from_secs(5);
 struct Cuts {
     /// From the line's return to the next answer, in seconds.
     back: Vec<f64>,
+    /// The same from the start of the `ssh` that got through, where the client is one: what is the gateway's.
+    asked: Vec<f64>,
     /// Visitors who came in gaps that were short enough, and those of them who got no answer.
     visitors: usize,
     refused: Vec<String>,
@@ -71,6 +76,7 @@ fn cut(client: Client, times: u32) -> Cuts {
     let mut dice = SeededRandom::new(0x0ad1_7005);
     let mut cuts = Cuts {
         back: Vec::new(),
+        asked: Vec::new(),
         visitors: 0,
         refused: Vec::new(),
         long_gaps: 0,
@@ -88,7 +94,7 @@ fn cut(client: Client, times: u32) -> Cuts {
         });
         pass(Duration::from_millis(dice.below(800)));
         link.restore();
-        let light = now();
+        let (light, light_at) = (now(), SystemTime::now());
         gateway.answers(PORT, &hello("box"));
         let visits = visitors.end();
         let answered = visits.iter().filter(|visit| visit.answer.is_ok());
@@ -97,7 +103,13 @@ fn cut(client: Client, times: u32) -> Cuts {
             .filter(|ended| *ended > light)
             .min();
         let back = first.unwrap();
-        cuts.back.push((back - light).as_secs_f64());
+        let took = (back - light).as_secs_f64();
+        cuts.back.push(took);
+        if client == Client::Ssh {
+            let started =
+                started(&process) - light_at.duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+            cuts.asked.push(took - started.max(0.0));
+        }
         if back - dark > HELD {
             cuts.long_gaps += 1;
             continue;
@@ -132,6 +144,14 @@ fn said(answer: &str, came: Duration, ended: Duration, gap: Duration) -> String 
     format!("{answer:?}: came {came:.2?} after the cut, left {ended:.2?} after it, gap {gap:.2?}")
 }
 
+/// When the loop started its last `ssh`, in seconds since 1970.
+fn started(process: &Process) -> f64 {
+    let stderr = process.stderr();
+    let mut lines = stderr.lines().rev();
+    let said = lines.find_map(|line| line.strip_prefix("ssh starts: "));
+    said.and_then(|at| at.parse().ok()).unwrap()
+}
+
 fn ends(client: Client, process: &Process) -> usize {
     process.stderr().matches(client.ended()).count()
 }
@@ -149,6 +169,20 @@ fn report(client: Client, cuts: &mut Cuts) -> f64 {
         cuts.visitors,
         cuts.refused.len(),
         cuts.long_gaps,
+    ));
+    if !cuts.asked.is_empty() {
+        let (p50, p99) = (
+            percentile(&mut cuts.asked, 50),
+            percentile(&mut cuts.asked, 99),
+        );
+        print(&format!(
+            "{client:?}: of that, from the start of the client that got through: {p50:.2} s (p50), {p99:.2} s (p99)"
+        ));
+    }
+    let load = read(Path::new("/proc/loadavg"));
+    print(&format!(
+        "{client:?}: load of the machine at the end: {}",
+        load.trim()
     ));
     p99
 }
@@ -189,7 +223,7 @@ fn an_agent_has_its_port_again_after_silent_cuts_and_no_visitor_is_refused() {
 }
 
 #[test]
-#[ignore = "ten minutes: cargo xtask soak gateway-cuts"]
+#[ignore = "seven minutes: cargo xtask soak gateway-cuts"]
 fn a_hundred_cuts_of_a_stock_ssh() {
     require!(root);
     require!("ip", "nsenter", "ssh", "ssh-keygen");
@@ -197,7 +231,7 @@ fn a_hundred_cuts_of_a_stock_ssh() {
 }
 
 #[test]
-#[ignore = "ten minutes: cargo xtask soak gateway-cuts"]
+#[ignore = "seven minutes: cargo xtask soak gateway-cuts"]
 fn a_hundred_cuts_of_an_agent() {
     require!(root);
     require!("ip", "nsenter", "ssh-keygen");

@@ -1,12 +1,14 @@
 //! One row of the table: what somebody does, and what comes of it at the gateway and at sshd.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::client::Client;
 use crate::ground::Ground;
 
 /// What is tried at both servers.
+#[derive(Clone)]
 pub(crate) struct Case {
     /// Its name: no other has it.
     pub(crate) name: String,
@@ -19,7 +21,9 @@ pub(crate) struct Case {
     /// What is seen at sshd.
     pub(crate) sshd: AtSshd,
     /// Does it, and says what was seen: the same words for the same behaviour.
-    pub(crate) run: Box<dyn Fn(&Ground) -> Seen + Send + Sync>,
+    pub(crate) run: Arc<dyn Fn(&Ground) -> Seen + Send + Sync>,
+    /// It stops the servers for a while, or wants a port that others want: no other runs meanwhile.
+    pub(crate) is_alone: bool,
 }
 
 /// What was seen, or why nothing was.
@@ -54,7 +58,8 @@ impl Case {
             client,
             gateway: seen.into(),
             sshd: AtSshd::Same,
-            run: Box::new(run),
+            run: Arc::new(run),
+            is_alone: false,
         }
     }
 
@@ -68,6 +73,20 @@ impl Case {
     pub(crate) fn absent(mut self, why: &'static str) -> Self {
         self.sshd = AtSshd::Absent { why };
         self
+    }
+
+    /// No other case runs meanwhile.
+    pub(crate) fn alone(mut self) -> Self {
+        self.is_alone = true;
+        self
+    }
+
+    /// The same by another client.
+    pub(crate) fn by(&self, client: Client) -> Self {
+        Self {
+            client,
+            ..self.clone()
+        }
     }
 
     /// What is wrong, if anything is.
@@ -91,7 +110,8 @@ impl Case {
 
     fn compare(&self, ground: &Ground, server: &str, expected: &str) -> Option<String> {
         let begun = Instant::now();
-        let seen = catch_unwind(AssertUnwindSafe(|| (self.run)(ground)));
+        let ground = ground.for_client(self.client);
+        let seen = catch_unwind(AssertUnwindSafe(|| (self.run)(&ground)));
         let seen = match seen {
             Ok(Ok(seen)) => seen,
             Ok(Err(error)) => format!("nothing was seen: {error:#}"),

@@ -8,19 +8,21 @@ use adit_testkit::{real, wait};
 use anyhow::{Context as _, bail};
 use serde_json::json;
 
-use crate::ground::Ground;
+use crate::ground::{Ground, Release};
 use crate::python::{self, Library};
 
 /// A program or a library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Client {
+    /// The installed one; what it does, [`Ssh10`](Self::Ssh10) does as well.
     Ssh,
+    Ssh10,
     Autossh,
     Asyncssh,
     Paramiko,
 }
 
-/// All of them.
+/// All of them but [`Client::Ssh10`], which has every case of [`Client::Ssh`].
 pub(crate) const ALL: [Client; 4] = [
     Client::Ssh,
     Client::Autossh,
@@ -31,7 +33,8 @@ pub(crate) const ALL: [Client; 4] = [
 impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Self::Ssh => "ssh",
+            Self::Ssh => "ssh 9.2",
+            Self::Ssh10 => "ssh 10.0",
             Self::Autossh => "autossh",
             Self::Asyncssh => "asyncssh",
             Self::Paramiko => "paramiko",
@@ -75,10 +78,18 @@ impl Drop for Connection {
 }
 
 impl Client {
+    /// The OpenSSH whose programs it runs.
+    pub(crate) fn release(self) -> Release {
+        match self {
+            Self::Ssh10 => Release::Newer,
+            Self::Ssh | Self::Autossh | Self::Asyncssh | Self::Paramiko => Release::Installed,
+        }
+    }
+
     /// The library, for those that are one.
     pub(crate) fn library(self) -> Option<Library> {
         match self {
-            Self::Ssh | Self::Autossh => None,
+            Self::Ssh | Self::Ssh10 | Self::Autossh => None,
             Self::Asyncssh => Some(Library::Asyncssh),
             Self::Paramiko => Some(Library::Paramiko),
         }

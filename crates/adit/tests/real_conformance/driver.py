@@ -42,7 +42,9 @@ class Paramiko:
     def connect(self, order):
         paramiko = self.paramiko
         known = order["host_key"].split()
-        transport = paramiko.Transport((order["host"], order["port"]))
+        source = (order.get("from", ""), 0)
+        near = socket.create_connection((order["host"], order["port"]), source_address=source)
+        transport = paramiko.Transport(near)
         options = transport.get_security_options()
         for name in ("kex", "ciphers", "digests"):
             if order.get(name):
@@ -116,11 +118,17 @@ class Paramiko:
             )
         except self.paramiko.SSHException as error:
             return {"refused": "open", "words": str(error)}
-        data = payload(order["size"])
-        writer = threading.Thread(target=lambda: (channel.sendall(data), channel.shutdown_write()))
+        data, ends = payload(order["size"]), not order.get("open")
+
+        def write():
+            channel.sendall(data)
+            if ends:
+                channel.shutdown_write()
+
+        writer = threading.Thread(target=write)
         writer.start()
         digest, count = hashlib.sha256(), 0
-        while True:
+        while ends or count < len(data):
             part = channel.recv(65536)
             if not part:
                 break
@@ -220,6 +228,8 @@ class Asyncssh:
                 options[option] = [order[name]]
         if order.get("host_key_algorithm"):
             options["known_hosts"] = None
+        if order.get("from"):
+            options["local_addr"] = (order["from"], 0)
         if order.get("rekey"):
             options["rekey_bytes"] = order["rekey"]
         if order.get("keepalive"):
@@ -278,9 +288,21 @@ class Asyncssh:
 
         async def write():
             writer.write(data)
-            writer.write_eof()
+            if not order.get("open"):
+                writer.write_eof()
 
-        got, _ = await asyncio.gather(reader.read(), write())
+        async def read():
+            """Until the end, or all that was sent is back; readexactly() wants it all in the window at once."""
+            parts, count = [], 0
+            while not order.get("open") or count < len(data):
+                part = await reader.read(65536)
+                if not part:
+                    break
+                parts.append(part)
+                count += len(part)
+            return b"".join(parts)
+
+        got, _ = await asyncio.gather(read(), write())
         writer.close()
         return {"same": got == data, "count": len(got)}
 

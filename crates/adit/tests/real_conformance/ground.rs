@@ -3,20 +3,31 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use adit_testkit::key_pair::{KeyKind, KeyPair};
 use adit_testkit::port::Port;
 use adit_testkit::process::Process;
 use adit_testkit::sshd::Sshd;
 use adit_testkit::{echo, real};
+use anyhow::ensure;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-/// A server with everything that is needed to try it.
+use crate::client::Client;
+
+/// A server, and the OpenSSH that clients of it are of.
+#[derive(Clone)]
 pub(crate) struct Ground {
+    place: Arc<Place>,
+    release: Release,
+}
+
+/// A server with everything that is needed to try it.
+pub(crate) struct Place {
     server: Server,
     addr: SocketAddr,
     user: String,
@@ -71,6 +82,7 @@ const KEYS: &[(&str, &str)] = &[
 /// Lines that sshd cannot read, for the gateway alone.
 const OWN_KEYS: &[(&str, &str)] = &[
     ("own-ports", "adit-permitlisten=\"{a}-{a},{b}\""),
+    ("opens-names", "permitopen=\"*:*\""),
     ("own-port0", "permitlisten=\"localhost:{a}\",adit-port0"),
     ("sockets", "adit-unix=\"*\""),
 ];
@@ -110,6 +122,91 @@ impl Named {
 impl Ground {
     /// `adit serve`, as an operator would start it.
     pub(crate) fn gateway() -> Self {
+        Self::of(Place::gateway())
+    }
+
+    /// A private sshd with the same keys.
+    pub(crate) fn sshd() -> Self {
+        Self::of(Place::sshd())
+    }
+
+    fn of(place: Place) -> Self {
+        Self {
+            place: Arc::new(place),
+            release: Release::Installed,
+        }
+    }
+
+    /// The same server for that client.
+    pub(crate) fn for_client(&self, client: Client) -> Self {
+        Self {
+            place: Arc::clone(&self.place),
+            release: client.release(),
+        }
+    }
+
+    /// Where a program is; one of OpenSSH's is of the client's release.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        let found = match (self.release, name) {
+            (Release::Newer, "ssh" | "scp" | "sftp") => Some(newer(name)),
+            _ => real::find(name),
+        };
+        found.expect("the program is installed")
+    }
+
+    /// `program OPTIONS user@host`; what a case says first counts.
+    pub(crate) fn command(&self, program: &str, key: &str, options: &[&str]) -> Command {
+        self.command_with(program, self.key(key), options)
+    }
+
+    fn command_with(&self, program: &str, key: &KeyPair, options: &[&str]) -> Command {
+        let mut command = Command::new(self.program(program));
+        command
+            .args(options)
+            .args(self.options_with(key))
+            .args(["-p", &self.addr.port().to_string()])
+            .arg(format!("{}@{}", self.user, self.addr.ip()))
+            .env_remove("SSH_AUTH_SOCK");
+        command
+    }
+
+    /// The stock client.
+    pub(crate) fn ssh(&self, key: &str, options: &[&str]) -> Command {
+        self.command("ssh", key, options)
+    }
+
+    /// The stock client with a key of the case's own.
+    pub(crate) fn ssh_with(&self, key: &KeyPair, options: &[&str]) -> Command {
+        self.command_with("ssh", key, options)
+    }
+}
+
+impl Deref for Ground {
+    type Target = Place;
+
+    fn deref(&self) -> &Place {
+        &self.place
+    }
+}
+
+/// Which OpenSSH a client is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// The one in `PATH`.
+    Installed,
+    /// The one that `cargo xtask test setup` unpacks into the build directory.
+    Newer,
+}
+
+/// A program of the newer OpenSSH, whether it is there or not.
+pub(crate) fn newer(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("../interop/openssh-10.0/usr/bin")
+        .join(name)
+}
+
+impl Place {
+    fn gateway() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (keys, authority, echo) = materials(folder.path());
         let lines = lines(&keys, echo, true) + &authority_line(&authority);
@@ -147,8 +244,7 @@ impl Ground {
         )
     }
 
-    /// A private sshd with the same keys.
-    pub(crate) fn sshd() -> Self {
+    fn sshd() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let (keys, authority, echo) = materials(folder.path());
         let mut builder = Sshd::builder();
@@ -258,7 +354,11 @@ impl Ground {
 
     /// A port that nobody else gets.
     pub(crate) fn port(&self) -> u16 {
-        let port = Port::reserve();
+        self.keep(Port::reserve())
+    }
+
+    /// Keeps a port for as long as the server is there, and gives its number.
+    pub(crate) fn keep(&self, port: Port) -> u16 {
         let number = port.number();
         self.ports.lock().expect("nobody panics with it").push(port);
         number
@@ -267,6 +367,16 @@ impl Ground {
     /// Where files of cases are.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Has the gateway do what an operator wants done: `adit` with these words.
+    pub(crate) fn admin(&self, words: &[&str]) -> anyhow::Result<()> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
+        let data = self.folder.path().join("data");
+        let output = command.args(words).arg("--data").arg(data).output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{words:?}: {said}");
+        Ok(())
     }
 
     /// What clients know of this server.
@@ -286,7 +396,11 @@ impl Ground {
 
     /// Options of any program of OpenSSH's: nothing of this machine's, and that key.
     pub(crate) fn options(&self, key: &str) -> Vec<String> {
-        let key = self.key(key).private_path().display().to_string();
+        self.options_with(self.key(key))
+    }
+
+    fn options_with(&self, key: &KeyPair) -> Vec<String> {
+        let key = key.private_path().display().to_string();
         let mut options = vec![
             String::from("-F"),
             String::from("none"),
@@ -307,27 +421,10 @@ impl Ground {
         }
         options
     }
-
-    /// `program OPTIONS user@host`; what a case says first counts.
-    pub(crate) fn command(&self, program: &str, key: &str, options: &[&str]) -> Command {
-        let mut command = Command::new(real::find(program).expect("the program is installed"));
-        command
-            .args(options)
-            .args(self.options(key))
-            .args(["-p", &self.addr.port().to_string()])
-            .arg(format!("{}@{}", self.user, self.addr.ip()))
-            .env_remove("SSH_AUTH_SOCK");
-        command
-    }
-
-    /// The stock client.
-    pub(crate) fn ssh(&self, key: &str, options: &[&str]) -> Command {
-        self.command("ssh", key, options)
-    }
 }
 
 /// A server that hangs.
-pub(crate) struct Frozen<'g>(&'g Ground);
+pub(crate) struct Frozen<'g>(&'g Place);
 
 impl Drop for Frozen<'_> {
     fn drop(&mut self) {

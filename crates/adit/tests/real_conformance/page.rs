@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::case::AtSshd;
+use crate::case::{AtSshd, Case};
 use crate::cases;
 
 /// How the page is made.
@@ -24,11 +24,11 @@ fn render() -> String {
     let mut page = format!(
         "# Stock clients at the gateway and at sshd\n\n\
          Made by `{COMMAND}` from `crates/adit/tests/real_conformance`; do not edit it here. \
-         {count} cases: in {same} the gateway does what sshd does, in {differs} something else for the reason given, \
+         {count} cases, a row for all clients that do one alike: in {same} the gateway does what sshd does, in {differs} something else for the reason given, \
          and {} are of what sshd does not have.\n\n\
          Each case is done by a real client at `adit serve` and at OpenSSH's own sshd 9.2 with \
-         `GatewayPorts clientspecified`; what was seen is compared word by word. Clients: ssh 9.2, autossh 1.4, \
-         asyncssh 2.24, paramiko 5.1.\n",
+         `GatewayPorts clientspecified`; what was seen is compared word by word. Clients: ssh 9.2 and \
+         10.0, autossh 1.4 with ssh 9.2, asyncssh 2.24, paramiko 5.1.\n",
         count - same - differs
     );
     for (title, cases) in &parts {
@@ -37,25 +37,35 @@ fn render() -> String {
             "\n## {title}\n\n| case | of | client | gateway | sshd | why it differs |\n|---|---|---|---|---|---|\n"
         )
         .expect("a string");
-        for case in cases {
-            let (sshd, why) = match case.sshd {
-                AtSshd::Same => ("the same", ""),
-                AtSshd::Differs { seen, why } => (seen, why),
-                AtSshd::Absent { why } => ("-", why),
-            };
-            let cells = [
-                &case.name,
-                case.of,
-                &case.client.to_string(),
-                &case.gateway,
-                sshd,
-                why,
-            ];
-            let cells: Vec<String> = cells.iter().map(|cell| cell.replace('|', "\\|")).collect();
+        for row in rows(cases) {
+            let cells: Vec<String> = row.iter().map(|cell| cell.replace('|', "\\|")).collect();
             writeln!(page, "| {} |", cells.join(" | ")).expect("a string");
         }
     }
     page
+}
+
+/// The cells of its rows: what several clients do alike is one row.
+fn rows(cases: &[Case]) -> Vec<[String; 6]> {
+    let mut rows: Vec<[String; 6]> = Vec::new();
+    for case in cases {
+        let (sshd, why) = match case.sshd {
+            AtSshd::Same => ("the same", ""),
+            AtSshd::Differs { seen, why } => (seen, why),
+            AtSshd::Absent { why } => ("-", why),
+        };
+        let client = case.client.to_string();
+        let row = [&case.name, case.of, &client, &case.gateway, sshd, why].map(str::to_owned);
+        let alike = |other: &&mut [String; 6]| (0..6).all(|at| at == 2 || other[at] == row[at]);
+        match rows.iter_mut().find(alike) {
+            Some(other) => {
+                other[2].push_str(", ");
+                other[2].push_str(&client);
+            }
+            None => rows.push(row),
+        }
+    }
+    rows
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! asyncssh and paramiko: one process of `driver.py` each, told what to do line by line.
 
-use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -36,7 +35,8 @@ impl Drop for Driver {
     }
 }
 
-static DRIVERS: Mutex<BTreeMap<Library, Driver>> = Mutex::new(BTreeMap::new());
+/// One for each library, which does one thing at a time.
+static DRIVERS: [Mutex<Option<Driver>>; 2] = [const { Mutex::new(None) }; 2];
 
 /// A Python with both libraries, got from PyPI into the build directory if it is not there yet. `None` is a printed
 /// skip, and a failure where `ADIT_REAL` is 1.
@@ -109,11 +109,15 @@ impl Library {
 
     /// Lets it do something; one thing at a time.
     pub(crate) fn ask(self, order: &Value) -> anyhow::Result<Value> {
-        let mut drivers = DRIVERS.lock().expect("nobody panics with it");
-        let driver = match drivers.entry(self) {
-            std::collections::btree_map::Entry::Occupied(there) => there.into_mut(),
-            std::collections::btree_map::Entry::Vacant(place) => place.insert(self.start()?),
+        let place = match self {
+            Self::Asyncssh => &DRIVERS[0],
+            Self::Paramiko => &DRIVERS[1],
         };
+        let mut place = place.lock().expect("nobody panics with it");
+        if place.is_none() {
+            *place = Some(self.start()?);
+        }
+        let driver = place.as_mut().context("a driver that runs")?;
         writeln!(driver.input, "{order}")?;
         driver.input.flush()?;
         let mut line = String::new();
@@ -136,7 +140,9 @@ pub(crate) enum Connected {
 
 /// Ends all drivers; they are this process's, which does not drop what is static.
 pub(crate) fn stop() {
-    DRIVERS.lock().expect("nobody panics with it").clear();
+    for place in &DRIVERS {
+        *place.lock().expect("nobody panics with it") = None;
+    }
 }
 
 /// Logs in by that key; `more` says what is special.

@@ -14,7 +14,7 @@ fn the_settings_of_the_guide_are_settings_and_its_files_are_there() {
     let key = KeyPair::generate(folder.path(), "key", KeyKind::Ed25519);
     fs::copy(key.public_path(), folder.path().join("keys")).unwrap();
     let pieces: Vec<_> = text.split("```yaml\n").skip(1).collect();
-    assert_eq!(pieces.len(), 1);
+    assert_eq!(pieces.len(), 4);
     for piece in pieces {
         let (settings, _) = piece.split_once("```").unwrap();
         let file = folder.path().join("gateway.yml");
@@ -22,6 +22,8 @@ fn the_settings_of_the_guide_are_settings_and_its_files_are_there() {
         let output = Command::new(env!("CARGO_BIN_EXE_adit"))
             .args(["serve", "--check", "--config"])
             .arg(&file)
+            .arg("--data")
+            .arg(folder.path().join("data"))
             .output()
             .unwrap();
         let said = String::from_utf8_lossy(&output.stderr);

@@ -13,4 +13,5 @@ mod gateway;
 mod guide;
 mod metrics;
 mod notify;
+mod privilege;
 mod unit;

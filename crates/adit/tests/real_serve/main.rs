@@ -14,6 +14,11 @@ use rustix::process::Signal;
 
 use crate::world::World;
 
+mod control;
+mod host_keys;
+mod names;
+mod running;
+mod visitors;
 mod world;
 
 #[test]

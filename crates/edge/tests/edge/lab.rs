@@ -9,9 +9,11 @@ use adit_edge::access_log::{AccessLog, Entry};
 use adit_edge::dial::{Carrier, Dial, DialError, Later};
 use adit_edge::listen::Listener;
 use adit_edge::proxy_protocol::{Balancers, Version};
+use adit_edge::rule::{Rule, Rules};
 use adit_edge::stream::{Service, Settings, StreamServer};
 use adit_edge::visitor::Visitor;
 use adit_model::lease::Holding;
+use adit_model::port::PortSet;
 use adit_testkit::wait;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -95,7 +97,8 @@ pub(crate) struct Lab {
     pub(crate) server: StreamServer,
     pub(crate) address: SocketAddr,
     pub(crate) log: Arc<Kept>,
-    pub(crate) access: watch::Sender<Access>,
+    pub(crate) rules: watch::Sender<Arc<Rules>>,
+    pub(crate) rule: Rule,
     pub(crate) stop: CancellationToken,
     pub(crate) serving: JoinSet<()>,
 }
@@ -129,15 +132,18 @@ impl Lab {
         );
         let socket = std::net::TcpListener::bind(options.bind).unwrap();
         let address = socket.local_addr().unwrap();
-        let (access, watched) = watch::channel(Access::everyone());
+        let rule = Rule {
+            access: Access::everyone(),
+            balancers: options
+                .balancers
+                .map(|network| Balancers::new(vec![network.parse().unwrap()]).unwrap()),
+            announce: options.announce,
+        };
+        let (rules, watched) = watch::channel(everywhere(rule.clone()));
         let stop = CancellationToken::new();
         let service = Service {
             holding: Holding::Port(address.port()),
-            access: watched,
-            balancers: options
-                .balancers
-                .map(|network| Arc::new(Balancers::new(vec![network.parse().unwrap()]).unwrap())),
-            announce: options.announce,
+            rules: watched,
         };
         let mut serving = JoinSet::new();
         serving.spawn(server.serve(vec![Listener::tcp(socket).unwrap()], service, &stop));
@@ -145,10 +151,19 @@ impl Lab {
             server,
             address,
             log,
-            access,
+            rules,
+            rule,
             stop,
             serving,
         }
+    }
+
+    /// Whom it lets in from here on.
+    pub(crate) fn admit(&self, access: Access) {
+        self.rules.send_replace(everywhere(Rule {
+            access,
+            ..self.rule.clone()
+        }));
     }
 
     /// A server whose service is at that listener.
@@ -163,6 +178,11 @@ impl Lab {
         let (served, _) = service.accept().await.unwrap();
         (visitor, served)
     }
+}
+
+/// That rule for every port.
+pub(crate) fn everywhere(rule: Rule) -> Arc<Rules> {
+    Arc::new(Rules::new([(PortSet::all(), rule)]))
 }
 
 /// A listener on loopback.

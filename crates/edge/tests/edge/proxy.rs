@@ -55,8 +55,7 @@ async fn a_header_in_any_pieces_is_taken_and_nothing_behind_it() {
 async fn the_access_list_is_asked_about_the_visitor_and_not_the_balancer() {
     let service = listen().await;
     let lab = Lab::before(&service, true, &balanced());
-    lab.access
-        .send_replace(Access::everyone().without(["192.0.2.0/24".parse().unwrap()]));
+    lab.admit(Access::everyone().without(["192.0.2.0/24".parse().unwrap()]));
     let mut balancer = TcpStream::connect(lab.address).await.unwrap();
     balancer.write_all(LINE).await.unwrap();
     assert!(balancer.read_u8().await.is_err());

@@ -14,28 +14,12 @@ use crate::lab::{Lab, Line, Options, To};
 
 /// A web server that says what the PROXY protocol told it.
 fn nginx(folder: &TempDir, port: &Port) -> Process {
-    let number = port.number();
-    let path = folder.path().display();
-    let config = format!(
-        "daemon off; master_process off; pid {path}/pid; error_log stderr;\n\
-         events {{ worker_connections 64; }}\n\
-         http {{\n\
-         access_log off; client_body_temp_path {path}/b; proxy_temp_path {path}/p;\n\
-         fastcgi_temp_path {path}/f; uwsgi_temp_path {path}/u; scgi_temp_path {path}/s;\n\
-         server {{ listen 127.0.0.1:{number} proxy_protocol; default_type text/plain;\n\
-         return 200 \"$proxy_protocol_addr $proxy_protocol_server_addr:$proxy_protocol_server_port\"; }}\n\
-         }}\n"
+    let server = format!(
+        "server {{ listen 127.0.0.1:{} proxy_protocol; return 200 \
+         \"$proxy_protocol_addr $proxy_protocol_server_addr:$proxy_protocol_server_port\"; }}",
+        port.number()
     );
-    let file = folder.path().join("nginx.conf");
-    std::fs::write(&file, config).unwrap();
-    let program = adit_testkit::real::find("nginx").unwrap();
-    Process::spawn(
-        Command::new(program)
-            .arg("-c")
-            .arg(file)
-            .arg("-p")
-            .arg(folder.path()),
-    )
+    adit_testkit::nginx::serve(folder.path(), &server)
 }
 
 /// A balancer that passes connections on with that option of a `server` line.

@@ -1,11 +1,14 @@
 //! Why something is not allowed, in words for the one who asked: each names the rule.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
 
 use crate::address::Inner;
+use crate::host::Name;
 use crate::lease::SocketName;
+use crate::name::{NameFault, NamePattern};
 use crate::port::PortSet;
 
 /// What a grant does not allow.
@@ -38,6 +41,28 @@ pub enum Denied {
         /// The text.
         asked: String,
     },
+    /// A text that is a name, but none of its own.
+    #[error(
+        "{asked:?} is no name of yours{}, nor an address to listen on: use localhost, *, 0.0.0.0, [::] or one of \
+         the machine's own",
+        Yours(.allowed)
+    )]
+    Name {
+        /// The text.
+        asked: String,
+        /// Those that it may have.
+        allowed: Vec<NamePattern>,
+    },
+    /// A name that is given word for word alone.
+    #[error(
+        "the name {name} is not to be had: {fault}; the operator may grant it in these very words"
+    )]
+    BadName {
+        /// The name.
+        name: Name,
+        /// What is wrong with it.
+        fault: NameFault,
+    },
     /// A port that is not its own.
     #[error("port {port} is not yours; yours are {allowed}")]
     Port {
@@ -51,6 +76,12 @@ pub enum Denied {
         "port 0 (any free port) is not allowed to you; ask for one of your ports by its number"
     )]
     AnyPort,
+    /// Any port of a name.
+    #[error("say which port of {name} you offer: whoever opens it by name has to say it, too")]
+    AnyService {
+        /// The name.
+        name: Name,
+    },
     /// An address or port that no `permitlisten` names.
     #[error("no permitlisten of yours names {asked:?} with port {port}")]
     Asked {
@@ -81,4 +112,18 @@ pub enum Denied {
         /// Of which kind.
         inner: Inner,
     },
+}
+
+/// The names that somebody may have.
+struct Yours<'a>(&'a [NamePattern]);
+
+impl fmt::Display for Yours<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut before = " (yours: ";
+        for pattern in self.0 {
+            write!(f, "{before}{pattern}")?;
+            before = ", ";
+        }
+        f.write_str(if self.0.is_empty() { "" } else { ")" })
+    }
 }

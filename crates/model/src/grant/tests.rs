@@ -159,3 +159,109 @@ fn a_grant_reads_back_as_it_was_written_and_takes_no_unknown_word() {
     );
     assert!(serde_json::from_str::<Grant>(r#"{"port": "22"}"#).is_err());
 }
+
+#[test]
+fn a_service_is_offered_at_a_name_of_ones_own_alone() {
+    let name: Name = "red001".parse().unwrap();
+    let rules = NameRules::new("gw.test", []);
+    let grant = Grant {
+        names: vec![name.clone().into()],
+        ..with_ports("8080")
+    };
+    let offer = Offer {
+        name,
+        needs_proof: false,
+    };
+    // Its port is no port of the machine.
+    for asked in ["Red001.", "red001.GW.test"] {
+        assert_eq!(grant.offers(asked, 22, &rules), Ok(Some(offer.clone())));
+    }
+    let denied = grant.offers("red002", 22, &rules).unwrap_err().to_string();
+    assert!(denied.contains("(yours: red001)"), "{denied}");
+    for address in ["localhost", "", "*", "127.0.0.1", "[::]"] {
+        assert_eq!(grant.offers(address, 22, &rules), Ok(None), "{address}");
+    }
+    let denied = grant.offers("red001", 0, &rules).unwrap_err();
+    assert!(matches!(denied, Denied::AnyService { .. }), "{denied}");
+    let asked = Grant {
+        asked: vec![Asked {
+            host: String::from("localhost"),
+            ports: PortSet::all(),
+        }],
+        ..grant
+    };
+    let denied = asked.offers("red001", 22, &rules).unwrap_err();
+    assert!(matches!(denied, Denied::Asked { .. }), "{denied}");
+}
+
+#[test]
+fn a_reserved_name_is_given_word_for_word_alone() {
+    let rules = NameRules::new("gw.test", []);
+    let wide = Grant {
+        names: vec!["*".parse().unwrap()],
+        ..Grant::default()
+    };
+    assert!(wide.offers("app", 80, &rules).unwrap().is_some());
+    for name in ["www", "xn--bcher-kva", "app-"] {
+        let denied = wide.offers(name, 80, &rules).unwrap_err();
+        assert!(matches!(denied, Denied::BadName { .. }), "{denied}");
+    }
+    let exact = Grant {
+        names: vec!["*".parse().unwrap(), "www".parse().unwrap()],
+        ..Grant::default()
+    };
+    assert!(exact.offers("www", 80, &rules).unwrap().is_some());
+}
+
+#[test]
+fn a_domain_of_ones_own_is_proved_and_for_its_site_alone() {
+    let rules = NameRules::new("gw.test", []);
+    let grant = Grant {
+        own_domains: true,
+        names: vec!["*.team.example".parse().unwrap()],
+        ..Grant::default()
+    };
+    let offer = |name| {
+        grant
+            .offers(name, 80, &rules)
+            .map(|it| it.unwrap().needs_proof)
+    };
+    assert_eq!(offer("blog.example.org"), Ok(true));
+    // What the operator says needs no proof.
+    assert_eq!(offer("a.team.example"), Ok(false));
+    for name in ["app", "gw.test", "a.app.gw.test"] {
+        offer(name).unwrap_err();
+    }
+    grant.offers("blog.example.org", 22, &rules).unwrap_err();
+}
+
+#[test]
+fn a_name_is_drawn_where_no_place_is_named_and_no_port_is_meant() {
+    let grant = Grant {
+        any_name: true,
+        ..with_ports("443")
+    };
+    for asked in ["", "*", "localhost", "LOCALHOST"] {
+        assert_eq!(grant.draws_name(asked, 80), Ok(true), "{asked}");
+        for port in [0, 22, 443] {
+            assert_eq!(grant.draws_name(asked, port), Ok(false), "{asked} {port}");
+        }
+    }
+    for asked in ["127.0.0.1", "0.0.0.0", "[::]", "app"] {
+        assert_eq!(grant.draws_name(asked, 80), Ok(false), "{asked}");
+    }
+}
+
+#[test]
+fn a_pool_is_a_number_and_a_way() {
+    for (text, shown) in [
+        ("3", "3:round-robin"),
+        ("3:failover", "3:failover"),
+        ("64:least-streams", "64:least-streams"),
+    ] {
+        assert_eq!(text.parse::<Pool>().unwrap().to_string(), shown);
+    }
+    for text in ["", "0", "65", "3:", "3:random", "x"] {
+        assert_eq!(text.parse::<Pool>(), Err(PoolError), "{text}");
+    }
+}

@@ -35,6 +35,12 @@ pub enum ChannelKind {
         /// The path that was asked for, word for word.
         path: String,
     },
+    /// The server has come to a forwarded TCP address itself, to see whether visitors get through. Of adit alone:
+    /// `probe@adit`, with the same bind as [`ForwardedTcpip`](Self::ForwardedTcpip) and no origin.
+    Probe {
+        /// The address that was asked for, word for word, with the port really bound.
+        bind: Endpoint,
+    },
 }
 
 /// A host, as text, and a port.
@@ -177,6 +183,9 @@ impl Open {
                 reader.string()?;
                 Wanted::of(path, |path| ChannelKind::ForwardedStreamlocal { path })
             }
+            b"probe@adit" => Wanted::of(Endpoint::read(&mut reader)?, |bind| ChannelKind::Probe {
+                bind,
+            }),
             // What else there is has a body that we do not know.
             other => {
                 let reaches_in = matches!(
@@ -237,6 +246,7 @@ pub(crate) fn open(kind: &ChannelKind, local: u32, window: u32) -> Vec<u8> {
         ChannelKind::ForwardedTcpip { .. } => b"forwarded-tcpip",
         ChannelKind::DirectStreamlocal { .. } => b"direct-streamlocal@openssh.com",
         ChannelKind::ForwardedStreamlocal { .. } => b"forwarded-streamlocal@openssh.com",
+        ChannelKind::Probe { .. } => b"probe@adit",
     });
     out.put_uint32(local);
     out.put_uint32(window);
@@ -263,6 +273,7 @@ pub(crate) fn open(kind: &ChannelKind, local: u32, window: u32) -> Vec<u8> {
             out.put_string(path.as_bytes());
             out.put_string(b"");
         }
+        ChannelKind::Probe { bind } => bind.write(&mut out),
     }
     out
 }

@@ -214,8 +214,8 @@ impl Connection {
             return Err(Violation::protocol("key exchange before login").into());
         }
         let used = self.reader.volume.bytes.max(self.writer.volume.bytes);
-        if is_kexinit && used >= limits::REKEY_EARNED {
-            self.kex.earn_exchange();
+        if is_kexinit {
+            self.kex.earn(used);
         }
         let first = if sequence == 0 {
             FirstPacket::Yes

@@ -159,9 +159,10 @@ impl Connection {
             }
             Stage::Running(running) => {
                 let (ask, gone) = self.keep_alive();
-                let rekey = match self.kex.begun_at() {
-                    Some(begun) => begun.checked_add(limits::REKEY_DEADLINE),
-                    None => self.rekey.age.and_then(|age| timers.keys.checked_add(age)),
+                let rekey = match (self.kex.postponed_until(), self.kex.begun_at()) {
+                    (Some(until), _) => Some(until),
+                    (None, Some(begun)) => begun.checked_add(limits::REKEY_DEADLINE),
+                    (None, None) => self.rekey.age.and_then(|age| timers.keys.checked_add(age)),
                 };
                 let channels = running.channels.next_deadline();
                 min(min(ask, gone), min(rekey, channels))
@@ -230,6 +231,7 @@ impl Connection {
             }
             Stage::Running(running) => {
                 running.channels.handle_timeout(now, &mut self.events);
+                self.kex.resume(now)?;
                 let rekey = self.kex.begun_at();
                 if rekey.is_some_and(|begun| is_over(begun, limits::REKEY_DEADLINE)) {
                     return Err(ConnectionError::TimedOut(Wait::Rekey));

@@ -192,7 +192,7 @@ impl GlobalRequests {
             ChannelKind::Session
             | ChannelKind::DirectTcpip { .. }
             | ChannelKind::DirectStreamlocal { .. } => role == Role::Server,
-            ChannelKind::ForwardedTcpip { bind, .. } => {
+            ChannelKind::ForwardedTcpip { bind, .. } | ChannelKind::Probe { bind } => {
                 is_granted(&|granted| matches!(granted, Forward::Tcp(granted) if granted == bind))
             }
             ChannelKind::ForwardedStreamlocal { path } => {

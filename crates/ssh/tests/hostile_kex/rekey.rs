@@ -155,6 +155,30 @@ fn s45_kex_flood_preauth_and_postauth() {
         hostile.rekey();
         hostile.goes_on();
     }
+    // What is more than that gets its answer when its time has come. Nothing is read before.
+    for _ in 0..limits::REKEY_BURST {
+        hostile.say_kexinit();
+        hostile.goes_on();
+        if hostile.victim.connection.wants_read() {
+            // The exchanges themselves have moved enough to pay for one.
+            hostile.read_kexinit();
+            hostile.exchange();
+            continue;
+        }
+        assert!(hostile.hear_all().is_empty());
+        let due = hostile.victim.connection.next_deadline().unwrap() - hostile.now;
+        assert!(due > limits::REKEY_REFILL / 2 && due <= limits::REKEY_REFILL);
+        hostile.wait(due / 2);
+        assert!(hostile.hear_all().is_empty());
+        hostile.wait(due - due / 2);
+        hostile.read_kexinit();
+        hostile.exchange();
+        hostile.goes_on();
+    }
+    // A second one in a row is what it always was.
+    hostile.say_kexinit();
+    hostile.wait(limits::REKEY_REFILL);
+    hostile.read_kexinit();
     hostile.say_kexinit();
     hostile.ends_with(2);
 
@@ -164,6 +188,32 @@ fn s45_kex_flood_preauth_and_postauth() {
         hostile.wait(limits::REKEY_REFILL);
         hostile.goes_on();
     }
+}
+
+#[test]
+fn s45_keys_renewed_before_every_packet_delay_and_end_nothing() {
+    let mut hostile = Hostile::client().logged_in();
+    let channel = open_channel(&mut hostile, "direct-tcpip", 1 << 23);
+    let began = hostile.now;
+    let rounds = 3 * limits::REKEY_BURST;
+    for _ in 0..rounds {
+        let mut data = numbers(message::CHANNEL_DATA, &[channel]);
+        data.put_string(&[1; 16_384]);
+        hostile.say(&data);
+        hostile.say_kexinit();
+        hostile.pump();
+        if !hostile.victim.connection.wants_read() {
+            let due = hostile.victim.connection.next_deadline().unwrap();
+            hostile.wait(due - hostile.now);
+        }
+        hostile.read_kexinit();
+        hostile.exchange();
+        hostile.goes_on();
+    }
+    // An eighth of each is paid for by what was moved.
+    let most = limits::REKEY_REFILL * rounds;
+    assert!(hostile.now - began < most, "{:?}", hostile.now - began);
+    assert!(hostile.now - began > most / 2);
 }
 
 #[test]

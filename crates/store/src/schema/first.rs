@@ -6,6 +6,7 @@ use sea_orm::sea_query::{
 };
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
 
+use super::column::{bytes, flag, id, long, moment, number, text};
 use super::{create, table};
 
 pub(super) async fn make(tx: &DatabaseTransaction, instance: &str) -> Result<(), DbErr> {
@@ -151,43 +152,6 @@ fn audit() -> TableCreateStatement {
         .col(text("what", 64))
         .col(long("details"))
         .to_owned()
-}
-
-/// A number that is never used again: who asks for an old one finds nobody, not somebody else.
-fn id() -> ColumnDef {
-    ColumnDef::new("id")
-        .big_integer()
-        .not_null()
-        .auto_increment()
-        .primary_key()
-        .to_owned()
-}
-
-fn number(name: &'static str) -> ColumnDef {
-    ColumnDef::new(name).big_integer().not_null().to_owned()
-}
-
-fn moment(name: &'static str) -> ColumnDef {
-    ColumnDef::new(name).big_integer().to_owned()
-}
-
-fn flag(name: &'static str) -> ColumnDef {
-    ColumnDef::new(name).boolean().not_null().to_owned()
-}
-
-fn text(name: &'static str, characters: u32) -> ColumnDef {
-    ColumnDef::new(name)
-        .string_len(characters)
-        .not_null()
-        .to_owned()
-}
-
-fn long(name: &'static str) -> ColumnDef {
-    ColumnDef::new(name).text().not_null().to_owned()
-}
-
-fn bytes(name: &'static str) -> ColumnDef {
-    ColumnDef::new(name).blob().not_null().to_owned()
 }
 
 fn once(columns: [&'static str; 2]) -> IndexCreateStatement {

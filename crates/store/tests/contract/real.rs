@@ -15,9 +15,10 @@ use crate::suite;
 type Promise = fn(Place) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 macro_rules! as_table {
-    ($($name:ident,)*) => {
-        const PROMISES: &[(&str, Promise)] =
-            &[$((stringify!($name), |place| Box::pin(suite::$name(place))),)*];
+    ($($module:ident { $($name:ident,)* })*) => {
+        const PROMISES: &[(&str, Promise)] = &[$($(
+            (stringify!($name), |place| Box::pin(suite::$module::$name(place))),
+        )*)*];
     };
 }
 suite::every_promise!(as_table);
@@ -46,7 +47,7 @@ async fn postgres_keeps_every_promise() {
         server.query(&format!("CREATE DATABASE p{number}"));
         promise(place(&postgres_url(&server, &format!("p{number}")))).await;
     }
-    assert_eq!(PROMISES.len(), 23);
+    assert_eq!(PROMISES.len(), 33);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -59,7 +60,7 @@ async fn mariadb_keeps_every_promise() {
         server.query(&format!("CREATE DATABASE p{number} CHARACTER SET latin1"));
         promise(place(&mariadb_url(&server, &format!("p{number}")))).await;
     }
-    assert_eq!(PROMISES.len(), 23);
+    assert_eq!(PROMISES.len(), 33);
 }
 
 /// The server's socket is gone and all connections are cut; then it is there again.

@@ -3,7 +3,7 @@
 use adit_model::address::Scope;
 use adit_model::grant::Grant;
 use adit_model::id::{Epoch, Fingerprint, LeaseId, PrincipalId};
-use adit_model::lease::{Holding, Lease, LeaseState};
+use adit_model::lease::{Drawn, Holding, Lease, LeaseState};
 use adit_store::{Change, Kind, NewAuthority, NewKey, NewPrincipal, QuarantineUntil};
 use jiff::Timestamp;
 
@@ -78,6 +78,7 @@ pub(crate) fn lease(holding: Holding, principal: PrincipalId, epoch: u64) -> Lea
         epoch: Epoch::new(epoch),
         since: at(NOW),
         state: LeaseState::Held,
+        drawn: None,
     }
 }
 
@@ -85,5 +86,12 @@ pub(crate) fn until() -> QuarantineUntil {
     QuarantineUntil {
         ports: at("2026-11-23T10:00:00Z"),
         names: at("2026-12-22T10:00:00Z"),
+    }
+}
+
+pub(crate) fn drawn() -> Drawn {
+    Drawn {
+        host: String::new(),
+        label: String::from("k\u{e4}the"),
     }
 }

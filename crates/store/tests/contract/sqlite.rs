@@ -18,14 +18,14 @@ use crate::sample::{NOW, at, change, fingerprint, key, lease, principal};
 use crate::suite;
 
 macro_rules! as_tests {
-    ($($name:ident,)*) => {
-        $(
+    ($($module:ident { $($name:ident,)* })*) => {
+        $($(
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
                 let (_dir, place) = place();
-                suite::$name(place).await;
+                suite::$module::$name(place).await;
             }
-        )*
+        )*)*
     };
 }
 suite::every_promise!(as_tests);
@@ -295,10 +295,13 @@ async fn dump_has_no_secret() {
         adit_authorities.not_after adit_authorities.note adit_authorities.added \
         adit_authority_names.id adit_authority_names.authority adit_authority_names.name \
         adit_authority_names.principal \
+        adit_invites.id adit_invites.hash adit_invites.name adit_invites.grant_json adit_invites.note \
+        adit_invites.device adit_invites.created adit_invites.expires adit_invites.wrong adit_invites.used \
+        adit_invites.used_by \
         adit_keys.id adit_keys.fingerprint adit_keys.principal adit_keys.blob adit_keys.comment adit_keys.sources \
         adit_keys.not_after adit_keys.touch_required adit_keys.verify_required adit_keys.added \
         adit_leases.id adit_leases.holding adit_leases.scope adit_leases.principal adit_leases.epoch \
-        adit_leases.since adit_leases.state adit_leases.until \
+        adit_leases.since adit_leases.state adit_leases.until adit_leases.drawn_host adit_leases.drawn_label \
         adit_meta.id adit_meta.version adit_meta.epoch_floor adit_meta.instance \
         adit_principals.id adit_principals.name adit_principals.kind adit_principals.disabled \
         adit_principals.grant_json adit_principals.created adit_principals.note \
@@ -306,7 +309,8 @@ async fn dump_has_no_secret() {
         adit_reservations.note \
         adit_revocations.id adit_revocations.kind adit_revocations.fingerprint adit_revocations.serial_from \
         adit_revocations.serial_to adit_revocations.key_id adit_revocations.note adit_revocations.added \
-        adit_schema.version adit_schema.at";
+        adit_schema.version adit_schema.at \
+        adit_usages.principal adit_usages.month adit_usages.down adit_usages.up";
     assert_eq!(columns, known.split_whitespace().collect::<Vec<_>>());
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The first attempt comes at once, and the first wait is short, since most cuts are; each further one is twice as long, up to a cap. A
 //! connection that was up for a minute makes all that forgotten; one that was not does not, so that
-//! a peer that accepts and hangs up at once is not hammered. Waits are from the beginning of one attempt to
+//! a peer that accepts and hangs up at once is not hammered. Nor does it count who fell silent: that is the line's
+//! doing, and took the time of its keep-alives. Waits are from the beginning of one attempt to
 //! that of the next, so that on a dark line, where each attempt waits for an answer itself, nearly all the
 //! time somebody listens for the line to be back. Half of each wait is by chance: a
 //! thousand agents of one gateway must not come back in the same instant (sshd drops at random from
@@ -87,9 +88,7 @@ impl Backoff {
     /// counts as a part of the wait, but for the shortest. `chance` is any random number.
     pub fn next(&mut self, up: Duration, took: Duration, chance: u64) -> Duration {
         if up >= FORGOTTEN_AFTER {
-            self.failures = 0;
-            let spread = u64::try_from(SOON.as_nanos()).unwrap_or(u64::MAX);
-            return Duration::from_nanos(chance.checked_rem(spread).unwrap_or(0));
+            return self.soon(Duration::MAX, chance);
         }
         let doubled = 2_u32.saturating_pow(self.failures);
         let longest = self.patience.longest.max(FIRST);
@@ -99,6 +98,16 @@ impl Backoff {
         let by_chance = chance.checked_rem(half.saturating_add(1)).unwrap_or(0);
         let wait = Duration::from_nanos(half.saturating_add(by_chance));
         wait.saturating_sub(took).max(wait.min(LEAST))
+    }
+
+    /// How long to wait while an outage is young, after a peer fell silent or an attempt that reached nobody and
+    /// took so long: hardly at all, but no attempt follows on another within a quarter of a second. What was learnt
+    /// before is forgotten, for nobody was asked.
+    pub fn soon(&mut self, took: Duration, chance: u64) -> Duration {
+        self.failures = 0;
+        let spread = u64::try_from(SOON.as_nanos()).unwrap_or(u64::MAX);
+        let by_chance = Duration::from_nanos(chance.checked_rem(spread).unwrap_or(0));
+        LEAST.saturating_sub(took).saturating_add(by_chance)
     }
 
     /// How long to wait after an attempt that no retry can mend by itself: five minutes, and up to half

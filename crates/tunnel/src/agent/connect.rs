@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use adit_ssh::algorithm::{CipherAlgorithm, KexAlgorithm};
 use adit_ssh::connection::KeepAlive;
@@ -19,6 +20,7 @@ use self::answers::{TookTooLong, Trust};
 pub use self::look::{HostKeyLook, Look, TrustError, Trusted};
 use super::chain;
 use super::dial::Dialler;
+use super::haste::Pace;
 use super::login::algorithms::AlgorithmListError;
 use super::login::credentials::{CredentialError, Credentials, Holder, Offer, Validity};
 use super::login::known_hosts::{
@@ -33,6 +35,7 @@ use crate::transport::ssh::{CongestionControl, Memory};
 mod answers;
 mod attempt;
 mod look;
+mod overlap;
 
 /// Makes connections to one peer.
 pub struct SshConnect {
@@ -56,6 +59,8 @@ pub struct SshConnect {
     met: Mutex<Option<Met>>,
     /// What the last login was by.
     taken: Mutex<Option<String>>,
+    /// How long it took.
+    login_time: Mutex<Duration>,
 }
 
 /// A peer whose key was found to be one to trust.
@@ -99,6 +104,8 @@ pub enum SetUpError {
     Algorithms(#[source] AlgorithmListError),
 }
 
+/// Who asks so seldom whether the peer is there pays by the byte.
+const METERED: Duration = Duration::from_secs(60);
 /// Port of a host key's name that has none of its own.
 const SSH_PORT: u16 = 22;
 
@@ -157,6 +164,7 @@ impl SshConnect {
             memory,
             met: Mutex::new(None),
             taken: Mutex::new(None),
+            login_time: Mutex::default(),
         })
     }
 
@@ -177,7 +185,18 @@ impl SshConnect {
 
 impl Connect for SshConnect {
     async fn connect(&self) -> Result<Connected, ConnectError> {
-        self.connect_boxed().await
+        self.connect_boxed(Pace::Steady).await
+    }
+
+    async fn connect_hastily(&self) -> Result<Connected, ConnectError> {
+        // Who pays by the byte is in no haste.
+        let is_metered = self.keep_alive.interval >= METERED;
+        let pace = if is_metered {
+            Pace::Steady
+        } else {
+            Pace::Hasty
+        };
+        self.connect_boxed(pace).await
     }
 
     fn public_host(&self) -> Option<&str> {
@@ -212,11 +231,12 @@ impl SshConnect {
     /// as what is behind it.
     pub(super) fn connect_boxed(
         &self,
+        pace: Pace,
     ) -> Pin<Box<dyn Future<Output = Result<Connected, ConnectError>> + Send + '_>> {
-        Box::pin(self.connect_once())
+        Box::pin(self.connect_once(pace))
     }
 
-    async fn connect_once(&self) -> Result<Connected, ConnectError> {
+    async fn connect_once(&self, pace: Pace) -> Result<Connected, ConnectError> {
         // What a person has to be asked is asked while no server waits.
         let (reached, trouble) = match self.reach_agent().await {
             Ok(reached) => (reached, None),
@@ -232,10 +252,7 @@ impl SshConnect {
                 None => error,
             }))
         })?;
-        match self
-            .attempt(agent, &offers, None, &self.preferences.host_key)
-            .await
-        {
+        match self.begin(agent, &offers, pace).await {
             Err(ConnectError::HostKey(HostKeyRefusal::New { host, shown }))
                 if self.host_keys.new_hosts == NewHosts::Ask =>
             {

@@ -5,7 +5,7 @@
 //! of the connection that the carrier carries and ends with it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -17,8 +17,10 @@ pub use self::jump::JumpError;
 pub use self::proxy::{
     ProxyEnvironment, ProxyError, ProxyFailure, ProxyServer, ProxyUrlError, ProxyVariableError,
 };
+use self::tcp::Last;
 pub use self::tcp::{DialError, Family};
 use super::connect::{SetUpError, SshConnect};
+use super::haste::Pace;
 use super::supervise::{ConnectError, ConnectionTask, Peer, PeerConfig};
 use crate::transport::ssh::{Carrier, Held, Memory};
 
@@ -96,6 +98,16 @@ impl WayError {
             Self::Jump(error) => error.is_permanent(),
         }
     }
+
+    /// Whether nobody was there, not even to say no.
+    pub(super) fn is_silence(&self) -> bool {
+        match self {
+            Self::Direct(error) => error.is_silence(),
+            Self::Proxy(error) => error.is_silence(),
+            Self::Jump(JumpError::Hop { source, .. }) => source.is_silence(),
+            Self::Jump(_) | Self::Command(_) => false,
+        }
+    }
 }
 
 /// Dials a peer by its way, again and again.
@@ -103,6 +115,7 @@ pub(super) struct Dialler {
     through: Ready,
     family: Family,
     timeout: Duration,
+    last: Mutex<Last>,
 }
 
 /// [`Through`] with the hop set up.
@@ -133,6 +146,7 @@ impl Dialler {
             through,
             family: way.family,
             timeout: way.timeout,
+            last: Mutex::default(),
         })
     }
 
@@ -141,7 +155,7 @@ impl Dialler {
         matches!(self.through, Ready::Nothing)
     }
 
-    /// Goes the way once. A socket of ours is shown to `tune` before anything is sent.
+    /// Goes the way once, at that pace. A socket of ours is shown to `tune` before anything is sent.
     ///
     /// # Cancel safety
     ///
@@ -149,18 +163,20 @@ impl Dialler {
     pub(super) async fn dial(
         &self,
         peer: &Peer,
+        pace: Pace,
         tune: &(dyn Fn(&TcpStream) + Sync),
     ) -> Result<(Box<dyn Carrier>, Keeper), WayError> {
         let (host, port) = (peer.host.as_str(), peer.port);
+        let connect =
+            |host, port| tcp::dial_again(self.family, (host, port), pace, &self.last, self.timeout);
         match &self.through {
             Ready::Nothing => {
-                let socket = tcp::dial_in(self.family, host, port, self.timeout).await?;
+                let socket = connect(host, port).await?;
                 tune(&socket);
                 Ok((Box::new(socket), Keeper::Nobody))
             }
             Ready::Proxy(proxy) => {
-                let dialled = tcp::dial_in(self.family, proxy.host(), proxy.port(), self.timeout);
-                let mut socket = match dialled.await {
+                let mut socket = match connect(proxy.host(), proxy.port()).await {
                     Ok(socket) => socket,
                     Err(error) => return Err(proxy.unreachable(error).into()),
                 };
@@ -173,7 +189,7 @@ impl Dialler {
                 Ok((Box::new(pipes), Keeper::Program(Box::new(program))))
             }
             Ready::Jump(connect) => {
-                let connected = connect.connect_boxed().await;
+                let connected = connect.connect_boxed(pace).await;
                 let connected = connected.map_err(|source| JumpError::Hop {
                     hop: connect.peer().to_string(),
                     source: Box::new(source),

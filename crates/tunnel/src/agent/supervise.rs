@@ -14,26 +14,34 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use adit_ssh::printable::Printable;
 use tokio::task::JoinError;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use self::advice::Advice;
 use self::forwards::Forwards;
 use self::serve::serve;
-use self::wait::After;
+use self::wait::{After, Manner};
 use super::backoff::{Backoff, Patience};
+use super::chance;
+use super::control::Successor;
 use super::dial::WayError;
 use super::forward::{Forward, Listens};
+use super::haste::Haste;
+use super::health::Health;
 use super::listen::{ListenError, Listeners, Waiting};
 use super::login::known_hosts::{HostAddressError, HostKeyRefusal};
 use super::meter::Meter;
 use super::network::Network;
 use super::probe::{Finding, Probing};
 use super::visitors::Visitors;
+use crate::control::Identity;
 use crate::transport::ssh::Held;
 use crate::transport::{Bind, Connection, ConnectionEnd};
 
+mod advice;
 mod config;
 mod forwards;
 mod paths;
@@ -50,6 +58,12 @@ pub trait Connect: Send + Sync {
     ///
     /// Dropping the future must give the attempt up.
     fn connect(&self) -> impl Future<Output = Result<Connected, ConnectError>> + Send;
+
+    /// The same while an outage is young: whoever can lets attempts overlap, so as to be back as soon as the line
+    /// is.
+    fn connect_hastily(&self) -> impl Future<Output = Result<Connected, ConnectError>> + Send {
+        self.connect()
+    }
 
     /// The name at which the peer can be dialled from here, without any host or program between: where
     /// visitors of its public ports would come to.
@@ -122,6 +136,11 @@ impl ConnectError {
             Self::Host { .. } | Self::HostKey(_) | Self::Keys(_) | Self::Login { .. } => true,
         }
     }
+
+    /// Whether nobody was there, not even to say no.
+    pub(super) fn is_silence(&self) -> bool {
+        matches!(self, Self::Dial(error) if error.is_silence())
+    }
 }
 
 /// What happens to a tunnel.
@@ -179,6 +198,36 @@ pub enum Event<'a> {
         forward: &'a Forward,
         /// Who has it.
         holder: Holder,
+    },
+    /// A gateway says why it has refused a forward.
+    ForwardDenied {
+        /// Its place among the forwards of the tunnel, from 0.
+        number: usize,
+        /// The forward.
+        forward: &'a Forward,
+        /// The gateway's words.
+        reason: &'a Printable,
+    },
+    /// A gateway says what may be done there now.
+    Granted {
+        /// In words.
+        grant: &'a str,
+    },
+    /// A gateway says who we are there, and under which names.
+    Identified {
+        /// Who, and where.
+        identity: &'a Identity,
+    },
+    /// A gateway says that another connection has what was ours. Unless it is of this process, nothing is tried
+    /// for minutes once the connection has ended.
+    Superseded {
+        /// Who has it.
+        by: &'a Successor,
+    },
+    /// A gateway says when to come back, should this connection end before.
+    RetryAfter {
+        /// The time from now on, as it is taken.
+        delay: Duration,
     },
     /// A forward that listens here waits for its address, or for whoever holds its port; it is bound as
     /// soon as it can be.
@@ -254,6 +303,8 @@ pub struct Instruments<'a> {
     pub visitors: Option<Visitors>,
     /// How long and how often it is tried to connect.
     pub patience: Patience,
+    /// How the services behind the forwards do, which a gateway of ours is told.
+    pub health: Health,
 }
 
 /// Keeps the tunnel until `stop`. When this returns, all that it started has ended.
@@ -279,6 +330,7 @@ pub async fn run(
         network,
         visitors,
         patience,
+        health,
     } = instruments;
     let network = network.unwrap_or_else(Network::unwatched);
     let meters = meters
@@ -291,7 +343,7 @@ pub async fn run(
     let listeners = Listeners::start(here, &network).await?;
     let network = network.subscribe();
     let there = Forwards::new(there, visitors);
-    let with = (probing, patience);
+    let with = (probing, patience, health);
     let result = tokio::select! {
         biased;
         result = keep(connect, there, &listeners, with, network, events, stop) => result,
@@ -306,28 +358,40 @@ async fn keep(
     connect: &impl Connect,
     mut forwards: Forwards,
     listeners: &Listeners,
-    (probing, patience): (Option<Probing<'_>>, Patience),
+    (probing, patience, health): (Option<Probing<'_>>, Patience, Health),
     mut network: Network,
     events: &(dyn Fn(Event<'_>) + Send + Sync),
     stop: CancellationToken,
 ) -> Result<(), RunError> {
     let mut backoff = Backoff::new(patience);
+    let mut haste = Haste::default();
     let mut is_first = true;
-    let probing = (probing, connect.public_host());
+    let public_host = connect.public_host();
     // The last connection's socket, if its peer fell silent.
     let mut held: Option<Held> = None;
     loop {
         let began = Instant::now();
+        let manner = match is_first {
+            true => Manner::First,
+            false if haste.is_on(began) => Manner::Hasty,
+            false => Manner::Steady,
+        };
         let attempt = tokio::select! {
             biased;
             () = stop.cancelled() => return Ok(()),
-            attempt = wait::attempt(connect, &network, is_first) => attempt,
+            attempt = wait::attempt(connect, &network, manner) => attempt,
         };
         let mut is_refused = false;
+        let is_silent;
+        let mut advice = Advice::default();
         let up = match attempt {
             Err(error) if is_first && error.is_permanent() => return Err(error.into()),
             Err(error) => {
                 is_refused = error.is_permanent();
+                is_silent = error.is_silence();
+                if !is_silent {
+                    haste.end();
+                }
                 events(Event::Failed { error: &error });
                 Duration::ZERO
             }
@@ -340,20 +404,23 @@ async fn keep(
                 }
                 events(Event::Connected);
                 let start = Instant::now();
-                let (ended, left) = serve(
+                let served = serve(
                     connected,
                     &mut forwards,
                     listeners,
-                    probing,
+                    (probing, public_host, health.clone()),
                     events,
                     &stop,
                     &mut network,
                 )
                 .await;
-                held = left;
-                match ended {
+                held = served.held;
+                advice = served.advice;
+                match served.end {
                     None => return Ok(()),
                     Some(end) => {
+                        haste.begin(Instant::now());
+                        is_silent = held.is_some();
                         let up = start.elapsed();
                         events(Event::Ended { end: &end, up });
                         up
@@ -365,13 +432,19 @@ async fn keep(
             let retries = patience.retries.unwrap_or_default();
             return Err(RunError::GivenUp { retries });
         }
-        let (delay, after) = if is_refused {
+        let usual = if is_refused {
             (backoff.refused(chance()), After::Refusal)
         } else {
             // From one attempt to the next: one that waited long for an answer was a wait itself.
             let took = began.elapsed().saturating_sub(up);
-            (backoff.next(up, took, chance()), After::Failure)
+            let delay = if is_silent && haste.is_on(Instant::now()) {
+                backoff.soon(began.elapsed(), chance())
+            } else {
+                backoff.next(up, took, chance())
+            };
+            (delay, After::Failure)
         };
+        let (delay, after) = advice.apply(usual, &backoff, chance());
         events(Event::Waiting { delay });
         tokio::select! {
             biased;
@@ -387,15 +460,6 @@ pub(crate) fn log_panic<T>(of: &'static str, result: Result<T, JoinError>) {
         && error.is_panic()
     {
         warn!(%error, of, "task panicked");
-    }
-}
-
-/// A number that nobody can guess; any will do if the system has none.
-fn chance() -> u64 {
-    let mut bytes = [0; 8];
-    match aws_lc_rs::rand::fill(&mut bytes) {
-        Ok(()) => u64::from_be_bytes(bytes),
-        Err(_) => 0,
     }
 }
 

@@ -6,8 +6,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,30 +16,38 @@ use adit_ssh::auth::Method;
 use adit_ssh::auth::server::{DelaySecret, ServerLogin};
 use adit_ssh::connection::{KeepAlive, ServerConfig, TransportConfig};
 use adit_ssh::provider::{CryptoError, CryptoProvider};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 pub use self::counts::Counts;
 use self::counts::{Here, Totals};
+use self::logins::Logins;
+pub(super) use self::logins::{Telling, tell};
+use self::place::{Newcomer, Place, Ticket};
+pub use self::sourced::Sourced;
 use super::admission::{Gate, Rules};
 use super::desk::{Clock, Desk, Who};
-use super::door::{Coming, Door, Kind};
+use super::door::Door;
+use super::enroll::{Enroll, Enrolment};
 use super::host_keys::HostKeys;
 use super::limit::Usages;
 use super::network::Network;
 use super::open::Resolve;
 use super::policy::Policy;
+use super::report::Reports;
 use super::seam::Later;
 use super::session;
 use super::throttle::Throttle;
 use crate::transport::Connection;
-use crate::transport::ssh::{Carrier, Driver, Memory, accept, tune};
+use crate::transport::ssh::{Driver, Memory, accept, tune};
 
 mod counts;
+mod logins;
+mod place;
+mod sourced;
 
 /// What an operator may set about connections.
 #[derive(Debug, Clone)]
@@ -54,10 +61,27 @@ pub struct Settings {
     /// Whether a client whose only wish was refused is told so by the end of its connection: a stock
     /// `ssh -N` would sit there for ever, and say no more than that it failed.
     pub ends_useless: bool,
+    /// Whether who proves nothing is asked about at all: the policy says as whom it may come in.
+    pub anonymous: bool,
     /// Connections in all, those on their way in included. One more is closed at once.
     pub connections: usize,
     /// How long those who are there have to end after a stop.
     pub drain: Duration,
+    /// What keeps enrolment codes; without it nobody is enrolled.
+    pub enroll: Option<Arc<dyn Enroll>>,
+    /// Where visitors of names come in.
+    pub site: Site,
+}
+
+/// Where visitors of names come in, as devices are told it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Site {
+    /// The domain that names are under.
+    pub domain: Option<String>,
+    /// The port of HTTP.
+    pub http: Option<u16>,
+    /// The port of HTTPS.
+    pub https: Option<u16>,
 }
 
 /// What the acceptor needs from the rest of the program.
@@ -101,17 +125,8 @@ impl Source for Direct {
     }
 }
 
-/// A socket and who it comes from.
-#[derive(Debug)]
-pub struct Sourced {
-    socket: TcpStream,
-    source: SocketAddr,
-}
-
 /// How long a load balancer has to say who it speaks for.
 pub const SOURCE_DEADLINE: Duration = Duration::from_secs(5);
-/// How long a connection waits for a place at the door.
-const DOOR_DEADLINE: Duration = Duration::from_secs(10);
 /// Pause after the system refuses an accept, usually because file descriptors ran out. The
 /// refusal is immediate, so without a pause the loop would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -142,12 +157,41 @@ pub(super) struct Shared {
     pub(super) usages: Usages,
     pub(super) resolver: Arc<dyn Resolve>,
     pub(super) ends_useless: bool,
+    pub(super) site: Site,
+    pub(super) reports: Reports,
+    enrolment: Option<Arc<Enrolment>>,
     source: Arc<dyn Source>,
     memory: Memory,
     config: Mutex<Arc<ServerConfig>>,
-    door: Mutex<Door<oneshot::Sender<Kind>>>,
+    door: Mutex<Door<Ticket, Arc<Newcomer>>>,
+    logins: Mutex<Logins>,
     throttle: Arc<Mutex<Throttle>>,
     totals: Totals,
+}
+
+impl Shared {
+    /// Connections that wait for a place at the door.
+    pub(super) fn waiting(&self) -> usize {
+        lock(&self.door).waiting()
+    }
+
+    /// Connections that are there.
+    pub(super) fn connections(&self) -> usize {
+        usize::try_from(self.totals.connections()).unwrap_or(usize::MAX)
+    }
+}
+
+impl Shared {
+    /// Says of each network how many of its logins have had no line.
+    fn sum_up(&self) {
+        for (network, count) in lock(&self.logins).period() {
+            tracing::info!(
+                network = network.map(tracing::field::display),
+                count,
+                "more connections have logged in than have lines of their own"
+            );
+        }
+    }
 }
 
 impl Settings {
@@ -158,8 +202,11 @@ impl Settings {
             banner: None,
             keep_alive: Some(KEEP_ALIVE),
             ends_useless: true,
+            anonymous: false,
             connections: CONNECTIONS,
             drain: DRAIN,
+            enroll: None,
+            site: Site::default(),
         }
     }
 }
@@ -181,7 +228,7 @@ impl Acceptor {
                 methods: vec![Method::PublicKey],
                 banner: settings.banner,
                 signature_algorithms: SignatureAlgorithm::ALL.to_vec(),
-                anonymous: false,
+                anonymous: settings.anonymous,
             },
             delay_secret: DelaySecret::generate(parts.provider.random.as_ref())?,
         };
@@ -195,10 +242,14 @@ impl Acceptor {
             usages: parts.usages,
             resolver: parts.resolver,
             ends_useless: settings.ends_useless,
+            site: settings.site,
+            reports: Reports::default(),
+            enrolment: settings.enroll.map(|seam| Arc::new(Enrolment::new(seam))),
             source: parts.source,
             memory: parts.memory,
             config: Mutex::new(Arc::new(config)),
-            door: Mutex::default(),
+            door: Mutex::new(Door::of(settings.connections)),
+            logins: Mutex::default(),
             throttle: Arc::default(),
             totals: Totals::default(),
         };
@@ -218,6 +269,11 @@ impl Acceptor {
         *config = Arc::new(changed);
     }
 
+    /// What agents of devices have told of themselves.
+    pub fn reports(&self) -> &Reports {
+        &self.shared.reports
+    }
+
     /// What has come so far, and what is there.
     pub fn counts(&self) -> Counts {
         let door = lock(&self.shared.door);
@@ -229,10 +285,17 @@ impl Acceptor {
     /// Accepts and serves until `stop`, then until everybody has gone or the drain time is over.
     pub async fn run(&self, listeners: Vec<TcpListener>, stop: CancellationToken) {
         let mut connections = JoinSet::new();
+        let mut listeners = Listeners {
+            sockets: listeners,
+            first: 0,
+        };
+        let mut summary = tokio::time::interval(logins::PERIOD);
+        summary.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
-                (socket, peer) = next(&listeners, &self.shared.totals) => {
+                _ = summary.tick() => self.shared.sum_up(),
+                (socket, peer) = listeners.next(&self.shared.totals) => {
                     let totals = &self.shared.totals;
                     Totals::add(&totals.accepted);
                     if connections.len() >= self.connections {
@@ -265,28 +328,40 @@ impl Acceptor {
     }
 }
 
-/// The next socket of any listener.
-///
-/// # Cancel safety
-/// Cancel safe.
-async fn next(listeners: &[TcpListener], totals: &Totals) -> (TcpStream, SocketAddr) {
-    loop {
-        let accepted = std::future::poll_fn(|cx| {
-            for listener in listeners {
-                if let Poll::Ready(accepted) = listener.poll_accept(cx) {
-                    return Poll::Ready(accepted);
+/// Where connections come in. They have their turns: a flood at one of them keeps nobody out of another.
+struct Listeners {
+    sockets: Vec<TcpListener>,
+    /// Which is asked first.
+    first: usize,
+}
+
+impl Listeners {
+    /// The next socket of any listener.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    async fn next(&mut self, totals: &Totals) -> (TcpStream, SocketAddr) {
+        loop {
+            match std::future::poll_fn(|cx| self.poll(cx)).await {
+                Ok(accepted) => return accepted,
+                Err(error) => {
+                    Totals::add(&totals.refused);
+                    tracing::warn!(%error, "no connection can be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             }
-            Poll::Pending
-        });
-        match accepted.await {
-            Ok(accepted) => return accepted,
-            Err(error) => {
-                Totals::add(&totals.refused);
-                tracing::warn!(%error, "no connection can be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
+        let (behind, ahead) = self.sockets.split_at(self.first.min(self.sockets.len()));
+        for (index, listener) in (self.first..).zip(ahead).chain((0..).zip(behind)) {
+            if let Poll::Ready(accepted) = listener.poll_accept(cx) {
+                self.first = index.saturating_add(1);
+                return Poll::Ready(accepted);
             }
         }
+        Poll::Pending
     }
 }
 
@@ -308,18 +383,28 @@ async fn serve(here: Here, socket: TcpStream, peer: SocketAddr, stop: Cancellati
     // Who is not logged in yet has nothing to be told.
     let logged_in = tokio::select! {
         () = stop.cancelled() => return,
-        logged_in = log_in(shared, socket, peer) => logged_in,
+        // In a box: a connection lasts, and its login does not.
+        logged_in = Box::pin(log_in(shared, socket, peer)) => logged_in,
     };
     if let Some((who, connection, driver)) = logged_in {
-        tracing::info!(
+        let telling = lock(&shared.logins).another(Network::of(who.source.ip()));
+        tell!(
+            telling,
             principal = %who.principal.name,
             user = %who.user,
             source = %who.source,
+            software = %who.software,
             key = who.key.as_ref().map(tracing::field::display),
             "connection is logged in"
         );
         Totals::add(&shared.totals.logged_in);
-        session::serve(Arc::clone(shared), who, connection, driver, stop).await;
+        let arrival = session::Arrival {
+            who,
+            connection,
+            driver,
+            telling,
+        };
+        session::serve(Arc::clone(shared), arrival, stop).await;
     }
 }
 
@@ -329,21 +414,31 @@ async fn log_in(
     peer: SocketAddr,
 ) -> Option<(Who, Connection, Driver<Sourced>)> {
     let sourced = tokio::time::timeout(SOURCE_DEADLINE, shared.source.of(socket, peer));
-    let sourced = sourced.await.ok()?.ok()?;
-    let source = sourced.source;
+    let mut sourced = sourced.await.ok()?.ok()?;
+    let source = sourced.address();
     let network = Network::of(source.ip());
-    let Some(place) = Place::take(shared, network).await else {
+    let Some(place) = Place::take(shared, network, &mut sourced).await else {
         Totals::add(&shared.totals.no_place);
         tracing::debug!(%network, "connection is closed: no place at the door");
         return None;
     };
-    if let Err(error) = tune(&sourced.socket) {
+    if let Err(error) = tune(sourced.socket()) {
         tracing::debug!(%error, "socket has gone");
         return None;
     }
     let config = Arc::clone(&lock(&shared.config));
-    let mut gate = Gate::new(shared.rules.clone(), source, Arc::clone(&shared.throttle));
-    let accepted = Box::pin(accept(sourced, &config, shared.memory.clone(), &mut gate)).await;
+    let mut gate = Gate::new(shared.rules.clone(), source, Arc::clone(&shared.throttle))
+        .enrolling(shared.enrolment.clone());
+    let accepting = Box::pin(accept(sourced, &config, shared.memory.clone(), &mut gate));
+    let accepted = tokio::select! {
+        biased;
+        accepted = accepting => accepted,
+        () = place.displaced() => {
+            Totals::add(&shared.totals.no_place);
+            tracing::debug!(%network, "connection is closed: it says nothing and a neighbour wants its place");
+            return None;
+        }
+    };
     drop(place);
     let (connection, driver) = match accepted {
         Ok(accepted) => accepted,
@@ -360,140 +455,5 @@ async fn log_in(
     Some((who, connection, driver))
 }
 
-/// A place at the door. Given back when dropped.
-struct Place {
-    shared: Arc<Shared>,
-    network: Network,
-    kind: Kind,
-}
-
-impl Place {
-    /// Takes a place, and waits for one if there is none.
-    async fn take(shared: &Arc<Shared>, network: Network) -> Option<Self> {
-        let now = tokio::time::Instant::now().into_std();
-        let (ticket, call) = oneshot::channel();
-        let coming = lock(&shared.door).comes(network, ticket, now);
-        let kind = match coming {
-            Coming::In(kind) => kind,
-            Coming::Full => return None,
-            Coming::Waits => {
-                let mut called = Called {
-                    shared: Arc::clone(shared),
-                    network,
-                    call,
-                    has_come: false,
-                };
-                let waited = tokio::time::timeout(DOOR_DEADLINE, &mut called.call).await;
-                let kind = waited.ok()?.ok()?;
-                called.has_come = true;
-                kind
-            }
-        };
-        Some(Self {
-            shared: Arc::clone(shared),
-            network,
-            kind,
-        })
-    }
-}
-
-/// Somebody who waits to be called. Who goes away in the instant of the call gives the place to the next.
-struct Called {
-    shared: Arc<Shared>,
-    network: Network,
-    call: oneshot::Receiver<Kind>,
-    has_come: bool,
-}
-
-impl Drop for Called {
-    fn drop(&mut self) {
-        if self.has_come {
-            return;
-        }
-        self.call.close();
-        match self.call.try_recv() {
-            Ok(kind) => give_back(&self.shared, self.network, kind),
-            Err(_) => lock(&self.shared.door).gave_up(|ticket| !ticket.is_closed()),
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        give_back(&self.shared, self.network, self.kind);
-    }
-}
-
-/// Gives a place back, and calls whoever may come in by that.
-fn give_back(shared: &Shared, network: Network, kind: Kind) {
-    let now = tokio::time::Instant::now().into_std();
-    let mut door = lock(&shared.door);
-    door.left(network, kind);
-    while let Some((network, ticket, kind)) = door.next(now) {
-        if ticket.send(kind).is_err() {
-            // It has gone in this very instant.
-            door.left(network, kind);
-        }
-    }
-}
-
-impl Sourced {
-    /// That socket comes from there.
-    pub const fn new(socket: TcpStream, source: SocketAddr) -> Self {
-        Self { socket, source }
-    }
-}
-
-impl Carrier for Sourced {
-    fn acknowledge(&self) {
-        self.socket.acknowledge();
-    }
-
-    fn source(&self) -> Option<IpAddr> {
-        Some(self.source.ip().to_canonical())
-    }
-
-    fn local(&self) -> Option<IpAddr> {
-        self.socket.local()
-    }
-}
-
-impl AsyncRead for Sourced {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Sourced {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -18,13 +18,15 @@ use adit_ssh::certificate::{Certificate, Question, Refusal, Revocable, Wanted};
 use adit_ssh::key::PublicKey;
 use adit_ssh::printable::Printable;
 use adit_ssh::provider::Verifier;
+use adit_ssh::version::Ident;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
 use super::desk::{Certified, Clock, Who};
+use super::enroll::{self, Applicant, Enrolment, Step};
 use super::network::Network;
-use super::policy::{Authority, Policy, Principal, Revoked};
-use super::throttle::{Suspect, Throttle};
+use super::policy::{Authority, Kind, Policy, Principal, Revoked};
+use super::throttle::Throttle;
 use crate::transport::ssh::{Admission, Answer, Decision};
 
 /// Why a key does not let anybody in. For the gateway's log; the client is told nothing.
@@ -53,6 +55,9 @@ pub enum NoEntry {
     #[error("certificate stands for {0} principals here and the user name chooses none of them")]
     Ambiguous(usize),
 }
+
+/// Most characters of what a client calls itself that are kept.
+const SOFTWARE: usize = 64;
 
 /// What a key stands for.
 struct Entry {
@@ -235,41 +240,54 @@ pub struct Gate {
     rules: Rules,
     source: SocketAddr,
     throttle: Arc<Mutex<Throttle>>,
-    /// Keys that were shown and let nobody in, each once.
-    failed: Vec<Suspect>,
+    /// What the client calls itself.
+    software: String,
+    /// A key was shown that lets nobody in.
+    has_failed: bool,
     admitted: Option<Who>,
+    /// Whether it may become a device here.
+    enrolment: Option<Arc<Enrolment>>,
+    applicant: Applicant,
 }
 
 impl Gate {
     /// For one who comes from there.
-    pub const fn new(rules: Rules, source: SocketAddr, throttle: Arc<Mutex<Throttle>>) -> Self {
+    pub fn new(rules: Rules, source: SocketAddr, throttle: Arc<Mutex<Throttle>>) -> Self {
         Self {
             rules,
             source,
             throttle,
-            failed: Vec::new(),
+            software: String::new(),
+            has_failed: false,
             admitted: None,
+            enrolment: None,
+            applicant: Applicant::default(),
         }
+    }
+
+    /// Where machines can become devices.
+    #[must_use]
+    pub(super) fn enrolling(mut self, enrolment: Option<Arc<Enrolment>>) -> Self {
+        self.enrolment = enrolment;
+        self
     }
 
     /// Who came in.
     pub fn admitted(&mut self) -> Option<Who> {
-        let who = self.admitted.take()?;
-        let suspect = Suspect {
-            network: Network::of(self.source.ip()),
-            key: who.key.clone(),
-        };
-        self.throttle().succeeded(&suspect);
-        Some(who)
+        self.admitted.take()
     }
 
-    /// Nobody came in: what was shown is held against whoever tries it again from the same network.
+    /// Nobody came in: that is held against whoever shows a wrong key from the same network.
     pub fn failed(self) {
-        let now = tokio::time::Instant::now().into_std();
-        let mut throttle = self.throttle();
-        for suspect in &self.failed {
-            throttle.failed(suspect.clone(), now);
+        if self.has_failed {
+            let now = tokio::time::Instant::now().into_std();
+            let network = self.network();
+            self.throttle().failed(network, now);
         }
+    }
+
+    fn network(&self) -> Network {
+        Network::of(self.source.ip())
     }
 
     fn throttle(&self) -> std::sync::MutexGuard<'_, Throttle> {
@@ -298,22 +316,90 @@ impl Gate {
             certificate: entry.certificate,
             source: self.source,
             user: Printable::new(user.as_bytes()).to_string(),
+            software: self.software.clone(),
             not_after: entry.not_after,
+            line: Arc::default(),
         })
     }
 
-    /// Notes a key that lets nobody in, and waits as long as its like from that network have to. Once a
-    /// connection for all that are nobody's.
-    async fn suspect(&mut self, key: &PresentedKey) {
-        let known =
-            fingerprint(&key.key).filter(|key| self.rules.policy.borrow().keys.contains_key(key));
-        let suspect = Suspect {
-            network: Network::of(self.source.ip()),
-            key: known,
+    /// A key that is proved so that a code can be given for it.
+    fn enrolling_key(&self, enrolment: &Enrolment, key: &PresentedKey) -> KeyVerdict {
+        let policy = Arc::clone(&self.rules.policy.borrow());
+        let look = Look {
+            policy: &policy,
+            verifier: self.rules.verifier.as_ref(),
+            source: self.source.ip(),
+            now: self.rules.clock.now(),
         };
-        if !self.failed.contains(&suspect) {
-            self.wait(&suspect).await;
-            self.failed.push(suspect);
+        if look.is_revoked(Revocable::Key(&key.key)) {
+            return KeyVerdict::Refused;
+        }
+        enrolment.key(key, self.source.ip())
+    }
+
+    /// One step of a machine that becomes a device.
+    async fn enroll(&mut self, enrolment: &Enrolment, question: &ServerQuestion) -> Decision {
+        let source = self.source.ip();
+        let key = match enrolment
+            .step(
+                &mut self.applicant,
+                (&question.claim, &question.proved),
+                source,
+            )
+            .await
+        {
+            Step::Decided(decision) => return decision,
+            Step::Enrolled(key) => key,
+        };
+        let mut policy = self.rules.policy.clone();
+        let known = fingerprint(&key.key);
+        let is_known = |policy: &Arc<Policy>| {
+            known
+                .as_ref()
+                .is_some_and(|key| policy.keys.contains_key(key))
+        };
+        let published = tokio::time::timeout(enroll::PUBLISHED, policy.wait_for(is_known)).await;
+        let is_published = published.is_ok_and(|published| published.is_ok());
+        match self.who(&question.user, &key) {
+            Ok(who) => {
+                self.admitted = Some(who);
+                Decision::Verdict(LoginVerdict::Accept)
+            }
+            Err(error) => {
+                tracing::warn!(is_published, %error, "a machine is enrolled, and cannot come in");
+                Decision::Verdict(LoginVerdict::Reject)
+            }
+        }
+    }
+
+    /// Whom somebody may be who proves nothing: a user that the operator has named for that, by its very name. Never
+    /// a device, which holds names and hears of others.
+    fn anonymous(&self, user: &str) -> Option<Who> {
+        let policy = Arc::clone(&self.rules.policy.borrow());
+        let mut named = policy.anonymous.iter();
+        let principal = named.find_map(|id| {
+            let principal = policy.principals.get(id)?;
+            (principal.name == user && principal.kind == Kind::User).then_some(principal)
+        })?;
+        let now = self.rules.clock.now();
+        principal.grant.admits(self.source.ip(), now).ok()?;
+        Some(Who {
+            principal: Arc::clone(principal),
+            key: None,
+            certificate: None,
+            source: self.source,
+            user: Printable::new(user.as_bytes()).to_string(),
+            software: self.software.clone(),
+            not_after: None,
+            line: Arc::default(),
+        })
+    }
+
+    /// Notes a key that lets nobody in, and waits as long as one from that network has to, once a connection:
+    /// whether it is somebody's who may not come in or nobody's, so that the time tells no stranger which.
+    async fn suspect(&mut self) {
+        if !std::mem::replace(&mut self.has_failed, true) {
+            self.wait().await;
         }
     }
 
@@ -334,24 +420,37 @@ impl Gate {
             what = "login.refuse",
             who = %key.key.fingerprint(),
             source = %self.source.ip(),
+            software = self.software,
+            policy.version = self.rules.policy.borrow().version,
             reason,
             "login was refused"
         );
     }
 
-    async fn wait(&self, suspect: &Suspect) {
+    async fn wait(&self) {
+        let network = self.network();
         let now = tokio::time::Instant::now().into_std();
-        let delay = self.throttle().delay(suspect, now);
+        let delay = self.throttle().delay(network, now);
         if !delay.is_zero() {
-            tracing::debug!(network = %suspect.network, ?delay, "login is delayed");
+            tracing::debug!(%network, ?delay, "login is delayed");
             tokio::time::sleep(delay).await;
         }
     }
 }
 
 impl Admission for Gate {
+    fn meets(&mut self, client: &Ident) {
+        if self.software.is_empty() {
+            let all = Printable::new(client.software()).to_string();
+            self.software = all.chars().take(SOFTWARE).collect();
+        }
+    }
+
     fn key<'a>(&'a mut self, user: &'a str, key: &'a PresentedKey) -> Answer<'a, KeyVerdict> {
         Box::pin(async move {
+            if let Some(enrolment) = self.enrolment.as_ref().filter(|_| user == enroll::USER) {
+                return self.enrolling_key(enrolment, key);
+            }
             match self.entry(user, key) {
                 Ok(entry) => KeyVerdict::Authorised(entry.rules),
                 Err(error) => {
@@ -363,7 +462,7 @@ impl Admission for Gate {
                         "key lets nobody in"
                     );
                     self.tell_audit(key, &error);
-                    self.suspect(key).await;
+                    self.suspect().await;
                     KeyVerdict::Refused
                 }
             }
@@ -372,12 +471,24 @@ impl Admission for Gate {
 
     fn login<'a>(&'a mut self, question: &'a ServerQuestion) -> Answer<'a, Decision> {
         Box::pin(async move {
-            // What is not a key that has signed lets nobody in here.
+            if let Some(enrolment) = self.enrolment.clone()
+                && question.user == enroll::USER
+            {
+                return self.enroll(&enrolment, question).await;
+            }
+            if let Claim::Nothing = &question.claim {
+                self.admitted = self.anonymous(&question.user);
+                return Decision::Verdict(match self.admitted {
+                    Some(_) => LoginVerdict::Accept,
+                    None => LoginVerdict::Reject,
+                });
+            }
+            // What else is not a key that has signed lets nobody in here.
             let Claim::ProvedKey { key, .. } = &question.claim else {
                 return Decision::Verdict(LoginVerdict::Reject);
             };
             let Ok(who) = self.who(&question.user, key) else {
-                self.suspect(key).await;
+                self.suspect().await;
                 return Decision::Verdict(LoginVerdict::Reject);
             };
             self.admitted = Some(who);

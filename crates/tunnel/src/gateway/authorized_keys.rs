@@ -13,6 +13,7 @@
 //! | `adit-permitlisten="10000-10100,…"` | the same for many ports, without a host |
 //! | `adit-port0` | port 0, beside a `permitlisten` or where the default grant has it not |
 //! | `adit-unix="name,…"` or `"*"` | Unix sockets in the principal's own folder |
+//! | `adit-names="name,…"` | names that forwards may have, `-R name:80:…` |
 //! | `permitopen="host:port"` | a name that is known here, or an address; `*` for every such name, every port |
 //! | `from="…"` | where it may come from, without names of hosts |
 //! | `expiry-time="…"` | until when; what is up then ends |
@@ -120,6 +121,11 @@ pub enum Note {
         "forwards are off on this line, so what it permits is without effect; write port-forwarding after restrict"
     )]
     WithoutEffect,
+    /// sshd would grant port 0 by it.
+    #[error(
+        "permitlisten for any port does not give port 0 here; write adit-port0 as well for that"
+    )]
+    AnyPort,
 }
 
 /// A line that does not count.

@@ -22,11 +22,13 @@ use std::time::Duration;
 use adit_model::address::Scope;
 use adit_model::id::{Epoch, PrincipalId};
 use adit_model::lease::{Holding, Lease, LeaseState};
+use adit_model::name::is_site;
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use self::offered::{HeldPort, Offered, Site};
 pub use self::refused::Refused;
 pub use self::row::{LeaseRow, RowState};
 pub use self::settings::{Clock, Settings};
@@ -40,11 +42,13 @@ use super::port::BindError;
 use super::port::unix::SocketFile;
 use super::registry::Registry;
 use super::seam::{Ledger, Publish, Sockets};
-use crate::transport::{CloseReason, ConnectionEnd, Transport};
+use crate::transport::{Bind, CloseReason, ConnectionEnd, Transport};
 
+mod commit;
 mod crowd;
 mod listen;
 mod listener;
+mod offered;
 mod refused;
 mod review;
 mod row;
@@ -89,6 +93,8 @@ pub struct Listening {
     pub scope: Scope,
     /// The addresses that were truly bound; none for a Unix socket.
     pub addresses: Vec<SocketAddr>,
+    /// Where visitors find it, if it is a site.
+    pub urls: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -222,9 +228,10 @@ impl Desk {
         who: Who,
         transport: Arc<dyn Transport>,
     ) -> Result<Member, Refused> {
-        let policy = self.policy();
         let now = self.now();
         let mut state = self.state();
+        // Asked within the lock: what a review has gone by in the meantime is not gone by again.
+        let policy = self.policy();
         if state.is_stopping {
             return Err(Refused::Stopping);
         }
@@ -284,6 +291,7 @@ impl Desk {
                 holding: holding.clone(),
                 scope: entry.scope,
                 addresses: listener.map_or_else(Vec::new, |one| one.addresses.clone()),
+                urls: self.urls(holding),
                 principal: entry.principal,
                 name: (policy.principals.get(&entry.principal))
                     .map(|principal| principal.name.clone()),
@@ -296,15 +304,75 @@ impl Desk {
         rows.collect()
     }
 
+    /// Counts up with every change of the table.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// The sites that there are: of those whose owner is here or awaited.
+    pub fn sites(&self) -> Vec<Site> {
+        let state = self.state();
+        let entries = state.table.entries();
+        let sites = entries.filter_map(|(holding, entry)| {
+            let (name, port) = holding.service().filter(|(_, port)| is_site(*port))?;
+            let is_here = match entry.phase {
+                Phase::Held(..) => true,
+                Phase::Grace(_) => false,
+                Phase::Fresh | Phase::Quarantine(_) => return None,
+            };
+            Some(Site {
+                name: name.clone(),
+                port,
+                holding: holding.clone(),
+                principal: entry.principal,
+                is_here,
+            })
+        });
+        sites.collect()
+    }
+
+    /// Where visitors find what is held, if it is a site.
+    fn urls(&self, holding: &Holding) -> Vec<String> {
+        let sites = self.settings.sites.as_ref();
+        let urls = sites.zip(holding.service());
+        urls.map_or_else(Vec::new, |(sites, (name, port))| sites.urls(name, port))
+    }
+
     /// Whose a lease is.
     pub fn principal(&self, holding: &Holding) -> Option<PrincipalId> {
         let state = self.state();
         state.table.entry(holding).map(|entry| entry.principal)
     }
 
+    /// Where a forward of that connection listens, by the bind that it was granted as; none for a Unix socket.
+    pub fn listens_at(&self, member: &Member, bind: &Bind) -> Option<(Holding, Vec<SocketAddr>)> {
+        let state = self.state();
+        let holding = state.table.held_by(member.id).into_iter().find(|holding| {
+            let entry = state.table.entry(holding);
+            entry.is_some_and(|entry| {
+                entry
+                    .asked
+                    .as_ref()
+                    .is_some_and(|asked| asked.bind == *bind)
+            })
+        })?;
+        let addresses = (state.listeners.get(&holding))
+            .map_or_else(Vec::new, |listener| listener.addresses.clone());
+        Some((holding, addresses))
+    }
+
     /// Takes a lease away, as an operator wants it: from its holder, or from quarantine. Says whether there was
     /// one.
     pub fn release(&self, holding: &Holding) -> bool {
+        self.take_away(
+            holding,
+            &format!("{holding} was taken back by the operator"),
+        )
+    }
+
+    /// Takes a lease away for a reason, of which its holder is told: from its holder, or from quarantine. Says whether
+    /// there was one.
+    pub fn take_away(&self, holding: &Holding, reason: &str) -> bool {
         let now = self.now();
         let mut state = self.state();
         let holder = state.table.entry(holding).map(|entry| entry.phase);
@@ -320,8 +388,7 @@ impl Desk {
             Some(phase) => {
                 self.release_all(&mut state, std::slice::from_ref(holding), now);
                 if let Phase::Held(member, _) = phase {
-                    let text = format!("{holding} was taken back by the operator");
-                    state.close_if_idle(member, &CloseReason::Revoked(text.into()));
+                    state.close_if_idle(member, &CloseReason::Revoked(reason.into()));
                 }
                 true
             }

@@ -1,12 +1,14 @@
 //! The host keys of a gateway: a folder of private key files, as sshd has them in `/etc/ssh`.
 //!
-//! One of each kind is made where it is missing: Ed25519, and RSA for clients that know nothing newer. Whatever
-//! else is there by a name of the form `ssh_host_*_key` is a host key too: it is announced to clients that log
-//! in, so that they know it before it comes into use (`UpdateHostKeys` of OpenSSH). A certificate beside a key
-//! (`…_key-cert.pub`) is shown to clients that ask for one.
+//! Two of each kind are made where they are missing: Ed25519, and RSA for clients that know nothing newer. One is
+//! active, and the next is announced beside it from the first day, so that clients that log in know it before
+//! [`rotate`](rotate()) puts it in the active one's place (`UpdateHostKeys` of OpenSSH; security rule G45). Whatever else is
+//! there by a name of the form `ssh_host_*_key` is announced too. A certificate beside a key (`…_key-cert.pub`) is
+//! shown to clients that ask for one.
 
+use std::fmt;
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,12 +22,38 @@ use adit_ssh::provider::aws_lc::sign;
 use adit_ssh::provider::{CryptoError, Signer};
 use zeroize::Zeroizing;
 
+pub use self::rotate::{Listed, list, rotate};
+
+mod rotate;
+
 /// The host keys of a gateway, best first.
 #[derive(Debug, Clone)]
 pub struct HostKeys {
     keys: Arc<[HostKey]>,
     public: Vec<PublicKey>,
+    standings: Vec<Standing>,
     algorithms: Vec<KeyAlgorithm>,
+}
+
+/// What a host key is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Standing {
+    /// Clients are shown it, and have it proved, at every login.
+    Active,
+    /// Clients are told of it, and are shown it once it is the active one.
+    Next,
+    /// Clients are told of it: one that an operator put there.
+    Announced,
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Active => "active",
+            Self::Next => "next",
+            Self::Announced => "announced",
+        })
+    }
 }
 
 /// Why there are no host keys.
@@ -76,10 +104,56 @@ pub enum HostKeysError {
     /// No key could be made.
     #[error("a host key could not be made")]
     Make(#[source] CryptoError),
+    /// A key that was made could not be written as text.
+    #[error("a host key that was made could not be written as text")]
+    Write(#[source] KeyFileError),
 }
 
-/// The keys that are made where they are missing, best first, by the names that sshd gives them.
-const MADE: [&str; 2] = ["ssh_host_ed25519_key", "ssh_host_rsa_key"];
+/// A kind of key that is made where it is missing.
+struct Kind {
+    /// The file of the active one, by the name that sshd gives it.
+    active: &'static str,
+    /// The file of the one after it.
+    next: &'static str,
+    make: fn() -> Result<Made, HostKeysError>,
+}
+
+/// A key that was just made: its file, and its public half.
+struct Made {
+    private: Zeroizing<String>,
+    public: PublicKey,
+}
+
+/// The kinds that are made, best first.
+const KINDS: [Kind; 2] = [
+    Kind {
+        active: "ssh_host_ed25519_key",
+        next: "ssh_host_ed25519_next_key",
+        make: make_ed25519,
+    },
+    Kind {
+        active: "ssh_host_rsa_key",
+        next: "ssh_host_rsa_next_key",
+        make: make_rsa,
+    },
+];
+
+fn make_ed25519() -> Result<Made, HostKeysError> {
+    let new = sign::generate_ed25519().map_err(HostKeysError::Make)?;
+    let private = key_file::write_ed25519(new.seed.expose(), COMMENT);
+    Ok(Made {
+        private: private.map_err(HostKeysError::Write)?,
+        public: new.signer.public_key().clone(),
+    })
+}
+
+fn make_rsa() -> Result<Made, HostKeysError> {
+    let new = sign::generate_rsa().map_err(HostKeysError::Make)?;
+    Ok(Made {
+        private: new.pem,
+        public: new.signer.public_key().clone(),
+    })
+}
 
 impl HostKeys {
     /// For clients: the keys and their certificates, best first.
@@ -92,6 +166,11 @@ impl HostKeys {
         &self.public
     }
 
+    /// The same, with what each is there for.
+    pub fn standings(&self) -> impl Iterator<Item = (&PublicKey, Standing)> {
+        self.public.iter().zip(self.standings.iter().copied())
+    }
+
     /// The algorithms that they can do, best first.
     pub fn algorithms(&self) -> &[KeyAlgorithm] {
         &self.algorithms
@@ -100,7 +179,7 @@ impl HostKeys {
     /// Of keys that are in memory alone.
     pub fn of(signers: &[Arc<dyn Signer>]) -> Self {
         signers.iter().fold(Self::none(), |mut all, signer| {
-            all.add(signer, None);
+            all.add(signer, None, Standing::Announced);
             all
         })
     }
@@ -109,11 +188,20 @@ impl HostKeys {
         Self {
             keys: Arc::new([]),
             public: Vec::new(),
+            standings: Vec::new(),
             algorithms: Vec::new(),
         }
     }
 
-    fn add(&mut self, signer: &Arc<dyn Signer>, certificate: Option<&Certificate>) {
+    /// One more. The first of its kind is the active one, unless it is to be that later.
+    fn add(
+        &mut self,
+        signer: &Arc<dyn Signer>,
+        certificate: Option<&Certificate>,
+        standing: Standing,
+    ) {
+        let kind = signer.public_key().key_type();
+        let is_first = !self.public.iter().any(|key| key.key_type() == kind);
         let mut keys = self.keys.to_vec();
         let mut algorithms = Vec::new();
         if let Some(certificate) = certificate {
@@ -126,12 +214,14 @@ impl HostKeys {
         algorithms.retain(|algorithm| !self.algorithms.contains(algorithm));
         self.algorithms.extend(algorithms);
         self.public.push(signer.public_key().clone());
+        self.standings
+            .push(if is_first { Standing::Active } else { standing });
         self.keys = keys.into();
     }
 }
 
 /// Reads the host keys in that folder, after making it and what is missing there. The folder gets mode
-/// 0700, each key 0600. Blocks: an RSA key takes a second or so to make, once.
+/// 0700, each key 0600. Blocks: RSA keys take a second or so to make, once.
 ///
 /// # Errors
 /// See [`HostKeysError`].
@@ -140,25 +230,19 @@ pub fn load_or_make(folder: &Path) -> Result<HostKeys, HostKeysError> {
         path: folder.to_owned(),
         source,
     })?;
-    let [ed25519, rsa] = MADE.map(|name| folder.join(name));
-    if !ed25519.try_exists().unwrap_or(true) {
-        let new = sign::generate_ed25519().map_err(HostKeysError::Make)?;
-        let text = key_file::write_ed25519(new.seed.expose(), COMMENT);
-        let text = text.map_err(|source| HostKeysError::Key {
-            path: ed25519.clone(),
-            source,
-        })?;
-        keep(&ed25519, &text, new.signer.public_key())?;
-    }
-    if !rsa.try_exists().unwrap_or(true) {
-        let new = sign::generate_rsa().map_err(HostKeysError::Make)?;
-        keep(&rsa, &new.pem, new.signer.public_key())?;
+    for kind in &KINDS {
+        for name in [kind.active, kind.next] {
+            let path = folder.join(name);
+            if !path.try_exists().unwrap_or(true) {
+                keep(&path, &(kind.make)()?)?;
+            }
+        }
     }
     let mut all = HostKeys::none();
-    for path in list(folder)? {
+    for (path, standing) in files(folder)? {
         let signer = read(&path)?;
         let certificate = certificate_beside(&path, signer.public_key())?;
-        all.add(&signer, certificate.as_ref());
+        all.add(&signer, certificate.as_ref(), standing);
     }
     Ok(all)
 }
@@ -171,46 +255,62 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
-/// The host keys of the folder: those of sshd's names first, in their order, then all others by name.
-fn list(folder: &Path) -> Result<Vec<PathBuf>, HostKeysError> {
+/// The host keys of the folder: the active ones first, then the next, then all others by name.
+fn files(folder: &Path) -> Result<Vec<(PathBuf, Standing)>, HostKeysError> {
     let failed = |source| HostKeysError::Folder {
         path: folder.to_owned(),
         source,
     };
-    let mut names = Vec::new();
+    let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
         let Some(name) = name.to_str() else { continue };
-        if name.starts_with("ssh_host_") && name.ends_with("_key") {
-            let rank = MADE.iter().position(|made| *made == name);
-            names.push((rank.unwrap_or(MADE.len()), name.to_owned()));
+        if !name.starts_with("ssh_host_") || !name.ends_with("_key") {
+            continue;
         }
+        let (rank, standing) = if let Some(at) = KINDS.iter().position(|it| it.active == name) {
+            (at, Standing::Active)
+        } else if let Some(at) = KINDS.iter().position(|it| it.next == name) {
+            (KINDS.len().saturating_add(at), Standing::Next)
+        } else {
+            (usize::MAX, Standing::Announced)
+        };
+        found.push((rank, folder.join(name), standing));
     }
-    names.sort();
-    Ok(names
-        .into_iter()
-        .take(limits::HOSTKEYS_PROVE)
-        .map(|(_, name)| folder.join(name))
-        .collect())
+    found.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+    let found = found.into_iter().take(limits::HOSTKEYS_PROVE);
+    Ok(found.map(|(_, path, standing)| (path, standing)).collect())
 }
 
 /// Writes a key and, beside it, its public half.
-fn keep(path: &Path, private: &str, key: &PublicKey) -> Result<(), HostKeysError> {
-    let public = format!("{} {COMMENT}\n", key.to_openssh_text());
-    let mut public_path = path.as_os_str().to_owned();
-    public_path.push(".pub");
-    write(Path::new(&public_path), public.as_bytes())?;
-    write(path, private.as_bytes())
+fn keep(path: &Path, made: &Made) -> Result<(), HostKeysError> {
+    keep_public(path, &made.public)?;
+    write(path, made.private.as_bytes())
+}
+
+fn keep_public(path: &Path, key: &PublicKey) -> Result<(), HostKeysError> {
+    let text = format!("{} {COMMENT}\n", key.to_openssh_text());
+    write(&beside(path, ".pub"), text.as_bytes())
+}
+
+/// The file whose name goes on so.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
 }
 
 /// Writes a file whole or not at all, for its owner's eyes.
 fn write(path: &Path, content: &[u8]) -> Result<(), HostKeysError> {
-    let mut half = path.as_os_str().to_owned();
-    half.push(".new");
-    let half = PathBuf::from(half);
+    let half = beside(path, ".new");
     let written = || {
+        match fs::remove_file(&half) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Ok(()) | Err(_) => {}
+        }
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
+        // A new file, which is never where a link leads.
+        options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(&half)?;
@@ -224,21 +324,39 @@ fn write(path: &Path, content: &[u8]) -> Result<(), HostKeysError> {
     })
 }
 
+/// Reads a private key of this folder: what is looked at is what is read, and that is no link (security rule G46).
 fn read(path: &Path) -> Result<Arc<dyn Signer>, HostKeysError> {
     let failed = |source| HostKeysError::File {
         path: path.to_owned(),
         source,
     };
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let flags = i32::try_from(flags.bits()).unwrap_or_default();
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, flags);
+    }
+    let file = options.open(path).map_err(failed)?;
+    let found = file.metadata().map_err(failed)?;
+    if !found.is_file() {
+        return Err(failed(io::ErrorKind::InvalidInput.into()));
+    }
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        let mode = fs::metadata(path).map_err(failed)?.permissions().mode() & 0o7777;
+        let mode = found.permissions().mode() & 0o7777;
         if mode & 0o077 != 0 {
             let path = path.to_owned();
             return Err(HostKeysError::Exposed { path, mode });
         }
     }
-    let text = Zeroizing::new(fs::read(path).map_err(failed)?);
+    let mut text = Zeroizing::new(Vec::new());
+    file.take(KEY_BYTES)
+        .read_to_end(&mut text)
+        .map_err(failed)?;
     key_file::parse(&text, None).map_err(|source| HostKeysError::Key {
         path: path.to_owned(),
         source,
@@ -247,9 +365,7 @@ fn read(path: &Path) -> Result<Arc<dyn Signer>, HostKeysError> {
 
 /// The certificate in the file beside a key, if there is one.
 fn certificate_beside(path: &Path, key: &PublicKey) -> Result<Option<Certificate>, HostKeysError> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push("-cert.pub");
-    let beside = PathBuf::from(beside);
+    let beside = beside(path, CERTIFICATE);
     let text = match fs::read_to_string(&beside) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -271,6 +387,10 @@ fn certificate_beside(path: &Path, key: &PublicKey) -> Result<Option<Certificate
         .ok_or(HostKeysError::Certificate { path: beside })
 }
 
+/// Longest file with a key; one of RSA with 16,384 bits has a fifth of it.
+const KEY_BYTES: u64 = 65_536;
+/// What the name of a key's certificate ends in.
+const CERTIFICATE: &str = "-cert.pub";
 /// What stands behind the keys that are made here.
 const COMMENT: &str = "adit host key";
 
@@ -293,7 +413,11 @@ mod tests {
         let names: Vec<_> = (made.public().iter())
             .map(|key| key.key_type().name())
             .collect();
-        assert_eq!(names, ["ssh-ed25519", "ssh-rsa"], "best first");
+        assert_eq!(
+            names,
+            ["ssh-ed25519", "ssh-rsa", "ssh-ed25519", "ssh-rsa"],
+            "best first, and then those to come"
+        );
         let names: Vec<_> = (made.algorithms().iter()).map(|one| one.name()).collect();
         assert_eq!(names, ["ssh-ed25519", "rsa-sha2-512", "rsa-sha2-256"]);
         assert_eq!(mode(&folder), 0o700);
@@ -302,15 +426,23 @@ mod tests {
             assert_eq!(mode(&entry.unwrap().path()), 0o600);
             seen += 1;
         }
-        assert_eq!(seen, 4);
+        assert_eq!(seen, 8);
         assert_eq!(load_or_make(&folder).unwrap().public(), made.public());
         // One more, to come into use some day.
         let next = folder.join("ssh_host_ed25519_2027_key");
         let text = key_file::write_ed25519(&[7; 32], "next").unwrap();
         write(&next, text.as_bytes()).unwrap();
         let more = load_or_make(&folder).unwrap();
-        assert_eq!(more.public().get(..2), made.public().get(..2));
-        assert_eq!(more.public().len(), 3);
+        assert_eq!(more.public().get(..4), made.public().get(..4));
+        let standings: Vec<_> = more.standings().map(|(_, standing)| standing).collect();
+        let expected = [
+            Standing::Active,
+            Standing::Active,
+            Standing::Next,
+            Standing::Next,
+            Standing::Announced,
+        ];
+        assert_eq!(standings, expected);
         fs::set_permissions(&next, PermissionsExt::from_mode(0o640)).unwrap();
         let error = load_or_make(&folder).unwrap_err();
         assert!(
@@ -325,5 +457,23 @@ mod tests {
             matches!(error, HostKeysError::Certificate { .. }),
             "{error}"
         );
+    }
+
+    #[test]
+    fn g46_a_link_in_the_place_of_a_host_key_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (elsewhere, folder) = (folder.path().join("elsewhere"), folder.path().join("ssh"));
+        load_or_make(&folder).unwrap();
+        let key = folder.join("ssh_host_ed25519_key");
+        fs::rename(&key, &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &key).unwrap();
+        let error = load_or_make(&folder).unwrap_err();
+        assert!(matches!(error, HostKeysError::File { .. }), "{error}");
+        // Nor is anything written where a link in the place of an unfinished file leads.
+        let kept = fs::read(&elsewhere).unwrap();
+        fs::remove_file(&key).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, beside(&key, ".new")).unwrap();
+        load_or_make(&folder).unwrap();
+        assert_eq!(fs::read(&elsewhere).unwrap(), kept);
     }
 }

@@ -20,14 +20,15 @@
 //!
 //! There is no clock, no randomness and no waiting here: `now` and drawn numbers are arguments.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
 use adit_model::address::Scope;
+use adit_model::host::Name;
 use adit_model::id::{Epoch, LeaseId, PrincipalId};
-use adit_model::lease::{Holding, Lease, LeaseState, Reservation, Takeover};
+use adit_model::lease::{Drawn, Holding, Lease, LeaseState, Reservation, Takeover};
 use adit_model::port::PortSet;
 use adit_model::source::SourceSet;
 use jiff::Timestamp;
@@ -35,6 +36,7 @@ use jiff::Timestamp;
 use crate::transport::Bind;
 
 mod ask;
+mod choose;
 mod claim;
 mod draw;
 mod end;
@@ -50,6 +52,8 @@ mod tests;
 pub(super) struct Table {
     rules: Rules,
     entries: BTreeMap<Holding, Entry>,
+    /// The holdings of each principal.
+    of: HashMap<PrincipalId, BTreeSet<Holding>>,
     /// Entries that count against their principal's limit.
     counts: HashMap<PrincipalId, u32>,
     /// The highest epoch that was ever given out.
@@ -96,6 +100,8 @@ pub(super) struct Entry {
     pub(super) phase: Phase,
     /// How it was asked for last; not known after a restart.
     pub(super) asked: Option<Asked>,
+    /// What it was drawn for, if it was; known after a restart, too.
+    pub(super) drawn: Option<Drawn>,
     claim: Option<Claim>,
     /// The connection that somebody waits to hear of: one question at a time.
     is_probed: bool,
@@ -129,6 +135,19 @@ pub(super) struct Asked {
     pub(super) label: String,
     /// Where the connection came from.
     pub(super) source: SocketAddr,
+}
+
+impl Asked {
+    /// What the port was drawn for.
+    fn drawn(&self) -> Option<Drawn> {
+        match &self.bind {
+            Bind::Tcp { host, .. } if self.is_drawn => Some(Drawn {
+                host: host.clone(),
+                label: self.label.clone(),
+            }),
+            Bind::Tcp { .. } | Bind::Unix { .. } => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -171,13 +190,33 @@ pub(super) struct Ask<'a> {
 pub(super) enum Wanted<'a> {
     /// That one.
     This(Holding),
+    /// One of these, the first first.
+    OneOf {
+        /// Those.
+        holdings: &'a [Holding],
+        /// Why it may be any of them.
+        choice: Choice,
+        /// Holders that were asked, and are there.
+        alive: &'a [Epoch],
+    },
     /// Any free port of these.
     Any {
         /// Those that may be drawn.
         ports: &'a PortSet,
         /// Those that were tried, and that another program has.
         avoid: &'a [u16],
+        /// Holders of ports of its own that were asked, and are there.
+        alive: &'a [Epoch],
     },
+}
+
+/// Why somebody may be given one of several holdings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// It asks for no name: each of its wishes has one, the same each time.
+    Name,
+    /// It is one of those that serve a site together: each has a place.
+    Place,
 }
 
 /// Whether the holder of an epoch is there.
@@ -225,6 +264,10 @@ pub(super) const FLAP_STOP: Duration = Duration::from_secs(300);
 /// The least quarantine, whatever is set: by then no visitor is left who was accepted for the old owner and
 /// has not been led to it yet (see `registry`).
 pub(super) const LEAST_QUARANTINE: Duration = Duration::from_secs(60);
+/// Of what one principal has given back, so much is kept from others, and then what it gave back first is free: a
+/// tenth of ten thousand ports. Else whoever asks for one port after the other and gives each back would keep
+/// everybody else from all of them.
+pub(super) const QUARANTINED: usize = 1_024;
 /// What an owner has at least to come back after a restart: the longest pause of an adit agent between two
 /// tries is 30 s, and a login takes its time.
 pub(super) const LEAST_RETURN: Duration = Duration::from_secs(60);
@@ -235,6 +278,7 @@ impl Table {
         Self {
             rules,
             entries: BTreeMap::new(),
+            of: HashMap::new(),
             counts: HashMap::new(),
             last: floor,
             next_claim: 1,
@@ -244,6 +288,31 @@ impl Table {
     /// What is known of a holding.
     pub(super) fn entry(&self, holding: &Holding) -> Option<&Entry> {
         self.entries.get(holding)
+    }
+
+    /// What is known of the holdings of a principal, in order.
+    pub(super) fn entries_of(
+        &self,
+        principal: PrincipalId,
+    ) -> impl Iterator<Item = (&Holding, &Entry)> {
+        let holdings = self.of.get(&principal).into_iter().flatten();
+        holdings.filter_map(|holding| self.entries.get_key_value(holding))
+    }
+
+    /// Whether a name is somebody's, or a service of it.
+    pub(super) fn has_name(&self, name: &Name) -> bool {
+        let whole = Holding::Name(name.clone());
+        self.entries.contains_key(&whole) || self.services_of(name).next().is_some()
+    }
+
+    /// The services of a name, with the places of their pools.
+    pub(super) fn services_of(&self, name: &Name) -> impl Iterator<Item = (&Holding, &Entry)> {
+        let services = Holding::Service(name.clone(), 0)..=Holding::Service(name.clone(), u16::MAX);
+        let members =
+            Holding::Member(name.clone(), 0, 0)..=Holding::Member(name.clone(), u16::MAX, u16::MAX);
+        self.entries
+            .range(services)
+            .chain(self.entries.range(members))
     }
 
     /// Everything, in order.
@@ -288,6 +357,8 @@ impl Table {
     fn insert(&mut self, holding: Holding, entry: Entry) {
         let (principal, is) = (entry.principal, entry.counts());
         self.remove(&holding);
+        let of = self.of.entry(principal).or_default();
+        of.insert(holding.clone());
         self.entries.insert(holding, entry);
         self.recount(principal, false, is);
     }
@@ -295,6 +366,12 @@ impl Table {
     fn remove(&mut self, holding: &Holding) {
         if let Some(entry) = self.entries.remove(holding) {
             self.recount(entry.principal, entry.counts(), false);
+            if let Some(of) = self.of.get_mut(&entry.principal) {
+                of.remove(holding);
+                if of.is_empty() {
+                    self.of.remove(&entry.principal);
+                }
+            }
         }
     }
 
@@ -336,6 +413,10 @@ impl Table {
                 Phase::Grace(_) | Phase::Quarantine(_) => {}
             }
             debug_assert!(entry.takeovers.len() <= TAKEOVERS, "{holding}: {entry:?}");
+            debug_assert!(
+                (self.of.get(&entry.principal)).is_some_and(|of| of.contains(holding)),
+                "{holding}: not among its principal's"
+            );
             if entry.counts() {
                 let count = counts.entry(entry.principal).or_default();
                 *count = count.saturating_add(1);
@@ -345,6 +426,11 @@ impl Table {
             counts == self.counts,
             "{counts:?} counted as {:?}",
             self.counts
+        );
+        debug_assert_eq!(
+            self.of.values().map(BTreeSet::len).sum::<usize>(),
+            self.entries.len(),
+            "holdings of nobody"
         );
     }
 }
@@ -384,6 +470,7 @@ impl Entry {
             epoch: claimed.map_or(self.epoch, |claim| claim.epoch),
             since: self.since,
             state,
+            drawn: claimed.map_or_else(|| self.drawn.clone(), |claim| claim.asked.drawn()),
         }
     }
 }

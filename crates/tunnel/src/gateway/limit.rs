@@ -5,111 +5,25 @@
 //! moved: who has spent more than there is waits until it is earned.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::io;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use adit_model::grant::Limits;
 use adit_model::id::PrincipalId;
+use adit_model::month::Month;
 use jiff::Timestamp;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
-use tokio::time::Sleep;
 
-use super::after;
+pub use self::bucket::Bucket;
+pub use self::metered::{Metered, Side};
 use super::desk::Clock;
 use super::policy::Policy;
 
-/// Bytes that are earned with time and spent as they move.
-#[derive(Debug, Clone, Copy)]
-pub struct Bucket {
-    /// Bytes a second; `None` for no limit.
-    rate: Option<u64>,
-    /// Bytes that may be spent; below zero what was spent too much.
-    level: i128,
-    at: Instant,
-}
+mod bucket;
+mod metered;
 
-/// What a bucket holds at most, as a time at its rate: a burst that short goes at full speed.
-const BURST: Duration = Duration::from_millis(250);
-/// Least that a bucket holds, in bytes: one read of a stream.
-const BURST_LEAST: u64 = 65_536;
-const NANOS: i128 = 1_000_000_000;
 /// Seconds of a day in UTC.
 const DAY: i64 = 86_400;
-/// How soon a stream that waits notices that its limits have changed.
-const LOOK: Duration = Duration::from_secs(1);
-
-impl Bucket {
-    /// A full one.
-    pub fn new(rate: Option<u64>, now: Instant) -> Self {
-        let mut bucket = Self {
-            rate,
-            level: 0,
-            at: now,
-        };
-        bucket.level = bucket.most();
-        bucket
-    }
-
-    /// Has another rate from here on.
-    pub fn set(&mut self, rate: Option<u64>, now: Instant) {
-        if self.rate != rate {
-            self.earn(now);
-            self.rate = rate;
-            self.level = self.level.min(self.most());
-        }
-    }
-
-    /// Spends what was moved, and says how long to wait before more is.
-    pub fn spend(&mut self, bytes: u64, now: Instant) -> Duration {
-        let Some(rate) = self.rate else {
-            return Duration::ZERO;
-        };
-        self.earn(now);
-        self.level = self.level.saturating_sub(i128::from(bytes));
-        self.debt(rate)
-    }
-
-    /// How long it takes from now until nothing is owed.
-    fn owed(&mut self, now: Instant) -> Duration {
-        self.earn(now);
-        self.rate.map_or(Duration::ZERO, |rate| self.debt(rate))
-    }
-
-    fn debt(&self, rate: u64) -> Duration {
-        let owed = self.level.saturating_neg().max(0);
-        let nanos = owed
-            .saturating_mul(NANOS)
-            .checked_div(i128::from(rate.max(1)))
-            .unwrap_or(0);
-        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
-    }
-
-    fn earn(&mut self, now: Instant) {
-        let nanos = now.saturating_duration_since(self.at).as_nanos();
-        let nanos = i128::try_from(nanos).unwrap_or(i128::MAX);
-        let rate = i128::from(self.rate.unwrap_or(0));
-        let earned = rate.saturating_mul(nanos).checked_div(NANOS).unwrap_or(0);
-        if earned > 0 {
-            self.level = self.level.saturating_add(earned).min(self.most());
-            self.at = now;
-        }
-    }
-
-    fn most(&self) -> i128 {
-        let millis = u64::try_from(BURST.as_millis()).unwrap_or(u64::MAX);
-        let burst = self
-            .rate
-            .unwrap_or(0)
-            .saturating_mul(millis)
-            .checked_div(1_000);
-        i128::from(burst.unwrap_or(0).max(BURST_LEAST))
-    }
-}
 
 /// What the principals of a gateway carry.
 #[derive(Debug, Clone)]
@@ -117,6 +31,8 @@ pub struct Usages {
     by_principal: Arc<Mutex<HashMap<PrincipalId, Arc<Usage>>>>,
     policy: watch::Receiver<Arc<Policy>>,
     clock: Clock,
+    /// Streams of a principal whose grant sets no limit.
+    streams: u32,
 }
 
 /// What one principal carries.
@@ -124,7 +40,18 @@ pub struct Usages {
 pub struct Usage {
     principal: PrincipalId,
     clock: Clock,
+    /// Streams, if the grant sets no limit.
+    most_streams: u32,
     carried: Mutex<Carried>,
+}
+
+/// Bytes each way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Volume {
+    /// From visitors to the principal.
+    pub down: u64,
+    /// From the principal to visitors.
+    pub up: u64,
 }
 
 #[derive(Debug)]
@@ -138,9 +65,9 @@ struct Carried {
     streams: u32,
     /// The day since 1970 (UTC) for which `month` was last found out.
     day: Option<i64>,
-    /// Year and month of `bytes`, in UTC.
-    month: (i16, i8),
-    bytes: u64,
+    /// The month of `volume`.
+    month: Option<Month>,
+    volume: Volume,
 }
 
 /// Why a principal may not have one more stream.
@@ -167,12 +94,14 @@ pub struct Permit(Arc<Usage>);
 
 impl Usages {
     /// Nothing so far. Limits are those of the policy at each moment, for streams that are open, too; months
-    /// are the clock's.
-    pub fn new(policy: watch::Receiver<Arc<Policy>>, clock: Clock) -> Self {
+    /// are the clock's. `streams` is how many a principal may have whose grant sets no limit, so that one key does
+    /// not take all the places that there are, however many ports it has.
+    pub fn new(policy: watch::Receiver<Arc<Policy>>, clock: Clock, streams: u32) -> Self {
         Self {
             by_principal: Arc::default(),
             policy,
             clock,
+            streams,
         }
     }
 
@@ -190,6 +119,7 @@ impl Usages {
             Arc::new(Usage {
                 principal,
                 clock: self.clock.clone(),
+                most_streams: self.streams,
                 carried: Mutex::new(Carried {
                     policy,
                     limits: Limits::default(),
@@ -198,21 +128,21 @@ impl Usages {
                     up: Bucket::new(None, now),
                     streams: 0,
                     day: None,
-                    month: (0, 0),
-                    bytes: 0,
+                    month: None,
+                    volume: Volume::default(),
                 }),
             })
         }))
     }
 
-    /// Bytes that each principal has carried in the month of `now` (UTC): to be kept, and given back after
-    /// a restart by [`Usage::restore`].
-    pub fn this_month(&self, now: Timestamp) -> Vec<(PrincipalId, u64)> {
+    /// What each principal has carried in the month of `now` (UTC), in the order of their numbers: to be kept, and
+    /// given back after a restart by [`Usage::restore`].
+    pub fn this_month(&self, now: Timestamp) -> Vec<(PrincipalId, Volume)> {
         let usages = (self.by_principal.lock()).unwrap_or_else(PoisonError::into_inner);
         let mut all: Vec<_> = (usages.iter())
-            .map(|(principal, usage)| (*principal, usage.month_bytes(now)))
+            .map(|(principal, usage)| (*principal, usage.of_month(now)))
             .collect();
-        all.sort_unstable();
+        all.sort_unstable_by_key(|(principal, _)| *principal);
         all
     }
 }
@@ -225,11 +155,8 @@ impl Usage {
     pub fn stream(self: &Arc<Self>) -> Result<Permit, OverLimit> {
         let mut carried = self.carried();
         self.look(&mut carried);
-        if let Some(most) = carried
-            .limits
-            .streams
-            .filter(|most| carried.streams >= *most)
-        {
+        let most = carried.limits.streams.unwrap_or(self.most_streams);
+        if carried.streams >= most {
             return Err(OverLimit::Streams { most });
         }
         if let Some(most) = carried.over_month() {
@@ -244,18 +171,20 @@ impl Usage {
         self.carried().streams
     }
 
-    /// Bytes carried in the month of `now`, in UTC.
-    pub fn month_bytes(&self, now: Timestamp) -> u64 {
+    /// What was carried in the month of `now`, in UTC.
+    pub fn of_month(&self, now: Timestamp) -> Volume {
         let mut carried = self.carried();
         carried.turn_page(now);
-        carried.bytes
+        carried.volume
     }
 
-    /// It has carried so many bytes in the month of `now` before this gateway was started.
-    pub fn restore(&self, bytes: u64, now: Timestamp) {
+    /// It has carried so much in the month of `now` before this gateway was started.
+    pub fn restore(&self, volume: Volume, now: Timestamp) {
         let mut carried = self.carried();
         carried.turn_page(now);
-        carried.bytes = carried.bytes.saturating_add(bytes);
+        let Volume { down, up } = &mut carried.volume;
+        *down = down.saturating_add(volume.down);
+        *up = up.saturating_add(volume.up);
     }
 
     /// Bytes have moved. Says how long to wait before more may, or that there is none left.
@@ -263,7 +192,12 @@ impl Usage {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let mut carried = self.carried();
         self.look(&mut carried);
-        carried.bytes = carried.bytes.saturating_add(bytes);
+        let Volume { down, up } = &mut carried.volume;
+        let count = match direction {
+            Direction::Down => down,
+            Direction::Up => up,
+        };
+        *count = count.saturating_add(bytes);
         if let Some(most) = carried.over_month() {
             return Err(OverLimit::Month { most });
         }
@@ -332,16 +266,17 @@ impl Carried {
         if self.day.replace(day) == Some(day) {
             return;
         }
-        let date = now.to_zoned(jiff::tz::TimeZone::UTC).date();
-        let month = (date.year(), date.month());
+        let month = Some(Month::of(now));
         if self.month != month {
             self.month = month;
-            self.bytes = 0;
+            self.volume = Volume::default();
         }
     }
 
     fn over_month(&self) -> Option<u64> {
-        self.limits.month.filter(|most| self.bytes >= *most)
+        let Volume { down, up } = self.volume;
+        let bytes = down.saturating_add(up);
+        self.limits.month.filter(|most| bytes >= *most)
     }
 }
 
@@ -360,158 +295,11 @@ enum Direction {
     Up,
 }
 
-/// What a [`Metered`] socket stands on the side of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// What is read from the socket comes from a visitor, or goes out of the gateway for the principal.
-    Visitor,
-    /// What is read from it comes from the principal.
-    Principal,
-}
-
-/// A socket whose bytes count for a principal, and go no faster than it may.
-pub struct Metered<S> {
-    socket: S,
-    permit: Permit,
-    side: Side,
-    reading: Pause,
-    writing: Pause,
-}
-
 /// How long a stream has to wait, under limits that have changed so often.
 #[derive(Debug, Clone, Copy)]
 struct Wait {
     time: Duration,
     changes: u64,
-}
-
-/// A wait that is over until something is paid for.
-#[derive(Default)]
-struct Pause(Option<Paused>);
-
-struct Paused {
-    /// Until then, or until it is time to look at the limits.
-    sleep: Pin<Box<Sleep>>,
-    until: tokio::time::Instant,
-    changes: u64,
-}
-
-impl Pause {
-    fn poll(&mut self, usage: &Usage, direction: Direction, cx: &mut Context<'_>) -> Poll<()> {
-        while let Some(paused) = &mut self.0 {
-            ready!(paused.sleep.as_mut().poll(cx));
-            if paused.until <= tokio::time::Instant::now() {
-                self.0 = None;
-                break;
-            }
-            if let Some(wait) = usage.owed(direction, paused.changes) {
-                paused.until = after(wait.time);
-                paused.changes = wait.changes;
-            }
-            paused.sleep.as_mut().reset(paused.until.min(after(LOOK)));
-        }
-        Poll::Ready(())
-    }
-
-    fn pay(&mut self, usage: &Usage, direction: Direction, bytes: usize) -> io::Result<()> {
-        let wait = usage.moved(direction, bytes).map_err(io::Error::other)?;
-        if !wait.time.is_zero() {
-            let until = after(wait.time);
-            self.0 = Some(Paused {
-                sleep: Box::pin(tokio::time::sleep_until(until.min(after(LOOK)))),
-                until,
-                changes: wait.changes,
-            });
-        }
-        Ok(())
-    }
-}
-
-impl<S> Metered<S> {
-    /// Counts what that socket moves.
-    pub fn new(socket: S, permit: Permit, side: Side) -> Self {
-        Self {
-            socket,
-            permit,
-            side,
-            reading: Pause::default(),
-            writing: Pause::default(),
-        }
-    }
-
-    /// The socket itself.
-    pub const fn socket(&self) -> &S {
-        &self.socket
-    }
-
-    /// The same. What is read or written past the meter counts for nobody.
-    pub const fn socket_mut(&mut self) -> &mut S {
-        &mut self.socket
-    }
-
-    const fn directions(&self) -> (Direction, Direction) {
-        match self.side {
-            Side::Visitor => (Direction::Down, Direction::Up),
-            Side::Principal => (Direction::Up, Direction::Down),
-        }
-    }
-}
-
-impl<S: fmt::Debug> fmt::Debug for Metered<S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Metered").field(&self.socket).finish()
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        let (reads, _) = this.directions();
-        ready!(this.reading.poll(&this.permit.0, reads, cx));
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.socket).poll_read(cx, buffer))?;
-        let count = buffer.filled().len().saturating_sub(before);
-        Poll::Ready(this.reading.pay(&this.permit.0, reads, count))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let this = &mut *self;
-        let (_, writes) = this.directions();
-        ready!(this.writing.poll(&this.permit.0, writes, cx));
-        let count = ready!(Pin::new(&mut this.socket).poll_write_vectored(cx, slices))?;
-        this.writing.pay(&this.permit.0, writes, count)?;
-        Poll::Ready(Ok(count))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
-    }
 }
 
 #[cfg(test)]

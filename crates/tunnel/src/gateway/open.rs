@@ -4,7 +4,8 @@
 //! A name that is known here never meets a resolver, and what is no name here is resolved once, for those
 //! alone whose grant lists networks: each address that comes back is held against the grant, and one that
 //! passed is dialled, not the name again (security rule G55). This machine's own addresses, loopback,
-//! link-local and the like are dialled only where the grant names exactly that one address.
+//! link-local and the like are dialled only where the grant names exactly that one address. A port of one's own is
+//! never dialled: asked for by a loopback address, it is the lease.
 
 use std::fmt;
 use std::io;
@@ -15,11 +16,11 @@ use adit_model::address::{Inner, unwrapped};
 use adit_model::grant::{Denied, Grant, TargetRule};
 use adit_model::host::{HostClass, Name, classify_host};
 use adit_model::id::PrincipalId;
-use adit_model::lease::Holding;
+use adit_model::lease::{Holding, Reservation};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
-use super::desk::{Desk, LeaseRow, Refused, RowState};
+use super::desk::{Desk, Offered, Refused};
 use super::limit::OverLimit;
 use super::policy::{Kind, Policy};
 use super::registry::{Fenced, Unserved};
@@ -143,7 +144,7 @@ impl NotOpened {
 pub enum Way {
     /// To whoever holds that.
     Lease {
-        /// The device's name and port, as they were asked for; none for a socket of one's own.
+        /// The device's name and port, as they were asked for; none for a socket or port of one's own.
         name: Option<(Name, u16)>,
         /// What is held.
         holding: Holding,
@@ -161,6 +162,8 @@ pub struct Asker<'a> {
     pub grant: &'a Grant,
     /// Everybody else.
     pub policy: &'a Policy,
+    /// Whether it is an agent of ours.
+    pub is_agent: bool,
 }
 
 /// Names that the system is asked for at a time: it may take minutes for one that nobody waits for any more, in
@@ -172,6 +175,8 @@ const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
 /// Addresses of a name that are looked at.
 const ADDRESSES: usize = 16;
+/// What a forward without an address asks for, in ssh's words.
+const LOCALHOST: &str = "localhost";
 /// Digits of a port prefix (R5): 401 and 22 are 40122.
 const PREFIX_DIGITS: usize = 3;
 
@@ -208,18 +213,36 @@ pub async fn way(
         let host = String::from(host);
         return Err(NotOpened::NoHost { host });
     }
+    if let Some(holding) = own_port(asker, &class, port, desk) {
+        return Ok(Way::Lease {
+            name: None,
+            holding,
+        });
+    }
     if !asker.grant.considers(&class) {
         return Err(denied().into());
     }
-    if let Ok(name) = host.strip_suffix('.').unwrap_or(host).parse::<Name>()
-        && is_known(asker.policy, &name, desk)
-    {
-        asker.grant.opens_name(&name, port)?;
-        let mut rows = desk.rows();
-        rows.retain(|row| !matches!(row.state, RowState::Quarantine { .. }));
-        let holding = lease_of(asker.policy, &name, port, &rows)?;
-        let name = Some((name, port));
-        return Ok(Way::Lease { name, holding });
+    if let Ok(name) = host.strip_suffix('.').unwrap_or(host).parse::<Name>() {
+        let device = device(asker.policy, &name);
+        let offered = desk.offered(&name, port, device);
+        // A name that is known here never meets a resolver.
+        let is_known = || {
+            asker
+                .policy
+                .principals
+                .values()
+                .any(|one| one.grant.names.iter().any(|own| own.matches(&name)))
+        };
+        if device.is_some() || offered.is_held || is_known() {
+            asker.grant.opens_name(&name, port)?;
+            let schemes = Schemes {
+                policy: asker.policy,
+                device,
+            };
+            let holding = lease_of(&name, port, offered, schemes)?;
+            let name = Some((name, port));
+            return Ok(Way::Lease { name, holding });
+        }
     }
     let addresses = match class {
         HostClass::Address(address) => vec![SocketAddr::new(address, port)],
@@ -261,6 +284,10 @@ impl Way {
                 holding: Holding::Unix(_, name),
                 ..
             } => grant.socket(name),
+            Self::Lease {
+                holding: Holding::Port(port),
+                ..
+            } => grant.listen(LOCALHOST, *port).map(drop),
             Self::Lease { .. } => Ok(()),
             Self::Addresses(addresses) => addresses
                 .iter()
@@ -302,14 +329,21 @@ pub enum Opened {
     Socket(TcpStream),
 }
 
-/// Whether that is the name of a device, or one that somebody holds here.
-fn is_known(policy: &Policy, name: &Name, desk: &Desk) -> bool {
-    device(policy, name).is_some()
-        || policy
-            .principals
-            .values()
-            .any(|principal| principal.grant.names.contains(name))
-        || (desk.rows().iter()).any(|row| row.holding == Holding::Name(name.clone()))
+/// A port that who asks holds here itself and may listen at, by its address on this machine: `autossh -M` looks
+/// that way whether bytes come round. It is opened as the lease that it is; nothing of this machine is dialled.
+fn own_port(asker: Asker<'_>, class: &HostClass, port: u16, desk: &Desk) -> Option<Holding> {
+    let is_here = match class {
+        HostClass::Localhost => true,
+        HostClass::Address(address) => address.is_loopback(),
+        HostClass::Name(_) | HostClass::Invalid => false,
+    };
+    // An adit agent takes an answer there for a probe of its own, and has a better one.
+    if !is_here || asker.is_agent || asker.grant.listen(LOCALHOST, port).is_err() {
+        return None;
+    }
+    let own = Holding::Port(port);
+    // What it has given back is opened to nobody.
+    (desk.principal(&own) == Some(asker.principal)).then_some(own)
 }
 
 fn device(policy: &Policy, name: &Name) -> Option<PrincipalId> {
@@ -320,38 +354,55 @@ fn device(policy: &Policy, name: &Name) -> Option<PrincipalId> {
         .map(|principal| principal.id)
 }
 
-/// The lease that stands for a port of a name: the name itself where it is held, or of the device's ports the
-/// very same one, or the one that is a prefix of three digits and that port.
+/// The prefixes by which ports of a device are made (R5).
+#[derive(Debug, Clone, Copy)]
+struct Schemes<'a> {
+    policy: &'a Policy,
+    device: Option<PrincipalId>,
+}
+
+impl Schemes<'_> {
+    /// Whether a held port stands for that service: by the prefix of the reservation that it is of, whatever its
+    /// length; where no reservation has one, by any prefix of three digits.
+    fn stand_for(self, held: u16, service: u16) -> bool {
+        let own = self.policy.reservations.iter().filter(|reservation| {
+            Some(reservation.principal) == self.device
+                && reservation.what.covers(&Holding::Port(held))
+        });
+        let mut prefixes = own.filter_map(Reservation::prefix).peekable();
+        if prefixes.peek().is_none() {
+            return stands_for(held, service);
+        }
+        prefixes.any(|prefix| prefix.port(service) == Ok(held))
+    }
+}
+
+/// The lease that stands for a port of a name: the service or the name itself where it is held, or of the device's
+/// ports the very same one, or the one that is a prefix and that port. A port that the gateway drew has such digits
+/// by chance, and stands for none but itself.
 fn lease_of(
-    policy: &Policy,
     name: &Name,
     port: u16,
-    rows: &[LeaseRow],
+    offered: Offered,
+    schemes: Schemes<'_>,
 ) -> Result<Holding, NotOpened> {
-    let not_offered = || NotOpened::NotOffered {
-        name: name.clone(),
-        port,
-    };
-    let own_name = Holding::Name(name.clone());
-    if rows.iter().any(|row| row.holding == own_name) {
-        return Ok(own_name);
+    if let Some(holding) = offered.by_name {
+        return Ok(holding);
     }
-    let device = device(policy, name).ok_or_else(not_offered)?;
-    let ports = rows.iter().filter_map(|row| match row.holding {
-        Holding::Port(held) if row.principal == device => Some(held),
-        Holding::Port(_) | Holding::Unix(..) | Holding::Name(_) => None,
-    });
     let mut found = Vec::new();
-    for held in ports {
-        if held == port {
-            return Ok(Holding::Port(held));
+    for held in offered.ports {
+        if held.port == port {
+            return Ok(Holding::Port(port));
         }
-        if stands_for(held, port) {
-            found.push(held);
+        if !held.is_drawn && schemes.stand_for(held.port, port) {
+            found.push(held.port);
         }
     }
     match found.as_slice() {
-        [] => Err(not_offered()),
+        [] => Err(NotOpened::NotOffered {
+            name: name.clone(),
+            port,
+        }),
         [only] => Ok(Holding::Port(*only)),
         [_, _, ..] => Err(NotOpened::Ambiguous {
             name: name.clone(),
@@ -415,7 +466,12 @@ fn names_exactly(grant: &Grant, address: IpAddr, port: u16) -> bool {
 /// the clothes of IPv6 counts as what it is.
 fn is_own(address: IpAddr) -> bool {
     let address = unwrapped(address);
-    UdpSocket::bind((address, 0)).map_or_else(|error| !is_foreign(&error), |_| true)
+    is_own_if(UdpSocket::bind((address, 0)).map(drop))
+}
+
+/// Whether an address is one of this machine, by what came of binding a socket to it.
+fn is_own_if(bound: io::Result<()>) -> bool {
+    bound.map_or_else(|error| !is_foreign(&error), |()| true)
 }
 
 /// Whether the system says that an address is none of its own, or of a family that it does not have.

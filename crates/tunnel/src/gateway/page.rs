@@ -10,6 +10,8 @@ use adit_ssh::printable::Printable;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
 
+use super::session::Reception;
+use crate::control;
 use crate::transport::{Session, SessionAsk, SessionWish};
 
 /// What there is to see.
@@ -55,7 +57,11 @@ const PACE: Duration = Duration::from_millis(250);
 const INSTEAD: &str = "forwards are what it is for: ssh -N -R 0:localhost:8080 ...";
 
 /// Serves one session to its end: the page for who names no command, and a reason for everybody else.
-pub(super) async fn serve(mut session: Session, mut view: watch::Receiver<View>) {
+pub(super) async fn serve(
+    mut session: Session,
+    mut view: watch::Receiver<View>,
+    reception: Reception,
+) {
     let mut terminal = false;
     loop {
         let Some(SessionAsk { what, answer }) = session.asks.recv().await else {
@@ -70,6 +76,15 @@ pub(super) async fn serve(mut session: Session, mut view: watch::Receiver<View>)
             SessionWish::Shell => {
                 answer.grant();
                 break;
+            }
+            SessionWish::Subsystem { name } if name.as_str() == control::NAME => {
+                // A refusal in SSH's own terms: an agent goes on without.
+                let Some(words) = reception.admit() else {
+                    answer.refuse();
+                    continue;
+                };
+                answer.grant();
+                return reception.serve(session, words).await;
             }
             SessionWish::Command { .. }
             | SessionWish::Subsystem { .. }

@@ -1,13 +1,14 @@
 //! Who may log in and what they may do: one immutable value, published whole, asked at every login, bind
 //! and open.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use adit_model::grant::Grant;
 use adit_model::id::{Fingerprint, PrincipalId};
 use adit_model::lease::Reservation;
 use adit_model::source::SourceSet;
+use adit_ssh::key::PublicKey;
 use jiff::Timestamp;
 
 /// Everything that is known about principals at one version of the store.
@@ -19,12 +20,26 @@ pub struct Policy {
     pub principals: HashMap<PrincipalId, Arc<Principal>>,
     /// Keys by their fingerprints. A fingerprint is of one principal only (security rule G01).
     pub keys: HashMap<Fingerprint, Arc<Key>>,
+    /// Users whom an operator lets anybody log in as, by the user's name and without any proof.
+    pub anonymous: HashSet<PrincipalId>,
     /// Authorities whose certificates are taken.
     pub authorities: Vec<Arc<Authority>>,
     /// What is revoked: keys of users and of authorities alike.
     pub revoked: Vec<Revoked>,
     /// What only one principal may hold.
     pub reservations: Vec<Reservation>,
+}
+
+impl Policy {
+    /// The fingerprints of authorities that are here and not in `next`, by which nobody comes in any more.
+    pub fn authorities_gone(&self, next: &Self) -> Vec<String> {
+        let gone = self.authorities.iter().filter(|authority| {
+            !(next.authorities.iter()).any(|other| other.blob == authority.blob)
+        });
+        gone.filter_map(|authority| PublicKey::from_blob(&authority.blob).ok())
+            .map(|key| key.fingerprint().to_string())
+            .collect()
+    }
 }
 
 /// Somebody who may log in.
@@ -101,4 +116,34 @@ pub enum Revoked {
         /// The id.
         id: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use adit_ssh::provider::aws_lc;
+
+    use super::*;
+
+    fn with(seeds: &[u8]) -> Policy {
+        let authority = |seed: &u8| {
+            let signer = aws_lc::sign::ed25519(&[*seed; 32]).unwrap();
+            Arc::new(Authority {
+                blob: signer.public_key().blob().to_vec(),
+                names: HashMap::new(),
+                sources: SourceSet::default(),
+                not_after: None,
+            })
+        };
+        Policy {
+            authorities: seeds.iter().map(authority).collect(),
+            ..Policy::default()
+        }
+    }
+
+    #[test]
+    fn g129_an_authority_that_is_gone_is_named_and_one_that_came_is_not() {
+        let gone = with(&[1, 2]).authorities_gone(&with(&[2, 3]));
+        let first = aws_lc::sign::ed25519(&[1; 32]).unwrap();
+        assert_eq!(gone, [first.public_key().fingerprint().to_string()]);
+    }
 }

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use adit_model::id::Epoch;
+use adit_model::id::{Epoch, PrincipalId};
 use adit_model::lease::Holding;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
@@ -23,6 +23,7 @@ use tokio::time::{Instant, timeout_at};
 
 use self::fence::{Fence, Pass};
 use super::after;
+use super::probe::Probes;
 use crate::transport::{
     Bind, ByteStream, OpenError, Origin, RefusalCode, StreamHead, StreamKind, Transport,
 };
@@ -33,6 +34,7 @@ mod fence;
 #[derive(Debug, Default)]
 pub struct Registry {
     slots: Mutex<Slots>,
+    probes: Probes,
 }
 
 #[derive(Debug, Default)]
@@ -42,10 +44,13 @@ struct Slots {
     aside: HashMap<Holding, Arc<Serving>>,
     /// Visitors that wait at any of them.
     waiting: u32,
+    /// And at those of each owner.
+    waiting_of: HashMap<PrincipalId, u32>,
 }
 
 #[derive(Debug)]
 struct Slot {
+    owner: PrincipalId,
     /// Who serves it. Its end tells those who wait that there is nothing to wait for.
     serving: watch::Sender<Option<Arc<Serving>>>,
     waiting: u32,
@@ -105,6 +110,11 @@ pub const HOLD: Duration = Duration::from_secs(5);
 pub const WAITING_FOR_ONE: u32 = 256;
 /// Visitors that wait for any owner (security rule G15).
 pub const WAITING_FOR_ALL: u32 = 4_096;
+/// Of the places that would be free without its own, a lease has one part of so many at the most: it takes fifty
+/// leases to have them all, not sixteen.
+const SHARE: u32 = 8;
+/// And all leases of one owner together one part of so many, however many leases it has.
+const OWNER_SHARE: u32 = 4;
 /// How long an owner has to open a stream, all its reconnections in between included. An adit agent gives its own
 /// service 10 s to accept; a stock ssh gives it what TCP does, and a visitor who waited half a minute has left.
 pub const OPEN: Duration = Duration::from_secs(30);
@@ -164,6 +174,48 @@ impl Registry {
         }
     }
 
+    /// Opens a stream to whoever holds the lease now, who is to say by it that visitors get through.
+    ///
+    /// # Errors
+    /// See [`Unserved`]. An owner who is away is not waited for, and only TCP is probed.
+    ///
+    /// # Cancel safety
+    /// Dropping it is the cancel.
+    pub async fn probe(&self, holding: &Holding) -> Result<Fenced, Unserved> {
+        let serving = self.watch(holding).ok_or(Unserved::NoLease)?;
+        let serving = serving.borrow().clone().ok_or(Unserved::Away)?;
+        let Bind::Tcp { host, port } = serving.bind.clone() else {
+            return Err(Unserved::NoLease);
+        };
+        let head = StreamHead {
+            kind: StreamKind::Probe { host, port },
+            origin: Origin {
+                host: String::new(),
+                port: 0,
+            },
+        };
+        let opened = tokio::select! {
+            opened = serving.transport.open(head) => opened,
+            () = serving.fence.fallen() => Err(OpenError::Closed),
+        };
+        let stream = opened.map_err(|error| match error {
+            OpenError::Closed => Unserved::Away,
+            OpenError::Shortage => Unserved::Shortage,
+            OpenError::Refused { code, reason } => Unserved::Refused { code, reason },
+        })?;
+        let pass = serving.fence.admit(&stream).ok_or(Unserved::Away)?;
+        Ok(Fenced {
+            stream,
+            epoch: serving.epoch,
+            _pass: pass,
+        })
+    }
+
+    /// The visits that this gateway makes itself.
+    pub const fn probes(&self) -> &Probes {
+        &self.probes
+    }
+
     /// Visitors that wait for an owner of that lease.
     pub fn waiting(&self, holding: &Holding) -> u32 {
         let slots = self.slots();
@@ -171,11 +223,12 @@ impl Registry {
     }
 
     /// Makes a slot for a lease: its visitors wait from here on. One that is there stays.
-    pub(super) fn begin(&self, holding: &Holding) {
+    pub(super) fn begin(&self, holding: &Holding, owner: PrincipalId) {
         let mut slots = self.slots();
         let aside = slots.aside.remove(holding);
         let slot = slots.by_holding.entry(holding.clone());
         slot.or_insert_with(|| Slot {
+            owner,
             serving: watch::Sender::new(aside),
             waiting: 0,
         });
@@ -198,11 +251,12 @@ impl Registry {
     pub(super) fn serve(
         &self,
         holding: &Holding,
+        owner: PrincipalId,
         epoch: Epoch,
         bind: Bind,
         transport: Arc<dyn Transport>,
     ) {
-        self.begin(holding);
+        self.begin(holding, owner);
         let slots = self.slots();
         let Some(slot) = slots.by_holding.get(holding) else {
             return;
@@ -270,14 +324,20 @@ impl Registry {
         let Slots {
             by_holding,
             waiting,
+            waiting_of,
             ..
         } = &mut *slots;
         let slot = by_holding.get_mut(holding);
         let slot = slot.filter(|slot| serving.same_channel(&slot.serving.subscribe()));
         let slot = slot.ok_or(Unserved::NoLease)?;
-        if slot.waiting >= WAITING_FOR_ONE || *waiting >= WAITING_FOR_ALL {
+        let free = WAITING_FOR_ALL.saturating_sub(*waiting);
+        let share = free.saturating_add(slot.waiting).div_ceil(SHARE);
+        let of_owner = waiting_of.get(&slot.owner).copied().unwrap_or_default();
+        let share_of_owner = free.saturating_add(of_owner).div_ceil(OWNER_SHARE);
+        if free == 0 || slot.waiting >= share.min(WAITING_FOR_ONE) || of_owner >= share_of_owner {
             return Err(Unserved::Crowded);
         }
+        waiting_of.insert(slot.owner, of_owner.saturating_add(1));
         slot.waiting = slot.waiting.saturating_add(1);
         *waiting = waiting.saturating_add(1);
         Ok(Place {
@@ -298,7 +358,18 @@ impl Slots {
     fn take(&mut self, holding: &Holding) -> Option<Slot> {
         let slot = self.by_holding.remove(holding)?;
         self.waiting = self.waiting.saturating_sub(slot.waiting);
+        leave(&mut self.waiting_of, slot.owner, slot.waiting);
         Some(slot)
+    }
+}
+
+/// So many visitors of an owner's leases wait no more.
+fn leave(waiting_of: &mut HashMap<PrincipalId, u32>, owner: PrincipalId, count: u32) {
+    if let Some(waiting) = waiting_of.get_mut(&owner) {
+        *waiting = waiting.saturating_sub(count);
+        if *waiting == 0 {
+            waiting_of.remove(&owner);
+        }
     }
 }
 
@@ -323,6 +394,7 @@ impl Drop for Place<'_> {
         let Slots {
             by_holding,
             waiting,
+            waiting_of,
             ..
         } = &mut *slots;
         // A slot that has ended took its places with it.
@@ -332,6 +404,7 @@ impl Drop for Place<'_> {
         if let Some(slot) = slot {
             slot.waiting = slot.waiting.saturating_sub(1);
             *waiting = waiting.saturating_sub(1);
+            leave(waiting_of, slot.owner, 1);
         }
     }
 }

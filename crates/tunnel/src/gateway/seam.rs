@@ -7,8 +7,10 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::pin::Pin;
 
-use adit_model::id::LeaseId;
+use adit_model::host::Name;
+use adit_model::id::{LeaseId, PrincipalId};
 use adit_model::lease::{Holding, Lease};
+use adit_model::name::NameRules;
 use tokio_util::sync::CancellationToken;
 
 /// A future of a seam.
@@ -53,4 +55,38 @@ pub enum Sockets {
     /// A Unix socket.
     #[cfg(unix)]
     Unix(UnixListener),
+}
+
+/// Names that visitors reach services by, as far as grants do not say.
+pub trait Sites: fmt::Debug + Send + Sync {
+    /// Which names there may be.
+    fn rules(&self) -> &NameRules;
+
+    /// The names of somebody who asks for none, the first first. The same principal with the same mark is given the
+    /// same ones, also after a restart, and nobody else can tell which (security rule G62).
+    fn draw(&self, principal: PrincipalId, mark: &[u8]) -> Vec<Name>;
+
+    /// Where visitors find the service at that port of a name; nothing where they do not.
+    fn urls(&self, name: &Name, port: u16) -> Vec<String>;
+
+    /// Whether a domain was proved to be that principal's, and is still (security rule G63).
+    fn is_proved(&self, principal: PrincipalId, domain: &Name) -> bool;
+
+    /// Sees whether it is proved now.
+    ///
+    /// # Errors
+    /// It is not, or that cannot be told.
+    fn prove<'a>(
+        &'a self,
+        principal: PrincipalId,
+        domain: &'a Name,
+    ) -> Later<'a, Result<(), Unproved>>;
+}
+
+/// Why a domain is not proved to be somebody's, and what to do: for the one who asks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct Unproved {
+    /// In words.
+    pub reason: String,
 }

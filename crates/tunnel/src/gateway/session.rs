@@ -6,22 +6,26 @@
 //! questions all the same, which the engine sees to. All tasks are this connection's, and end with it.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::panic::resume_unwind;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use adit_model::grant::Grant;
 use jiff::Timestamp;
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::accept::Shared;
+use super::accept::{Shared, Telling, tell};
 use super::desk::{Listening, Member, Refused, Who};
 use super::limit::{Metered, Side};
+use super::line::Word;
 use super::open::{Asker, NotOpened, Opened, Way, way};
 use super::page::{self, Shown, View};
 use super::policy::Policy;
@@ -29,19 +33,27 @@ use crate::copy::copy;
 use crate::transport::ssh::{Carrier, Driver};
 use crate::transport::{
     Bind, CancelRequest, CloseReason, Connection, ConnectionEnd, ForwardAnswer, ForwardRequest,
-    OpenRequest, PeerRequest, RefusalCode, StreamKind, Transport,
+    OpenRequest, PeerRequest, RefusalCode, Requests, StreamKind, Transport,
 };
 
+mod control;
 mod jump;
 mod visits;
 
+pub(super) use self::control::Reception;
 use self::visits::{Counting, Visits};
 
 /// How long a client whose forward was refused has to ask for something else, before it is told that there
 /// is nothing left to do for it.
 const SECOND_THOUGHTS: Duration = Duration::from_secs(1);
+/// Forwards of one connection that are being answered at a time. Those that wait for somebody else's claim look
+/// again at every change of the table, so that many of them would cost everybody.
+const ASKS: usize = 16;
 /// How long a client may take to hang up after it was told to.
 const GOODBYE: Duration = Duration::from_secs(5);
+/// Refused forwards of one connection that are each a line of the log: a client may ask as often as it likes, and the
+/// rest is counted and told at its end.
+const REFUSALS_TOLD: u32 = 8;
 
 /// One live connection.
 struct Session {
@@ -52,6 +64,11 @@ struct Session {
     work: JoinSet<Done>,
     /// Forwards that are being asked for.
     asking: usize,
+    /// Their turns at the desk.
+    turns: Arc<Semaphore>,
+    /// Ends when the last of them has come to the desk, where they come in their order: who asks for several ports or
+    /// names that it does not say has each in its place.
+    entered: Option<oneshot::Receiver<()>>,
     /// Those that take a forward back which is still being asked for.
     early_cancels: Vec<CancelRequest>,
     pending: HashMap<Bind, usize>,
@@ -63,6 +80,9 @@ struct Session {
     /// Why the last forward was refused, and since when there has been nothing else to do.
     useless: Option<(String, Instant)>,
     is_own_agent: bool,
+    /// Forwards that were refused.
+    refusals: u32,
+    telling: Telling,
 }
 
 /// What a task of a session has come to.
@@ -74,14 +94,27 @@ enum Done {
     Connection(ConnectionEnd),
 }
 
+/// A connection that has logged in.
+pub(super) struct Arrival<S> {
+    pub(super) who: Who,
+    pub(super) connection: Connection,
+    pub(super) driver: Driver<S>,
+    /// Whether it has lines of its own in the log.
+    pub(super) telling: Telling,
+}
+
 /// Serves a connection that has logged in, until it ends. `stop` closes it.
 pub(super) async fn serve<S: Carrier + 'static>(
     shared: Arc<Shared>,
-    who: Who,
-    connection: Connection,
-    driver: Driver<S>,
+    arrival: Arrival<S>,
     stop: CancellationToken,
 ) {
+    let Arrival {
+        who,
+        connection,
+        driver,
+        telling,
+    } = arrival;
     let Connection {
         transport,
         requests,
@@ -94,7 +127,7 @@ pub(super) async fn serve<S: Carrier + 'static>(
     let member = match shared.desk.join(who.clone(), counting) {
         Ok(member) => Arc::new(member),
         Err(refused) => {
-            tracing::info!(principal = %who.principal.name, %refused, "connection is refused");
+            tell!(telling, principal = %who.principal.name, %refused, "connection is refused");
             transport.close(CloseReason::Useless(refused.to_string().into()));
             await_end(&transport).await;
             return;
@@ -111,6 +144,8 @@ pub(super) async fn serve<S: Carrier + 'static>(
         member,
         work,
         asking: 0,
+        turns: Arc::new(Semaphore::new(ASKS)),
+        entered: None,
         early_cancels: Vec::new(),
         pending: HashMap::new(),
         granted: Vec::new(),
@@ -120,6 +155,8 @@ pub(super) async fn serve<S: Carrier + 'static>(
         visits,
         useless: None,
         is_own_agent,
+        refusals: 0,
+        telling,
     };
     let end = session.run(requests, &stop).await;
     session.leave(&end).await;
@@ -133,11 +170,7 @@ async fn await_end(transport: &Arc<dyn Transport>) {
 }
 
 impl Session {
-    async fn run(
-        &mut self,
-        mut requests: mpsc::Receiver<PeerRequest>,
-        stop: &CancellationToken,
-    ) -> ConnectionEnd {
+    async fn run(&mut self, mut requests: Requests, stop: &CancellationToken) -> ConnectionEnd {
         let mut visits = self.visits.changes();
         loop {
             let second_thoughts = self.second_thoughts();
@@ -170,8 +203,9 @@ impl Session {
                 let session = request.answer.accept();
                 let view = self.view.subscribe();
                 self.show();
+                let reception = Reception::of(self);
                 self.work.spawn(async move {
-                    page::serve(session, view).await;
+                    page::serve(session, view, reception).await;
                     Done::Page
                 });
             }
@@ -185,8 +219,25 @@ impl Session {
         *pending = pending.saturating_add(1);
         let desk = Arc::clone(&self.shared.desk);
         let member = Arc::clone(&self.member);
+        let turns = Arc::clone(&self.turns);
+        let (enters, entered) = oneshot::channel::<()>();
+        let before = self.entered.replace(entered);
         self.work.spawn(async move {
-            let result = desk.listen(&member, &bind).await;
+            if let Some(before) = before {
+                // Its sender is dropped, not used.
+                before.await.ok();
+            }
+            // Never closed.
+            let _turn = turns.acquire().await.ok();
+            let result = {
+                let mut listening = pin!(desk.listen(&member, &bind));
+                let first = poll_fn(|cx| Poll::Ready(listening.as_mut().poll(cx))).await;
+                drop(enters);
+                match first {
+                    Poll::Ready(result) => result,
+                    Poll::Pending => listening.await,
+                }
+            };
             Done::Forward(bind, result, answer)
         });
     }
@@ -212,8 +263,9 @@ impl Session {
         self.streams = self.streams.saturating_add(1);
         let shared = Arc::clone(&self.shared);
         let who = Arc::clone(&self.who);
+        let is_agent = self.is_own_agent;
         self.work.spawn(async move {
-            carry(&shared, &who, request).await;
+            carry(&shared, &who, is_agent, request).await;
             Done::Stream
         });
     }
@@ -254,14 +306,21 @@ impl Session {
             }
             Err(refused) => {
                 answer.refuse();
-                tracing::info!(
-                    principal = %self.who.principal.name,
-                    %bind,
-                    %refused,
-                    "forward is refused"
-                );
+                self.refusals = self.refusals.saturating_add(1);
+                let principal = &self.who.principal.name;
+                if self.refusals <= REFUSALS_TOLD {
+                    tracing::info!(%principal, %bind, %refused, "forward is refused");
+                } else {
+                    tracing::debug!(%principal, %bind, %refused, "forward is refused");
+                }
                 let reason = format!("{bind} is refused: {refused}");
                 self.note(&reason);
+                let word = Word::Refused {
+                    bind: bind.clone(),
+                    reason: refused.to_string(),
+                };
+                // Who does not listen is told by other means, or not at all.
+                drop(self.who.line.tell(word));
                 self.useless = Some((reason, Instant::now()));
             }
         }
@@ -308,7 +367,10 @@ impl Session {
     async fn close(&self, reason: CloseReason) -> ConnectionEnd {
         self.note(&format!("this gateway ends the connection: {reason}"));
         self.view.send_modify(|view| view.is_over = true);
-        self.transport.close(reason.clone());
+        let is_told = reason == CloseReason::Stopping && self.who.line.tell(Word::Stopping).is_ok();
+        if !is_told {
+            self.transport.close(reason.clone());
+        }
         await_end(&self.transport).await;
         ConnectionEnd::Ours(reason)
     }
@@ -339,10 +401,12 @@ impl Session {
         if let Some(member) = Arc::into_inner(self.member) {
             self.shared.desk.leave(member, end);
         }
-        tracing::info!(
+        tell!(
+            self.telling,
             principal = %self.who.principal.name,
             visitor.addr = %self.who.source,
             %end,
+            refused.forwards = self.refusals,
             "connection has ended"
         );
     }
@@ -361,6 +425,9 @@ fn with_port(bind: &Bind, granted: u16) -> Bind {
 
 /// Where visitors come in, in words.
 fn place(bind: &Bind, listening: &Listening) -> String {
+    if !listening.urls.is_empty() {
+        return listening.urls.join("  ");
+    }
     if listening.addresses.is_empty() {
         return bind.to_string();
     }
@@ -371,7 +438,7 @@ fn place(bind: &Bind, listening: &Listening) -> String {
 }
 
 /// Opens a stream that a client asked for, and carries it until it ends or is not allowed any more.
-async fn carry(shared: &Shared, who: &Who, request: OpenRequest) {
+async fn carry(shared: &Shared, who: &Who, is_agent: bool, request: OpenRequest) {
     let OpenRequest { head, answer } = request;
     let refuse = |error: &NotOpened| {
         tracing::debug!(principal = %who.principal.name, to = ?head.kind, %error, "stream is refused");
@@ -393,6 +460,7 @@ async fn carry(shared: &Shared, who: &Who, request: OpenRequest) {
             principal: principal.id,
             grant: &principal.grant,
             policy: &policy,
+            is_agent,
         };
         let usage = shared.usages.of(principal.id);
         let permit = usage.stream().map_err(|error| refuse(&error.into()))?;
@@ -466,6 +534,15 @@ async fn forbidden(
     }
     // Nobody is left who could change it.
     std::future::pending::<()>().await;
+}
+
+/// A number by which connections are told apart in time; any will do if the system has none.
+fn chance() -> u64 {
+    let mut bytes = [0; 8];
+    match aws_lc_rs::rand::fill(&mut bytes) {
+        Ok(()) => u64::from_be_bytes(bytes),
+        Err(_) => 0,
+    }
 }
 
 /// The other end shall be able to tell that this was no good end.

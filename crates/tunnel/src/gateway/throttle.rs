@@ -1,31 +1,19 @@
-//! How long somebody waits who has failed before: a delay for a pair of network and key, never a ban.
+//! How long a refusal is kept back where others have failed before: a delay for keys that let nobody in, never a ban.
 //!
-//! A carrier puts thousands of customers behind one address, so nothing is held against an address alone
-//! (security rule G09). What is remembered is a network *and* a key that is known here: who fails with
-//! somebody's key from a network waits longer with that key from that network. All keys that are nobody's
-//! count as one, so that a stranger gains nothing by showing a new one each time, and a neighbour of his
-//! with a good key never waits for him.
+//! A carrier puts thousands of customers behind one address, so nothing that lets somebody in ever waits (security
+//! rule G09): only a key that is refused is answered later, and all of a network wait alike, whether the key is
+//! somebody's who may not come in now or nobody's. The time of an answer tells no stranger which keys are known here,
+//! and a new key each time gains nothing.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use adit_model::id::Fingerprint;
-
 use super::network::Network;
 
-/// What failures are held against.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Suspect {
-    /// Where they came from.
-    pub network: Network,
-    /// The key, if it is somebody's.
-    pub key: Option<Fingerprint>,
-}
-
-/// Failed logins of late.
+/// Failed logins of late, by network.
 #[derive(Debug, Default)]
 pub struct Throttle {
-    penalties: HashMap<Suspect, Penalty>,
+    penalties: HashMap<Network, Penalty>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -42,17 +30,17 @@ const FIRST: Duration = Duration::from_millis(100);
 const FREE: u32 = 3;
 /// One failure is forgotten after each such time without another.
 const FORGET: Duration = Duration::from_secs(60);
-/// Most that is counted of one suspect, so that an hour forgives everything.
+/// Most that is counted of one network, so that an hour forgives everything.
 const MOST: u32 = 30;
-/// Suspects that are remembered. When there are more, the one whose last failure is oldest is forgotten.
-const SUSPECTS: usize = 16_384;
+/// Networks that are remembered. When there are more, the one whose last failure is oldest is forgotten.
+const NETWORKS: usize = 16_384;
 
 impl Throttle {
-    /// How long that suspect waits before it is answered.
-    pub fn delay(&self, suspect: &Suspect, now: Instant) -> Duration {
+    /// How long a key from there that is refused waits for that.
+    pub fn delay(&self, network: Network, now: Instant) -> Duration {
         let failures = self
             .penalties
-            .get(suspect)
+            .get(&network)
             .map_or(0, |penalty| penalty.left(now));
         let Some(steps) = failures.checked_sub(FREE) else {
             return Duration::ZERO;
@@ -61,12 +49,12 @@ impl Throttle {
         FIRST.saturating_mul(factor).min(DELAY)
     }
 
-    /// A connection of that suspect ended without a login.
-    pub fn failed(&mut self, suspect: Suspect, now: Instant) {
-        if !self.penalties.contains_key(&suspect) && self.penalties.len() >= SUSPECTS {
+    /// A connection from there has shown a key that is refused, and ended without a login.
+    pub fn failed(&mut self, network: Network, now: Instant) {
+        if !self.penalties.contains_key(&network) && self.penalties.len() >= NETWORKS {
             self.make_room(now);
         }
-        let penalty = self.penalties.entry(suspect).or_insert(Penalty {
+        let penalty = self.penalties.entry(network).or_insert(Penalty {
             failures: 0,
             last: now,
         });
@@ -74,29 +62,24 @@ impl Throttle {
         penalty.last = now;
     }
 
-    /// That suspect has logged in.
-    pub fn succeeded(&mut self, suspect: &Suspect) {
-        self.penalties.remove(suspect);
-    }
-
-    /// Suspects that are remembered.
+    /// Networks that are remembered.
     pub fn len(&self) -> usize {
         self.penalties.len()
     }
 
-    /// Whether nobody is suspected.
+    /// Whether nobody has failed.
     pub fn is_empty(&self) -> bool {
         self.penalties.is_empty()
     }
 
     fn make_room(&mut self, now: Instant) {
         self.penalties.retain(|_, penalty| penalty.left(now) > 0);
-        if self.penalties.len() < SUSPECTS {
+        if self.penalties.len() < NETWORKS {
             return;
         }
         let oldest = (self.penalties.iter())
             .min_by_key(|(_, penalty)| penalty.last)
-            .map(|(suspect, _)| suspect.clone());
+            .map(|(network, _)| *network);
         if let Some(oldest) = oldest {
             self.penalties.remove(&oldest);
         }
@@ -121,65 +104,44 @@ mod tests {
         tokio::time::Instant::now().into_std()
     }
 
-    fn suspect(address: &str, key: Option<char>) -> Suspect {
-        let fingerprint =
-            |letter: char| format!("SHA256:{}", letter.to_string().repeat(43)).parse();
-        Suspect {
-            network: Network::of(address.parse().unwrap()),
-            key: key.map(|letter| fingerprint(letter).unwrap()),
-        }
+    fn network(address: &str) -> Network {
+        Network::of(address.parse().unwrap())
     }
 
     #[test]
     fn g09_bad_neighbour_cannot_lock_out() {
         let now = start();
         let mut throttle = Throttle::default();
-        // Behind one address: one who tries a thousand keys, and one who has somebody's key and fails.
         for _ in 0..1_000 {
-            throttle.failed(suspect("192.0.2.7", None), now);
-            throttle.failed(suspect("192.0.2.7", Some('a')), now);
+            throttle.failed(network("192.0.2.7"), now);
         }
-        assert_eq!(throttle.delay(&suspect("192.0.2.7", None), now), DELAY);
-        assert_eq!(throttle.delay(&suspect("192.0.2.7", Some('a')), now), DELAY);
-        for neighbour in [
-            suspect("192.0.2.7", Some('b')),
-            suspect("198.51.100.1", Some('a')),
-            suspect("198.51.100.1", None),
-        ] {
-            assert_eq!(throttle.delay(&neighbour, now), Duration::ZERO);
-        }
-        throttle.succeeded(&suspect("192.0.2.7", Some('a')));
-        assert!(
-            throttle
-                .delay(&suspect("192.0.2.7", Some('a')), now)
-                .is_zero()
-        );
+        assert_eq!(throttle.delay(network("192.0.2.7"), now), DELAY);
+        assert_eq!(throttle.delay(network("198.51.100.1"), now), Duration::ZERO);
     }
 
     #[test]
     fn a_delay_doubles_from_the_third_failure_and_is_forgotten_in_half_an_hour() {
         let now = start();
         let mut throttle = Throttle::default();
-        let mistyped = suspect("2001:db8::1", Some('k'));
+        let mistyped = network("2001:db8::1");
         let mut delays = Vec::new();
         for _ in 0..10 {
-            delays.push(throttle.delay(&mistyped, now).as_millis());
-            throttle.failed(mistyped.clone(), now);
+            delays.push(throttle.delay(mistyped, now).as_millis());
+            throttle.failed(mistyped, now);
         }
         assert_eq!(delays, [0, 0, 0, 100, 200, 400, 800, 1_600, 3_200, 5_000]);
         let later = now + Duration::from_secs(30 * 60);
-        assert_eq!(throttle.delay(&mistyped, later), Duration::ZERO);
+        assert_eq!(throttle.delay(mistyped, later), Duration::ZERO);
     }
 
     #[test]
     fn what_is_remembered_has_a_limit() {
         let now = start();
         let mut throttle = Throttle::default();
-        for number in 0..u32::try_from(SUSPECTS + 100).unwrap() {
+        for number in 0..u32::try_from(NETWORKS + 100).unwrap() {
             let address = std::net::Ipv4Addr::from_bits(number << 8);
-            let network = Network::of(address.into());
-            throttle.failed(Suspect { network, key: None }, now);
+            throttle.failed(Network::of(address.into()), now);
         }
-        assert_eq!(throttle.len(), SUSPECTS);
+        assert_eq!(throttle.len(), NETWORKS);
     }
 }

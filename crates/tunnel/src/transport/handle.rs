@@ -13,19 +13,21 @@ use super::{
 /// Speaks to a connection's task.
 #[derive(Debug)]
 pub(crate) struct Handle {
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<Box<Command>>,
     close: watch::Sender<Option<CloseReason>>,
     doubt: watch::Sender<Doubt>,
     asked: watch::Sender<u64>,
     life: watch::Receiver<Life>,
     end: watch::Receiver<Option<ConnectionEnd>>,
+    is_own_peer: bool,
 }
 
 /// The task's side of a [`Handle`].
 #[derive(Debug)]
 pub(crate) struct Desk {
-    /// What to do. Ends when the handle is dropped.
-    pub(crate) commands: mpsc::Receiver<Command>,
+    /// What to do. Ends when the handle is dropped. In boxes, since a channel keeps room for 32 at once, also while
+    /// none is there.
+    pub(crate) commands: mpsc::Receiver<Box<Command>>,
     /// Whether to close, and why.
     pub(crate) close: watch::Receiver<Option<CloseReason>>,
     /// Whether the network has changed, and which addresses it has taken with it.
@@ -93,6 +95,7 @@ impl Handle {
             asked,
             life,
             end,
+            is_own_peer: false,
         };
         let desk = Desk {
             commands: commands_receiver,
@@ -103,6 +106,12 @@ impl Handle {
             end: end_sender,
         };
         (handle, desk)
+    }
+
+    /// The same handle, to a peer that is an adit too.
+    pub(crate) const fn with_own_peer(mut self) -> Self {
+        self.is_own_peer = true;
+        self
     }
 
     fn ask(
@@ -171,6 +180,10 @@ impl Transport for Handle {
         self.life.borrow().round_trip
     }
 
+    fn is_own_peer(&self) -> bool {
+        self.is_own_peer
+    }
+
     fn end(&self) -> EndWatch {
         EndWatch(self.end.clone())
     }
@@ -191,9 +204,9 @@ pub(crate) async fn asked(asked: &mut watch::Receiver<u64>) -> u64 {
 
 /// Sends a command, waiting for its place. Holds the task only that long: who waits for an answer
 /// must not keep a connection open that its owner has dropped.
-async fn send(commands: mpsc::WeakSender<Command>, command: Command) -> Result<(), Gone> {
+async fn send(commands: mpsc::WeakSender<Box<Command>>, command: Command) -> Result<(), Gone> {
     let commands = commands.upgrade().ok_or(Gone)?;
-    commands.send(command).await.map_err(|_| Gone)
+    commands.send(Box::new(command)).await.map_err(|_| Gone)
 }
 
 /// The task has ended, or its handle was dropped.

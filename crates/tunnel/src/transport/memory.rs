@@ -16,7 +16,7 @@ use super::handle::{Command, Desk, Handle, asked};
 use super::mailbox::DirtyList;
 use super::request::{
     Answers, CancelAnswer, CancelRequest, ForwardAnswer, ForwardRequest, OpenAnswer, OpenRequest,
-    PeerRequest, Verdict,
+    PeerRequest, Requests, Verdict,
 };
 use super::stream::{AppEnd, StreamDriver, StreamEnd};
 use super::{ByteStream, CloseReason, Connection, ConnectionEnd, ForwardError, OpenError};
@@ -24,9 +24,22 @@ use super::{ByteStream, CloseReason, Connection, ConnectionEnd, ForwardError, Op
 /// A connection of two ends within this process. Its streams move while [`run`](Driver::run) is
 /// polled.
 pub fn pair() -> (Connection, Connection, Driver) {
+    join(Handle::pair(), Handle::pair())
+}
+
+/// The same of two ends that take each other for an adit.
+pub fn own_pair() -> (Connection, Connection, Driver) {
+    let own = || {
+        let (handle, desk) = Handle::pair();
+        (handle.with_own_peer(), desk)
+    };
+    join(own(), own())
+}
+
+fn join(first: (Handle, Desk), second: (Handle, Desk)) -> (Connection, Connection, Driver) {
     let pool = Pool::new(RETAINED_BLOCKS);
-    let (first, first_side) = Side::new();
-    let (second, second_side) = Side::new();
+    let (first, first_side) = Side::new(first);
+    let (second, second_side) = Side::new(second);
     let driver = Driver {
         sides: [first_side, second_side],
         links: Links {
@@ -50,7 +63,7 @@ struct Side {
     desk: Desk,
     dirty: Arc<DirtyList>,
     answers: Arc<Answers>,
-    requests: mpsc::Sender<PeerRequest>,
+    requests: mpsc::Sender<Box<PeerRequest>>,
 }
 
 struct Links {
@@ -158,12 +171,11 @@ impl fmt::Debug for Driver {
 }
 
 impl Side {
-    fn new() -> (Connection, Self) {
-        let (handle, desk) = Handle::pair();
+    fn new((handle, desk): (Handle, Desk)) -> (Connection, Self) {
         let (requests, requests_receiver) = mpsc::channel(REQUESTS);
         let connection = Connection {
             transport: Arc::new(handle),
-            requests: requests_receiver,
+            requests: Requests::new(requests_receiver),
         };
         let side = Self {
             desk,
@@ -179,12 +191,13 @@ impl Side {
         let (mut answers, mut dirty) = (Vec::new(), Vec::new());
         tokio::select! {
             biased;
-            reason = closed(&mut self.desk.close) => Turn::Close(reason),
-            question = asked(&mut self.desk.asked) => Turn::Asked(question),
+            // What was written before the order to close goes ahead of it, as over SSH.
             () = poll_fn(|cx| self.answers.poll_take(cx, &mut answers)) => Turn::Answers(answers),
             () = poll_fn(|cx| self.dirty.poll_take(cx, &mut dirty)) => Turn::Dirty(dirty),
+            reason = closed(&mut self.desk.close) => Turn::Close(reason),
+            question = asked(&mut self.desk.asked) => Turn::Asked(question),
             command = self.desk.commands.recv() => match command {
-                Some(command) => Turn::Command(command),
+                Some(command) => Turn::Command(*command),
                 None => Turn::Close(CloseReason::Stopping),
             },
         }
@@ -227,7 +240,7 @@ impl Links {
                     },
                 );
                 // A queue without room gives the request back, and dropping it refuses.
-                drop(other.requests.try_send(request));
+                drop(other.requests.try_send(Box::new(request)));
             }
             Command::Forward { bind, reply } => {
                 let number = u64::from(self.number());
@@ -235,7 +248,7 @@ impl Links {
                 self.asked
                     .insert(number, (reply, bind.port().unwrap_or_default()));
                 let request = PeerRequest::Forward(ForwardRequest { bind, answer });
-                drop(other.requests.try_send(request));
+                drop(other.requests.try_send(Box::new(request)));
             }
             Command::Cancel { bind, reply } => {
                 let number = u64::from(self.number());
@@ -243,7 +256,7 @@ impl Links {
                 self.asked
                     .insert(number, (reply, bind.port().unwrap_or_default()));
                 let request = PeerRequest::Cancel(CancelRequest { bind, answer });
-                drop(other.requests.try_send(request));
+                drop(other.requests.try_send(Box::new(request)));
             }
         }
     }

@@ -5,6 +5,9 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::sync::mpsc;
 
 use super::mailbox::Mailbox;
 use super::session::SessionAnswer;
@@ -22,6 +25,39 @@ pub enum PeerRequest {
     Cancel(CancelRequest),
     /// It wants a session.
     Session(SessionRequest),
+}
+
+/// The questions of one connection's peer, in order.
+///
+/// They are in boxes on their way: a channel keeps room for 32 at once, also while none is there.
+#[derive(Debug)]
+pub struct Requests(mpsc::Receiver<Box<PeerRequest>>);
+
+impl Requests {
+    pub(super) const fn new(receiver: mpsc::Receiver<Box<PeerRequest>>) -> Self {
+        Self(receiver)
+    }
+
+    /// The next question; `None` once the connection has ended.
+    ///
+    /// # Cancel safety
+    /// Cancel safe.
+    pub async fn recv(&mut self) -> Option<PeerRequest> {
+        Some(*self.0.recv().await?)
+    }
+
+    /// The next question, if it is there.
+    ///
+    /// # Errors
+    /// There is none, or the connection has ended.
+    pub fn try_recv(&mut self) -> Result<PeerRequest, mpsc::error::TryRecvError> {
+        Ok(*self.0.try_recv()?)
+    }
+
+    /// As [`recv`](Self::recv), for one who polls.
+    pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<PeerRequest>> {
+        self.0.poll_recv(cx).map(|request| request.map(|it| *it))
+    }
 }
 
 /// The peer wants a byte stream.

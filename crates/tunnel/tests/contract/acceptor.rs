@@ -6,9 +6,9 @@ use std::sync::Mutex;
 use std::task::{Poll, Waker};
 
 use adit_tunnel::transport::{
-    ByteStream, OpenRequest, Origin, PeerRequest, RefusalCode, StreamHead, StreamKind, Target,
+    ByteStream, OpenRequest, Origin, PeerRequest, RefusalCode, Requests, StreamHead, StreamKind,
+    Target,
 };
-use tokio::sync::mpsc;
 
 /// Accepts what an end of ours is asked to open, by the token that [`head`] carries.
 pub(crate) struct Acceptor {
@@ -16,7 +16,7 @@ pub(crate) struct Acceptor {
 }
 
 struct Inside {
-    requests: mpsc::Receiver<PeerRequest>,
+    requests: Requests,
     waiting: HashMap<u16, OpenRequest>,
     callers: Vec<Waker>,
 }
@@ -25,7 +25,7 @@ struct Inside {
 pub(crate) const NOWHERE: u16 = 1;
 
 impl Acceptor {
-    pub(crate) fn new(requests: mpsc::Receiver<PeerRequest>) -> Self {
+    pub(crate) fn new(requests: Requests) -> Self {
         Self {
             inside: Mutex::new(Inside {
                 requests,

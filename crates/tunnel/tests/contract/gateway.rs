@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use adit_tunnel::transport::{
-    Bind, ByteStream, Connection, ForwardError, Origin, PeerRequest, StreamHead, StreamKind,
-    Transport,
+    Bind, ByteStream, Connection, ForwardError, Origin, PeerRequest, Requests, StreamHead,
+    StreamKind, Transport,
 };
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::suite::forwards::Forwards;
@@ -16,7 +16,7 @@ use crate::suite::forwards::Forwards;
 /// The end that asks, an end of ours too, and the end that grants.
 pub(crate) struct Gateway {
     asking: Arc<dyn Transport>,
-    visitors: tokio::sync::Mutex<mpsc::Receiver<PeerRequest>>,
+    visitors: tokio::sync::Mutex<Requests>,
     pub(crate) granting: Granting,
 }
 

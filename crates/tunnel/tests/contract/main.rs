@@ -16,5 +16,6 @@ mod login;
 mod memory;
 mod panic;
 mod real;
+mod reserve;
 mod ssh;
 mod suite;

@@ -291,3 +291,64 @@ async fn a_unix_socket_is_a_lease_in_the_principals_own_folder() {
     client.wait_for_text("administratively prohibited");
     gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g50_no_path_leads_to_a_socket_that_is_no_lease() {
+    require!("ssh", "ssh-keygen");
+    let (gateway, user) = alone(Grant {
+        sockets: adit_model::grant::Sockets::Any,
+        ..generous()
+    })
+    .await;
+    // A socket of the gateway's own user, and links to it where principals have theirs.
+    let own = gateway.folder.path().join("control.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&own).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let folder = gateway.folder.path().join("sockets/1");
+    std::fs::create_dir(&folder).unwrap();
+    for name in ["link", "linked.sock"] {
+        std::os::unix::fs::symlink(&own, folder.join(name)).unwrap();
+    }
+    let absolute = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    let paths = [
+        absolute(&own),
+        absolute(&folder.join("link")),
+        String::from("./link"),
+        String::from("1/linked.sock"),
+        String::from("../control.sock"),
+        String::from("1/../../control.sock"),
+        String::from("/run/docker.sock"),
+        String::from("/var/run/docker.sock"),
+        String::from("/run/dbus/system_bus_socket"),
+        String::from("/run/postgresql/.s.PGSQL.5432"),
+    ];
+    let forwards: Vec<(u16, String)> = (paths.iter())
+        .map(|path| {
+            let port = free_port();
+            (port, format!("127.0.0.1:{port}:{path}"))
+        })
+        .collect();
+    let mut words = vec!["-N", "-v"];
+    for (_, forward) in &forwards {
+        words.extend(["-L", forward.as_str()]);
+    }
+    let mut client = gateway.ssh(&user, &words);
+    client.wait_for_text("Entering interactive session");
+    for (port, forward) in &forwards {
+        let answer = ask(SocketAddr::from(([127, 0, 0, 1], *port)), "x");
+        assert_eq!(answer.unwrap_or_default(), "", "{forward}");
+    }
+    wait::until_within(SOON, "a refusal of each", || {
+        let told = client.stderr();
+        let refused = told.matches("open failed").count();
+        (refused >= forwards.len()).then_some(()).ok_or(told)
+    });
+    let came = listener.accept().map(drop).map_err(|error| error.kind());
+    assert_eq!(came, Err(std::io::ErrorKind::WouldBlock));
+    // Nor is a link taken for a place to listen at.
+    let forward = "1/link:127.0.0.1:9";
+    let holder = gateway.tunnel(&user, &["-R", forward]);
+    let told = holder.stderr();
+    assert!(told.contains("remote forward failure"), "{told}");
+    gateway.stop().await;
+}

@@ -16,7 +16,7 @@ use adit_tunnel::gateway::policy::{Authority, Key, Kind, Policy, Revoked};
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use crate::world::{Gateway, SOON, User, Wishes, alone, policy};
+use crate::world::{Gateway, SOON, User, Wishes, alone, free_port, policy};
 
 /// Whether that user gets in.
 fn gets_in(gateway: &Gateway, user: &User, arguments: &[&str]) -> bool {
@@ -338,5 +338,75 @@ async fn g09_a_flood_of_silent_connections_keeps_nobody_out_of_another_network()
     // Who leaves makes room for who waits.
     drop(flood);
     assert!(gets_in(&gateway, &user, &[]));
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g09_silent_neighbours_at_the_same_address_delay_no_login() {
+    require!("ssh", "ssh-keygen");
+    let (gateway, user) = alone(Grant::default()).await;
+    let addr = std::net::SocketAddr::from(([127, 0, 0, 1], gateway.port()));
+    // More than their network has places for and may wait, from the very address of the one who comes then.
+    let _flood: Vec<_> = (0..3_000)
+        .map(|_| std::net::TcpStream::connect(addr).unwrap())
+        .collect();
+    let begun = Instant::now();
+    assert!(gets_in(&gateway, &user, &[]));
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g09_a_neighbour_at_the_same_address_who_fails_again_and_again_delays_nobody() {
+    require!("ssh", "ssh-keygen");
+    let (gateway, user) = alone(Grant::default()).await;
+    let stranger = User::new(2, "mallory");
+    // All at once, so that none of them waits for the failures of the others.
+    let mut failing: Vec<Process> = (0..12).map(|_| gateway.ssh(&stranger, &["-T"])).collect();
+    for ssh in &mut failing {
+        let _: std::process::ExitStatus = ssh.wait(SOON);
+    }
+    let begun = Instant::now();
+    let mut waiting = gateway.ssh(&stranger, &["-T"]);
+    assert!(gets_in(&gateway, &user, &[]));
+    let good = begun.elapsed();
+    let _: std::process::ExitStatus = waiting.wait(SOON);
+    let bad = begun.elapsed();
+    assert!(waiting.stderr().contains("Permission denied"));
+    // Five seconds is the longest that anybody waits.
+    assert!(bad >= Duration::from_secs(5), "{bad:?}");
+    assert!(good < bad, "{good:?} {bad:?}");
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g05_a_client_that_is_stopped_loses_the_streams_that_it_has_opened() {
+    require!("ssh", "ssh-keygen");
+    let target = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let service = target.local_addr().unwrap().port();
+    let grant = Grant {
+        targets: vec![adit_model::grant::TargetRule::Cidr {
+            network: "127.0.0.1/32".parse().unwrap(),
+            ports: adit_model::port::PortSet::one(service),
+        }],
+        ..Grant::default()
+    };
+    let (gateway, user) = alone(grant).await;
+    let port = free_port();
+    let local = format!("127.0.0.1:{port}:127.0.0.1:{service}");
+    let mut ssh = gateway.ssh(&user, &["-N", "-v", "-L", &local]);
+    ssh.wait_for_text("Entering interactive session");
+    let _visitor = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let (mut opened, _) = target.accept().unwrap();
+    opened.set_read_timeout(Some(SOON)).unwrap();
+    ssh.signal(rustix::process::Signal::STOP);
+    let begun = Instant::now();
+    gateway.change(|policy| policy.keys.clear());
+    let ended = std::io::Read::read(&mut opened, &mut [0; 1]);
+    assert!(!matches!(ended, Ok(1)), "{ended:?}");
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    ssh.signal(rustix::process::Signal::CONT);
     gateway.stop().await;
 }

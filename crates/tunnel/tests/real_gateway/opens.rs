@@ -13,7 +13,9 @@ use adit_tunnel::gateway::open::Resolve;
 use adit_tunnel::gateway::policy::Kind;
 use adit_tunnel::gateway::seam::Later;
 
-use crate::world::{Gateway, SOON, User, Wishes, alone, generous, policy};
+use crate::world::{
+    Gateway, SOON, User, Wishes, alone, answers, echo as ask, free_port, generous, policy,
+};
 
 /// What comes out of `ssh -W target` when `text` goes in, and what it says.
 fn through(gateway: &Gateway, user: &User, target: &str, text: &str) -> (String, String) {
@@ -134,6 +136,37 @@ async fn a_jump_through_the_gateway_reaches_a_device_and_ends_with_its_right() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_of_ones_own_is_reached_by_a_loopback_address_and_nobody_elses_is() {
+    require!("ssh", "ssh-keygen");
+    let (alice, bob) = (User::new(1, "alice"), User::new(2, "bob"));
+    let gateway = Gateway::new(policy(&[
+        (&alice, Kind::User, generous()),
+        (&bob, Kind::User, generous()),
+    ]))
+    .await;
+    let (port, service) = (prefixed(), echo::named_service());
+    let _own = gateway.tunnel(&alice, &["-R", &format!("{port}:127.0.0.1:{service}")]);
+    for host in ["127.0.0.1", "localhost", "[::1]", "127.0.0.9"] {
+        let target = format!("{host}:{port}");
+        let (answer, told) = through(&gateway, &alice, &target, "round");
+        assert_eq!(answer, format!("round{service}"), "{target}: {told}");
+        let (answer, told) = through(&gateway, &bob, &target, "");
+        assert!(
+            answer.is_empty() && told.contains("administratively prohibited"),
+            "{target}: {told}"
+        );
+    }
+    // The service itself is on this machine as well, and is no lease.
+    let target = format!("127.0.0.1:{service}");
+    let (answer, told) = through(&gateway, &alice, &target, "");
+    assert!(
+        answer.is_empty() && told.contains("administratively prohibited"),
+        "{told}"
+    );
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_address_is_opened_only_where_the_grant_names_exactly_it() {
     require!("ssh", "ssh-keygen");
     let service = echo::service();
@@ -165,6 +198,36 @@ async fn an_address_is_opened_only_where_the_grant_names_exactly_it() {
             "{told}"
         );
     }
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn g04_a_right_that_is_taken_away_between_two_opens_is_gone_for_the_second() {
+    require!("ssh", "ssh-keygen");
+    let service = echo::service();
+    let user = User::new(1, "alice");
+    let with = |ports: PortSet| {
+        let grant = Grant {
+            targets: vec![network("127.0.0.1/32", ports)],
+            ..Grant::default()
+        };
+        policy(&[(&user, Kind::User, grant)])
+    };
+    let gateway = Gateway::new(with(PortSet::all())).await;
+    let port = free_port();
+    let local = format!("127.0.0.1:{port}:127.0.0.1:{service}");
+    let mut ssh = gateway.ssh(&user, &["-N", "-v", "-L", &local]);
+    ssh.wait_for_text("Entering interactive session");
+    answers(port);
+    gateway.publish(with(PortSet::one(1)));
+    let addr = SocketAddr::from(([127, 0, 0, 1], port));
+    let answer = ask(addr, "hello");
+    assert_eq!(answer.unwrap_or_default(), "");
+    ssh.wait_for_text("administratively prohibited");
+    // The connection itself may stay, and has the right again when it is given back.
+    gateway.publish(with(PortSet::all()));
+    answers(port);
+    assert_eq!(ssh.exit_status(), None);
     gateway.stop().await;
 }
 

@@ -184,7 +184,7 @@ impl Gateway {
         let parts = Parts {
             policy: receiver.clone(),
             desk: Arc::clone(&desk),
-            usages: Usages::new(receiver.clone(), wishes.clock.clone()),
+            usages: Usages::new(receiver.clone(), wishes.clock.clone(), 1_024),
             resolver: wishes.resolver,
             source: Arc::new(Direct),
             provider,

@@ -2,13 +2,12 @@
 
 use std::io::{ErrorKind, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 
-use super::super::iperf::{Flow, Way};
-use super::super::ping::{Latency, ping, visit};
+use super::super::iperf::Way;
+use super::super::ping::{ping, ping_beside, visit};
 use super::super::table::Measure;
 use super::super::tunnel::{Plan, Tunnel};
 use super::super::usage::cpu_seconds;
@@ -63,27 +62,11 @@ pub(super) fn pings(bench: &mut Bench) -> anyhow::Result<()> {
             (Way::Down, Measure::DownPingP50, Measure::DownPingP99),
         ] {
             let bulk = || bench.flow(tunnel, service, way, 1);
-            let (latency, _) = ping_beside(bench, addr, bulk)?;
+            let (latency, _) = ping_beside(addr, bench.scale.time, &bench.kit.stop, bulk)?;
             bench.results.add(p50, pair, latency.p50);
             bench.results.add(p99, pair, latency.p99);
         }
         Ok(())
-    })
-}
-
-/// Pings while bulk goes on, a second shorter than a measurement of bulk.
-fn ping_beside(
-    bench: &Bench,
-    addr: SocketAddr,
-    bulk: impl Fn() -> anyhow::Result<Flow> + Sync,
-) -> anyhow::Result<(Latency, Flow)> {
-    thread::scope(|scope| {
-        let bulk = scope.spawn(&bulk);
-        bench.kit.stop.wait(RAMP);
-        let time = bench.scale.time.saturating_sub(RAMP.saturating_mul(2));
-        let latency = ping(addr, time, &bench.kit.stop);
-        let flow = bulk.join().map_err(|_| anyhow!("bulk panicked"))??;
-        Ok((latency?, flow))
     })
 }
 
@@ -124,9 +107,6 @@ fn fill(tunnel: &Tunnel, stall: SocketAddr) -> anyhow::Result<TcpStream> {
 
 /// A GiB, in bytes.
 const GIB: f64 = 1_073_741_824.0;
-
-/// Until bulk has its speed, and before it ends.
-const RAMP: Duration = Duration::from_millis(500);
 
 /// A stream that takes nothing for so long is full.
 const FULL: Duration = Duration::from_millis(500);

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use super::super::iperf::Way;
 use super::super::number::float;
+use super::super::page::Work as _;
 use super::super::pair::Pair;
 use super::super::table::Measure;
 use super::super::tunnel::{Plan, Tunnel};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::super::kit::Talker;
+use super::super::page::Work as _;
 use super::super::pair::Pair;
 use super::super::ping::come_and_go;
 use super::super::table::Measure;

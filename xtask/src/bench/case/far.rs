@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use super::super::delay::DelayProxy;
 use super::super::iperf::{Amount, Run, Way};
 use super::super::kit::Talker;
+use super::super::page::Work as _;
 use super::super::pair::Pair;
 use super::super::table::Measure;
 use super::super::tunnel::{Host, Plan, Tunnel};

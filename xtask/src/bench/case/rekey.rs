@@ -7,6 +7,7 @@ use anyhow::{anyhow, ensure};
 
 use super::super::iperf::{Amount, Flow, Run, Way};
 use super::super::number::float;
+use super::super::page::Work as _;
 use super::super::pair::{Client, Pair};
 use super::super::ping::ping;
 use super::super::table::Measure;

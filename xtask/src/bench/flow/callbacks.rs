@@ -1,6 +1,7 @@
 //! Callbacks for a thousand runs that wait at once: how long until a result is seen, and what they cost.
 
 use super::super::number::float;
+use super::super::page::Work as _;
 use super::super::promise::{Measure, Wanted};
 use super::crowd::{Crowd, Outcome, PATIENCE, Site};
 use super::direct::{self, Direct};

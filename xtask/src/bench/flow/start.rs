@@ -4,6 +4,7 @@ use std::process::Stdio;
 
 use anyhow::{Context as _, bail};
 
+use super::super::page::Work as _;
 use super::super::promise::{Measure, Wanted};
 use super::crowd::{self, PATIENCE, milliseconds};
 use super::program::{Up, command, run_file};

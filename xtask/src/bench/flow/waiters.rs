@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::super::number::float;
+use super::super::page::Work as _;
 use super::super::promise::{Measure, Wanted};
 use super::crowd::{call_back, start};
 use super::program::Up;

@@ -7,6 +7,7 @@ use anyhow::Context as _;
 
 use super::super::iperf::{Amount, Run, Way};
 use super::super::kit::Talker;
+use super::super::page::Work as _;
 use super::super::promise::{Measure, Wanted};
 use super::super::tunnel::CIPHER;
 use super::super::usage::cpu_seconds;

@@ -10,6 +10,7 @@ use anyhow::{Context as _, anyhow};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::super::kit::Talker;
+use super::super::page::Work as _;
 use super::super::ping::{come_and_go, visit};
 use super::super::promise::{Measure, Wanted};
 use super::super::service::Services;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
+use super::super::page::Work as _;
 use super::super::promise::{Measure, Wanted};
 use super::super::tunnel::CIPHER;
 use super::host::Host;

@@ -11,6 +11,7 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use super::super::kit::{Kit, Talker};
 use super::super::number::float;
+use super::super::page::Work as _;
 use super::super::promise::{Measure, Wanted};
 use super::super::service::Services;
 use super::super::tunnel::CIPHER;

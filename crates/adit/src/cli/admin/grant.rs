@@ -1,8 +1,9 @@
 //! What a principal may do, as flags.
 
-use adit_model::grant::{Limits, Reach};
+use adit_model::grant::{Limits, Pool, Reach};
 use adit_model::host::Name;
 use adit_model::lease::Takeover;
+use adit_model::name::NamePattern;
 use adit_model::port::PortSet;
 use adit_model::source::SourceSet;
 use clap::{Args, ValueEnum};
@@ -17,6 +18,13 @@ pub(crate) struct GrantAddArguments {
     #[arg(value_name = "PRINCIPAL")]
     pub(crate) principal: Name,
 
+    #[command(flatten)]
+    pub(crate) grant: GrantArguments,
+}
+
+/// What somebody may.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct GrantArguments {
     /// Listen on these ports: 10022 or 10100-10199,10443. Those outside of the gateway's own --ports stay closed.
     #[arg(long, value_name = "PORTS")]
     ports: Option<PortSet>,
@@ -29,9 +37,22 @@ pub(crate) struct GrantAddArguments {
     #[arg(long, value_name = "WHERE")]
     reach: Option<ReachText>,
 
-    /// Have that name at the edge. As often as you like.
+    /// Have that name at the edge, and offer its ports to whoever may open it: ssh -R NAME:22:localhost:22. A star
+    /// stands for part of one label: dev-*, *.example.org. Names with dots are whole domains. As often as you like.
     #[arg(long = "name", value_name = "NAME")]
-    names: Vec<Name>,
+    names: Vec<NamePattern>,
+
+    /// Be given a name for a site for which it asks for none: ssh -R 80:localhost:3000.
+    #[arg(long)]
+    any_name: bool,
+
+    /// Have domains that a TXT record proves to be its own; adit grant proof says which record.
+    #[arg(long)]
+    own_domains: bool,
+
+    /// Serve one site by so many connections together: 3, 3:round-robin, 3:least-streams or 3:failover.
+    #[arg(long, value_name = "COUNT[:WAY]")]
+    pool: Option<Pool>,
 
     /// Listen at a Unix socket of that name in its own folder; * for any. As often as you like.
     #[arg(long = "socket", value_name = "NAME")]
@@ -74,7 +95,7 @@ pub(crate) struct GrantAddArguments {
     #[arg(long, value_name = "COUNT")]
     max_leases: Option<u32>,
 
-    /// So many byte streams at a time.
+    /// So many byte streams at a time; without it a quarter of the visitors that the gateway has room for.
     #[arg(long, value_name = "COUNT")]
     max_streams: Option<u32>,
 
@@ -114,9 +135,21 @@ pub(crate) struct GrantRemoveArguments {
     #[arg(long)]
     reach: bool,
 
-    /// Have that name. As often as you like.
+    /// Have that name, as it was written for adit grant add. As often as you like.
     #[arg(long = "name", value_name = "NAME")]
-    names: Vec<Name>,
+    names: Vec<NamePattern>,
+
+    /// Be given names.
+    #[arg(long)]
+    any_name: bool,
+
+    /// Have domains that it proves.
+    #[arg(long)]
+    own_domains: bool,
+
+    /// Serve one site by several connections.
+    #[arg(long)]
+    pool: bool,
 
     /// Listen at a Unix socket of that name; * for all. As often as you like.
     #[arg(long = "socket", value_name = "NAME")]
@@ -197,7 +230,7 @@ enum TakeoverText {
     Oldest,
 }
 
-impl GrantAddArguments {
+impl GrantArguments {
     /// What they say.
     pub(crate) fn change(&self) -> GrantChange {
         GrantChange {
@@ -209,6 +242,9 @@ impl GrantAddArguments {
                 ReachText::Public => Reach::Public,
             }),
             names: self.names.clone(),
+            any_name: self.any_name,
+            own_domains: self.own_domains,
+            pool: self.pool,
             sockets: self.sockets.clone(),
             targets: [self.open.as_slice(), &self.open_cidr].concat(),
             sources: self.from.clone(),
@@ -237,6 +273,9 @@ impl GrantRemoveArguments {
     pub(crate) fn removal(&self) -> GrantRemoval {
         let settings = [
             (self.any_port, Setting::AnyPort),
+            (self.any_name, Setting::AnyName),
+            (self.own_domains, Setting::OwnDomains),
+            (self.pool, Setting::Pool),
             (self.reach, Setting::Reach),
             (self.from, Setting::From),
             (self.not_before, Setting::NotBefore),

@@ -48,6 +48,7 @@ pub(super) const LEASES: Columns = &[
     ("SINCE", "since"),
     ("SOURCE", "source"),
     ("ADDRESSES", "addresses"),
+    ("URLS", "urls"),
     ("WAITING", "waiting"),
 ];
 
@@ -74,6 +75,23 @@ pub(super) const REVOCATIONS: Columns = &[
     ("SERIALS", "serials"),
     ("KEY ID", "key_id"),
     ("ADDED", "added"),
+    ("NOTE", "note"),
+];
+
+pub(super) const HOST_KEYS: Columns = &[
+    ("KIND", "kind"),
+    ("FINGERPRINT", "fingerprint"),
+    ("STANDING", "standing"),
+    ("AGE", "age"),
+    ("FILE", "file"),
+];
+
+pub(super) const INVITES: Columns = &[
+    ("NUMBER", "number"),
+    ("DEVICE", "name"),
+    ("STATE", "state"),
+    ("EXPIRES", "expires"),
+    ("CREATED", "created"),
     ("NOTE", "note"),
 ];
 
@@ -107,6 +125,22 @@ pub(super) fn details(row: &Row) -> String {
     let mut text = String::new();
     describe(&mut text, row, 0);
     text
+}
+
+/// A code that was made, and what it is for.
+pub(super) fn code(row: &Row) -> String {
+    let cell = |key: &str| cell(row.get(key));
+    let (code, name, number) = (cell("code"), cell("name"), cell("number"));
+    let expires = cell("expires");
+    let what = match row.get("is_new") {
+        Some(Value::Bool(false)) => format!("adds a key to the device {name}"),
+        _ => format!("makes one machine the device {name}"),
+    };
+    format!(
+        "{code}\n\nIt {what}, once, until {expires}. There: adit join GATEWAY, and type it in. It is not shown again; \
+         adit invite remove {number} takes it back.\nThe device may: {}\n",
+        cell("grant")
+    )
 }
 
 fn describe(text: &mut String, row: &Row, depth: usize) {

@@ -9,10 +9,9 @@ use adit_tunnel::agent::probe::outside::{self, Look};
 use adit_tunnel::agent::probe::{self, Probe, Prober};
 use adit_tunnel::agent::supervise::Connected;
 use adit_tunnel::transport::{
-    Bind, CloseReason, Connection, ForwardError, OpenError, Origin, PeerRequest, StreamHead,
-    StreamKind, Target, Transport,
+    Bind, CloseReason, Connection, ForwardError, OpenError, Origin, PeerRequest, Requests,
+    StreamHead, StreamKind, Target, Transport,
 };
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
@@ -215,7 +214,7 @@ impl fmt::Debug for Link {
 }
 
 /// Lets in who may bring the probe that is out, and nobody else.
-async fn receive(mut requests: mpsc::Receiver<PeerRequest>, out: Out) {
+async fn receive(mut requests: Requests, out: Out) {
     let mut held = JoinSet::new();
     loop {
         tokio::select! {

@@ -121,6 +121,7 @@ mod tests {
                 since,
                 connections: 1,
                 last_error: None,
+                grant: None,
                 forwards: vec![forward],
             },
         }

@@ -52,8 +52,8 @@ async fn what_is_told_to_the_audit_is_kept_and_what_is_too_much_is_counted() {
             tracing::info!(target: "adit::audit", what = REFUSED, who = "key", "login was refused");
         }
     });
-    // Nobody waited for any of it; one place was the takeover's.
-    assert_eq!(counts().dropped, 6);
+    // Nobody waited for any of it; refusals have half of the places, of which one was the takeover's.
+    assert_eq!(counts().dropped, u64::try_from(QUEUE / 2).unwrap() + 6);
     let stop = CancellationToken::new();
     stop.cancel();
     book.run(stop).await;
@@ -67,5 +67,13 @@ async fn what_is_told_to_the_audit_is_kept_and_what_is_too_much_is_counted() {
     let details = serde_json::json!({ "holding": "port 8080", "was_silent": true, "epoch": 7 });
     assert_eq!(takeover.details, details);
     assert_eq!(counts().kept, 2);
-    assert_eq!(counts().dropped, 6 + u64::try_from(QUEUE).unwrap() - 2);
+    assert_eq!(counts().dropped, u64::try_from(QUEUE).unwrap() + 4);
+}
+
+#[test]
+fn refusals_leave_half_of_the_queue_to_everything_else() {
+    for (free, is_refusal_kept) in [(QUEUE, true), (QUEUE / 2, false), (0, false)] {
+        assert_eq!(has_room(REFUSED, free), is_refusal_kept, "{free}");
+        assert!(has_room("lease.takeover", free));
+    }
 }

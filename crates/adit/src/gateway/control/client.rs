@@ -19,7 +19,7 @@ const ANSWER: Duration = Duration::from_secs(60);
 ///
 /// It refuses, in its words; or the socket is somebody else's.
 pub(crate) fn ask(socket: &Path, request: &Request) -> anyhow::Result<Option<Outcome>> {
-    let mut stream = match client::connect(socket) {
+    let mut stream = match client::connect_to_gateway(socket) {
         Ok(stream) => stream,
         Err(error) if is_nobody(&error) => return Ok(None),
         Err(error) => return Err(error),

@@ -14,6 +14,7 @@ use super::condition::Condition;
 use super::process::Process;
 use super::text::Page;
 use crate::gateway::audit;
+use crate::gateway::names::Names;
 use crate::gateway::settings::Caps;
 use crate::gateway::visitors::Visitors;
 
@@ -23,6 +24,7 @@ pub(in crate::gateway) struct Readings {
     pub(in crate::gateway) acceptor: Arc<Acceptor>,
     pub(in crate::gateway) desk: Arc<Desk>,
     pub(in crate::gateway) visitors: Arc<Visitors>,
+    pub(in crate::gateway) names: Option<Arc<Names>>,
     pub(in crate::gateway) policy: watch::Receiver<Arc<Policy>>,
     pub(in crate::gateway) condition: Arc<Condition>,
     pub(in crate::gateway) budget: Budget,
@@ -31,12 +33,12 @@ pub(in crate::gateway) struct Readings {
 
 /// How many leases are how.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Leases {
-    held: u64,
-    grace: u64,
-    quarantine: u64,
-    unbound: u64,
-    waiting: u64,
+pub(super) struct Leases {
+    pub(super) held: u64,
+    pub(super) grace: u64,
+    pub(super) quarantine: u64,
+    pub(super) unbound: u64,
+    pub(super) waiting: u64,
 }
 
 impl Readings {
@@ -51,6 +53,7 @@ impl Readings {
         self.gateway(&mut page);
         self.connections(&mut page);
         self.visitors(&mut page);
+        self.names(&mut page);
         leases(&mut page, &self.desk.rows());
         match tokio::task::spawn_blocking(Process::look).await {
             Ok(process) => self.process(&mut page, process),
@@ -184,6 +187,42 @@ impl Readings {
         .is(counts.full);
     }
 
+    /// Of all names together: what visitors can choose is no label (security rule G124).
+    fn names(&self, page: &mut Page) {
+        let Some(names) = &self.names else {
+            return;
+        };
+        let counts = names.counts();
+        let (sites, passed) = names.published();
+        page.gauge("adit_names", "Names that lead somewhere.")
+            .with("kind", "site", sites)
+            .with("kind", "passed", passed);
+        page.gauge(
+            "adit_name_connections",
+            "Connections of visitors of names that are there.",
+        )
+        .is(counts.connections);
+        page.counter(
+            "adit_name_connections_total",
+            "Connections of visitors of names that were accepted.",
+        )
+        .is(counts.accepted);
+        page.counter(
+            "adit_name_connections_ended_total",
+            "Connections of visitors of names that came to no request.",
+        )
+        .with("reason", "turned_away", counts.turned_away)
+        .with("reason", "handshake", counts.handshakes_failed)
+        .with("reason", "passed", counts.passed);
+        let [informed, done, moved, refused, failed] = counts.by_class;
+        page.counter("adit_name_requests_total", "Requests that were answered.")
+            .with("class", "1xx", informed)
+            .with("class", "2xx", done)
+            .with("class", "3xx", moved)
+            .with("class", "4xx", refused)
+            .with("class", "5xx", failed);
+    }
+
     fn process(&self, page: &mut Page, process: Process) {
         let budget = (self.budget.total(), self.budget.left());
         page.gauge(
@@ -231,7 +270,7 @@ fn leases(page: &mut Page, rows: &[LeaseRow]) {
 }
 
 impl Leases {
-    fn of(rows: &[LeaseRow]) -> Self {
+    pub(super) fn of(rows: &[LeaseRow]) -> Self {
         let mut leases = Self::default();
         for row in rows {
             let (count, is_open) = match row.state {

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use adit_model::grant::{Grant, Limits, Reach, Sockets, TargetRule};
+use adit_model::grant::{Grant, Limits, Pool, Reach, Sockets, TargetRule};
 use adit_model::host::Name;
 use adit_model::lease::{SocketName, Takeover};
+use adit_model::name::{NamePattern, is_domain};
 use adit_model::port::PortSet;
 use adit_model::source::SourceSet;
 use anyhow::ensure;
@@ -15,6 +16,8 @@ use serde_json::Value;
 
 use super::key::sources;
 use super::{Hands, Outcome, Row, row};
+use crate::gateway::names::secret::{self, Secret};
+use crate::gateway::principals;
 
 /// What is to be done with grants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +36,13 @@ pub(crate) enum GrantOrder {
     Show {
         /// Whose.
         principal: Name,
+    },
+    /// What proves a domain to be a principal's.
+    Proof {
+        /// Whose it is to be.
+        principal: Name,
+        /// Which.
+        domain: Name,
     },
     /// A principal may do less.
     Remove {
@@ -54,7 +64,13 @@ pub(crate) struct GrantChange {
     /// Which addresses its ports may be on.
     pub(crate) reach: Option<Reach>,
     /// Names besides those that it has.
-    pub(crate) names: Vec<Name>,
+    pub(crate) names: Vec<NamePattern>,
+    /// Names that it is given.
+    pub(crate) any_name: bool,
+    /// Domains that it proves.
+    pub(crate) own_domains: bool,
+    /// How many of its connections may serve one site together.
+    pub(crate) pool: Option<Pool>,
     /// Sockets besides those that it has; `*` for any.
     pub(crate) sockets: Vec<String>,
     /// Targets besides those that it has.
@@ -82,7 +98,7 @@ pub(crate) struct GrantRemoval {
     /// These ports.
     pub(crate) ports: Option<PortSet>,
     /// These names.
-    pub(crate) names: Vec<Name>,
+    pub(crate) names: Vec<NamePattern>,
     /// These sockets; `*` for all.
     pub(crate) sockets: Vec<String>,
     /// These targets.
@@ -96,6 +112,9 @@ pub(crate) struct GrantRemoval {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Setting {
     AnyPort,
+    AnyName,
+    OwnDomains,
+    Pool,
     Reach,
     From,
     NotBefore,
@@ -133,7 +152,10 @@ struct Shown<'a> {
     any_port: bool,
     reach: Reach,
     asked: Vec<String>,
-    names: &'a [Name],
+    names: &'a [NamePattern],
+    any_name: bool,
+    own_domains: bool,
+    pool: Option<String>,
     sockets: Vec<String>,
     targets: Vec<String>,
     from: String,
@@ -149,6 +171,17 @@ struct Shown<'a> {
     month: Option<u64>,
 }
 
+/// What is to stand in the DNS.
+#[derive(Debug, Serialize)]
+struct Proof<'a> {
+    principal: &'a str,
+    domain: &'a str,
+    record: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    value: String,
+}
+
 /// Any socket.
 const ANY: &str = "*";
 
@@ -162,6 +195,21 @@ pub(super) async fn carry_out(order: &GrantOrder, hands: Hands<'_>) -> anyhow::R
         GrantOrder::Show { principal } => {
             let found = hands.principal(principal).await?;
             Ok(Outcome::one(of(principal.as_str(), &found.grant)?))
+        }
+        GrantOrder::Proof { principal, domain } => {
+            let found = hands.principal(principal).await?;
+            ensure!(
+                is_domain(domain),
+                "{domain} is no domain of anybody's own: it has one part"
+            );
+            let secret = Secret::open(hands.names)?;
+            Ok(Outcome::one(row(Proof {
+                principal: principal.as_str(),
+                domain: domain.as_str(),
+                record: format!("{}.", secret::place(domain)),
+                kind: "TXT",
+                value: secret.proof(found.id, domain),
+            })?))
         }
         GrantOrder::Add { principal, change } => {
             ensure!(
@@ -187,12 +235,17 @@ async fn set(
 ) -> anyhow::Result<Outcome> {
     let change = hands.change();
     let found = hands.principal(principal).await?;
+    ensure!(
+        !principals::is_of_file(principal),
+        "{principal} is known by a file of keys alone, and may do what its line there says: change the line, and \
+         then adit reload"
+    );
     let mut grant = found.grant.clone();
     edit(&mut grant)?;
     if let (Some(from), Some(until)) = (grant.not_before, grant.not_after) {
         ensure!(from < until, "{from} is not before {until}");
     }
-    let words = if grant == found.grant {
+    let mut words = if grant == found.grant {
         format!("{principal} may do the same as before")
     } else {
         let written = hands.store.set_grant(&change, found.id, &grant);
@@ -201,11 +254,19 @@ async fn set(
             "the grant of {principal} is changed, and holds from now on for what is connected, too"
         )
     };
+    if let Some(had) = hands.ports {
+        let vain = grant.ports.difference(had);
+        if !vain.is_empty() {
+            words = format!(
+                "{words}; no forward listens at {vain}, for the ports of this gateway are {had} (adit serve --ports)"
+            );
+        }
+    }
     Ok(Outcome::done(words, [of(principal.as_str(), &grant)?]))
 }
 
 impl GrantChange {
-    fn apply(&self, grant: &mut Grant) -> anyhow::Result<()> {
+    pub(super) fn apply(&self, grant: &mut Grant) -> anyhow::Result<()> {
         if let Some(ports) = &self.ports {
             grant.ports = grant.ports.union(ports);
         }
@@ -213,6 +274,9 @@ impl GrantChange {
         grant.names.extend(self.names.iter().cloned());
         grant.names.sort_unstable();
         grant.names.dedup();
+        grant.any_name |= self.any_name;
+        grant.own_domains |= self.own_domains;
+        grant.pool = self.pool.or(grant.pool);
         for socket in &self.sockets {
             add_socket(&mut grant.sockets, socket)?;
         }
@@ -268,6 +332,9 @@ impl Setting {
         let plain = Grant::default();
         match self {
             Self::AnyPort => grant.any_port = false,
+            Self::AnyName => grant.any_name = false,
+            Self::OwnDomains => grant.own_domains = false,
+            Self::Pool => grant.pool = None,
             Self::Reach => grant.reach = plain.reach,
             Self::From => grant.sources = plain.sources,
             Self::NotBefore => grant.not_before = None,
@@ -451,6 +518,9 @@ pub(super) fn shown(grant: &Grant) -> anyhow::Result<Row> {
             .map(|asked| format!("{}:{}", asked.host, asked.ports))
             .collect(),
         names: &grant.names,
+        any_name: grant.any_name,
+        own_domains: grant.own_domains,
+        pool: grant.pool.map(|pool| pool.to_string()),
         sockets: match &grant.sockets {
             Sockets::None => Vec::new(),
             Sockets::Named(names) => names.iter().map(SocketName::to_string).collect(),

@@ -33,7 +33,8 @@ pub(crate) enum LeaseOrder {
     },
 }
 
-/// What is held, as an operator writes it: `10022`, `PRINCIPAL/SOCKET`, or a name.
+/// What is held, as an operator writes it: `10022`, `PRINCIPAL/SOCKET`, `NAME:PORT`,
+/// `NAME:PORT#PLACE`, or a name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) enum Held {
@@ -43,11 +44,15 @@ pub(crate) enum Held {
     Socket(Name, SocketName),
     /// A name.
     Name(Name),
+    /// A service of a name.
+    Service(Name, u16),
+    /// A further place in the pool of one.
+    Member(Name, u16, u16),
 }
 
 /// A text that says nothing that could be held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("wanted a port, PRINCIPAL/SOCKET, or a name")]
+#[error("wanted a port, PRINCIPAL/SOCKET, NAME:PORT, NAME:PORT#PLACE, or a name")]
 pub(crate) struct HeldError;
 
 /// A lease as it is shown.
@@ -63,6 +68,7 @@ struct Shown {
     key: Option<String>,
     bind: Option<String>,
     addresses: Vec<SocketAddr>,
+    urls: Vec<String>,
     scope: String,
     waiting: u32,
     epoch: u64,
@@ -124,6 +130,8 @@ async fn find(held: &Held, hands: Hands<'_>) -> anyhow::Result<Found> {
     let holding = match held {
         Held::Port(port) => Holding::Port(*port),
         Held::Name(name) => Holding::Name(name.clone()),
+        Held::Service(name, port) => Holding::Service(name.clone(), *port),
+        Held::Member(name, port, place) => Holding::Member(name.clone(), *port, *place),
         Held::Socket(name, socket) => {
             Holding::Unix(hands.principal(name).await?.id, socket.clone())
         }
@@ -155,6 +163,7 @@ fn of_desk(row: LeaseRow, names: &Names) -> Found {
         key: None,
         bind: None,
         addresses: row.addresses,
+        urls: row.urls,
         scope: row.scope.to_string(),
         waiting: row.waiting,
         epoch: row.epoch.get(),
@@ -201,6 +210,7 @@ fn of_store(lease: Lease, names: &Names) -> Found {
         key: None,
         bind: None,
         addresses: Vec::new(),
+        urls: Vec::new(),
         scope: lease.scope.to_string(),
         waiting: 0,
         epoch: lease.epoch.get(),
@@ -219,6 +229,8 @@ fn text(holding: &Holding, names: &Names) -> String {
         Holding::Port(port) => port.to_string(),
         Holding::Unix(principal, name) => format!("{}/{name}", names.of(*principal)),
         Holding::Name(name) => name.to_string(),
+        Holding::Service(name, port) => format!("{name}:{port}"),
+        Holding::Member(name, port, place) => format!("{name}:{port}#{place}"),
     }
 }
 
@@ -230,6 +242,19 @@ impl FromStr for Held {
             let name = name.parse().map_err(|_| HeldError)?;
             let socket = socket.parse().map_err(|_| HeldError)?;
             return Ok(Self::Socket(name, socket));
+        }
+        if let Some((name, port)) = text.rsplit_once(':') {
+            let name = name.parse().map_err(|_| HeldError)?;
+            let (port, place) = match port.split_once('#') {
+                Some((port, place)) => (port, place.parse().map_err(|_| HeldError)?),
+                None => (port, 0),
+            };
+            let port: u16 = port.parse().map_err(|_| HeldError)?;
+            return match (port, place) {
+                (0, _) => Err(HeldError),
+                (port, 0) => Ok(Self::Service(name, port)),
+                (port, place) => Ok(Self::Member(name, port, place)),
+            };
         }
         match (text.parse::<u16>(), text.parse()) {
             (Ok(port), _) if port != 0 => Ok(Self::Port(port)),
@@ -259,6 +284,8 @@ impl fmt::Display for Held {
             Self::Port(port) => write!(f, "{port}"),
             Self::Socket(name, socket) => write!(f, "{name}/{socket}"),
             Self::Name(name) => write!(f, "{name}"),
+            Self::Service(name, port) => write!(f, "{name}:{port}"),
+            Self::Member(name, port, place) => write!(f, "{name}:{port}#{place}"),
         }
     }
 }

@@ -3,6 +3,7 @@
 use adit_model::grant::Grant;
 use adit_model::host::Name;
 use adit_store::{Kind, NewPrincipal, Principal, Standing};
+use adit_tunnel::gateway::report::Report;
 use anyhow::ensure;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -65,6 +66,26 @@ struct Shown<'a> {
     id: i64,
 }
 
+/// What an agent has told, as it is shown.
+#[derive(Debug, Serialize)]
+struct Reported<'a> {
+    host: Option<&'a str>,
+    system: Option<&'a str>,
+    version: Option<&'a str>,
+    from: &'a str,
+    heard: Timestamp,
+    targets: Vec<Row>,
+}
+
+/// The service behind a forward, as its agent has found it.
+#[derive(Debug, Serialize)]
+struct Target<'a> {
+    forward: &'a str,
+    is_well: bool,
+    found: &'a str,
+    at: Timestamp,
+}
+
 pub(super) async fn carry_out(order: &PrincipalOrder, hands: Hands<'_>) -> anyhow::Result<Outcome> {
     let change = hands.change();
     match order {
@@ -94,6 +115,9 @@ pub(super) async fn carry_out(order: &PrincipalOrder, hands: Hands<'_>) -> anyho
             shown.insert(String::from("keys"), keys.collect::<Result<Value, _>>()?);
             let grant = grant::shown(&principal.grant)?;
             shown.insert(String::from("grant"), Value::Object(grant));
+            if let Some(report) = hands.reports.and_then(|all| all.of(principal.id)) {
+                shown.insert(String::from("agent"), Value::Object(reported(&report)?));
+            }
             Ok(Outcome::one(shown))
         }
         PrincipalOrder::Remove { kind, name } => {
@@ -161,6 +185,27 @@ fn shown(principal: &Principal, keys: usize) -> anyhow::Result<Row> {
         created: principal.created,
         note: &principal.note,
         id: principal.id.get(),
+    })
+}
+
+/// What an agent has told of its machine: its own words, fit to be shown.
+fn reported(report: &Report) -> anyhow::Result<Row> {
+    let facts = report.facts.as_ref();
+    let targets = report.targets.iter().map(|target| {
+        row(Target {
+            forward: &target.forward,
+            is_well: target.is_well,
+            found: &target.words,
+            at: target.at,
+        })
+    });
+    row(Reported {
+        host: facts.map(|facts| facts.host.as_str()),
+        system: facts.map(|facts| facts.system.as_str()),
+        version: facts.map(|facts| facts.version.as_str()),
+        from: &report.from,
+        heard: report.at,
+        targets: targets.collect::<Result<_, _>>()?,
     })
 }
 

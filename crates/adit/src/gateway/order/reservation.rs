@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use adit_model::host::Name;
-use adit_model::lease::{Reservation, Reserved};
+use adit_model::lease::{Lease, LeaseState, Reservation, Reserved};
 use anyhow::{Context as _, bail};
 use serde::{Deserialize, Serialize};
 
@@ -85,14 +85,45 @@ async fn add(
     let owner = hands.principal(principal).await?;
     let names = hands.names().await?;
     for other in hands.store.reservations().await? {
-        if other.principal != owner.id && meet(&other.what, what) {
+        if other.principal != owner.id
+            && let Some(shared) = shared(&other.what, what)
+        {
+            let why = match other.note.as_str() {
+                "" => String::new(),
+                note => format!(" ({note})"),
+            };
             bail!(
-                "reservation {} keeps {} for {}: remove it first, or reserve something else",
+                "reservation {} keeps {} for {}{why}: remove it first, or reserve something else",
                 other.id,
-                text(&other.what),
+                text(&shared),
                 names.of(other.principal)
             );
         }
+    }
+    let leases = hands.store.leases().await?;
+    let others: Vec<_> = leases
+        .iter()
+        .filter(|lease| lease.principal != owner.id && what.covers(&lease.holding))
+        .collect();
+    let wanted = Reservation {
+        id: 0,
+        what: what.clone(),
+        principal: owner.id,
+        note: String::from(note),
+    };
+    // Of what a prefix makes, each port is a service: with one of them missing it is no scheme.
+    let is_here = |lease: &&&Lease| !matches!(lease.state, LeaseState::Quarantine(_));
+    if let (Some(prefix), Some(lease)) = (wanted.prefix(), others.iter().find(is_here)) {
+        let (holding, holder) = (&lease.holding, names.of(lease.principal));
+        let drawn = if lease.drawn.is_some() {
+            ", by the gateway's choice"
+        } else {
+            ""
+        };
+        bail!(
+            "{holding} of prefix {prefix} is {holder}'s now{drawn}: end that with adit lease remove, or take another \
+             prefix"
+        );
     }
     let added = hands.store.add_reservation(&change, what, owner.id, note);
     let id = added.await?.it;
@@ -100,10 +131,6 @@ async fn add(
         "reservation {id}: {principal} alone may have {}",
         text(what)
     );
-    let leases = hands.store.leases().await?;
-    let others = leases
-        .iter()
-        .filter(|lease| lease.principal != owner.id && what.covers(&lease.holding));
     for lease in others {
         let (holding, holder) = (&lease.holding, names.of(lease.principal));
         write!(
@@ -124,12 +151,17 @@ async fn find(id: i64, hands: Hands<'_>) -> anyhow::Result<Reservation> {
     })
 }
 
-/// Whether two reservations are about the same thing somewhere.
-fn meet(one: &Reserved, other: &Reserved) -> bool {
+/// What two reservations are both about.
+fn shared(one: &Reserved, other: &Reserved) -> Option<Reserved> {
     match (one, other) {
-        (Reserved::Ports(one), Reserved::Ports(other)) => !one.intersection(other).is_empty(),
-        (Reserved::Name(one), Reserved::Name(other)) => one == other,
-        (Reserved::Ports(_), Reserved::Name(_)) | (Reserved::Name(_), Reserved::Ports(_)) => false,
+        (Reserved::Ports(one), Reserved::Ports(other)) => {
+            let ports = one.intersection(other);
+            (!ports.is_empty()).then_some(Reserved::Ports(ports))
+        }
+        (Reserved::Name(one), Reserved::Name(other)) => {
+            (one == other).then(|| Reserved::Name(one.clone()))
+        }
+        (Reserved::Ports(_), Reserved::Name(_)) | (Reserved::Name(_), Reserved::Ports(_)) => None,
     }
 }
 

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use adit_store::{Kind, Place, Standing};
+use adit_tunnel::gateway::host_keys;
 
 use super::*;
 
@@ -10,7 +11,7 @@ const KEY: &str =
 /// A store of its own.
 struct Bench {
     store: Store,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Bench {
@@ -18,10 +19,7 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         let place = Place::File(folder.path().join("adit.db"));
         let store = Store::open(place, Timestamp::now()).await.unwrap();
-        Self {
-            store,
-            _folder: folder,
-        }
+        Self { store, folder }
     }
 
     async fn give(&self, order: Order) -> anyhow::Result<Outcome> {
@@ -31,12 +29,16 @@ impl Bench {
         let hands = Hands {
             store: &self.store,
             desk: None,
+            reports: None,
             who: "uid 7",
             leases: Leases {
                 grace: Duration::from_secs(600),
                 port_quarantine: Duration::from_secs(86_400),
                 name_quarantine: Duration::from_secs(86_400),
             },
+            ports: Some(&"10000-20000".parse().unwrap()),
+            host_keys: &self.folder.path().join("ssh"),
+            names: &self.folder.path().join("names.key"),
         };
         carry_out(&order, hands).await
     }
@@ -202,7 +204,7 @@ async fn what_is_reserved_for_one_is_not_reserved_for_another() {
     };
     bench.give(add("alice", "10-20")).await.unwrap();
     let words = bench.refused(add("bob", "20-30")).await;
-    assert!(words.contains("for alice"), "{words}");
+    assert!(words.contains("keeps ports 20 for alice"), "{words}");
     bench.give(add("bob", "21-30")).await.unwrap();
 }
 
@@ -223,4 +225,74 @@ async fn somebody_of_another_kind_or_of_no_name_is_not_touched() {
     assert!(words.contains("nobody is called eve"), "{words}");
     let done = bench.give(stand(Kind::User, "alice")).await.unwrap();
     assert_eq!(done.rows[0]["standing"], "disabled");
+}
+
+#[tokio::test]
+async fn host_keys_that_clients_cannot_know_yet_come_into_use_by_force_alone() {
+    let bench = Bench::new().await;
+    let folder = bench.folder.path().join("ssh");
+    let keys = host_keys::load_or_make(&folder).unwrap();
+    let next = keys.public()[2].fingerprint().to_string();
+    let rotate = |is_forced| Order::HostKey(HostKeyOrder::Rotate { is_forced });
+    let error = bench.give(rotate(false)).await.unwrap_err().to_string();
+    assert!(error.contains("--force"), "{error}");
+    assert!(bench.store.audit(None, 10).await.unwrap().is_empty());
+    let outcome = bench.give(rotate(true)).await.unwrap();
+    assert_eq!(outcome.rows[0]["fingerprint"], next.as_str());
+    assert_eq!(outcome.rows[0]["standing"], "active");
+    let listed = bench.give(Order::HostKey(HostKeyOrder::List {})).await;
+    assert_eq!(listed.unwrap().rows.len(), 4);
+    let entry = &bench.store.audit(None, 10).await.unwrap()[0];
+    assert_eq!((&*entry.what, &*entry.who), ("host_key.rotate", "uid 7"));
+    let before = entry.details["before"].to_string();
+    assert!(before.contains(&format!("next {next}")), "{before}");
+}
+
+#[tokio::test]
+async fn a_prefix_is_refused_while_somebody_else_has_one_of_its_ports() {
+    use adit_model::address::Scope;
+    use adit_model::id::{Epoch, LeaseId};
+    use adit_model::lease::{Drawn, Holding, Lease, LeaseState, Reservation, Reserved};
+
+    let bench = Bench::new().await;
+    bench.add("alice").await;
+    bench.add("bob").await;
+    let bob = bench.store.principal_named(&"bob".parse().unwrap()).await;
+    let now = Timestamp::now();
+    let drawn = Lease {
+        id: LeaseId::new(0),
+        holding: Holding::Port(40_180),
+        scope: Scope::Any,
+        principal: bob.unwrap().unwrap().id,
+        epoch: Epoch::new(1),
+        since: now,
+        state: LeaseState::Held,
+        drawn: Some(Drawn {
+            host: String::from("localhost"),
+            label: String::from("bob"),
+        }),
+    };
+    let kept = bench.store.keep_leases(std::slice::from_ref(&drawn)).await;
+    kept.unwrap();
+    let reserve = |note: String| {
+        Order::Reservation(ReservationOrder::Add {
+            principal: "alice".parse().unwrap(),
+            what: Reserved::Ports("40122,40180".parse().unwrap()),
+            note,
+        })
+    };
+    let prefix = "401".parse().unwrap();
+    let made = Reservation::words_of_prefix(prefix, &"22,80".parse().unwrap());
+    let words = bench.refused(reserve(made.clone())).await;
+    assert!(
+        words.contains("40180 of prefix 401 is bob's now, by the gateway's choice"),
+        "{words}"
+    );
+    // What is kept from others only, is waited for.
+    let over = Lease {
+        state: LeaseState::Quarantine(now),
+        ..drawn
+    };
+    bench.store.keep_leases(&[over]).await.unwrap();
+    bench.give(reserve(made)).await.unwrap();
 }

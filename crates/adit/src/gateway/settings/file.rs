@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use adit_model::grant::{Limits, Reach};
+use adit_model::host::Name;
 use adit_model::lease::Takeover;
 use adit_model::port::PortSet;
 use adit_model::source::{SourceError, SourceSet};
 use adit_text::{Fields, Node, Problem, Problems, Unset, parse};
 use anyhow::Context as _;
 
-use super::{Listen, Written};
+use super::{Listen, Written, names, rule};
 use crate::gateway::trusted;
 
 /// Longest file.
@@ -48,16 +49,24 @@ fn written(root: &Node, folder: &Path, problems: &mut Problems) -> Option<Writte
     let from_folder = |path: PathBuf| folder.join(path);
     let mut written = Written {
         data: fields.path("data").map(from_folder),
-        ssh: fields.one_or_many("ssh", |node, problems| {
-            node.parsed(
-                "where to listen",
-                "[::]:2222",
-                problems,
-                str::parse::<Listen>,
-            )
-        }),
+        ssh: fields.one_or_many("ssh", listen),
+        http: fields.one_or_many("http", listen),
+        https: fields.one_or_many("https", listen),
         proxies: fields.optional("proxy_protocol", networks),
+        certificates: fields.list("certificates", |node, problems| {
+            let mut fields = node.fields(problems)?;
+            let (chain, key) = (fields.path("chain"), fields.path("key"));
+            fields.finish();
+            let both = chain.zip(key);
+            if both.is_none() {
+                let words = "a certificate is two files: chain and key";
+                problems.push(Problem::error(node.place(), words));
+            }
+            let (chain, key) = both?;
+            Some((folder.join(chain), folder.join(key)))
+        }),
         domain: fields.text("domain").map(str::to_owned),
+        names: fields.optional("names", names::read),
         database: fields.secret("database"),
         ports: fields.optional("ports", |node, problems| {
             node.parsed("ports", "22,8000-8100", problems, str::parse::<PortSet>)
@@ -87,6 +96,10 @@ fn written(root: &Node, folder: &Path, problems: &mut Problems) -> Option<Writte
                 str::parse::<SocketAddr>,
             )
         }),
+        anonymous: fields.one_or_many("anonymous", |node, problems| {
+            node.parsed("the name of a user", "guest", problems, str::parse::<Name>)
+        }),
+        rules: fields.optional("visitors", rule::read),
         drain: fields.optional("drain", |node, problems| ranged(node, (1, 3_600), problems)),
         ..Written::default()
     };
@@ -99,6 +112,15 @@ fn written(root: &Node, folder: &Path, problems: &mut Problems) -> Option<Writte
     fields.optional("caps", |node, problems| caps(node, &mut written, problems));
     fields.finish();
     Some(written)
+}
+
+fn listen(node: &Node, problems: &mut Problems) -> Option<Listen> {
+    node.parsed(
+        "where to listen",
+        "127.0.0.1:2222",
+        problems,
+        str::parse::<Listen>,
+    )
 }
 
 /// One network or many; together they are a list that has its own limits.
@@ -162,7 +184,11 @@ fn caps(node: &Node, written: &mut Written, problems: &mut Problems) -> Option<(
 }
 
 /// A duration between so many seconds and so many.
-fn ranged(node: &Node, (least, most): (u64, u64), problems: &mut Problems) -> Option<Duration> {
+pub(super) fn ranged(
+    node: &Node,
+    (least, most): (u64, u64),
+    problems: &mut Problems,
+) -> Option<Duration> {
     let duration = node.duration(problems)?;
     let range = Duration::from_secs(least)..=Duration::from_secs(most);
     if range.contains(&duration) {

@@ -128,3 +128,98 @@ fn where_to_listen_is_a_port_or_an_address_and_a_port() {
         assert_eq!(text.parse::<Listen>(), Err(ListenError), "{text}");
     }
 }
+
+#[test]
+fn rules_for_visitors_say_who_comes_in_where_and_what_is_told_of_it() {
+    let text = "
+visitors:
+- {ports: 10025, send_proxy: v2, deny: 192.0.2.7}
+- {ports: 10000-10100, allow: [192.0.2.0/24, \"2001:db8::/32\"]}
+- {proxy_protocol: 10.0.0.0/8, send_proxy: v1, allow: []}
+";
+    let rules = of(text, &data()).unwrap().rules;
+    let rule = |port| rules.of(&adit_model::lease::Holding::Port(port));
+    let admits = |port, address: &str| {
+        let address = format!("{address}:1").parse().unwrap();
+        rule(port)
+            .access
+            .admits(adit_edge::visitor::Endpoint::Tcp(address))
+    };
+    let announce = |port| rule(port).announce.map(|version| version.to_string());
+    assert_eq!(announce(10_025).as_deref(), Some("v2"));
+    assert!(admits(10_025, "198.51.100.1") && !admits(10_025, "192.0.2.7"));
+    assert_eq!(announce(10_026), None);
+    assert!(admits(10_026, "192.0.2.7") && admits(10_026, "[2001:db8::1]"));
+    assert!(!admits(10_026, "198.51.100.1"));
+    assert_eq!(announce(10_200).as_deref(), Some("v1"));
+    assert!(rule(10_200).balancers.is_some() && !admits(10_200, "10.0.0.1"));
+}
+
+#[test]
+fn a_rule_for_visitors_that_cannot_be_meant_is_refused_with_its_place() {
+    let refused = |rule: &str| {
+        of(&format!("visitors:\n- {rule}\n"), &data())
+            .unwrap_err()
+            .to_string()
+    };
+    for (rule, words) in [
+        ("{allow: }", "nothing stands there"),
+        ("{deny: gw.example.org}", "no address or network"),
+        ("{deny: 192.0.2.7/24}", "bits set behind its mask"),
+        ("{proxy_protocol: v2}", "send_proxy: v2"),
+        ("{proxy_protocol: []}", "names the networks"),
+        ("{send_proxy: v3}", "v2"),
+        ("{allowed: 192.0.2.7}", "did you mean \"allow\""),
+        ("{ports: 22}", "no forward has a port of 22"),
+        ("{ports: 10001-10009}\n- {ports: 10003}", "it never counts"),
+    ] {
+        let error = refused(rule);
+        assert!(error.contains(words), "{rule}: {error}");
+    }
+}
+
+#[test]
+fn what_holds_for_names_is_read_and_what_cannot_be_meant_is_refused_with_its_place() {
+    let text = "
+domain: GW.example.org.
+names:
+  reserved: [shop, intranet]
+  dns: [192.0.2.53, \"127.0.0.1:5353\"]
+  recheck: 1h
+  withdraw_after: 0s
+  trusted_proxies: 10.0.0.0/8
+  proxy_protocol: 10.1.0.0/16
+";
+    let settings = of(text, &data()).unwrap();
+    assert_eq!(settings.domain.as_deref(), Some("gw.example.org"));
+    let names = settings.names;
+    assert_eq!(names.reserved.len(), 2);
+    let servers = ["192.0.2.53:53", "127.0.0.1:5353"].map(|it| it.parse().unwrap());
+    assert_eq!(names.dns, servers);
+    assert_eq!(names.recheck, Duration::from_secs(3_600));
+    assert_eq!(names.withdraw_after, Duration::ZERO);
+    assert!(names.trusted_proxies.len() == 1 && names.balancers.is_some());
+    for (text, words) in [
+        ("{reserved: 1}", "number or an address"),
+        ("{dns: ns.example.org}", "wanted a name server"),
+        ("{recheck: 0s}", "1s to 30d"),
+        ("{trusted_proxies: }", "nothing stands there"),
+        ("{proxy_protocol: }", "nothing stands there"),
+        (
+            "{trusted_proxie: 10.0.0.0/8}",
+            "did you mean \"trusted_proxies\"",
+        ),
+    ] {
+        let error = of(&format!("names: {text}\n"), &data()).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("gateway.yml:1:"), "{text}: {error}");
+        assert!(error.contains(words), "{text}: {error}");
+    }
+    let public = |more| {
+        let text = format!("domain: co.uk\nhttp: 127.0.0.1:0\n{more}");
+        of(&text, &data()).map(drop)
+    };
+    let error = public("").unwrap_err().to_string();
+    assert!(error.contains("anybody registers"), "{error}");
+    public("names: {public_suffix: true}\n").unwrap();
+}

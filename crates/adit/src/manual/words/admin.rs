@@ -106,6 +106,35 @@ adit device list --data /var/lib/adit",
         )],
     ),
     (
+        "adit-invite",
+        &[(
+            "Let one machine become a device that may have a name:",
+            "adit invite add red001 --name shop --data /var/lib/adit\n\
+adit invite list --data /var/lib/adit",
+        )],
+    ),
+    (
+        "adit-invite-add",
+        &[(
+            "For ten minutes:",
+            "adit invite add red001 --name shop --lasts 10m --data /var/lib/adit",
+        )],
+    ),
+    (
+        "adit-invite-list",
+        &[(
+            "For another program:",
+            "adit invite list --json --data /var/lib/adit",
+        )],
+    ),
+    (
+        "adit-invite-remove",
+        &[(
+            "By the number that is listed:",
+            "adit invite remove 7v3k0m2x --data /var/lib/adit",
+        )],
+    ),
+    (
         "adit-key",
         &[(
             "Let alice log in with a key:",
@@ -167,6 +196,13 @@ adit grant add alice --open red001:22 --data /var/lib/adit",
         )],
     ),
     (
+        "adit-grant-proof",
+        &[(
+            "What alice puts into the DNS to have blog.example.org:",
+            "adit grant proof alice blog.example.org --data /var/lib/adit",
+        )],
+    ),
+    (
         "adit-grant-remove",
         &[(
             "One port less, and no end:",
@@ -211,10 +247,16 @@ adit lease remove 10022 --data /var/lib/adit",
     ),
     (
         "adit-reservation-add",
-        &[(
-            "A hundred ports:",
-            "adit reservation add red001 10100-10199 --data /var/lib/adit",
-        )],
+        &[
+            (
+                "A hundred ports:",
+                "adit reservation add red001 10100-10199 --data /var/lib/adit",
+            ),
+            (
+                "The ports 40122 and 40180 for services 22 and 80 of a machine whose number is 401:",
+                "adit reservation add red001 --prefix 401 --services 22,80 --data /var/lib/adit",
+            ),
+        ],
     ),
     (
         "adit-reservation-list",
@@ -302,6 +344,28 @@ adit revoke add --authority SHA256:YiGKL0MJ/oWaT8zGxM0yA6cDDkTNB0IxxYlfBNZEKlU -
         &[(
             "The second was a mistake:",
             "adit revoke remove 2 --data /var/lib/adit",
+        )],
+    ),
+    (
+        "adit-host-key",
+        &[(
+            "What clients know the gateway by, and others in their place:",
+            "adit host-key list --data /var/lib/adit\n\
+adit host-key rotate --data /var/lib/adit",
+        )],
+    ),
+    (
+        "adit-host-key-list",
+        &[(
+            "For another program:",
+            "adit host-key list --json --data /var/lib/adit",
+        )],
+    ),
+    (
+        "adit-host-key-rotate",
+        &[(
+            "Somebody else may have the keys that are in use:",
+            "adit host-key rotate --force --data /var/lib/adit",
         )],
     ),
     (

@@ -16,7 +16,9 @@ const NOTHING: &str = "nothing in common";
 const OLD: &str =
     "the gateway does not offer what is weaker than what every client of this decade has";
 
-/// Of ssh 9.2: the option, the value, and whether the gateway has it.
+const NEWER: &str = "sshd has it from 9.9";
+
+/// Of both releases of ssh: the option, the value, and whether the gateway has it.
 const WITH_SSH: &[(&str, &str, bool)] = &[
     ("KexAlgorithms", "sntrup761x25519-sha512@openssh.com", true),
     ("KexAlgorithms", "curve25519-sha256", true),
@@ -100,6 +102,16 @@ pub(crate) fn cases() -> Vec<Case> {
             |ground| with_ssh(ground, option, value),
         ));
     }
+    cases.push(
+        Case::new(
+            "KexAlgorithms=mlkem768x25519-sha256",
+            "4.4",
+            Client::Ssh10,
+            IN,
+            |ground| with_ssh(ground, "KexAlgorithms", "mlkem768x25519-sha256"),
+        )
+        .differs(NOTHING, NEWER),
+    );
     for (client, option, value, is_theirs) in WITH_LIBRARIES {
         let case = Case::new(format!("{option}={value}"), "4.4", *client, IN, |ground| {
             with_library(ground, *client, option, value)
@@ -107,7 +119,7 @@ pub(crate) fn cases() -> Vec<Case> {
         cases.push(if *is_theirs {
             case
         } else {
-            case.differs(NOTHING, "sshd has it from 9.9")
+            case.differs(NOTHING, NEWER)
         });
     }
     cases

@@ -27,13 +27,14 @@ pub(crate) fn cases() -> Vec<Case> {
         )
     });
     let mut cases = Vec::from(stays);
-    cases.push(Case::new(
+    let hangs = Case::new(
         "ServerAliveInterval=1 and the server hangs",
         "4.1, E9",
         Client::Ssh,
         "exit 255",
         hangs,
-    ));
+    );
+    cases.push(hangs.alone());
     cases
 }
 

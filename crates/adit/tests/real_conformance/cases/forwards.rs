@@ -1,8 +1,6 @@
-//! Several forwards, forwards that are refused, taken back, and asked for on a connection that lives.
+//! Several forwards, forwards that are refused, and forwards that are taken back.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use adit_testkit::process::Process;
@@ -12,10 +10,10 @@ use serde_json::json;
 
 use super::binds::REFUSED;
 use crate::case::{Case, Seen};
-use crate::client::{self, ALL, Asked, Client, remote};
+use crate::client::{ALL, Asked, Client, remote};
 use crate::ground::Ground;
 use crate::python::{self, Connected, Library};
-use crate::seen::{listeners, local, open_at, visit};
+use crate::seen::{listeners, local, open_at};
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
@@ -120,80 +118,6 @@ pub(crate) fn cases() -> Vec<Case> {
         "visited",
         remote_socks,
     ));
-    cases.push(Case::new(
-        "-f returns when the forward is there",
-        "4.1",
-        Client::Ssh,
-        "exit 0, 127.0.0.1 ::1",
-        background,
-    ));
-    cases.push(Case::new(
-        "-f of a refused forward",
-        "4.1",
-        Client::Ssh,
-        "exit 255",
-        background_refused,
-    ));
-    cases.push(Case::new(
-        "-fN -R PORT:localhost:22, word for word",
-        "AT20",
-        Client::Ssh,
-        "exit 0, 127.0.0.1 ::1",
-        background_localhost,
-    ));
-    type Play = fn(&Master<'_>) -> Seen;
-    let on_a_master: [(&str, &str, Play); 9] = [
-        ("-O check", "exit 0", |master| master.ask("check", &[])),
-        ("-O forward -R 0", "127.0.0.1 ::1", mux_zero),
-        ("-O forward -R PORT twice", "exit 0, exit 0", mux_twice),
-        ("-O forward of a taken port", "exit 255", mux_taken),
-        ("-O cancel -R PORT", "exit 0, free", mux_cancel),
-        (
-            "-O cancel, then -O forward again",
-            "127.0.0.1 ::1",
-            mux_again,
-        ),
-        (
-            "-O cancel of what was never asked for",
-            "exit 0",
-            |master| master.ask("cancel", &["-R", &remote(None, master.ground.port(), 1)]),
-        ),
-        ("-O exit", "exit 0, ended", |master| mux_end(master, "exit")),
-        ("-O stop", "exit 0, ended", |master| mux_end(master, "stop")),
-    ];
-    for (name, seen, play) in on_a_master {
-        cases.push(Case::new(
-            name,
-            "4.1, E8",
-            Client::Ssh,
-            seen,
-            move |ground| play(&Master::start(ground, "plain")?),
-        ));
-    }
-    cases.push(Case::new(
-        "-R socket, -L to it",
-        "4.1, 4.4",
-        Client::Ssh,
-        "visited",
-        unix,
-    ));
-    cases.push(
-        Case::new("-R socket by a key that may not", "4.3", Client::Ssh, REFUSED, unix_not_allowed)
-            .differs("granted", "sockets are of a key's own folder, and only where its line permits them; permitlisten of sshd forgets them"),
-    );
-    cases.push(
-        Case::new(
-            "-R socket a second time after its client has ended",
-            "E7",
-            Client::Ssh,
-            "granted",
-            unix_again,
-        )
-        .differs(
-            REFUSED,
-            "sshd leaves the file behind; here the name is a lease, which comes back to its owner",
-        ),
-    );
     cases
 }
 
@@ -204,7 +128,7 @@ fn of(library: Library) -> Client {
     }
 }
 
-fn word(asked: &Asked) -> &'static str {
+pub(super) fn word(asked: &Asked) -> &'static str {
     match asked {
         Asked::Granted(..) => "granted",
         Asked::Refused => REFUSED,
@@ -238,7 +162,7 @@ fn after_the_end(ground: &Ground, client: Client) -> Seen {
     Ok("free".into())
 }
 
-fn wait_until_free(port: u16) {
+pub(super) fn wait_until_free(port: u16) {
     wait::until("a free port", || {
         let found = listeners(port);
         if found.is_empty() { Ok(()) } else { Err(found) }
@@ -336,7 +260,7 @@ fn order(ground: &Ground) -> Seen {
 }
 
 /// An ssh with these options; waits until it has said that so often.
-fn ssh_until(
+pub(super) fn ssh_until(
     ground: &Ground,
     key: &str,
     options: &[&str],
@@ -459,206 +383,4 @@ fn remote_socks(ground: &Ground) -> Seen {
     )?;
     super::opens::socks5(local(port), ground.echo())?;
     Ok("visited".into())
-}
-
-/// `ssh -f`, ended with its control socket when dropped.
-fn in_background(ground: &Ground, forward: &str, then: impl FnOnce() -> Seen) -> Seen {
-    let socket = control(ground);
-    let path = socket.display().to_string();
-    let options = [
-        "-f",
-        "-N",
-        "-M",
-        "-S",
-        &path,
-        "-o",
-        "ExitOnForwardFailure=yes",
-        "-R",
-        forward,
-    ];
-    let mut ssh = Process::spawn(&mut ground.ssh("plain", &options));
-    let status = ssh.wait(wait::DEADLINE);
-    let code = status.code().unwrap_or(-1);
-    if code != 0 {
-        return Ok(format!("exit {code}"));
-    }
-    let seen = then();
-    Process::spawn(&mut ground.ssh("plain", &["-S", &path, "-O", "exit"])).wait(wait::DEADLINE);
-    Ok(format!("exit {code}, {}", seen?))
-}
-
-fn control(ground: &Ground) -> PathBuf {
-    ground.folder().join(format!("control-{}", ground.port()))
-}
-
-fn background(ground: &Ground) -> Seen {
-    let port = ground.port();
-    in_background(ground, &remote(None, port, ground.echo()), || open_at(port))
-}
-
-fn background_localhost(ground: &Ground) -> Seen {
-    let port = ground.port();
-    let forward = format!("{port}:localhost:{}", ground.echo());
-    in_background(ground, &forward, || open_at(port))
-}
-
-fn background_refused(ground: &Ground) -> Seen {
-    let taken = ground.port();
-    let _another = Client::Ssh.listen(ground, "other", None, taken)?;
-    in_background(ground, &remote(None, taken, 1), || Ok("there".into()))
-}
-
-/// `ssh -M`, and others that ask it for things.
-struct Master<'g> {
-    ground: &'g Ground,
-    process: Process,
-    socket: String,
-}
-
-impl<'g> Master<'g> {
-    fn start(ground: &'g Ground, key: &str) -> anyhow::Result<Self> {
-        let socket = control(ground).display().to_string();
-        let mut process = Process::spawn(&mut ground.ssh(key, &["-M", "-S", &socket, "-N"]));
-        wait::until("a control socket", || {
-            let ended = process.exit_status();
-            assert!(ended.is_none(), "{ended:?} {}", process.stderr());
-            if std::path::Path::new(&socket).exists() {
-                Ok(())
-            } else {
-                Err(process.stderr())
-            }
-        });
-        Ok(Self {
-            ground,
-            process,
-            socket,
-        })
-    }
-
-    fn output(&self, what: &str, more: &[&str]) -> anyhow::Result<(i32, String)> {
-        let mut command: Command = self
-            .ground
-            .ssh("plain", &[&["-S", &self.socket, "-O", what], more].concat());
-        let output = command.output()?;
-        Ok((
-            output.status.code().unwrap_or(-1),
-            String::from_utf8_lossy(&output.stdout).into_owned(),
-        ))
-    }
-
-    fn ask(&self, what: &str, more: &[&str]) -> Seen {
-        Ok(format!("exit {}", self.output(what, more)?.0))
-    }
-}
-
-fn mux_zero(master: &Master<'_>) -> Seen {
-    let forward = remote(None, 0, master.ground.echo());
-    let (_, said) = master.output("forward", &["-R", &forward])?;
-    open_at(
-        said.trim()
-            .parse()
-            .with_context(|| format!("no port: {said:?}"))?,
-    )
-}
-
-fn mux_twice(master: &Master<'_>) -> Seen {
-    let forward = remote(None, master.ground.port(), master.ground.echo());
-    let first = master.ask("forward", &["-R", &forward])?;
-    Ok(format!(
-        "{first}, {}",
-        master.ask("forward", &["-R", &forward])?
-    ))
-}
-
-fn mux_taken(master: &Master<'_>) -> Seen {
-    let taken = master.ground.port();
-    let _another = Client::Ssh.listen(master.ground, "other", None, taken)?;
-    master.ask("forward", &["-R", &remote(None, taken, 1)])
-}
-
-fn mux_cancel(master: &Master<'_>) -> Seen {
-    let port = master.ground.port();
-    let forward = remote(None, port, master.ground.echo());
-    master.ask("forward", &["-R", &forward])?;
-    open_at(port)?;
-    let exit = master.ask("cancel", &["-R", &forward])?;
-    wait_until_free(port);
-    Ok(format!("{exit}, free"))
-}
-
-fn mux_again(master: &Master<'_>) -> Seen {
-    let port = master.ground.port();
-    let forward = remote(None, port, master.ground.echo());
-    master.ask("forward", &["-R", &forward])?;
-    master.ask("cancel", &["-R", &forward])?;
-    wait_until_free(port);
-    master.ask("forward", &["-R", &forward])?;
-    open_at(port)
-}
-
-fn mux_end(master: &Master<'_>, how: &str) -> Seen {
-    let exit = master.ask(how, &[])?;
-    let id = master.process.id();
-    wait::until("the master's end", || {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", id.as_raw_nonzero()));
-        match stat {
-            // Z: it has ended, and nobody has asked how.
-            Ok(stat) if !stat.contains(") Z ") => Err(stat),
-            _ => Ok(()),
-        }
-    });
-    Ok(format!("{exit}, ended"))
-}
-
-/// A socket's path, and the key that may listen there.
-fn socket(ground: &Ground) -> (String, &'static str) {
-    let name = format!("{}.sock", ground.port());
-    if ground.is_gateway() {
-        (format!("./{name}"), "sockets")
-    } else {
-        (ground.folder().join(name).display().to_string(), "plain")
-    }
-}
-
-fn unix_forward(ground: &Ground, key: &str, path: &str) -> anyhow::Result<Asked> {
-    let forward = format!("{path}:127.0.0.1:{}", ground.echo());
-    client::ask(
-        ground.ssh(
-            key,
-            &["-v", "-N", "-o", "ExitOnForwardFailure=yes", "-R", &forward],
-        ),
-        1,
-    )
-}
-
-fn unix(ground: &Ground) -> Seen {
-    let (path, key) = socket(ground);
-    let _held = unix_forward(ground, key, &path)?;
-    let port = ground.port();
-    let back = format!("127.0.0.1:{port}:{path}");
-    let _ssh = ssh_until(
-        ground,
-        key,
-        &["-L", &back],
-        "Local forwarding listening on",
-        1,
-    )?;
-    visit(local(port))?;
-    Ok("visited".into())
-}
-
-fn unix_not_allowed(ground: &Ground) -> Seen {
-    let (path, _) = socket(ground);
-    Ok(word(&unix_forward(ground, "plain", &path)?).into())
-}
-
-fn unix_again(ground: &Ground) -> Seen {
-    let (path, key) = socket(ground);
-    let first = unix_forward(ground, key, &path)?;
-    ensure!(
-        matches!(first, Asked::Granted(..)),
-        "it was refused at first"
-    );
-    drop(first);
-    Ok(word(&unix_forward(ground, key, &path)?).into())
 }

@@ -72,14 +72,14 @@ pub(crate) fn cases() -> Vec<Case> {
         "4.1",
         Client::Ssh,
         "all came back",
-        |ground| stdio(ground, "opens", ground.echo()),
+        |ground| stdio(ground, "opens", &format!("127.0.0.1:{}", ground.echo())),
     ));
     cases.push(Case::new(
         "-W to another port",
         "4.1",
         Client::Ssh,
         "exit 255",
-        |ground| stdio(ground, "opens", ground.port()),
+        |ground| stdio(ground, "opens", &format!("127.0.0.1:{}", ground.port())),
     ));
     cases.push(Case::new(
         "-D with SOCKS5",
@@ -156,15 +156,15 @@ fn local_forward(ground: &Ground, client: Client, key: &str, target: u16) -> See
         _ => ground.ssh(key, &options),
     };
     let _ssh = listening(command);
-    if is_turned_away(local(port)) && visit(local(port)).is_err() {
-        return Ok(REFUSED.into());
+    if visit(local(port)).is_ok() {
+        return Ok("visited".into());
     }
-    visit(local(port))?;
-    Ok("visited".into())
+    ensure!(is_turned_away(local(port)), "answered, but not with all");
+    Ok(REFUSED.into())
 }
 
 /// Starts an ssh that listens here, and waits until it does.
-fn listening(mut command: std::process::Command) -> Process {
+pub(super) fn listening(mut command: std::process::Command) -> Process {
     let mut ssh = Process::spawn(&mut command);
     ssh.wait_for_text("Entering interactive session");
     ssh
@@ -185,10 +185,10 @@ pub(super) fn open(ground: &Ground, library: Library, key: &str, port: u16, size
     Ok("visited".into())
 }
 
-fn stdio(ground: &Ground, key: &str, port: u16) -> Seen {
-    let target = format!("127.0.0.1:{port}");
+/// `ssh -W`, through which bytes go and come back.
+pub(super) fn stdio(ground: &Ground, key: &str, target: &str) -> Seen {
     let mut ssh = ground
-        .ssh(key, &["-W", &target])
+        .ssh(key, &["-W", target])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -265,7 +265,11 @@ fn jump(ground: &Ground, how: &str) -> Seen {
     let config = ground.folder().join(format!("config-{}", ground.port()));
     let way = match how {
         "jump" => String::from("ProxyJump gateway"),
-        _ => format!("ProxyCommand ssh -F {} -qW%h:%p gateway", config.display()),
+        _ => format!(
+            "ProxyCommand {} -F {} -qW%h:%p gateway",
+            ground.program("ssh").display(),
+            config.display()
+        ),
     };
     let text = format!(
         "Host *\n  BatchMode yes\n  IdentitiesOnly yes\n  IdentityAgent none\n  StrictHostKeyChecking yes\n  \
@@ -282,7 +286,7 @@ fn jump(ground: &Ground, how: &str) -> Seen {
         behind.user_key().private_path().display(),
     );
     std::fs::write(&config, text)?;
-    let mut command = std::process::Command::new("ssh");
+    let mut command = std::process::Command::new(ground.program("ssh"));
     command
         .arg("-F")
         .arg(&config)

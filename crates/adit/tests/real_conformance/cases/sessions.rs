@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use adit_testkit::process::Process;
-use adit_testkit::{real, wait};
+use adit_testkit::wait;
 use anyhow::ensure;
 use serde_json::{Value, json};
 
@@ -247,7 +247,8 @@ fn page(ground: &Ground, options: &[&str]) -> Seen {
 
 fn copy(ground: &Ground, program: &str, options: &[&str]) -> Seen {
     let target = ground.folder().join(format!("copy-{}", ground.port()));
-    let mut command = Command::new(real::find(program).expect("it is installed"));
+    let mut command = Command::new(ground.program(program));
+    command.arg("-S").arg(ground.program("ssh"));
     command.args(options).args(ground.options("plain"));
     command.args(["-P", &ground.addr().port().to_string()]);
     let peer = format!("{}@{}", ground.user(), ground.addr().ip());

@@ -10,20 +10,20 @@ use adit_ssh::connection::{ClientConfig, TransportConfig};
 use adit_ssh::limits;
 use adit_ssh::printable::Printable;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
 use super::answers::{Answers, LoginRefusal, TookTooLong, Trust};
-use super::{SshConnect, blocking};
+use super::{METERED, SshConnect, blocking};
 use crate::agent::dial::Keeper;
+use crate::agent::haste::Pace;
 use crate::agent::login::credentials::{Holder, Offer};
 use crate::agent::login::known_hosts::HostKeyRefusal;
 use crate::agent::login::ssh_agent::SshAgent;
 use crate::agent::supervise::{ConnectError, Connected};
 use crate::transport::ssh::{self, Carrier};
 
-/// Who asks so seldom whether the peer is there pays by the byte.
-const METERED: Duration = Duration::from_secs(60);
 /// Keys are renewed each hour (RFC 4253 section 9), at 4.4 KB; over such a line, where hardly anything is
 /// sealed with them, once a day. Renewing them by volume is not touched.
 const METERED_REKEY_AGE: Duration = Duration::from_hours(24);
@@ -40,9 +40,22 @@ impl SshConnect {
         trust: Option<Trust<'_>>,
         kinds: &[KeyAlgorithm],
     ) -> Result<Connected, ConnectError> {
-        let order = self.order(kinds).await?;
-        let (carrier, mut keeper) = self.dial().await?;
         let answers = Answers::new(self, offers, agent, trust);
+        let nobody = watch::Sender::default();
+        self.attempt_at(Pace::Steady, &nobody, answers, kinds).await
+    }
+
+    /// The same at a pace; tells since when it has been logging in.
+    pub(super) async fn attempt_at(
+        &self,
+        pace: Pace,
+        dialled: &watch::Sender<Option<Instant>>,
+        answers: Answers<'_>,
+        kinds: &[KeyAlgorithm],
+    ) -> Result<Connected, ConnectError> {
+        let order = self.order(kinds).await?;
+        let (carrier, mut keeper) = self.dial(pace).await?;
+        dialled.send_replace(Some(Instant::now()));
         match keeper.beside(self.log_in(carrier, order, answers)).await {
             Ok(Connected { connection, task }) => Ok(Connected {
                 connection,
@@ -67,14 +80,17 @@ impl SshConnect {
     }
 
     /// Goes the way to the peer.
-    pub(super) async fn dial(&self) -> Result<(Box<dyn Carrier>, Keeper), ConnectError> {
+    pub(super) async fn dial(
+        &self,
+        pace: Pace,
+    ) -> Result<(Box<dyn Carrier>, Keeper), ConnectError> {
         let tune = |socket: &TcpStream| {
             if let Err(error) = ssh::tune(socket) {
                 debug!(%error, "socket options were not taken");
             }
             self.choose_congestion_control(socket);
         };
-        let dialled = self.dialler.dial(&self.peer, &tune).await;
+        let dialled = self.dialler.dial(&self.peer, pace, &tune).await;
         dialled.map_err(ConnectError::Dial)
     }
 
@@ -92,12 +108,14 @@ impl SshConnect {
         } else {
             LOGIN_DEADLINE
         };
+        let start = Instant::now();
         let login = ssh::connect(socket, config, memory, &mut answers);
         let Ok(login) = timeout(deadline, login).await else {
             return Err(ConnectError::Handshake(Box::new(TookTooLong(deadline))));
         };
         match login {
             Ok((connection, driver)) => {
+                self.took(start.elapsed());
                 *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = answers.taken();
                 Ok(Connected {
                     connection,

@@ -15,12 +15,14 @@ use tokio::time::timeout;
 use super::answers::TookTooLong;
 use super::attempt::LOGIN_DEADLINE;
 use super::{SetUpError, SshConnect, blocking};
+use crate::agent::haste::Pace;
 use crate::agent::login::credentials::{Credentials, Validity};
 use crate::agent::login::host;
 use crate::agent::login::known_hosts::{
     HostKeyRefusal, HostKeys, HostVerdict, NewHosts, PinnedKey, Place, Proof, ProofKind, comes_by,
 };
 use crate::agent::supervise::{ConnectError, PeerConfig};
+use crate::enroll::HostHash;
 use crate::transport::ssh::{self, Answer, Answerer, HostRefusal, Memory};
 
 /// Looks at the key of one host, and never logs in there. Hosts on the way are logged in at.
@@ -60,6 +62,17 @@ pub enum TrustError {
         host: String,
         /// The key that was wanted.
         wanted: PinnedKey,
+        /// Types and fingerprints of its keys.
+        shown: String,
+    },
+    /// It has other keys than the one that an enrolment code was made for.
+    #[error(
+        "{host} is not the gateway that the code is of: it shows {shown}. Somebody may be in between, or the host key \
+         was changed since the code was made; nothing of the code was sent"
+    )]
+    OtherGateway {
+        /// The host.
+        host: String,
         /// Types and fingerprints of its keys.
         shown: String,
     },
@@ -116,6 +129,34 @@ impl HostKeyLook {
     ///
     /// Dropping the future gives it up, unless the line is being written.
     pub async fn trust(&self, wanted: &PinnedKey) -> Result<Trusted, TrustError> {
+        self.trust_if(&|key| wanted.is(key), |host, shown| TrustError::Other {
+            host,
+            wanted: *wanted,
+            shown,
+        })
+        .await
+    }
+
+    /// The same by what an enrolment code says of the key.
+    ///
+    /// # Errors
+    ///
+    /// As [`trust`](Self::trust).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`trust`](Self::trust).
+    pub async fn trust_hashed(&self, wanted: HostHash) -> Result<Trusted, TrustError> {
+        let is_it = |key: &PublicKey| HostHash::of(key) == wanted;
+        let other = |host, shown| TrustError::OtherGateway { host, shown };
+        self.trust_if(&is_it, other).await
+    }
+
+    async fn trust_if(
+        &self,
+        is_it: &(dyn Fn(&PublicKey) -> bool + Sync),
+        other: impl FnOnce(String, String) -> TrustError,
+    ) -> Result<Trusted, TrustError> {
         let mut left = self.0.preferences.host_key.clone();
         left.retain(|algorithm| !algorithm.is_certificate());
         let mut shown = Vec::new();
@@ -127,17 +168,13 @@ impl HostKeyLook {
                 Err(error) => return Err(error.into()),
             };
             let key = offer.key();
-            if wanted.is(key) {
+            if is_it(key) {
                 return self.write(key.clone()).await;
             }
             shown.push(format!("{} {}", key.key_type(), key.fingerprint()));
             left.retain(|algorithm| !comes_by(key.key_type(), *algorithm));
         }
-        Err(TrustError::Other {
-            host: self.0.host.written(),
-            wanted: *wanted,
-            shown: shown.join(", "),
-        })
+        Err(other(self.0.host.written(), shown.join(", ")))
     }
 
     async fn write(&self, key: PublicKey) -> Result<Trusted, TrustError> {
@@ -174,7 +211,7 @@ impl HostKeyLook {
     /// Goes there, sees the key, and leaves. The host may show keys of these kinds.
     async fn see(&self, kinds: &[KeyAlgorithm]) -> Result<HostKeyOffer, ConnectError> {
         let order = self.0.order(kinds).await?;
-        let (carrier, mut keeper) = self.0.dial().await?;
+        let (carrier, mut keeper) = self.0.dial(Pace::Steady).await?;
         let config = self.0.client_config(order, &[]);
         let mut eyes = Eyes::default();
         let login = ssh::connect(carrier, config, self.0.memory.clone(), &mut eyes);

@@ -10,15 +10,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::debug;
 
 use crate::agent::supervise::{ConnectError, Connected, ConnectionTask, Peer};
 use crate::transport::ssh::Held;
 use crate::transport::{
-    ByteStream, CloseReason, Connection, ConnectionEnd, OpenError, Origin, PeerRequest,
-    RefusalCode, StreamHead, StreamKind, Target, Transport,
+    ByteStream, CloseReason, Connection, ConnectionEnd, OpenError, Origin, RefusalCode, Requests,
+    StreamHead, StreamKind, Target, Transport,
 };
 
 /// Why a hop did not lead on.
@@ -100,7 +99,7 @@ const ORIGIN: (&str, u16) = ("127.0.0.1", 65_535);
 pub(in crate::agent) struct Hop {
     name: String,
     transport: Arc<dyn Transport>,
-    requests: mpsc::Receiver<PeerRequest>,
+    requests: Requests,
     /// Its task, with all that is before it; none once it has ended.
     task: Option<ConnectionTask>,
     /// What its task has left.
@@ -243,7 +242,7 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
-    use crate::transport::memory;
+    use crate::transport::{PeerRequest, memory};
 
     const DEADLINE: Duration = Duration::from_secs(15);
 

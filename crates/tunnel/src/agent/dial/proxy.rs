@@ -178,6 +178,11 @@ impl ProxyError {
         &self.failure
     }
 
+    /// Whether nobody was there, not even to say no.
+    pub(super) fn is_silence(&self) -> bool {
+        matches!(&*self.failure, ProxyFailure::Unreachable(error) if error.is_silence())
+    }
+
     /// Whether a person must do something before another attempt makes sense.
     pub(super) fn is_permanent(&self) -> bool {
         match &*self.failure {

@@ -165,6 +165,16 @@ impl Forwards {
         Some((entry.number, forward))
     }
 
+    /// The forward that waits to be asked for again as this.
+    pub(super) fn refused_as(&self, bind: &Bind) -> Option<(usize, Forward)> {
+        let mut entries = self.entries.iter().enumerate();
+        let (index, _) = entries.find(|(_, entry)| {
+            let is_due = matches!(entry.state, State::Due { .. });
+            is_due && entry.question() == *bind
+        })?;
+        self.named(index)
+    }
+
     /// The forward of visitors of that kind, by its number, and where they go: the one that is up with
     /// exactly this bind.
     pub(super) fn destination(&self, kind: &StreamKind) -> Option<(usize, &Destination)> {

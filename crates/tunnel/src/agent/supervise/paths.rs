@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
 use super::log_panic;
+use crate::agent::control::Asker;
 use crate::agent::meter::{Meter, Reading};
 use crate::agent::probe::outside::{self, Look};
 use crate::agent::probe::{self, Finding, IpVersion, Probe, Probing};
@@ -19,13 +20,28 @@ pub(super) struct Paths<'a> {
     probing: Option<Probing<'a>>,
     /// The peer's name, where it can be dialled from here.
     peer: Option<&'a str>,
+    means: Means,
     entries: Vec<Entry>,
     checks: JoinSet<(usize, Finding)>,
+}
+
+/// By what paths are probed on this connection.
+enum Means {
+    /// That is not known yet; none is.
+    Undecided,
+    /// By bytes of ours, which come round by themselves.
+    InBand,
+    /// By the gateway, which visits its own ports: all but those of Unix sockets, which it does not.
+    Gateway(Asker),
 }
 
 /// The path of one forward.
 #[derive(Default)]
 struct Entry {
+    /// What was granted.
+    bind: Option<Bind>,
+    /// Whether the gateway probes it.
+    is_gateways: bool,
     way: Option<Target>,
     /// The other loopback, of a bind for both whose other half was not found to be ours yet. What sshd has
     /// bound stays bound, so that is looked at no more.
@@ -97,6 +113,7 @@ impl<'a> Paths<'a> {
         Self {
             probing,
             peer,
+            means: Means::Undecided,
             entries: Vec::new(),
             checks: JoinSet::new(),
         }
@@ -115,23 +132,64 @@ impl<'a> Paths<'a> {
         while self.entries.len() <= number {
             self.entries.push(Entry::default());
         }
-        let public = probe::public_port(bind).zip(self.peer);
         if let Some(entry) = self.entries.get_mut(number) {
             *entry = Entry {
-                way: probe::way(bind),
-                twin: probe::twin(bind),
-                outside: public.map(|(port, host)| Target::Tcp {
-                    host: host.to_owned(),
-                    port,
-                }),
-                version: outside::version(bind),
-                due: Some(Instant::now()),
-                deadline: probe::DEADLINE,
+                bind: Some(bind.clone()),
                 reading: meter.read(),
                 meter,
                 ..Entry::default()
             };
         }
+        self.begin_anew(number);
+    }
+
+    /// It is known whether the gateway probes for us. What was granted is probed at once.
+    pub(super) fn decide(&mut self, gateway: Option<Asker>) {
+        self.means = gateway.map_or(Means::InBand, Means::Gateway);
+        for number in 0..self.entries.len() {
+            self.begin_anew(number);
+        }
+    }
+
+    /// Whether the gateway was asked to come by there, and is not back yet.
+    pub(super) fn is_probed_by_gateway(&self, host: &str, port: u16) -> bool {
+        match &self.means {
+            Means::Gateway(asker) => asker.is_out(host, port),
+            Means::Undecided | Means::InBand => false,
+        }
+    }
+
+    /// Probes a path as if it had just been granted.
+    fn begin_anew(&mut self, number: usize) {
+        let Some(entry) = self.entries.get_mut(number) else {
+            return;
+        };
+        let Some(bind) = entry.bind.clone() else {
+            return;
+        };
+        let is_gateways = match (&self.means, &bind) {
+            (Means::Undecided, _) => return,
+            (Means::Gateway(_), Bind::Tcp { .. }) => true,
+            (Means::Gateway(_), Bind::Unix { .. }) | (Means::InBand, _) => false,
+        };
+        let public = probe::public_port(&bind).zip(self.peer);
+        let outside = public.map(|(port, host)| Target::Tcp {
+            host: host.to_owned(),
+            port,
+        });
+        *entry = Entry {
+            way: probe::way(&bind),
+            twin: probe::twin(&bind).filter(|_| !is_gateways),
+            outside: outside.filter(|_| !is_gateways),
+            version: outside::version(&bind),
+            due: Some(Instant::now()),
+            deadline: probe::DEADLINE,
+            is_gateways,
+            bind: Some(bind),
+            reading: entry.reading,
+            meter: Arc::clone(&entry.meter),
+            ..Entry::default()
+        };
     }
 
     /// Waits for the next finding that is news, probing what is due.
@@ -198,6 +256,14 @@ impl<'a> Paths<'a> {
         let is_first = matches!(entry.stage, Stage::First);
         if was_used && is_first && entry.found.as_ref().is_some_and(Finding::is_up) {
             entry.due = Instant::now().checked_add(interval);
+            return None;
+        }
+        if let (true, Means::Gateway(asker), Some(bind)) =
+            (entry.is_gateways, &self.means, entry.bind.clone())
+        {
+            let asker = asker.clone();
+            self.checks
+                .spawn(async move { (number, asker.probe(&bind).await) });
             return None;
         }
         let deadline = entry.deadline;

@@ -9,18 +9,23 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, debug, debug_span, warn};
 
+use super::advice::{Advice, successor};
 use super::forwards::{Forwards, Guest, Step};
 use super::paths::{Paths, Suspicion};
 use super::refusal::Looks;
-use super::{Connected, Event, log_panic};
+use super::{Connected, Event, chance, log_panic};
+use crate::agent::control::{Control, News, answer_probe};
 use crate::agent::forward::Destination;
+use crate::agent::health::Health;
 use crate::agent::listen::Listeners;
 use crate::agent::local::{self, LocalError};
 use crate::agent::network::Network;
 use crate::agent::probe::{Caller, Probing};
+use crate::control::ToAgent;
 use crate::transport::ssh::Held;
 use crate::transport::{
     CloseReason, Connection, ConnectionEnd, Doubt, OpenRequest, PeerRequest, RefusalCode,
+    StreamKind,
 };
 
 /// How long a connection may take to say goodbye.
@@ -28,17 +33,26 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 /// Visitors that came before the answer to their forward. More are refused.
 const EARLY_VISITORS: usize = 64;
 
-/// One connection from its login to its end, which is `None` when it came by `stop`; and the socket of
-/// a peer that has fallen silent.
+/// How a connection was.
+pub(super) struct Served {
+    /// Its end, which is `None` when it came by `stop`.
+    pub(super) end: Option<ConnectionEnd>,
+    /// The socket of a peer that has fallen silent.
+    pub(super) held: Option<Held>,
+    /// What the gateway has said about coming back.
+    pub(super) advice: Advice,
+}
+
+/// One connection from its login to its end.
 pub(super) async fn serve(
     connected: Connected,
     forwards: &mut Forwards,
     listeners: &Listeners,
-    (probing, peer): (Option<Probing<'_>>, Option<&str>),
+    (probing, peer, health): (Option<Probing<'_>>, Option<&str>, Health),
     events: &(dyn Fn(Event<'_>) + Send + Sync),
     stop: &CancellationToken,
     network: &mut Network,
-) -> (Option<ConnectionEnd>, Option<Held>) {
+) -> Served {
     let Connected { connection, task } = connected;
     let Connection {
         transport,
@@ -51,6 +65,8 @@ pub(super) async fn serve(
     let mut end = transport.end();
     let mut paths = Paths::new(probing, peer);
     let mut looks = Looks::default();
+    let mut control = Control::open(&transport, health);
+    let mut advice = Advice::default();
     forwards.begin();
     listeners.connect(Some(Arc::clone(&transport)));
     listeners.tell(events);
@@ -89,6 +105,11 @@ pub(super) async fn serve(
                     events(Event::ForwardHeld { number: *number, forward, holder });
                 }
             }
+            news = control.step() => match news {
+                News::Open(asker) => paths.decide(Some(asker)),
+                News::Closed => paths.decide(None),
+                News::Said(message) => heard(&message, forwards, &mut advice, events),
+            },
             change = network.changed() => {
                 let asks = change.asks();
                 debug!(%change, asks, "in doubt about the peer");
@@ -114,9 +135,16 @@ pub(super) async fn serve(
             debug!("connection did not say goodbye in time");
         }
     }
+    for message in control.last_words().await {
+        heard(&message, forwards, &mut advice, events);
+    }
     drop((paths, looks, transport, requests, early));
     visitors.shutdown().await;
-    (ended, end_of(driver).await)
+    Served {
+        end: ended,
+        held: end_of(driver).await,
+        advice,
+    }
 }
 
 /// Waits for a connection's task, which has little left to do, and gives what it leaves.
@@ -167,6 +195,46 @@ fn tell(
     }
 }
 
+/// Takes what a gateway says. None of it has this end do anything but tell, and wait.
+fn heard(
+    message: &ToAgent,
+    forwards: &Forwards,
+    advice: &mut Advice,
+    events: &(dyn Fn(Event<'_>) + Send + Sync),
+) {
+    match message {
+        ToAgent::Superseded { .. } => {
+            if let Some(by) = successor(message) {
+                advice.superseded(&by);
+                events(Event::Superseded { by: &by });
+            }
+        }
+        ToAgent::Refused { forward, reason } => {
+            let asked = forward.clone().into();
+            if let Some((number, forward)) = &forwards.refused_as(&asked) {
+                let reason = &reason.shown();
+                let number = *number;
+                events(Event::ForwardDenied {
+                    number,
+                    forward,
+                    reason,
+                });
+            }
+        }
+        ToAgent::RetryAfter { seconds } => {
+            let delay = advice.retry_after(*seconds, chance());
+            events(Event::RetryAfter { delay });
+        }
+        ToAgent::Grant(grant) => {
+            let grant = &grant.to_string();
+            events(Event::Granted { grant });
+        }
+        ToAgent::Identity(identity) => events(Event::Identified { identity }),
+        // Of the subsystem's own.
+        ToAgent::Welcome { .. } | ToAgent::Probed { .. } => {}
+    }
+}
+
 /// Serves a visitor of a forward that is up, keeps one whose forward may be granted in this instant,
 /// and refuses everybody else (S94).
 fn admit(
@@ -176,7 +244,15 @@ fn admit(
     early: &mut Vec<OpenRequest>,
     visitors: &mut JoinSet<()>,
 ) {
-    if forwards.keeps_out(&request.head) {
+    if let StreamKind::Probe { host, port } = &request.head.kind {
+        if paths.is_probed_by_gateway(host, *port) {
+            visitors.spawn(answer_probe(request.answer));
+        } else {
+            debug!(%host, port, "gateway probes what it was not asked to");
+            let answer = request.answer;
+            answer.refuse(RefusalCode::Prohibited, "no such probe");
+        }
+    } else if forwards.keeps_out(&request.head) {
         let origin = &request.head.origin;
         // Not only debug: the port is open to strangers, if not what is behind it.
         warn!(%origin, "stranger was kept out of a proxy for the server's own machine (GatewayPorts)");

@@ -46,6 +46,7 @@ impl Connect for Network {
 
 mod asking;
 mod changing;
+mod control;
 mod patience;
 mod probing;
 mod strangers;
@@ -151,10 +152,17 @@ fn word(event: &Event<'_>) -> String {
             forward, reason, ..
         } => format!("waiting {}: {reason}", forward.bind),
         Event::ForwardListens { forward, .. } => format!("listens {}", forward.bind),
+        Event::ForwardDenied {
+            forward, reason, ..
+        } => format!("denied {}: {reason}", forward.bind),
+        Event::Granted { grant } => format!("may {grant}"),
+        Event::Superseded { by } => format!("superseded: {by}"),
+        Event::RetryAfter { .. } => String::from("told to wait"),
         Event::PortLost { bind } => format!("lost {bind}"),
         Event::Ended { .. } => String::from("ended"),
         Event::Failed { .. } => String::from("failed"),
         Event::Waiting { .. } => String::from("waiting"),
+        Event::Identified { identity } => format!("known as {}", identity.name.shown()),
     }
 }
 

@@ -20,6 +20,19 @@ pub(super) enum After {
     Failure,
     /// The peer was reached, and a person has to do something.
     Refusal,
+    /// The peer has said when to come back. Whatever else changes, it has not.
+    Told,
+}
+
+/// Which attempt it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// The first of all, at which a person may be there.
+    First,
+    /// Soon after a connection was lost.
+    Hasty,
+    /// Any other.
+    Steady,
 }
 
 /// Least time from one attempt to the next that a change brings about, whatever else changes.
@@ -39,6 +52,7 @@ pub(super) async fn wait(delay: Duration, began: Instant, after: After, network:
     let least = match after {
         After::Failure => AFTER_FAILURE,
         After::Refusal => AFTER_REFUSAL,
+        After::Told => return sleep_until(until).await,
     };
     let earliest = began.checked_add(least).unwrap_or(began);
     loop {
@@ -65,17 +79,24 @@ pub(super) async fn wait(delay: Duration, began: Instant, after: After, network:
 pub(super) async fn attempt(
     connect: &impl Connect,
     network: &Network,
-    is_first: bool,
+    manner: Manner,
 ) -> Result<Connected, ConnectError> {
-    if !is_first {
+    if manner != Manner::First {
         let mut network = network.subscribe();
         tokio::select! {
             biased;
-            attempt = connect.connect() => return attempt,
+            attempt = once(connect, manner) => return attempt,
             () = outdated(&mut network) => debug!("attempt is begun anew"),
         }
     }
-    connect.connect().await
+    once(connect, manner).await
+}
+
+async fn once(connect: &impl Connect, manner: Manner) -> Result<Connected, ConnectError> {
+    match manner {
+        Manner::Hasty => connect.connect_hastily().await,
+        Manner::First | Manner::Steady => connect.connect().await,
+    }
 }
 
 async fn outdated(network: &mut Network) {

@@ -49,11 +49,16 @@ impl Totals {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Connections that are there now.
+    pub(super) fn connections(&self) -> u64 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
     pub(super) fn counts(&self, arriving: usize, waiting: usize) -> Counts {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let wide = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         Counts {
-            connections: load(&self.connections),
+            connections: self.connections(),
             arriving: wide(arriving),
             waiting: wide(waiting),
             accepted: load(&self.accepted),

@@ -7,7 +7,7 @@ use adit_ssh::algorithm::KeyAlgorithm;
 use adit_ssh::provider::aws_lc;
 
 use super::*;
-use crate::gateway::policy::{Key, Kind};
+use crate::gateway::policy::Key;
 
 fn key(seed: u8) -> PresentedKey {
     let signer = aws_lc::sign::ed25519(&[seed; 32]).unwrap();
@@ -114,4 +114,58 @@ async fn g09_strangers_keys_wait_together_and_a_good_key_never_does() {
     let verdict = good.key("root", &key(1)).await;
     assert!(matches!(verdict, KeyVerdict::Authorised(_)));
     assert!(begun.elapsed().is_zero());
+}
+
+#[tokio::test(start_paused = true)]
+async fn g09_the_time_of_a_refusal_tells_nobody_whether_a_key_is_known() {
+    let mut known = policy(&[(1, 1)]);
+    let name = fingerprint(&key(1).key).unwrap();
+    let expired = Key {
+        not_after: Some(Timestamp::UNIX_EPOCH),
+        ..Key::clone(&known.keys[&name])
+    };
+    known.keys.insert(name, Arc::new(expired));
+    let (_policy, rules) = rules(known);
+    let throttle = Arc::new(Mutex::new(Throttle::default()));
+    let source = "192.0.2.1:5".parse().unwrap();
+    let mut times = Vec::new();
+    // A stranger who has failed often, and now a key that is somebody's, and one that is nobody's.
+    for seed in (10..40).chain([1, 2, 1, 2]) {
+        let mut gate = Gate::new(rules.clone(), source, Arc::clone(&throttle));
+        let begun = tokio::time::Instant::now();
+        let verdict = gate.key("root", &key(seed)).await;
+        assert_eq!(verdict, KeyVerdict::Refused);
+        times.push(begun.elapsed().as_millis());
+        gate.failed();
+    }
+    assert_eq!(times.split_off(30), [5_000, 5_000, 5_000, 5_000]);
+}
+
+#[test]
+fn nobody_comes_in_without_a_key_but_as_a_user_that_is_named_for_it() {
+    let mut named = policy(&[]);
+    let gate_of = |policy: &Policy| {
+        let (_policy, rules) = rules(policy.clone());
+        gate(&rules)
+    };
+    assert!(gate_of(&named).anonymous("principal 1").is_none());
+    named.anonymous.insert(PrincipalId::new(1));
+    let who = gate_of(&named).anonymous("principal 1").unwrap();
+    assert_eq!((who.principal.id, who.key), (PrincipalId::new(1), None));
+    for user in ["principal 2", "Principal 1", "", "root"] {
+        assert!(gate_of(&named).anonymous(user).is_none(), "{user}");
+    }
+    let id = PrincipalId::new(1);
+    let device = Principal {
+        kind: Kind::Device,
+        ..Principal::clone(&named.principals[&id])
+    };
+    let of_device = Policy {
+        principals: HashMap::from([(id, Arc::new(device))]),
+        ..named.clone()
+    };
+    assert!(gate_of(&of_device).anonymous("principal 1").is_none());
+    // Disabled.
+    named.principals.remove(&id);
+    assert!(gate_of(&named).anonymous("principal 1").is_none());
 }

@@ -1,8 +1,10 @@
 //! The options of a line: their syntax, and values that are right in themselves. What they come to together is
 //! [`rule`](super::rule)'s.
 
+use adit_model::grant::{Pool, PoolError};
 use adit_model::host::{HostClass, classify_host};
 use adit_model::lease::{SocketName, SocketNameError};
+use adit_model::name::{NamePattern, PatternError};
 use adit_model::port::{PortSet, PortSetError};
 use adit_model::source::{SourceError, SourceSet};
 use adit_ssh::printable::Printable;
@@ -12,6 +14,10 @@ use jiff::tz::TimeZone;
 
 /// What a line's options say, each where it stands.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "flags that stand there or not"
+)]
 pub(super) struct Options {
     /// Forwards, as the flags in their order leave them.
     pub(super) forwards: Forwards,
@@ -20,6 +26,13 @@ pub(super) struct Options {
     pub(super) opens: Vec<Open>,
     pub(super) any_port: Option<usize>,
     pub(super) sockets: Option<SocketNames>,
+    /// Names that forwards may have.
+    pub(super) offers: Option<Vec<NamePattern>>,
+    /// Whether it is given names for which it asks for none.
+    pub(super) any_name: bool,
+    /// Whether it may have domains that it proves.
+    pub(super) own_domains: bool,
+    pub(super) pool: Option<Pool>,
     pub(super) takeover_from: Option<SourceSet>,
     pub(super) sources: Option<SourceSet>,
     pub(super) not_after: Option<Timestamp>,
@@ -38,6 +51,10 @@ impl Default for Options {
             opens: Vec::new(),
             any_port: None,
             sockets: None,
+            offers: None,
+            any_name: false,
+            own_domains: false,
+            pool: None,
             takeover_from: None,
             sources: None,
             not_after: None,
@@ -129,6 +146,12 @@ pub enum OptionError {
     /// A name that is no socket's.
     #[error("{0}")]
     Socket(SocketNameError),
+    /// A name that is none.
+    #[error("adit-names: {0}")]
+    Offered(PatternError),
+    /// A pool that is none.
+    #[error("adit-pool: {0}")]
+    Pool(PoolError),
     /// A moment that is none.
     #[error("expiry-time is YYYYMMDD, YYYYMMDDHHMM or YYYYMMDDHHMMSS, with Z for UTC")]
     Expiry,
@@ -226,6 +249,8 @@ impl Options {
             b"verify-required" => self.verify_required = true,
             b"no-verify-required" => self.verify_required = false,
             b"adit-port0" => self.any_port = Some(at),
+            b"adit-any-name" => self.any_name = true,
+            b"adit-own-domains" => self.own_domains = true,
             b"agent-forwarding"
             | b"no-agent-forwarding"
             | b"x11-forwarding"
@@ -261,6 +286,11 @@ impl Options {
             PERMIT_OPEN => self.opens.push(open(value)?),
             "from" => once(&mut self.sources, sources(value, name)?, name)?,
             "adit-takeover-from" => once(&mut self.takeover_from, sources(value, name)?, name)?,
+            "adit-names" => once(&mut self.offers, offers(value)?, name)?,
+            "adit-pool" => {
+                let pool = value.parse().map_err(OptionError::Pool)?;
+                once(&mut self.pool, pool, name)?;
+            }
             "adit-unix" => once(&mut self.sockets, sockets(value)?, name)?,
             "principals" => {
                 let value = names(value)?;
@@ -286,12 +316,14 @@ const PERMIT_RANGES: &str = "adit-permitlisten";
 const PERMIT_OPEN: &str = "permitopen";
 
 /// Options with a value.
-const VALUED: [&str; 11] = [
+const VALUED: [&str; 13] = [
     PERMIT_LISTEN,
     PERMIT_RANGES,
     PERMIT_OPEN,
     "from",
     "adit-takeover-from",
+    "adit-names",
+    "adit-pool",
     "adit-unix",
     "principals",
     "expiry-time",
@@ -420,6 +452,11 @@ fn sockets(text: &str) -> Result<SocketNames, OptionError> {
     }
     let names = text.split(',').map(str::parse).collect::<Result<_, _>>();
     names.map(SocketNames::These).map_err(OptionError::Socket)
+}
+
+fn offers(text: &str) -> Result<Vec<NamePattern>, OptionError> {
+    let names = text.split(',').map(str::parse).collect::<Result<_, _>>();
+    names.map_err(OptionError::Offered)
 }
 
 fn names(text: &str) -> Result<Vec<String>, OptionError> {

@@ -33,7 +33,13 @@ pub(super) fn of(options: &Options, defaults: &Defaults) -> Result<Rule, Placed>
     let is_command_only = options.forwards == Forwards::Unsaid && options.has_command && !permits;
     if is_command_only || options.forwards == Forwards::Off {
         nothing(&mut grant);
-        let is_vain = permits || options.sockets.is_some() || options.any_port.is_some();
+        let is_vain = permits
+            || options.sockets.is_some()
+            || options.any_port.is_some()
+            || options.offers.is_some()
+            || options.any_name
+            || options.own_domains
+            || options.pool.is_some();
         let notes = [
             (is_command_only, Note::CommandOnly),
             (is_vain, Note::WithoutEffect),
@@ -49,10 +55,15 @@ pub(super) fn of(options: &Options, defaults: &Defaults) -> Result<Rule, Placed>
     if !options.opens.is_empty() {
         grant.targets = options.opens.iter().flat_map(targets).collect();
     }
+    let has_any = options
+        .listens
+        .iter()
+        .any(|listen| listen.value.ports.is_none());
+    let is_short = has_any && options.any_port.is_none();
     Ok(Rule {
         role,
         grant,
-        notes: Vec::new(),
+        notes: is_short.then_some(Note::AnyPort).into_iter().collect(),
     })
 }
 
@@ -76,6 +87,9 @@ fn nothing(grant: &mut Grant) {
     grant.any_port = false;
     grant.asked.clear();
     grant.names.clear();
+    grant.any_name = false;
+    grant.own_domains = false;
+    grant.pool = None;
     grant.sockets = Sockets::None;
     grant.targets.clear();
 }
@@ -88,6 +102,13 @@ fn listens(grant: &mut Grant, options: &Options) -> Result<(), Placed> {
         None if !options.listens.is_empty() => grant.sockets = Sockets::None,
         None => {}
     }
+    if let Some(names) = &options.offers {
+        grant.names.clone_from(names);
+    }
+    // Who is told where to listen is given no other place.
+    grant.any_name = options.any_name || (grant.any_name && options.listens.is_empty());
+    grant.own_domains |= options.own_domains;
+    grant.pool = options.pool.or(grant.pool);
     let Some((first, others)) = options.listens.split_first() else {
         grant.any_port |= options.any_port.is_some();
         return Ok(());

@@ -106,6 +106,10 @@ fn what_sshd_would_do_otherwise_is_told() {
         ),
         (r#"restrict,permitopen="a:1""#, &[Note::WithoutEffect]),
         ("restrict", &[]),
+        // To sshd any port is port 0, too.
+        (r#"permitlisten="*:*""#, &[Note::AnyPort]),
+        (r#"permitlisten="*:*",adit-port0"#, &[]),
+        (r#"permitlisten="8080""#, &[]),
     ] {
         assert_eq!(with(options, Reach::Asked).notes, notes, "{options}");
     }
@@ -151,6 +155,19 @@ fn port_0_draws_from_what_is_permitted_and_from_nothing_else() {
     let few = grant(r#"permitlisten="8080",adit-permitlisten="9000-9001",adit-port0"#);
     assert!(few.any_port);
     assert_eq!(few.ports.to_string(), "8080,9000-9001");
+}
+
+#[test]
+fn names_have_an_option_of_their_own() {
+    let names: Vec<_> = ["app", "dev-*"].map(|name| name.parse().unwrap()).into();
+    let offered = grant(r#"adit-names="App,dev-*",adit-any-name,adit-own-domains,adit-pool="2""#);
+    assert_eq!(offered.names, names);
+    assert!(offered.any_name && offered.own_domains);
+    assert_eq!(offered.pool.map(|pool| pool.places), Some(2));
+    let permitted = grant(r#"permitlisten="80""#);
+    assert!(!permitted.any_name && !permitted.own_domains);
+    assert!(grant(r#"restrict,adit-names="app""#).names.is_empty());
+    assert!(grant("").names.is_empty());
 }
 
 #[test]

@@ -1,28 +1,29 @@
-//! A connection asks for a lease, and gives it back.
+//! A connection asks for a lease, and gives it back: what the live grant and the table say.
 
 use std::num::NonZeroU32;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use adit_model::address::Scope;
-use adit_model::grant::Grant;
+use adit_model::grant::Offer;
 use adit_model::id::{Epoch, Fingerprint, LeaseId, PrincipalId};
-use adit_model::lease::{Holding, Lease, LeaseState, SocketName};
+use adit_model::lease::{Holding, SocketName};
+use adit_model::name::{NameRules, is_site};
 use adit_model::port::PortSet;
 use tokio::time::{timeout, timeout_at};
 
-use super::listener::{CLOSE, Fresh};
-use super::{Desk, Listening, Member, Refused, Seat, SeatEnd, State, Who};
+use super::commit::Plan;
+use super::listener::CLOSE;
+use super::{Desk, Listening, Member, Refused, SeatEnd, State, Who};
+use crate::control::Instance;
 use crate::gateway::after;
-use crate::gateway::lease::{
-    Answer, Ask, Committed, MemberId, Now, Phase, Ticket, Verdict, Wanted,
-};
+use crate::gateway::lease::{Answer, Ask, Choice, MemberId, Now, Phase, Verdict, Wanted};
 use crate::gateway::policy::{Policy, Principal};
 #[cfg(unix)]
 use crate::gateway::port;
-use crate::gateway::seam::LedgerError;
-use crate::transport::{Bind, CloseReason, Transport};
+use crate::gateway::seam::Unproved;
+use crate::transport::{Bind, Transport};
 
 /// How an ask has gone so far.
 #[derive(Debug, Default)]
@@ -31,6 +32,8 @@ struct Attempt {
     verdict: Option<Verdict>,
     /// Drawn ports that other programs have.
     avoid: Vec<u16>,
+    /// Holders of ports that were drawn before, who were found to be there.
+    alive: Vec<Epoch>,
 }
 
 /// What comes next.
@@ -45,34 +48,36 @@ enum Step {
     Fulfil(Plan),
 }
 
-/// What a claim needs to be fulfilled.
-struct Plan {
-    ticket: Ticket,
-    lease: Lease,
-    /// Whether the ledger knows the lease, as somebody's who asks for it again.
-    is_known: bool,
-    /// The holder did not answer.
-    is_silent: bool,
+/// What a grant allows, as it was asked for.
+pub(super) struct Allowed {
+    pub(super) wish: Wish,
+    pub(super) scope: Scope,
 }
 
-/// A holding that a grant allows, as it was asked for.
-struct Allowed {
-    /// `None` for any port.
-    holding: Option<Holding>,
-    scope: Scope,
-    /// Ports to draw from.
-    ports: PortSet,
+/// What somebody asks for and may have.
+pub(super) enum Wish {
+    /// That one.
+    This(Holding),
+    /// One of these, the first first.
+    OneOf(Vec<Holding>, Choice),
+    /// Any free port of these.
+    AnyPort(PortSet),
+}
+
+impl Wish {
+    /// The one that it is about, if it is about one.
+    const fn holding(&self) -> Option<&Holding> {
+        match self {
+            Self::This(holding) => Some(holding),
+            Self::OneOf(..) | Self::AnyPort(_) => None,
+        }
+    }
 }
 
 /// How long an ask waits for others of the same principal about the same holding.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Drawn ports that other programs may turn out to have, before that is told.
 const DRAWS: usize = 16;
-/// How long the ledger has to keep a new lease.
-const KEEP_NEW: Duration = Duration::from_secs(10);
-/// How long an owner waits for the ledger to keep what it knows already: it is kept later as well, and nobody shall
-/// wait for a lease of their own.
-const KEEP_KNOWN: Duration = Duration::from_millis(500);
 
 impl Desk {
     /// Listens for a connection: `bind` word for word as the peer asked. The same words again are granted again.
@@ -83,6 +88,7 @@ impl Desk {
     /// # Cancel safety
     /// Dropped, nothing is granted.
     pub async fn listen(&self, member: &Member, bind: &Bind) -> Result<Listening, Refused> {
+        self.prove(member, bind).await?;
         let deadline = after(PATIENCE);
         let mut attempt = Attempt::default();
         loop {
@@ -106,6 +112,9 @@ impl Desk {
                     };
                     let is_alive = transport.is_alive(patience(transport.round_trip())).await;
                     drop(question);
+                    if is_alive {
+                        attempt.alive.push(epoch);
+                    }
                     attempt.verdict = Some(Verdict { epoch, is_alive });
                 }
                 Step::Fulfil(plan) => {
@@ -149,20 +158,32 @@ impl Desk {
 
     /// Asks the live grant and the table.
     fn step(&self, member: &Member, bind: &Bind, attempt: &Attempt) -> Result<Step, Refused> {
-        let (policy, now) = (self.policy(), self.now());
+        let now = self.now();
         let mut state = self.state();
+        let policy = self.policy();
         let principal = state.standing(member.id, &policy, now)?;
-        let allowed = self.allowed(&principal.grant, principal.id, bind)?;
-        let wanted = match &allowed.holding {
-            Some(holding) => Wanted::This(holding.clone()),
-            None => Wanted::Any {
-                ports: &allowed.ports,
+        let allowed = self.allowed(&principal, member.who(), bind)?;
+        let wanted = match &allowed.wish {
+            Wish::This(holding) => {
+                self.let_go(&mut state, holding, now);
+                Wanted::This(holding.clone())
+            }
+            Wish::OneOf(holdings, choice) => {
+                for holding in holdings {
+                    self.let_go(&mut state, holding, now);
+                }
+                Wanted::OneOf {
+                    holdings,
+                    choice: *choice,
+                    alive: &attempt.alive,
+                }
+            }
+            Wish::AnyPort(ports) => Wanted::Any {
+                ports,
                 avoid: &attempt.avoid,
+                alive: &attempt.alive,
             },
         };
-        if let Some(holding) = &allowed.holding {
-            self.let_go(&mut state, holding, now);
-        }
         let limit = principal.grant.limits.leases;
         let ask = Ask {
             member: member.id,
@@ -179,6 +200,11 @@ impl Desk {
             verdict: attempt.verdict,
         };
         let answer = state.table.ask(&ask, now, &mut draw);
+        let answer = answer.map_err(|refused| {
+            // The table knows no agents, only their leases.
+            let holding = allowed.wish.holding();
+            refused.held_by(holding.and_then(|holding| state.agent_of(holding)))
+        });
         if let Err(refused @ Refused::Flapping { .. }) = &answer {
             tracing::warn!(principal = %principal.name, source = %member.who.source, reason = %refused,
                 "two machines seem to have one key");
@@ -190,7 +216,7 @@ impl Desk {
                     state.listeners.contains_key(&holding),
                     state.missing.get(&holding),
                 ) {
-                    (true, _) => Step::Done(state.listening(&holding, allowed.scope)),
+                    (true, _) => Step::Done(self.listening(&state, &holding, allowed.scope)),
                     (false, Some(error)) => return Err(error.clone().into()),
                     (false, None) => Step::Wait(holding),
                 }
@@ -248,186 +274,141 @@ impl Desk {
         }
     }
 
+    /// Which names there may be here.
+    pub(super) fn name_rules(&self) -> &NameRules {
+        static NONE: LazyLock<NameRules> = LazyLock::new(NameRules::default);
+        let sites = self.settings.sites.as_ref();
+        sites.map_or(&*NONE, |sites| sites.rules())
+    }
+
+    /// Has a domain proved that somebody asks for and no grant gives.
+    ///
+    /// # Errors
+    /// It is not.
+    async fn prove(&self, member: &Member, bind: &Bind) -> Result<(), Refused> {
+        let (Bind::Tcp { host, port }, Some(sites)) = (bind, &self.settings.sites) else {
+            return Ok(());
+        };
+        let principal = {
+            let (state, now) = (self.state(), self.now());
+            state.standing(member.id, &self.policy(), now)?
+        };
+        let offer = principal.grant.offers(host, *port, sites.rules())?;
+        let Some(Offer {
+            name: domain,
+            needs_proof: true,
+        }) = offer
+        else {
+            return Ok(());
+        };
+        if sites.is_proved(principal.id, &domain) {
+            return Ok(());
+        }
+        let proved = sites.prove(principal.id, &domain).await;
+        proved.map_err(|error| Refused::Unproved { domain, error })
+    }
+
     /// What a grant allows of what was asked for.
-    fn allowed(
+    pub(super) fn allowed(
         &self,
-        grant: &Grant,
-        principal: PrincipalId,
+        principal: &Principal,
+        who: &Who,
         bind: &Bind,
     ) -> Result<Allowed, Refused> {
+        let grant = &principal.grant;
         match bind {
-            Bind::Tcp { host, port } => Ok(Allowed {
-                scope: grant.listen(host, *port)?,
-                holding: (*port != 0).then_some(Holding::Port(*port)),
-                ports: if *port == 0 {
-                    grant.ports.intersection(&self.settings.ports)
-                } else {
-                    PortSet::EMPTY
-                },
-            }),
+            Bind::Tcp { host, port } => {
+                if let Some(offer) = grant.offers(host, *port, self.name_rules())? {
+                    return Ok(Allowed {
+                        wish: self.service(principal, offer, *port)?,
+                        scope: Scope::Loopback,
+                    });
+                }
+                if let Some(sites) = &self.settings.sites
+                    && grant.draws_name(host, *port)?
+                {
+                    let names = sites.draw(principal.id, &mark(who)).into_iter();
+                    let services = names.map(|name| Holding::Service(name, *port));
+                    return Ok(Allowed {
+                        wish: Wish::OneOf(services.collect(), Choice::Name),
+                        scope: Scope::Loopback,
+                    });
+                }
+                Ok(Allowed {
+                    scope: grant.listen(host, *port)?,
+                    wish: if *port == 0 {
+                        Wish::AnyPort(grant.ports.intersection(&self.settings.ports))
+                    } else {
+                        Wish::This(Holding::Port(*port))
+                    },
+                })
+            }
             Bind::Unix { path } => {
-                let name = self.socket(principal, path)?;
+                let name = self.socket(principal.id, path)?;
                 grant.socket(&name)?;
                 if self.settings.sockets.is_none() {
                     return Err(Refused::NoSockets { name });
                 }
                 Ok(Allowed {
-                    holding: Some(Holding::Unix(principal, name)),
+                    wish: Wish::This(Holding::Unix(principal.id, name)),
                     scope: Scope::Loopback,
-                    ports: PortSet::EMPTY,
                 })
             }
         }
     }
 
-    /// Binds, keeps, and commits.
-    async fn fulfil(&self, member: &Member, bind: &Bind, plan: Plan) -> Result<Listening, Refused> {
-        let mut claim = Claim {
-            desk: self,
-            ticket: Some(&plan.ticket),
-            kept: None,
-        };
-        let holding = &plan.ticket.holding;
-        let fresh = self.bind(holding, plan.lease.scope, plan.is_known).await?;
-        let id = match self.keep(&plan.lease, plan.is_known).await {
-            Ok(id) => {
-                claim.kept = Some(Lease {
-                    id,
-                    ..plan.lease.clone()
-                });
-                Some(id)
-            }
-            Err(error) if plan.is_known => {
-                tracing::warn!(%holding, %error, "a known lease goes to its owner, and is kept later");
-                None
-            }
-            Err(error) => {
-                let holding = holding.clone();
-                return Err(Refused::Ledger { holding, error });
-            }
-        };
-        let (listening, change) = self.commit(member, bind, &plan, claim, fresh, id)?;
-        change.told(holding, plan.is_silent);
-        Ok(listening)
-    }
-
-    async fn keep(&self, lease: &Lease, is_known: bool) -> Result<LeaseId, LedgerError> {
-        let within = if is_known { KEEP_KNOWN } else { KEEP_NEW };
-        match timeout(within, self.seams.ledger.keep(lease)).await {
-            Ok(kept) => kept,
-            Err(_) => Err(LedgerError {
-                reason: format!("no answer within {within:?}"),
-            }),
-        }
-    }
-
-    /// In one hold of the lock: asks the live grant again, commits the claim, fences the old holder out and
-    /// publishes the new one.
-    fn commit(
-        &self,
-        member: &Member,
-        bind: &Bind,
-        plan: &Plan,
-        mut claim: Claim<'_>,
-        fresh: Option<Fresh>,
-        id: Option<LeaseId>,
-    ) -> Result<(Listening, Change), Refused> {
-        let holding = &plan.ticket.holding;
-        let (policy, now) = (self.policy(), self.now());
-        let busy = || Refused::Busy {
-            holding: holding.clone(),
-        };
-        let mut state = self.state();
-        // What fails here gives the claim back when the lock is, since arguments are dropped after locals.
-        let principal = state.standing(member.id, &policy, now)?;
-        self.still_allowed(&policy, &principal, bind, plan)?;
-        let Committed {
-            epoch,
-            bind,
-            displaced,
-        } = state.table.commit(&plan.ticket, now).ok_or_else(busy)?;
-        claim.ticket = None;
-        match id {
-            Some(id) if state.keeping.as_ref() != Some(holding) => {
-                state.unkept.remove(holding);
-                state.table.kept(holding, id);
-            }
-            // What the ledger is just being told is older than this.
-            _ => {
-                if let Some(id) = id {
-                    state.table.kept(holding, id);
-                }
-                if let Some(lease) = state.table.lease(holding, now) {
-                    self.keep_later(&mut state, lease);
-                }
-            }
-        }
-        if let Some(fresh) = fresh {
-            self.install(&mut state, holding, fresh);
-        }
-        let newcomer = state.seats.get(&member.id).map(Seat::passport);
-        let displaced = displaced.and_then(|displaced| {
-            let seat = state.seats.get(&displaced)?;
-            Some((displaced, seat.passport()))
-        });
-        if let Some((transport, _)) = &newcomer {
-            let transport = Arc::clone(transport);
-            self.registry.serve(holding, epoch, bind, transport);
-        }
-        let mut change = Change {
-            epoch,
-            newcomer: newcomer.map(|(_, who)| who),
-            old: None,
-        };
-        if let Some((displaced, (transport, who))) = displaced {
-            if plan.is_silent {
-                // It is gone, and all else that it had waits for its owner, who is here already.
-                if let Some(seat) = state.seats.get_mut(&displaced) {
-                    seat.end = SeatEnd::Closing;
-                }
-                self.to_grace(&mut state, displaced, now);
-            }
-            let is_idle = state.table.held_by(displaced).is_empty();
-            change.old = Some(Displaced {
-                who,
-                idle: is_idle.then_some(transport),
+    /// The service of a name, or a place among those that offer it together.
+    fn service(&self, principal: &Principal, offer: Offer, port: u16) -> Result<Wish, Refused> {
+        let Offer { name, needs_proof } = offer;
+        let sites = self.settings.sites.as_ref();
+        if needs_proof && !sites.is_some_and(|it| it.is_proved(principal.id, &name)) {
+            // It was withdrawn since it was proved, or there are no sites here.
+            let reason = String::from("its proof is not there any more; ask again");
+            return Err(Refused::Unproved {
+                domain: name,
+                error: Unproved { reason },
             });
         }
-        self.changed();
-        Ok((state.listening(holding, plan.lease.scope), change))
+        let first = Holding::Service(name.clone(), port);
+        let pool = principal
+            .grant
+            .pool
+            .filter(|pool| pool.places > 1 && is_site(port));
+        Ok(match pool {
+            Some(pool) => {
+                let more = (1..pool.places).map(|place| Holding::Member(name.clone(), port, place));
+                Wish::OneOf(std::iter::once(first).chain(more).collect(), Choice::Place)
+            }
+            None => Wish::This(first),
+        })
     }
 
-    /// Whether what was claimed is allowed still.
-    fn still_allowed(
-        &self,
-        policy: &Policy,
-        principal: &Principal,
-        bind: &Bind,
-        plan: &Plan,
-    ) -> Result<(), Refused> {
-        let holding = &plan.ticket.holding;
-        let allowed = self.allowed(&principal.grant, principal.id, bind)?;
-        let is_drawable = match (&allowed.holding, holding) {
-            (None, Holding::Port(port)) => allowed.ports.contains(*port),
-            _ => true,
-        };
-        let is_others = policy
-            .reservations
-            .iter()
-            .any(|rule| rule.principal != principal.id && rule.what.covers(holding));
-        if is_others {
-            return Err(Refused::InUse {
-                holding: holding.clone(),
-            });
+    /// What was granted.
+    pub(super) fn listening(&self, state: &State, holding: &Holding, scope: Scope) -> Listening {
+        let listener = state.listeners.get(holding);
+        Listening {
+            port: match holding {
+                Holding::Port(port) | Holding::Service(_, port) | Holding::Member(_, port, _) => {
+                    *port
+                }
+                Holding::Unix(..) | Holding::Name(_) => 0,
+            },
+            scope,
+            addresses: listener.map_or_else(Vec::new, |listener| listener.addresses.clone()),
+            urls: self.urls(holding),
         }
-        if allowed.scope != plan.lease.scope || !is_drawable {
-            // The grant has changed in between; asked again, it is answered by the new one.
-            return Err(Refused::Busy {
-                holding: holding.clone(),
-            });
-        }
-        Ok(())
     }
+}
+
+/// What tells one device of a principal from another: its key, where it has one of its own, and the label that it
+/// gives itself. A certificate's key is another one every day.
+fn mark(who: &Who) -> Vec<u8> {
+    let key = who.key.as_ref().filter(|_| who.certificate.is_none());
+    let key = key.map(Fingerprint::to_string).unwrap_or_default();
+    let mut mark = key.into_bytes();
+    mark.push(0);
+    mark.extend_from_slice(who.user.as_bytes());
+    mark
 }
 
 /// The socket that a path means in the folder of that principal.
@@ -453,49 +434,6 @@ fn socket_name(_: Option<&Path>, _: PrincipalId, path: &str) -> Result<SocketNam
     })
 }
 
-/// A takeover, to be told once the lock is given back.
-struct Change {
-    epoch: Epoch,
-    newcomer: Option<Arc<Who>>,
-    old: Option<Displaced>,
-}
-
-/// Who held it before.
-struct Displaced {
-    who: Arc<Who>,
-    /// The connection, if it has nothing left.
-    idle: Option<Arc<dyn Transport>>,
-}
-
-impl Change {
-    /// Tells the old connection, and the audit (security rule G14).
-    fn told(self, holding: &Holding, was_silent: bool) {
-        let (Some(new), Some(Displaced { who: old, idle })) = (self.newcomer, self.old) else {
-            return;
-        };
-        let key = |who: &Who| who.key.as_ref().map(Fingerprint::to_string);
-        tracing::info!(
-            target: "adit::audit",
-            what = "lease.takeover",
-            who = new.principal.name,
-            %holding,
-            epoch = %self.epoch,
-            principal = %new.principal.id,
-            new.source = %new.source,
-            new.key = key(&new),
-            new.user = %adit_ssh::printable::Printable::new(new.user.as_bytes()),
-            old.source = %old.source,
-            old.key = key(&old),
-            old.user = %adit_ssh::printable::Printable::new(old.user.as_bytes()),
-            was_silent,
-            "lease was taken over"
-        );
-        if let Some(transport) = idle {
-            transport.close(CloseReason::Superseded);
-        }
-    }
-}
-
 impl State {
     /// The principal as it is now, if the connection may be here.
     pub(super) fn standing(
@@ -517,49 +455,13 @@ impl State {
         Ok(policy.standing(&seat.who, time)?.principal)
     }
 
-    fn listening(&self, holding: &Holding, scope: Scope) -> Listening {
-        let listener = self.listeners.get(holding);
-        Listening {
-            port: match holding {
-                Holding::Port(port) => *port,
-                Holding::Unix(..) | Holding::Name(_) => 0,
-            },
-            scope,
-            addresses: listener.map_or_else(Vec::new, |listener| listener.addresses.clone()),
-        }
-    }
-}
-
-impl Seat {
-    fn passport(&self) -> (Arc<dyn Transport>, Arc<Who>) {
-        (Arc::clone(&self.transport), Arc::clone(&self.who))
-    }
-}
-
-/// A claim that is being fulfilled. Dropped before it is committed, it is given back, and what the ledger was
-/// told of it is set right.
-struct Claim<'a> {
-    desk: &'a Desk,
-    ticket: Option<&'a Ticket>,
-    kept: Option<Lease>,
-}
-
-impl Drop for Claim<'_> {
-    fn drop(&mut self) {
-        let Some(ticket) = self.ticket else { return };
-        let desk = self.desk;
-        let now = desk.now();
-        let mut state = desk.state();
-        state.table.abandon(ticket);
-        desk.follow(&mut state, &ticket.holding);
-        if let Some(kept) = self.kept.take() {
-            let is = state.table.lease(&ticket.holding, now);
-            let lease = is.unwrap_or(Lease {
-                state: LeaseState::Quarantine(now.wall),
-                ..kept
-            });
-            desk.keep_later(&mut state, lease);
-        }
+    /// Which agent holds that, if one does and says so.
+    fn agent_of(&self, holding: &Holding) -> Option<Instance> {
+        let Some(Phase::Held(holder, _)) = self.table.entry(holding).map(|entry| entry.phase)
+        else {
+            return None;
+        };
+        self.seats.get(&holder)?.who.line.instance()
     }
 }
 

@@ -17,7 +17,8 @@ use crate::gateway::seam::Sockets;
 pub(super) struct Fresh {
     scope: Scope,
     addresses: Vec<std::net::SocketAddr>,
-    sockets: Sockets,
+    /// `None` where nothing listens.
+    sockets: Option<Sockets>,
     #[cfg(unix)]
     file: Option<port::unix::SocketFile>,
 }
@@ -73,7 +74,7 @@ impl Desk {
                 Ok(Fresh {
                     scope,
                     addresses,
-                    sockets: Sockets::Tcp(sockets),
+                    sockets: Some(Sockets::Tcp(sockets)),
                     #[cfg(unix)]
                     file: None,
                 })
@@ -90,15 +91,16 @@ impl Desk {
                 Ok(Fresh {
                     scope,
                     addresses: Vec::new(),
-                    sockets: Sockets::Unix(bound.listener),
+                    sockets: Some(Sockets::Unix(bound.listener)),
                     file: Some(bound.file),
                 })
             }
-            // Names are the edge's, which listens for all of them; no sockets where there are none.
+            // Names are the edge's, which listens for all of them; their services are opened through connections; no
+            // sockets where there are none.
             _ => Ok(Fresh {
                 scope,
                 addresses: Vec::new(),
-                sockets: Sockets::Tcp(Vec::new()),
+                sockets: None,
                 #[cfg(unix)]
                 file: None,
             }),
@@ -107,13 +109,21 @@ impl Desk {
 
     /// Hands a listener over to be served.
     pub(super) fn install(&self, state: &mut State, holding: &Holding, fresh: Fresh) {
-        let (stop, over) = (CancellationToken::new(), CancellationToken::new());
-        state.jobs.push(Job {
-            sockets: fresh.sockets,
-            holding: holding.clone(),
-            stop: stop.clone(),
-            over: over.clone(),
-        });
+        let stop = CancellationToken::new();
+        let over = match fresh.sockets {
+            Some(sockets) => {
+                let over = CancellationToken::new();
+                state.jobs.push(Job {
+                    sockets,
+                    holding: holding.clone(),
+                    stop: stop.clone(),
+                    over: over.clone(),
+                });
+                over
+            }
+            // With nothing to close, it is closed in that moment.
+            None => stop.clone(),
+        };
         state.missing.remove(holding);
         state.closing.remove(holding);
         let listener = Listener {
@@ -125,7 +135,9 @@ impl Desk {
             _file: fresh.file,
         };
         state.listeners.insert(holding.clone(), listener);
-        self.registry.begin(holding);
+        if let Some(entry) = state.table.entry(holding) {
+            self.registry.begin(holding, entry.principal);
+        }
         self.work.jobs.notify_one();
     }
 

@@ -1,15 +1,18 @@
 //! Why the desk says no, in words for the one who asked.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use adit_model::grant::Denied;
+use adit_model::host::Name;
 use adit_model::lease::{Holding, SocketName};
 use adit_model::port::PortSet;
 use jiff::Timestamp;
 
 use super::standing::Fallen;
+use crate::control::Instance;
 use crate::gateway::port::BindError;
-use crate::gateway::seam::LedgerError;
+use crate::gateway::seam::{LedgerError, Unproved};
 
 /// Why a connection does not get what it asks for. The text says what, why and what to do; it is for the
 /// one who asked, who learns of other principals no more than that something is in use.
@@ -47,8 +50,9 @@ pub enum Refused {
     },
     /// Another connection of the same principal has it, and is there.
     #[error(
-        "{holding} is held by another connection of yours, from {source_addr} since {since:.0}; end that one, or \
-         ask for another"
+        "{holding} is held by another connection of yours, from {source_addr}{} since {since:.0}; end that one, \
+         or ask for another",
+        Named(.instance.as_deref())
     )]
     HeldByYou {
         /// What was asked for.
@@ -57,11 +61,15 @@ pub enum Refused {
         source_addr: SocketAddr,
         /// Since when.
         since: Timestamp,
+        /// Which agent it is, if it says so.
+        instance: Option<Box<Instance>>,
     },
     /// It is taken over again and again, and its holder is there.
     #[error(
-        "{holding} is held by your own key from {source_addr} since {since:.0}, and was taken over too often: two \
-         machines seem to have one key. Give each a key of its own; it is not taken over for the next {seconds} s"
+        "{holding} is held by your own key from {source_addr}{} since {since:.0}, and was taken over too often: \
+         two machines seem to have one key. Give each a key of its own; it is not taken over for the next \
+         {seconds} s",
+        Named(.instance.as_deref())
     )]
     Flapping {
         /// What was asked for.
@@ -70,6 +78,8 @@ pub enum Refused {
         source_addr: SocketAddr,
         /// Since when.
         since: Timestamp,
+        /// Which agent it is, if it says so.
+        instance: Option<Box<Instance>>,
         /// How long it is not taken over.
         seconds: u64,
     },
@@ -97,6 +107,27 @@ pub enum Refused {
     NoneFree {
         /// Those that may be drawn.
         ports: PortSet,
+    },
+    /// None of the names that it is given is free.
+    #[error(
+        "no name is free for you just now; ask for one of your own by name, as in -R app:80:localhost:3000"
+    )]
+    NoNameFree,
+    /// As many serve the site together as may.
+    #[error(
+        "{places} of your connections serve it already, and no more may; end one of them first"
+    )]
+    NoPlaceFree {
+        /// How many may.
+        places: usize,
+    },
+    /// A domain that is not proved to be its.
+    #[error("{domain} is not yours as far as this gateway can tell: {error}")]
+    Unproved {
+        /// The domain.
+        domain: Name,
+        /// Why.
+        error: Unproved,
     },
     /// Another one is one too many.
     #[error("you have {limit} forwards already, and no more are allowed; take one back first")]
@@ -134,4 +165,26 @@ pub enum Refused {
     /// The gateway ends.
     #[error("the gateway is stopping; try again in a moment")]
     Stopping,
+}
+
+/// Which agent, where that is known.
+struct Named<'a>(Option<&'a Instance>);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(instance) => write!(f, " (agent {instance})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Refused {
+    /// The same, naming the agent that holds what was asked for.
+    pub(super) fn held_by(mut self, agent: Option<Instance>) -> Self {
+        if let Self::HeldByYou { instance, .. } | Self::Flapping { instance, .. } = &mut self {
+            *instance = agent.map(Box::new);
+        }
+        self
+    }
 }

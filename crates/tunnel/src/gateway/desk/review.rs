@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use adit_model::address::Scope;
 use adit_model::grant::Grant;
+use adit_model::host::Name;
 use adit_model::lease::Holding;
+use adit_model::name::is_site;
 
 use super::{Desk, Fallen, Refused, Seat, SeatEnd, State};
 use crate::gateway::lease::{Entry, MemberId, Now, Phase};
@@ -16,8 +18,9 @@ impl Desk {
     /// Does what the policy and the clocks demand, and binds what is not bound. Called at every change of the
     /// policy, and at least once a second.
     pub(super) fn review(&self) {
-        let (policy, now) = (self.policy(), self.now());
+        let now = self.now();
         let mut state = self.state();
+        let policy = self.policy();
         if state.is_stopping {
             return;
         }
@@ -97,7 +100,7 @@ impl Desk {
                 Phase::Fresh | Phase::Quarantine(_) => continue,
             };
             let scope = if is_new && !is_over {
-                allowed_scope(policy, holding, entry)
+                self.allowed_scope(policy, holding, entry)
             } else {
                 (!is_over).then_some(entry.scope)
             };
@@ -133,30 +136,60 @@ impl Desk {
         }
         closing
     }
-}
 
-/// Where a principal may have what it has; `None` for nowhere.
-fn allowed_scope(policy: &Policy, holding: &Holding, entry: &Entry) -> Option<Scope> {
-    let grant = &policy.principals.get(&entry.principal)?.grant;
-    let is_others = policy
-        .reservations
-        .iter()
-        .any(|rule| rule.principal != entry.principal && rule.what.covers(holding));
-    if is_others {
-        return None;
-    }
-    match (holding, &entry.asked) {
-        (Holding::Port(port), Some(asked)) => {
-            let asked_port = if asked.is_drawn { 0 } else { *port };
-            let scope = match &asked.bind {
-                Bind::Tcp { host, .. } => grant.listen(host, asked_port).ok(),
-                Bind::Unix { .. } => None,
-            };
-            scope.filter(|scope| *scope == entry.scope && grant.ports.contains(*port))
+    /// Where a principal may have what it has; `None` for nowhere.
+    fn allowed_scope(&self, policy: &Policy, holding: &Holding, entry: &Entry) -> Option<Scope> {
+        let grant = &policy.principals.get(&entry.principal)?.grant;
+        let is_others = policy
+            .reservations
+            .iter()
+            .any(|rule| rule.principal != entry.principal && rule.what.covers(holding));
+        if is_others {
+            return None;
         }
-        (Holding::Port(port), None) => narrowed(grant, *port, entry.scope),
-        (Holding::Unix(_, name), _) => grant.socket(name).is_ok().then_some(entry.scope),
-        (Holding::Name(name), _) => grant.names.contains(name).then_some(entry.scope),
+        match (holding, &entry.asked) {
+            (Holding::Port(port), Some(asked)) => {
+                let asked_port = if asked.is_drawn { 0 } else { *port };
+                let scope = match &asked.bind {
+                    Bind::Tcp { host, .. } => grant.listen(host, asked_port).ok(),
+                    Bind::Unix { .. } => None,
+                };
+                scope.filter(|scope| *scope == entry.scope && grant.ports.contains(*port))
+            }
+            (Holding::Port(port), None) => narrowed(grant, *port, entry.scope),
+            (Holding::Unix(_, name), _) => grant.socket(name).is_ok().then_some(entry.scope),
+            (Holding::Name(name), _) => {
+                let is_own = grant.has_name(name, self.name_rules());
+                is_own.is_ok_and(|is_own| is_own).then_some(entry.scope)
+            }
+            (Holding::Service(name, port) | Holding::Member(name, port, _), _) => {
+                let place = match holding {
+                    Holding::Member(_, _, place) => *place,
+                    Holding::Service(..)
+                    | Holding::Name(_)
+                    | Holding::Port(_)
+                    | Holding::Unix(..) => 0,
+                };
+                let has_place = place == 0 || grant.pool.is_some_and(|pool| place < pool.places);
+                let is_given = entry.drawn.is_some() && grant.any_name && is_site(*port);
+                let is_allowed =
+                    has_place && (is_given || self.may_have(grant, entry, name, *port));
+                is_allowed.then_some(entry.scope)
+            }
+        }
+    }
+
+    /// Whether a name is in the grant, or is a domain that was proved.
+    fn may_have(&self, grant: &Grant, entry: &Entry, name: &Name, port: u16) -> bool {
+        match grant.has_name(name, self.name_rules()) {
+            Ok(true) => true,
+            Ok(false) => {
+                let sites = self.settings.sites.as_ref();
+                let is_proved = sites.is_some_and(|it| it.is_proved(entry.principal, name));
+                grant.own_domains && is_site(port) && is_proved
+            }
+            Err(_) => false,
+        }
     }
 }
 

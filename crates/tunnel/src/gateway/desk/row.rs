@@ -22,6 +22,8 @@ pub struct LeaseRow {
     pub scope: Scope,
     /// The addresses that are truly bound.
     pub addresses: Vec<SocketAddr>,
+    /// Where visitors find it, if it is a site.
+    pub urls: Vec<String>,
     /// Whose it is.
     pub principal: PrincipalId,
     /// That principal's name, if it is known still.

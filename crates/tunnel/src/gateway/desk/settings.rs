@@ -9,6 +9,8 @@ use adit_model::id::Epoch;
 use adit_model::port::PortSet;
 use jiff::Timestamp;
 
+use crate::gateway::seam::Sites;
+
 /// What an operator may set about leases.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -26,6 +28,9 @@ pub struct Settings {
     pub leases: u32,
     /// The folder in which principals have theirs for Unix sockets; without one there are none.
     pub sockets: Option<PathBuf>,
+    /// Names that visitors reach services by; without them there are those of grants alone, for whoever opens them by
+    /// name.
+    pub sites: Option<Arc<dyn Sites>>,
     /// What no epoch is below, as the ledger has it; the time of the start is another such bound (security rule
     /// G17).
     pub epochs: Epoch,
@@ -71,6 +76,7 @@ impl Settings {
             connections: 1_024,
             leases: 1_024,
             sockets: None,
+            sites: None,
             epochs: Epoch::ZERO,
             clock: Clock::system(),
         }

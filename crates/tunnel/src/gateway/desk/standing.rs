@@ -20,6 +20,9 @@ pub enum Fallen {
     /// The key is not of that principal any more, or revoked.
     #[error("your key is not accepted here any more; ask the operator")]
     Key,
+    /// Nobody comes in as that user any more who proves nothing.
+    #[error("nobody may be here without a key any more; ask the operator")]
+    Anonymous,
     /// The certificate or its authority is not accepted any more.
     #[error("your certificate is not accepted here any more; ask the operator for a new one")]
     Certificate,
@@ -57,7 +60,8 @@ impl Policy {
         let credential = match (&who.certificate, &who.key) {
             (Some(certificate), key) => self.certificate(who, certificate, key.as_ref(), now)?,
             (None, Some(key)) => self.key(who, key, now)?,
-            (None, None) => None,
+            (None, None) if self.anonymous.contains(&principal.id) => None,
+            (None, None) => return Err(Fallen::Anonymous),
         };
         principal.grant.admits(who.source.ip(), now)?;
         let ends = [who.not_after, credential, principal.grant.not_after];

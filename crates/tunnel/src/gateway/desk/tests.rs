@@ -1,6 +1,7 @@
-use std::collections::BTreeMap;
+//! Asks from the grant to the answer, over a transport in memory.
+
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use adit_model::grant::Grant;
 use adit_model::id::{LeaseId, PrincipalId};
@@ -9,276 +10,20 @@ use adit_model::port::PortSet;
 use adit_testkit::port::Port;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
+use self::house::{House, OWNER, Peer, STRANGER, bind, grant, origin, policy};
 use super::*;
-use crate::gateway::policy::{Kind, Principal};
-use crate::gateway::registry::{Fenced, Unserved, WAITING_FOR_ONE};
-use crate::gateway::seam::{Later, LedgerError};
-use crate::transport::{Bind, ByteStream, Connection, Origin, PeerRequest, memory};
+use crate::gateway::registry::{Unserved, WAITING_FOR_ONE};
+use crate::transport::{Bind, PeerRequest};
 
+mod drawn;
+mod house;
+mod names;
 mod relisten;
 mod security;
-
-/// A desk at work, and what it stands on.
-struct House {
-    desk: Arc<Desk>,
-    policy: watch::Sender<Arc<Policy>>,
-    book: Arc<Book>,
-    doors: Arc<Doors>,
-    clock: Arc<Mutex<Timestamp>>,
-    stop: CancellationToken,
-    running: JoinSet<()>,
-    tasks: JoinSet<()>,
-}
-
-/// A ledger in memory.
-#[derive(Debug, Default)]
-struct Book {
-    leases: Mutex<BTreeMap<Holding, Lease>>,
-    is_away: AtomicBool,
-}
-
-/// Holds listeners open and serves nobody.
-#[derive(Debug, Default)]
-struct Doors(Arc<Mutex<Vec<Holding>>>);
-
-/// Both ends of a connection, which can be stopped and go on.
-struct Peer {
-    member: Member,
-    near: Arc<dyn Transport>,
-    far: Connection,
-    frozen: watch::Sender<bool>,
-}
-
-impl Ledger for Book {
-    fn keep<'a>(&'a self, lease: &'a Lease) -> Later<'a, Result<LeaseId, LedgerError>> {
-        Box::pin(async move {
-            if self.is_away.load(Ordering::SeqCst) {
-                let reason = String::from("the disk is full");
-                return Err(LedgerError { reason });
-            }
-            let mut leases = self.leases.lock().unwrap();
-            let next = i64::try_from(leases.len()).unwrap() + 1;
-            let known = leases.get(&lease.holding).map(|lease| lease.id);
-            let id = known.unwrap_or_else(|| LeaseId::new(next));
-            let lease = Lease {
-                id,
-                ..lease.clone()
-            };
-            leases.insert(lease.holding.clone(), lease);
-            Ok(id)
-        })
-    }
-}
-
-impl Publish for Doors {
-    fn serve(
-        &self,
-        sockets: Sockets,
-        holding: Holding,
-        stop: CancellationToken,
-    ) -> Later<'static, ()> {
-        let open = Arc::clone(&self.0);
-        Box::pin(async move {
-            open.lock().unwrap().push(holding.clone());
-            stop.cancelled().await;
-            drop(sockets);
-            open.lock().unwrap().retain(|one| *one != holding);
-        })
-    }
-}
-
-const OWNER: i64 = 1;
-const STRANGER: i64 = 2;
-
-fn grant() -> Grant {
-    Grant {
-        ports: PortSet::all(),
-        any_port: true,
-        sockets: adit_model::grant::Sockets::Any,
-        ..Grant::default()
-    }
-}
-
-fn policy(grants: &[(i64, Grant)]) -> Arc<Policy> {
-    let principal = |(id, grant): &(i64, Grant)| {
-        let id = PrincipalId::new(*id);
-        let principal = Principal {
-            id,
-            name: format!("principal {id}"),
-            kind: Kind::User,
-            grant: grant.clone(),
-        };
-        (id, Arc::new(principal))
-    };
-    Arc::new(Policy {
-        principals: grants.iter().map(principal).collect(),
-        ..Policy::default()
-    })
-}
-
-fn bind(port: u16) -> Bind {
-    Bind::Tcp {
-        host: String::from("localhost"),
-        port,
-    }
-}
-
-fn origin() -> Origin {
-    Origin {
-        host: String::from("203.0.113.5"),
-        port: 50_000,
-    }
-}
-
-impl House {
-    fn new() -> Self {
-        Self::with(grant(), |_| {}, Vec::new())
-    }
-
-    fn with(grant: Grant, set: impl FnOnce(&mut Settings), leases: Vec<Lease>) -> Self {
-        let clock = Arc::new(Mutex::new(Timestamp::from_second(1_763_000_000).unwrap()));
-        let wall = Arc::clone(&clock);
-        let mut settings = Settings::with_ports(PortSet::EMPTY);
-        settings.clock = Clock::of(move || *wall.lock().unwrap());
-        set(&mut settings);
-        let both = policy(&[(OWNER, grant), (STRANGER, self::grant())]);
-        let (policy, receiver) = watch::channel(both);
-        let (book, doors) = (Arc::new(Book::default()), Arc::new(Doors::default()));
-        let seams = Seams {
-            policy: receiver,
-            ledger: Arc::clone(&book) as Arc<dyn Ledger>,
-            publish: Arc::clone(&doors) as Arc<dyn Publish>,
-        };
-        let desk = Desk::new(settings, seams, leases);
-        let stop = CancellationToken::new();
-        let mut running = JoinSet::new();
-        let (at_work, stopping) = (Arc::clone(&desk), stop.clone());
-        running.spawn(async move { at_work.run(stopping).await });
-        Self {
-            desk,
-            policy,
-            book,
-            doors,
-            clock,
-            stop,
-            running,
-            tasks: JoinSet::new(),
-        }
-    }
-
-    fn who(&self, principal: i64) -> Who {
-        let id = PrincipalId::new(principal);
-        Who {
-            principal: Arc::clone(&self.policy.borrow().principals[&id]),
-            key: None,
-            certificate: None,
-            source: "192.0.2.1:4000".parse().unwrap(),
-            user: String::from("me"),
-            not_after: None,
-        }
-    }
-
-    fn connect(&mut self, principal: i64) -> Peer {
-        self.connect_as(self.who(principal)).unwrap()
-    }
-
-    fn connect_as(&mut self, who: Who) -> Result<Peer, Refused> {
-        let (near, far, driver) = memory::pair();
-        let (frozen, mut is_frozen) = watch::channel(false);
-        self.tasks.spawn(async move {
-            let mut run = std::pin::pin!(driver.run());
-            loop {
-                tokio::select! {
-                    biased;
-                    Ok(_) = is_frozen.wait_for(|frozen| *frozen) => {}
-                    () = &mut run => return,
-                }
-                if is_frozen.wait_for(|frozen| !*frozen).await.is_err() {
-                    return;
-                }
-            }
-        });
-        let near = near.transport;
-        let member = self.desk.join(who, Arc::clone(&near))?;
-        Ok(Peer {
-            member,
-            near,
-            far,
-            frozen,
-        })
-    }
-
-    async fn listen(&self, peer: &Peer, port: u16) -> Result<Listening, Refused> {
-        self.desk.listen(&peer.member, &bind(port)).await
-    }
-
-    fn row(&self, port: u16) -> LeaseRow {
-        let rows = self.desk.rows();
-        let row = rows
-            .into_iter()
-            .find(|row| row.holding == Holding::Port(port));
-        row.expect("a lease of that port")
-    }
-
-    /// A visitor of a port, led to a peer, and the peer's end of it.
-    async fn visit(&self, peer: &mut Peer, port: u16) -> (Fenced, ByteStream) {
-        let holding = Holding::Port(port);
-        let visitor = self.desk.registry().open(&holding, origin());
-        let (visitor, stream) = tokio::join!(visitor, peer.accept());
-        (visitor.unwrap(), stream)
-    }
-
-    /// Waits until the ledger says that of a port.
-    async fn kept(&self, port: u16, is: impl Fn(&Lease) -> bool) -> Lease {
-        adit_testkit::wait::until_async("a lease to be kept", || {
-            let kept = self.book.leases.lock().unwrap();
-            let lease = kept.get(&Holding::Port(port)).cloned();
-            let is = lease.as_ref().is_some_and(&is);
-            async move { if is { Ok(lease.unwrap()) } else { Err(lease) } }
-        })
-        .await
-    }
-
-    async fn end(mut self) {
-        self.stop.cancel();
-        self.running.join_next().await.unwrap().unwrap();
-        assert!(
-            self.doors.0.lock().unwrap().is_empty(),
-            "listeners are left"
-        );
-    }
-}
-
-impl Peer {
-    async fn accept(&mut self) -> ByteStream {
-        match self.far.requests.recv().await {
-            Some(PeerRequest::Open(open)) => open.answer.accept(),
-            other => panic!("{other:?} is no visitor"),
-        }
-    }
-
-    fn freeze(&self) {
-        self.frozen.send_replace(true);
-    }
-
-    fn thaw(&self) {
-        self.frozen.send_replace(false);
-    }
-
-    /// Its connection breaks.
-    fn cut(self, house: &House) {
-        let end = ConnectionEnd::Abandoned;
-        house.desk.leave(self.member, &end);
-    }
-
-    async fn closed(&self) -> ConnectionEnd {
-        let mut end = self.near.end();
-        let end = timeout(Duration::from_secs(5), end.wait()).await;
-        end.expect("a connection is closed")
-    }
-}
+mod sites;
+mod sockets;
 
 #[tokio::test(start_paused = true)]
 async fn a_forward_listens_at_all_addresses_and_is_kept_before_it_is_granted() {
@@ -443,6 +188,7 @@ async fn a_lease_whose_port_is_taken_at_the_start_is_bound_when_it_is_free() {
         epoch: Epoch::ZERO,
         since: Timestamp::from_second(1_763_000_000).unwrap(),
         state: LeaseState::Held,
+        drawn: None,
     };
     let house = House::with(grant(), |_| {}, vec![lease]);
     assert!(house.row(port.number()).addresses.is_empty());
@@ -513,6 +259,45 @@ async fn newest_displaces_a_living_one_and_tells_it() {
     house.end().await;
 }
 
+/// AT29: a connection that has lost one of its forwards keeps the other; with the last it is told and closed.
+#[tokio::test(start_paused = true)]
+async fn a_displaced_connection_is_closed_with_its_last_forward() {
+    let mut newest = grant();
+    newest.takeover = Takeover::Newest;
+    let mut house = House::with(newest, |_| {}, Vec::new());
+    let ports = [Port::reserve(), Port::reserve()];
+    let mut old = house.connect(OWNER);
+    for port in &ports {
+        house.listen(&old, port.number()).await.unwrap();
+    }
+    let new = house.connect(OWNER);
+    house.listen(&new, ports[0].number()).await.unwrap();
+    drop(house.visit(&mut old, ports[1].number()).await);
+    assert!(old.near.end().now().is_none());
+    house.listen(&new, ports[1].number()).await.unwrap();
+    assert!(matches!(
+        old.closed().await,
+        ConnectionEnd::Ours(CloseReason::Superseded)
+    ));
+    house.end().await;
+}
+
+/// A database that says nothing: whoever asks for something new is told within 3 s, and nothing is left of it.
+#[tokio::test(start_paused = true)]
+async fn a_new_forward_with_the_database_away_is_refused_soon() {
+    let mut house = House::new();
+    let port = Port::reserve();
+    let peer = house.connect(OWNER);
+    house.book.is_silent.store(true, Ordering::SeqCst);
+    let before = Instant::now();
+    let refused = house.listen(&peer, port.number()).await.unwrap_err();
+    assert!(matches!(refused, Refused::Ledger { .. }), "{refused}");
+    assert!(before.elapsed() <= Duration::from_secs(3));
+    house.book.is_silent.store(false, Ordering::SeqCst);
+    house.listen(&peer, port.number()).await.unwrap();
+    house.end().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn connections_of_one_principal_are_counted() {
     let mut few = grant();
@@ -561,33 +346,6 @@ async fn nobody_has_more_than_a_few_connections_too_many() {
         peer.closed().await;
     }
     assert!(peers[0].near.end().now().is_none());
-    house.end().await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn sockets_are_in_their_principals_folder_and_gone_with_their_lease() {
-    let base = tempfile::tempdir().unwrap();
-    let path = base.path().to_owned();
-    let mut house = House::with(
-        grant(),
-        |settings| settings.sockets = Some(path),
-        Vec::new(),
-    );
-    let peer = house.connect(OWNER);
-    let ask = |path: &str| Bind::Unix {
-        path: String::from(path),
-    };
-    let listening = house.desk.listen(&peer.member, &ask("1/db")).await.unwrap();
-    assert_eq!(listening.port, 0);
-    std::os::unix::net::UnixStream::connect(base.path().join("1/db")).unwrap();
-    let refused = house
-        .desk
-        .listen(&peer.member, &ask("2/db"))
-        .await
-        .unwrap_err();
-    assert!(matches!(refused, Refused::Path { .. }), "{refused}");
-    assert!(house.desk.cancel(&peer.member, &ask("1/db")).await);
-    assert!(!base.path().join("1/db").exists());
     house.end().await;
 }
 

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::Desk;
 use crate::gateway::lease::MemberId;
+use crate::gateway::line::Line;
 use crate::gateway::policy::Principal;
 
 /// Who is at the other end of a connection.
@@ -23,8 +24,12 @@ pub struct Who {
     pub source: SocketAddr,
     /// The user name it gave: a label, no identity.
     pub user: String,
+    /// What its program calls itself, escaped and cut: a label, too.
+    pub software: String,
     /// Until when what it logged in with is valid: a certificate's time.
     pub not_after: Option<Timestamp>,
+    /// What it can be told.
+    pub line: Arc<Line>,
 }
 
 /// The certificate of a login.

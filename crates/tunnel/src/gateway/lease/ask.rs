@@ -2,6 +2,7 @@
 
 use adit_model::lease::Holding;
 
+use super::draw::{Found, Own};
 use super::{Answer, Ask, Asked, Claim, Draw, Entry, Now, Phase, Table, Ticket, Wanted};
 use crate::gateway::desk::Refused;
 
@@ -16,10 +17,25 @@ impl Table {
     ) -> Result<Answer, Refused> {
         let answer = match &ask.wanted {
             Wanted::This(holding) => self.ask_for(ask, holding, now),
-            Wanted::Any { ports, avoid } => {
-                let holding = self.draw(ask, ports, avoid, now, draw)?;
-                self.claim(ask, &holding, true, now)
-            }
+            Wanted::OneOf {
+                holdings,
+                choice,
+                alive,
+            } => self.ask_for_one_of(ask, holdings, (*choice, alive), now),
+            Wanted::Any {
+                ports,
+                avoid,
+                alive,
+            } => self.ask_for_any(
+                ask,
+                Own {
+                    ports,
+                    avoid,
+                    alive,
+                },
+                now,
+                draw,
+            ),
         };
         self.check();
         answer
@@ -29,11 +45,7 @@ impl Table {
         let in_use = || Refused::InUse {
             holding: holding.clone(),
         };
-        let is_others = ask
-            .reservations
-            .iter()
-            .any(|rule| rule.principal != ask.principal && rule.what.covers(holding));
-        if is_others {
+        if self.is_kept_for_others(ask, holding, now) {
             return Err(in_use());
         }
         self.forget_if_over(holding, now);
@@ -59,6 +71,25 @@ impl Table {
         }
     }
 
+    /// A port that it had before, as long as it asked for any then too: one that waits for it goes before one whose
+    /// holder has to be asked whether it is there, and that before one that was given up. Otherwise a free one.
+    fn ask_for_any(
+        &mut self,
+        ask: &Ask<'_>,
+        own: Own<'_>,
+        now: Now,
+        draw: &mut Draw<'_>,
+    ) -> Result<Answer, Refused> {
+        let holding = match self.own(ask, own) {
+            Some(Found::Free(holding)) => holding,
+            Some(Found::Held(holding, holder)) => {
+                return self.take_back(ask, &holding, (holder, true), now);
+            }
+            None => self.draw(ask, own, now, draw)?,
+        };
+        self.claim(ask, &holding, true, now)
+    }
+
     /// Gives a claim, if the principal may have one lease more.
     pub(super) fn claim(
         &mut self,
@@ -81,7 +112,9 @@ impl Table {
         self.next_claim = number.saturating_add(1);
         let bind = match holding {
             Holding::Port(port) => ask.bind.with_port(*port),
-            Holding::Unix(..) | Holding::Name(_) => ask.bind.clone(),
+            Holding::Unix(..) | Holding::Name(_) | Holding::Service(..) | Holding::Member(..) => {
+                ask.bind.clone()
+            }
         };
         let claim = Claim {
             number,
@@ -117,6 +150,7 @@ impl Entry {
             since: now.wall,
             phase: Phase::Fresh,
             asked: None,
+            drawn: None,
             claim: Some(claim),
             is_probed: false,
             takeovers: std::collections::VecDeque::new(),

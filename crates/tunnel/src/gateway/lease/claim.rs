@@ -27,6 +27,7 @@ impl Table {
             let bind = claim.asked.bind.clone();
             entry.epoch = claim.epoch;
             entry.scope = claim.scope;
+            entry.drawn = claim.asked.drawn();
             entry.asked = Some(claim.asked);
             entry.phase = Phase::Held(claim.member, now.wall);
             Some(Committed {

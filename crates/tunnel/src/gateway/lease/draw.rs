@@ -3,26 +3,51 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
-use adit_model::lease::{Holding, Reserved};
+use adit_model::id::Epoch;
+use adit_model::lease::{Holding, Reserved, Takeover};
 use adit_model::port::PortSet;
 
-use super::{Ask, Draw, Entry, Now, Phase, Table};
+use super::{Ask, Draw, Entry, MemberId, Now, Phase, Table};
 use crate::gateway::desk::Refused;
+use crate::transport::Bind;
+
+/// Of which ports somebody may be given one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Own<'a> {
+    /// Those that may be drawn.
+    pub(super) ports: &'a PortSet,
+    /// But for those.
+    pub(super) avoid: &'a [u16],
+    /// Holders that were asked, and are there.
+    pub(super) alive: &'a [Epoch],
+}
+
+/// A port that somebody had before.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// Nobody has it now.
+    Free(Holding),
+    /// A connection has it.
+    Held(Holding, MemberId),
+}
+
+/// Holders that are asked at the most whether they are there before a port is drawn anew. Where more machines share
+/// one key and one wish, nobody can tell whose port is whose, and none is asked: a fleet that comes back at once
+/// would have the gateway do nothing else, and lose ports to whoever answers last.
+const QUESTIONS: usize = 4;
+/// Leases of one principal that are looked through for a port that it had. Of more, only these come back.
+const LOOKED_THROUGH: usize = 256;
 
 impl Table {
-    /// The port that it had before, if it asked for any then too and nobody needs to be asked about it;
-    /// otherwise one of those that are free, each with the same chance (security rule G16).
+    /// One of the ports that are free, each with the same chance (security rule G16).
     pub(super) fn draw(
         &mut self,
         ask: &Ask<'_>,
-        ports: &PortSet,
-        avoid: &[u16],
+        own: Own<'_>,
         now: Now,
         draw: &mut Draw<'_>,
     ) -> Result<Holding, Refused> {
-        if let Some(known) = self.known(ask, ports, avoid) {
-            return Ok(known);
-        }
+        let Own { ports, avoid, .. } = own;
         let none_free = || Refused::NoneFree {
             ports: ports.clone(),
         };
@@ -56,7 +81,11 @@ impl Table {
                 let is_over = matches!(entry.phase, Phase::Quarantine(until) if until <= now.ticks);
                 (entry.is_claimed() || !is_over).then_some(*port)
             }
-            Holding::Port(_) | Holding::Unix(..) | Holding::Name(_) => None,
+            Holding::Port(_)
+            | Holding::Unix(..)
+            | Holding::Name(_)
+            | Holding::Service(..)
+            | Holding::Member(..) => None,
         });
         let reserved = ask.reservations.iter().flat_map(|rule| {
             match &rule.what {
@@ -70,32 +99,66 @@ impl Table {
         known.chain(reserved).chain(avoid).collect()
     }
 
-    /// A port of the same principal that was drawn for a connection with the same label, and that has none
-    /// now. One that waits goes before one that was given up.
-    fn known(&self, ask: &Ask<'_>, ports: &PortSet, avoid: &[u16]) -> Option<Holding> {
-        let is_its_own = |entry: &Entry| {
-            let asked = entry.asked.as_ref();
-            entry.principal == ask.principal
-                && !entry.is_claimed()
-                && asked.is_some_and(|asked| asked.is_drawn && asked.label == ask.label)
+    /// The port of the same principal that was drawn for a connection with the same label. Of several, one that was
+    /// asked for in the same words goes before others, then the one that it had first: who asks for several in the
+    /// same order as before gets each in its place.
+    pub(super) fn own(&self, ask: &Ask<'_>, own: Own<'_>) -> Option<Found> {
+        let host = match ask.bind {
+            Bind::Tcp { host, .. } => host.as_str(),
+            Bind::Unix { .. } => return None,
         };
-        let rank = |phase| match phase {
-            Phase::Grace(_) => Some(0),
-            Phase::Quarantine(_) => Some(1),
-            Phase::Fresh | Phase::Held(..) => None,
-        };
-        self.entries
-            .iter()
-            .filter(|(_, entry)| is_its_own(entry))
-            .filter(|(holding, _)| match holding {
-                Holding::Port(port) => ports.contains(*port) && !avoid.contains(port),
-                Holding::Unix(..) | Holding::Name(_) => false,
-            })
-            .filter(|(holding, _)| self.may_move(ask, holding).is_ok())
+        let mut holders = 0_usize;
+        let found = self
+            .entries_of(ask.principal)
+            .take(LOOKED_THROUGH)
             .filter_map(|(holding, entry)| {
-                Some((rank(entry.phase)?, entry.scope != ask.scope, holding))
-            })
-            .min()
-            .map(|(.., holding)| holding.clone())
+                let drawn = entry.drawn.as_ref()?;
+                if drawn.label != ask.label || !self.may_be_given(ask, own, holding, entry) {
+                    return None;
+                }
+                let is_other = drawn.host != host;
+                let (rank, holder) = match entry.phase {
+                    Phase::Grace(_) => (0, None),
+                    Phase::Held(holder, _) if !is_other && may_be_asked(ask, own.alive, entry) => {
+                        holders = holders.saturating_add(1);
+                        (1, Some(holder))
+                    }
+                    Phase::Quarantine(_) => (2, None),
+                    Phase::Fresh | Phase::Held(..) => return None,
+                };
+                let is_elsewhere = entry.scope != ask.scope;
+                let order = (rank, is_other, is_elsewhere, entry.since, holding);
+                Some((order, holder))
+            });
+        let best = found.min_by(|(one, _), (other, _)| one.cmp(other));
+        let ((.., holding), holder) = best?;
+        let holding = holding.clone();
+        match holder {
+            Some(_) if holders > QUESTIONS => None,
+            Some(holder) => Some(Found::Held(holding, holder)),
+            None => Some(Found::Free(holding)),
+        }
     }
+
+    /// Whether a port that is its own already may be given to who asks.
+    fn may_be_given(&self, ask: &Ask<'_>, own: Own<'_>, holding: &Holding, entry: &Entry) -> bool {
+        let is_fit = match holding {
+            Holding::Port(port) => own.ports.contains(*port) && !own.avoid.contains(port),
+            Holding::Unix(..) | Holding::Name(_) | Holding::Service(..) | Holding::Member(..) => {
+                false
+            }
+        };
+        let is_others = (ask.reservations.iter())
+            .any(|rule| rule.principal != ask.principal && rule.what.covers(holding));
+        is_fit && !is_others && !entry.is_claimed() && self.may_move(ask, holding).is_ok()
+    }
+}
+
+/// Whether the holder of a port may lose it to who asks, if it is gone.
+pub(super) fn may_be_asked(ask: &Ask<'_>, alive: &[Epoch], entry: &Entry) -> bool {
+    let is_itself = matches!(entry.phase, Phase::Held(holder, _) if holder == ask.member);
+    ask.takeover != Takeover::Oldest
+        && !is_itself
+        && alive.len() < QUESTIONS
+        && !alive.contains(&entry.epoch)
 }

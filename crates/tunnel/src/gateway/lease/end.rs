@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use adit_model::address::Scope;
+use adit_model::id::PrincipalId;
 use adit_model::lease::Holding;
 
-use super::{Entry, LEAST_QUARANTINE, MemberId, Now, Phase, Table};
+use super::{Entry, LEAST_QUARANTINE, MemberId, Now, Phase, QUARANTINED, Table};
 use crate::transport::Bind;
 
 /// What time has done to an entry.
@@ -136,7 +137,31 @@ impl Table {
 
     fn quarantine(&mut self, holding: &Holding, now: Now) {
         let until = now.ticks.saturating_add(self.quarantine_time(holding));
-        self.change(holding, |entry| entry.phase = Phase::Quarantine(until));
+        let principal = self.change(holding, |entry| {
+            entry.phase = Phase::Quarantine(until);
+            entry.principal
+        });
+        if let Some(first) = principal.and_then(|principal| self.one_too_many(principal)) {
+            self.remove(&first);
+        }
+    }
+
+    /// What a principal gave back first, if more than enough of its is kept from others.
+    fn one_too_many(&self, principal: PrincipalId) -> Option<Holding> {
+        let kept = self.entries.iter().filter_map(|(holding, entry)| {
+            let is_its_own = entry.principal == principal && !entry.is_claimed();
+            match (holding, entry.phase) {
+                // Nobody else comes there.
+                (Holding::Unix(..), _) => None,
+                (_, Phase::Quarantine(until)) if is_its_own => Some((until, holding)),
+                (_, Phase::Fresh | Phase::Held(..) | Phase::Grace(_) | Phase::Quarantine(_)) => {
+                    None
+                }
+            }
+        });
+        let kept: Vec<_> = kept.collect();
+        let first = kept.iter().min().filter(|_| kept.len() > QUARANTINED);
+        first.map(|(_, holding)| Holding::clone(holding))
     }
 
     /// How long others are kept from it once its lease has ended. A Unix socket is in its principal's own
@@ -144,7 +169,9 @@ impl Table {
     pub(super) fn quarantine_time(&self, holding: &Holding) -> Duration {
         match holding {
             Holding::Port(_) => self.rules.port_quarantine.max(LEAST_QUARANTINE),
-            Holding::Name(_) => self.rules.name_quarantine.max(LEAST_QUARANTINE),
+            Holding::Name(_) | Holding::Service(..) | Holding::Member(..) => {
+                self.rules.name_quarantine.max(LEAST_QUARANTINE)
+            }
             Holding::Unix(..) => Duration::ZERO,
         }
     }

@@ -42,6 +42,7 @@ impl Table {
                 epoch,
                 since,
                 state: _,
+                drawn,
             } = lease;
             let entry = Entry {
                 id,
@@ -51,6 +52,7 @@ impl Table {
                 since,
                 phase,
                 asked: None,
+                drawn,
                 claim: None,
                 is_probed: false,
                 takeovers: VecDeque::new(),

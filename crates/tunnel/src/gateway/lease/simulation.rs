@@ -181,7 +181,9 @@ fn step(bench: &mut Bench, model: &mut Model, dice: &mut Dice) {
         .entries()
         .map(|(holding, entry)| match holding {
             Holding::Port(port) => (*port, entry.principal.get()),
-            Holding::Unix(..) | Holding::Name(_) => panic!("{holding}"),
+            Holding::Unix(..) | Holding::Name(_) | Holding::Service(..) | Holding::Member(..) => {
+                panic!("{holding}")
+            }
         })
         .collect();
     for (port, owner) in &entries {

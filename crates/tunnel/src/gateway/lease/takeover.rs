@@ -31,12 +31,14 @@ impl Table {
                 holding: holding.clone(),
                 source_addr: source,
                 since,
+                instance: None,
                 seconds: until.saturating_sub(now.ticks).as_secs().max(1),
             },
             None => Refused::HeldByYou {
                 holding: holding.clone(),
                 source_addr: source,
                 since,
+                instance: None,
             },
         };
         match ask.takeover {
@@ -62,6 +64,35 @@ impl Table {
                     })
                 }
             },
+        }
+    }
+
+    /// What another connection was given that asked for any, as this one does: it is had from one that is gone. Nobody
+    /// who asks for any takes one from a connection that is there, whatever the rule of takeover says.
+    pub(super) fn take_back(
+        &mut self,
+        ask: &Ask<'_>,
+        holding: &Holding,
+        (holder, is_drawn): (MemberId, bool),
+        now: Now,
+    ) -> Result<Answer, Refused> {
+        let Some(entry) = self.entries.get_mut(holding) else {
+            return self.claim(ask, holding, is_drawn, now);
+        };
+        let held_epoch = entry.epoch;
+        match ask.verdict {
+            Some(Verdict { epoch, is_alive }) if epoch == held_epoch && !is_alive => {
+                self.claim(ask, holding, is_drawn, now)
+            }
+            _ if entry.is_probed => Ok(Answer::Wait(holding.clone())),
+            _ => {
+                entry.is_probed = true;
+                Ok(Answer::Probe {
+                    holding: holding.clone(),
+                    epoch: held_epoch,
+                    holder,
+                })
+            }
         }
     }
 

@@ -103,10 +103,20 @@ impl Bench {
     }
 
     pub(super) fn ask_any(&mut self, asker: &Asker, ports: &str) -> Result<Answer, Refused> {
+        self.ask_any_of(asker, ports, &[])
+    }
+
+    fn ask_any_of(
+        &mut self,
+        asker: &Asker,
+        ports: &str,
+        alive: &[Epoch],
+    ) -> Result<Answer, Refused> {
         let ports = ports.parse().unwrap();
         let wanted = Wanted::Any {
             ports: &ports,
             avoid: &[],
+            alive,
         };
         self.ask_with(asker, &bind(0), wanted, Scope::Loopback)
     }
@@ -125,9 +135,17 @@ impl Bench {
         self.commit(answer)
     }
 
+    /// Draws a port; holders that are asked are there.
     fn draw_port(&mut self, asker: &Asker, ports: &str) -> u16 {
-        let answer = self.ask_any(asker, ports).unwrap();
-        self.commit(answer).bind.port().unwrap()
+        let mut alive = Vec::new();
+        loop {
+            let answer = self.ask_any_of(asker, ports, &alive).unwrap();
+            let Answer::Probe { holding, epoch, .. } = answer else {
+                return self.commit(answer).bind.port().unwrap();
+            };
+            self.table.probe_is_over(&holding);
+            alive.push(epoch);
+        }
     }
 
     pub(super) fn leave(&mut self, member: u64) {
@@ -188,6 +206,31 @@ fn released_port_quarantined() {
     }
     bench.after(101);
     bench.get(&asker(2, 2), 8080);
+}
+
+#[test]
+fn g16_who_gives_back_one_port_after_the_other_keeps_few_from_others() {
+    let mut bench = Bench::new();
+    let most = u16::try_from(QUARANTINED).unwrap();
+    let release = |bench: &mut Bench, principal: i64, port: u16| {
+        bench.get(&asker(1, principal), port);
+        bench.after(1);
+        let now = bench.now();
+        bench.table.cancel(MemberId(1), &bind(port), now).unwrap();
+    };
+    release(&mut bench, 3, 9_000);
+    for port in 10_000..=10_000 + most {
+        release(&mut bench, 1, port);
+    }
+    // What it gave back first is free, and nothing else: not what others gave back either.
+    for port in [9_000, 10_001, 10_000 + most] {
+        let refused = bench.ask(&asker(2, 2), port).unwrap_err();
+        assert!(
+            matches!(refused, Refused::InUse { .. }),
+            "{port}: {refused}"
+        );
+    }
+    bench.get(&asker(2, 2), 10_000);
 }
 
 #[test]
@@ -364,6 +407,76 @@ fn any_port_is_the_one_it_was_before_for_the_same_label() {
 }
 
 #[test]
+fn a_drawn_port_is_had_back_from_a_connection_that_is_gone_and_from_no_other() {
+    let mut bench = Bench::new();
+    let first = bench.draw_port(&asker(1, 1), "9000-9009");
+    bench.after(1);
+    let second = bench.draw_port(&asker(1, 1), "9000-9009");
+    for takeover in [Takeover::Probe, Takeover::Newest, Takeover::Oldest] {
+        let mut new = asker(2, 1);
+        new.takeover = takeover;
+        let third = bench.draw_port(&new, "9000-9009");
+        assert!(third != first && third != second, "{takeover}: {third}");
+        let now = bench.now();
+        bench.table.leave(MemberId(2), now);
+        bench.table.release(&Holding::Port(third), now);
+        bench.after(24 * 3_600 + 1);
+    }
+    let mut new = asker(2, 1);
+    let probe = bench.ask_any(&new, "9000-9009").unwrap();
+    let Answer::Probe { holding, epoch, .. } = probe else {
+        panic!("{probe:?} is no question");
+    };
+    assert_eq!(holding, Holding::Port(first), "in their old order");
+    // Another that asks meanwhile waits for the same answer.
+    let waits = bench.ask_any(&asker(3, 1), "9000-9009").unwrap();
+    assert_eq!(waits, Answer::Wait(holding.clone()));
+    bench.table.probe_is_over(&holding);
+    new.verdict = Some(Verdict {
+        epoch,
+        is_alive: false,
+    });
+    let taken = bench.ask_any(&new, "9000-9009").unwrap();
+    let taken = bench.commit(taken);
+    assert_eq!(taken.displaced, Some(MemberId(1)));
+    assert_eq!(taken.bind.port(), Some(first));
+    bench.leave(1);
+    assert_eq!(bench.draw_port(&asker(2, 1), "9000-9009"), second);
+}
+
+#[test]
+fn a_drawn_port_is_had_back_after_a_restart_by_the_same_words_and_label() {
+    let drawn = |host: &str, label: &str| {
+        Some(Drawn {
+            host: String::from(host),
+            label: String::from(label),
+        })
+    };
+    let of = |port: u16, seconds: u64, drawn| Lease {
+        since: Timestamp::from_second(START).unwrap() + Duration::from_secs(seconds),
+        drawn,
+        ..stored(port, u64::from(port), LeaseState::Held)
+    };
+    let mut bench = Bench::new();
+    let now = bench.now();
+    let leases = vec![
+        of(9_001, 3, drawn("localhost", "me")),
+        of(9_002, 1, drawn("*", "me")),
+        of(9_003, 2, drawn("localhost", "me")),
+        of(9_004, 0, drawn("localhost", "another")),
+        of(9_005, 0, None),
+    ];
+    bench.table.restore(leases, now);
+    let ports: Vec<_> = (0..4)
+        .map(|_| bench.draw_port(&asker(1, 1), "9000-9009"))
+        .collect();
+    // Its own words first, in the order in which they were drawn; then what it had besides; then a new one.
+    assert_eq!(ports, [9_003, 9_001, 9_002, 9_009]);
+    let lease = bench.table.lease(&Holding::Port(9_003), now).unwrap();
+    assert_eq!(lease.drawn, drawn("localhost", "me"));
+}
+
+#[test]
 fn limits_count_what_is_held_waits_and_is_being_given() {
     let mut bench = Bench::new();
     let mut me = asker(1, 1);
@@ -436,6 +549,7 @@ fn stored(port: u16, epoch: u64, state: LeaseState) -> Lease {
         epoch: Epoch::new(epoch),
         since: Timestamp::from_second(START).unwrap(),
         state,
+        drawn: None,
     }
 }
 

@@ -2,11 +2,13 @@
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use super::bucket::BURST_LEAST;
 use super::*;
-
-use super::super::policy::{Kind, Principal};
+use crate::gateway::policy::{Kind, Principal};
 
 const ID: PrincipalId = PrincipalId::new(1);
+/// Streams of who has no limit.
+const SHARE: u32 = 3;
 
 /// One principal under those limits, at a time that can be changed.
 struct House {
@@ -24,7 +26,7 @@ impl House {
             move || *now.lock().unwrap()
         });
         Self {
-            usages: Usages::new(receiver, clock),
+            usages: Usages::new(receiver, clock, SHARE),
             policy,
             now,
         }
@@ -91,11 +93,12 @@ fn streams_and_bytes_of_a_month_have_limits_that_change_at_once() {
     let refused = usage.stream().unwrap_err();
     assert_eq!(refused, OverLimit::Streams { most: 1 });
     drop(permit);
-    usage.restore(1_000, now);
+    let volume = |down, up| Volume { down, up };
+    usage.restore(volume(400, 600), now);
     let over = OverLimit::Month { most: 1_000 };
     assert_eq!(usage.stream().unwrap_err(), over);
     assert_eq!(usage.moved(Direction::Up, 1).unwrap_err(), over);
-    assert_eq!(house.usages.this_month(now), [(ID, 1_001)]);
+    assert_eq!(house.usages.this_month(now), [(ID, volume(400, 601))]);
     limits.month = Some(2_000);
     house.policy.send_replace(policy(limits));
     assert!(usage.moved(Direction::Up, 1).is_ok());
@@ -105,6 +108,24 @@ fn streams_and_bytes_of_a_month_have_limits_that_change_at_once() {
     *house.now.lock().unwrap() = at("2026-12-01T00:00:00Z");
     assert!(usage.moved(Direction::Up, 999).is_ok(), "a month has begun");
     assert_eq!(usage.moved(Direction::Up, 1).unwrap_err(), over);
+    assert_eq!(usage.streams(), 0);
+}
+
+#[test]
+fn nobody_has_more_than_a_share_unless_an_operator_says_so() {
+    let house = House::new(Limits::default(), "2026-11-22T00:00:00Z");
+    let usage = house.usages.of(ID);
+    let permits: Vec<_> = (0..SHARE).map(|_| usage.stream().unwrap()).collect();
+    let refused = usage.stream().unwrap_err();
+    assert_eq!(refused, OverLimit::Streams { most: SHARE });
+    let more = Limits {
+        streams: Some(SHARE + 1),
+        ..Limits::default()
+    };
+    house.policy.send_replace(policy(more));
+    let one_more = usage.stream().unwrap();
+    assert_eq!(usage.streams(), SHARE + 1);
+    drop((permits, one_more));
     assert_eq!(usage.streams(), 0);
 }
 

@@ -1,81 +1,102 @@
 //! Who may reach what, in every spelling.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
-use adit_model::address::Scope;
 use adit_model::grant::TargetRule;
-use adit_model::id::{Epoch, LeaseId};
 use adit_model::port::PortSet;
-use jiff::Timestamp;
 
 use super::*;
-use crate::gateway::desk::RowState;
-use crate::gateway::policy::Principal;
+use crate::gateway::desk::HeldPort;
 
-const DEVICE: PrincipalId = PrincipalId::new(7);
-
-fn row(holding: Holding) -> LeaseRow {
-    LeaseRow {
-        id: LeaseId::new(1),
-        holding,
-        scope: Scope::Loopback,
-        addresses: Vec::new(),
-        principal: DEVICE,
-        name: None,
-        epoch: Epoch::new(1),
-        since: Timestamp::UNIX_EPOCH,
-        state: RowState::Grace {
-            until: Timestamp::UNIX_EPOCH,
-        },
-        waiting: 0,
+fn held(ports: &[u16], is_drawn: bool) -> Offered {
+    let held = |port: &u16| HeldPort {
+        port: *port,
+        is_drawn,
+    };
+    Offered {
+        ports: ports.iter().map(held).collect(),
+        ..Offered::default()
     }
 }
 
-fn with_device(name: &str) -> Policy {
-    let principal = Principal {
-        id: DEVICE,
-        name: name.to_owned(),
-        kind: Kind::Device,
-        grant: Grant::default(),
+/// No port has a prefix that anybody has said.
+fn free(policy: &Policy) -> Schemes<'_> {
+    let device = Some(PrincipalId::new(1));
+    Schemes { policy, device }
+}
+
+#[test]
+fn a_reservations_prefix_of_any_length_says_what_a_port_stands_for_and_nothing_else_does() {
+    let name: Name = "red001".parse().unwrap();
+    let reserved = |id: i64, principal: i64, ports: &str, note: &str| Reservation {
+        id,
+        what: adit_model::lease::Reserved::Ports(ports.parse().unwrap()),
+        principal: PrincipalId::new(principal),
+        note: String::from(note),
     };
-    Policy {
-        principals: HashMap::from([(DEVICE, Arc::new(principal))]),
+    let policy = Policy {
+        reservations: vec![
+            reserved(1, 1, "63306", "6 before 3306"),
+            reserved(2, 1, "16443", "16 before 443: the panel"),
+            reserved(3, 1, "40122", "40 before 122"),
+            // Of ports without a prefix, and of somebody else's.
+            reserved(4, 1, "50122", "fifty, before noon"),
+            reserved(5, 2, "60122", "60 before 122"),
+        ],
         ..Policy::default()
-    }
+    };
+    let lease = |port: u16, held_port: u16| {
+        let schemes = free(&policy);
+        lease_of(&name, port, held(&[held_port], false), schemes).is_ok()
+    };
+    assert!(lease(3_306, 63_306) && lease(443, 16_443) && lease(122, 40_122));
+    // By three digits it would be another service, and another permission.
+    assert!(!lease(22, 40_122) && !lease(43, 16_443) && !lease(6, 63_306));
+    assert!(lease(22, 50_122) && !lease(122, 50_122));
+    assert!(lease(22, 60_122) && !lease(122, 60_122));
 }
 
 #[test]
 fn a_port_of_a_device_stands_for_itself_and_for_what_is_behind_its_prefix() {
-    let policy = with_device("Red001");
-    let name: Name = "red001".parse().unwrap();
-    let rows: Vec<_> = [40_122, 40_180, 50_180]
-        .map(|port| row(Holding::Port(port)))
-        .into();
-    for (port, held) in [
+    let (name, policy): (Name, _) = ("red001".parse().unwrap(), Policy::default());
+    let ports = [40_122, 40_180, 50_180];
+    for (port, found) in [
         (22, Some(40_122)),
         (40_122, Some(40_122)),
         (2, None),
         (122, None),
     ] {
-        let found = lease_of(&policy, &name, port, &rows);
-        assert_eq!(found.ok(), held.map(Holding::Port), "{port}");
+        let lease = lease_of(&name, port, held(&ports, false), free(&policy));
+        assert_eq!(lease.ok(), found.map(Holding::Port), "{port}");
     }
-    let ambiguous = lease_of(&policy, &name, 80, &rows).unwrap_err();
+    let ambiguous = lease_of(&name, 80, held(&ports, false), free(&policy)).unwrap_err();
     assert!(
         matches!(ambiguous, NotOpened::Ambiguous { .. }),
         "{ambiguous}"
     );
-    // A name that is held is that, whatever ports there are.
-    let held = Holding::Name(name.clone());
-    let rows = [row(Holding::Port(40_122)), row(held.clone())];
-    assert_eq!(lease_of(&policy, &name, 22, &rows).unwrap(), held);
-    // Another device's ports are none of its own.
-    let stranger = lease_of(&Policy::default(), &name, 22, &rows[..1]).unwrap_err();
+    // A service that is held is that, whatever ports there are.
+    let service = Holding::Service(name.clone(), 22);
+    let offered = Offered {
+        by_name: Some(service.clone()),
+        ..held(&ports, false)
+    };
+    assert_eq!(
+        lease_of(&name, 22, offered, free(&policy)).unwrap(),
+        service
+    );
+    // Nor has a device that is not here any.
+    let stranger = lease_of(&name, 22, Offered::default(), free(&policy)).unwrap_err();
     assert!(
         matches!(stranger, NotOpened::NotOffered { .. }),
         "{stranger}"
     );
+}
+
+#[test]
+fn a_drawn_port_stands_for_nothing_but_itself() {
+    let (name, policy): (Name, _) = ("red001".parse().unwrap(), Policy::default());
+    let error = lease_of(&name, 22, held(&[10_022], true), free(&policy)).unwrap_err();
+    assert!(matches!(error, NotOpened::NotOffered { .. }), "{error}");
+    let itself = lease_of(&name, 10_022, held(&[10_022], true), free(&policy));
+    assert_eq!(itself.unwrap(), Holding::Port(10_022));
 }
 
 /// Spellings of this machine, its link and nowhere; what a resolver or an old C library would take for one.
@@ -207,4 +228,31 @@ fn an_address_of_this_machine_needs_a_rule_of_its_own() {
     let far: SocketAddr = "192.0.2.1:80".parse().unwrap();
     assert!(may_dial(&rule("192.0.2.0/24"), far).is_ok());
     assert!(may_dial(&rule("192.0.2.0/24"), "192.0.2.1:81".parse().unwrap()).is_err());
+}
+
+/// A machine without descriptors, memory or the right to ask dials none of its own addresses by mistake.
+#[cfg(unix)]
+#[test]
+fn what_the_system_does_not_clearly_deny_is_our_own() {
+    use rustix::io::Errno;
+
+    let after = |errno: Errno| is_own_if(Err(io::Error::from(errno)));
+    for errno in [Errno::ADDRNOTAVAIL, Errno::AFNOSUPPORT] {
+        assert!(!after(errno), "{errno}");
+    }
+    for errno in [
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOBUFS,
+        Errno::NOMEM,
+        Errno::ACCESS,
+        Errno::PERM,
+        Errno::ADDRINUSE,
+        Errno::INVAL,
+        Errno::INTR,
+    ] {
+        assert!(after(errno), "{errno}");
+    }
+    assert!(is_own_if(Ok(())));
+    assert!(is_own_if(Err(io::ErrorKind::Other.into())));
 }

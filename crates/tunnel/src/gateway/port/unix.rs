@@ -170,14 +170,21 @@ fn remove_stale(folder: &OwnedFd, path: &Path, name: &SocketName) -> io::Result<
     let is_socket =
         rustix::fs::FileType::from_raw_mode(stat.st_mode) == rustix::fs::FileType::Socket;
     let is_ours = stat.st_uid == rustix::process::geteuid().as_raw();
-    let is_dead = || {
-        std::os::unix::net::UnixStream::connect(path.join(name.as_str()))
-            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
-    };
-    if is_socket && is_ours && is_dead() {
+    if is_socket && is_ours && is_dead(&path.join(name.as_str())) {
         rustix::fs::unlinkat(folder, name.as_str(), AtFlags::empty())?;
     }
     Ok(())
+}
+
+/// Whether nobody listens at a socket. The answer is there at once: a listener whose queue is full would have us wait
+/// (unix(7)), and is alive.
+fn is_dead(path: &Path) -> bool {
+    let connected = || {
+        let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.connect(&socket2::SockAddr::unix(path)?)
+    };
+    connected().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 /// The folder in which a socket is bound.

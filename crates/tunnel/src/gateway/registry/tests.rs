@@ -2,12 +2,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use adit_testkit::wait::until_async;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::sync::mpsc;
 use tokio::task::{JoinSet, yield_now};
 
 use super::*;
-use crate::transport::{PeerRequest, memory};
+use crate::transport::{PeerRequest, Requests, memory};
 
+pub(crate) const OWNER: PrincipalId = PrincipalId::new(1);
 pub(crate) const HOLDING: Holding = Holding::Port(8080);
 
 fn bind() -> Bind {
@@ -25,7 +25,7 @@ fn origin() -> Origin {
 }
 
 /// Says its epoch to every visitor, again and again.
-async fn tell(mut requests: mpsc::Receiver<PeerRequest>, epoch: u64) {
+async fn tell(mut requests: Requests, epoch: u64) {
     let mut telling = JoinSet::new();
     while let Some(request) = requests.recv().await {
         let PeerRequest::Open(open) = request else {
@@ -84,7 +84,7 @@ async fn a_read_that_begins_after_the_next_holder_was_published_gives_nothing() 
         reads: AtomicU64::new(0),
         is_over: AtomicBool::new(false),
     });
-    street.registry.begin(&HOLDING);
+    street.registry.begin(&HOLDING, OWNER);
     let mut visitors = JoinSet::new();
     for _ in 0..4 {
         visitors.spawn(visit(Arc::clone(&street)));
@@ -97,7 +97,7 @@ async fn a_read_that_begins_after_the_next_holder_was_published_gives_nothing() 
         peers.spawn(tell(far.requests, epoch));
         kept.push(far.transport);
         let registry = &street.registry;
-        registry.serve(&HOLDING, Epoch::new(epoch), bind(), near.transport);
+        registry.serve(&HOLDING, OWNER, Epoch::new(epoch), bind(), near.transport);
         street.published.store(epoch, Ordering::SeqCst);
         let reads = street.reads.load(Ordering::SeqCst);
         until_async("visitors to read", || {
@@ -121,13 +121,51 @@ async fn nobody_waits_for_what_is_nobodys() {
     assert_eq!(opened.map(drop), Err(Unserved::NoLease));
 }
 
+/// Sixteen leases would have all places at 256 each; the seventeenth has as good as what it needs.
+#[tokio::test(start_paused = true)]
+async fn g15_visitors_that_wait_are_few_in_all_and_a_few_leases_do_not_fill_it() {
+    let registry = Arc::new(Registry::default());
+    let mut waiting = JoinSet::new();
+    let ports = 1..=100_u16;
+    for port in ports.clone() {
+        registry.begin(&Holding::Port(port), PrincipalId::new(port.into()));
+        for _ in 0..=WAITING_FOR_ONE {
+            let registry = Arc::clone(&registry);
+            waiting.spawn(async move {
+                let opened = registry.open(&Holding::Port(port), origin()).await;
+                opened.map(drop)
+            });
+            yield_now().await;
+        }
+    }
+    let held = ports.map(|port| registry.waiting(&Holding::Port(port)));
+    let held: Vec<u32> = held.collect();
+    assert_eq!(held.first(), Some(&WAITING_FOR_ONE));
+    assert!(held.get(16).is_some_and(|held| *held > 64), "{held:?}");
+    assert_eq!(held.iter().sum::<u32>(), WAITING_FOR_ALL, "{held:?}");
+    let begun = Instant::now();
+    let mut crowded = 0;
+    while let Some(ended) = waiting.join_next().await {
+        match ended.unwrap() {
+            Err(Unserved::Crowded) => crowded += 1,
+            Err(Unserved::Away) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(
+        crowded + held.iter().sum::<u32>(),
+        100 * (WAITING_FOR_ONE + 1)
+    );
+    assert!(begun.elapsed() <= HOLD, "all of them are sent away then");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_owner_that_never_answers_is_slow_and_one_that_has_ended_is_away() {
     let registry = Registry::default();
     let (near, _far, driver) = memory::pair();
     let mut driving = JoinSet::new();
     let epoch = Epoch::new(1);
-    registry.serve(&HOLDING, epoch, bind(), Arc::clone(&near.transport));
+    registry.serve(&HOLDING, OWNER, epoch, bind(), Arc::clone(&near.transport));
     driving.spawn(driver.run());
     let before = Instant::now();
     let opened = registry.open(&HOLDING, origin()).await;
@@ -150,7 +188,7 @@ pub(crate) async fn visited(
     driving.spawn(async move {
         driver.run().await;
     });
-    registry.serve(&HOLDING, Epoch::new(1), bind(), near.transport);
+    registry.serve(&HOLDING, OWNER, Epoch::new(1), bind(), near.transport);
     let accepted = async {
         let Some(PeerRequest::Open(open)) = far.requests.recv().await else {
             panic!("nobody comes");
@@ -209,4 +247,32 @@ async fn g11_a_visitor_who_neither_reads_nor_writes_learns_at_once_that_the_fenc
     let read = visitor.read_u8().await.unwrap_err();
     assert_eq!(read.kind(), io::ErrorKind::ConnectionReset);
     driving.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn g15_an_owner_of_many_leases_leaves_room_to_visitors_of_others() {
+    let registry = Arc::new(Registry::default());
+    let mut waiting = JoinSet::new();
+    let ports = 1..=200_u16;
+    for port in ports.clone() {
+        registry.begin(&Holding::Port(port), OWNER);
+        for _ in 0..32 {
+            let registry = Arc::clone(&registry);
+            waiting.spawn(async move {
+                let opened = registry.open(&Holding::Port(port), origin()).await;
+                opened.map(drop)
+            });
+            yield_now().await;
+        }
+    }
+    let held: u32 = ports
+        .clone()
+        .map(|port| registry.waiting(&Holding::Port(port)))
+        .sum();
+    assert_eq!(held, WAITING_FOR_ALL / OWNER_SHARE);
+    for port in ports {
+        registry.end(&Holding::Port(port));
+    }
+    while waiting.join_next().await.is_some() {}
+    assert!(registry.slots().waiting_of.is_empty());
 }

@@ -106,6 +106,10 @@ impl Transport for Counting {
         self.inner.round_trip()
     }
 
+    fn is_own_peer(&self) -> bool {
+        self.inner.is_own_peer()
+    }
+
     fn end(&self) -> EndWatch {
         self.inner.end()
     }

@@ -43,6 +43,13 @@ pub(super) fn head(kind: ChannelKind) -> Option<StreamHead> {
             kind: StreamKind::Forwarded(Bind::Unix { path }),
             origin: nowhere,
         },
+        ChannelKind::Probe { bind } => StreamHead {
+            kind: StreamKind::Probe {
+                host: bind.host,
+                port: bind.port,
+            },
+            origin: nowhere,
+        },
         _ => return None,
     })
 }
@@ -60,6 +67,10 @@ pub(super) fn kind(head: StreamHead) -> ChannelKind {
             origin,
         },
         StreamKind::Forwarded(Bind::Unix { path }) => ChannelKind::ForwardedStreamlocal { path },
+        StreamKind::Probe { host, port } => ChannelKind::Probe {
+            bind: Endpoint::new(host, port),
+        },
+        StreamKind::Subsystem(_) => ChannelKind::Session,
     }
 }
 

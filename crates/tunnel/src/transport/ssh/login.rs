@@ -14,6 +14,7 @@ use adit_ssh::error::ConnectionError;
 use adit_ssh::kex::HostKeyOffer;
 use adit_ssh::printable::Printable;
 use adit_ssh::secret::Secret;
+use adit_ssh::version::Ident;
 use adit_ssh::{Connection as Engine, Event};
 
 use super::super::Connection;
@@ -51,6 +52,9 @@ pub trait Answerer: Send {
 
 /// Decides who may log in at a server.
 pub trait Admission: Send {
+    /// The client calls itself that. Told before anything is asked, and again before each question.
+    fn meets(&mut self, _client: &Ident) {}
+
     /// May that key of that user log in, once it has signed?
     fn key<'a>(&'a mut self, user: &'a str, key: &'a PresentedKey) -> Answer<'a, KeyVerdict>;
 
@@ -161,6 +165,9 @@ pub async fn accept<S: Carrier>(
     loop {
         match turn.next_event().await.map_err(ConnectError::Connection)? {
             Event::Admission(question) => {
+                if let Some(client) = turn.engine.peer() {
+                    admission.meets(client);
+                }
                 admit(&mut turn.engine, question, admission).await;
             }
             Event::Authenticated => {

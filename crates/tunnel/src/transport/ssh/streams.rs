@@ -84,7 +84,10 @@ impl Streams {
     }
 
     pub(super) fn remove(&mut self, channel: u32) {
-        self.map.remove(&channel);
+        let removed = self.map.remove(&channel);
+        if removed.is_some_and(|stream| stream.opening.is_some()) {
+            self.opening = self.opening.saturating_sub(1);
+        }
     }
 
     /// The peer confirmed a stream that an application waits for.

@@ -19,7 +19,7 @@ use tokio::time::Sleep;
 
 use super::super::handle::{Command, Desk, Handle, Life, asked};
 use super::super::mailbox::DirtyList;
-use super::super::request::{Answers, PeerRequest, Verdict};
+use super::super::request::{Answers, PeerRequest, Requests, Verdict};
 use super::super::{Bind, CloseReason, Connection, ConnectionEnd, ForwardError, SessionAsk};
 use super::carrier::{Carrier, Held};
 use super::clock::now;
@@ -38,7 +38,8 @@ pub use self::memory::Memory;
 /// Drives one connection: the engine, its socket and its streams.
 pub struct Driver<S> {
     desk: Desk,
-    turn: Turn<S>,
+    /// In a box: every future that a driver is handed to would keep room for it, and after it for the next.
+    turn: Box<Turn<S>>,
 }
 
 /// What a turn works on.
@@ -54,7 +55,7 @@ pub(super) struct Turn<S> {
     dirty_now: Vec<u32>,
     answers: Arc<Answers>,
     answers_now: Vec<(u64, Verdict)>,
-    requests: mpsc::Sender<PeerRequest>,
+    requests: mpsc::Sender<Box<PeerRequest>>,
     /// Our requests for forwards, by the engine's number.
     asked: HashMap<RequestId, oneshot::Sender<Result<u16, ForwardError>>>,
     /// The peer's, by the number that its answer will bear.
@@ -63,6 +64,8 @@ pub(super) struct Turn<S> {
     early: Vec<Command>,
     /// Where what clients ask in their sessions goes, by channel number.
     sessions: HashMap<u32, mpsc::Sender<SessionAsk>>,
+    /// Subsystems that the peer has not been asked for yet, by channel number: their sessions are being opened.
+    subsystems: HashMap<u32, &'static str>,
     next_question: u64,
     /// The last question whether the peer is there, while nothing came after it.
     asked_alive: Option<u64>,
@@ -90,11 +93,11 @@ const FIRST_QUESTION: u64 = 1 << 32;
 
 impl<S: Carrier> Driver<S> {
     /// The task of a connection whose login is done, and the application's end of it.
-    pub(super) fn new(
-        mut turn: Turn<S>,
-        requests: mpsc::Receiver<PeerRequest>,
-    ) -> (Connection, Self) {
-        let (handle, desk) = Handle::pair();
+    pub(super) fn new(mut turn: Box<Turn<S>>, requests: Requests) -> (Connection, Self) {
+        let (mut handle, desk) = Handle::pair();
+        if turn.engine.peer().is_some_and(Ident::is_own) {
+            handle = handle.with_own_peer();
+        }
         turn.life = desk.life.clone();
         let connection = Connection {
             transport: Arc::new(handle),
@@ -145,7 +148,7 @@ impl<S: Carrier> Driver<S> {
     }
 
     /// Also says whether the peer had fallen silent, and what is left.
-    async fn drive(self) -> (ConnectionEnd, bool, Turn<S>) {
+    async fn drive(self) -> (ConnectionEnd, bool, Box<Turn<S>>) {
         let Self { mut desk, mut turn } = self;
         let mut is_silent = false;
         let end = loop {
@@ -171,7 +174,7 @@ impl<S: Carrier> Driver<S> {
                 }
                 // What waits for a place waits in its visitor's own task.
                 command = desk.commands.recv(), if turn.opening() < limits::OPENS_PENDING => match command {
-                    Some(command) => turn.command(command),
+                    Some(command) => turn.command(*command),
                     None => break turn.close(CloseReason::Stopping).await,
                 },
             }
@@ -217,14 +220,10 @@ fn ended(error: &ConnectionError) -> ConnectionEnd {
 }
 
 impl<S: Carrier> Turn<S> {
-    pub(super) fn new(
-        engine: Engine,
-        io: S,
-        memory: Memory,
-    ) -> (Self, mpsc::Receiver<PeerRequest>) {
+    pub(super) fn new(engine: Engine, io: S, memory: Memory) -> (Box<Self>, Requests) {
         let (requests, receiver) = mpsc::channel(REQUESTS);
         let grant = memory.budget.take(0);
-        let turn = Self {
+        let turn = Box::new(Self {
             engine,
             socket: Socket::new(io),
             timer: Box::pin(tokio::time::sleep_until(tokio::time::Instant::now())),
@@ -241,11 +240,12 @@ impl<S: Carrier> Turn<S> {
             questions: HashMap::new(),
             early: Vec::new(),
             sessions: HashMap::new(),
+            subsystems: HashMap::new(),
             next_question: FIRST_QUESTION,
             asked_alive: None,
             life: watch::Sender::new(Life::default()),
-        };
-        (turn, receiver)
+        });
+        (turn, Requests::new(receiver))
     }
 
     /// Does everything that can be done now. Ready only when the connection is over.

@@ -156,7 +156,7 @@ fn taken_bytes_are_counted_once_and_told_in_steps() {
     let (mut stream, mut driver, dirty, pool) = stream();
     driver.push(block(&pool, &vec![0; 20_000]));
     driver.push(block(&pool, &vec![0; 20_000]));
-    assert_eq!(take_dirty(&dirty), []);
+    assert_eq!(take_dirty(&dirty), [0_u32; 0]);
     assert_eq!(driver.news().inbound, 40_000);
     let first = stream.poll_chunk(&context());
     let second = stream.poll_chunk(&context());
@@ -167,7 +167,7 @@ fn taken_bytes_are_counted_once_and_told_in_steps() {
     assert_eq!(driver.news().consumed, 0);
     driver.push_slice(&[0; 100]);
     assert_eq!(read_now(&mut stream, 10).len(), 10);
-    assert_eq!(take_dirty(&dirty), [], "a small step is not news");
+    assert_eq!(take_dirty(&dirty), [0_u32; 0], "a small step is not news");
     assert_eq!(driver.news().consumed, 100);
 }
 

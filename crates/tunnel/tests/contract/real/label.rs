@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex};
 
-use adit_tunnel::transport::{ByteStream, PeerRequest};
+use adit_tunnel::transport::{ByteStream, PeerRequest, Requests};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::suite::Io;
@@ -83,7 +83,7 @@ impl Sorted<TcpStream> {
 
 impl Sorted<ByteStream> {
     /// Sorts what the peer of a connection opens.
-    pub(crate) fn visitors(requests: mpsc::Receiver<PeerRequest>) -> Self {
+    pub(crate) fn visitors(requests: Requests) -> Self {
         let requests = Arc::new(tokio::sync::Mutex::new(requests));
         Self::new(move || {
             let requests = Arc::clone(&requests);

@@ -6,11 +6,10 @@ use adit_testkit::sshd::Sshd;
 use adit_testkit::{require, wait};
 use adit_tunnel::transport::ssh::{Memory, connect, tune};
 use adit_tunnel::transport::{
-    ByteStream, CloseReason, Connection, ForwardError, OpenError, Origin, PeerRequest, StreamHead,
-    StreamKind, Target, Transport,
+    ByteStream, CloseReason, Connection, ForwardError, OpenError, Origin, PeerRequest, Requests,
+    StreamHead, StreamKind, Target, Transport,
 };
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::label::{Reserved, Sorted, label};
@@ -166,7 +165,7 @@ impl Pair for Visited {
 /// Forwards that sshd grants.
 struct Granted {
     transport: Arc<dyn Transport>,
-    requests: tokio::sync::Mutex<mpsc::Receiver<PeerRequest>>,
+    requests: tokio::sync::Mutex<Requests>,
     taken: std::net::TcpListener,
     free: Reserved,
     _at: AtSshd,

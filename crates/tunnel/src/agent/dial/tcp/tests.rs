@@ -63,9 +63,17 @@ async fn run(does: &[Does]) -> (Result<u16, usize>, Vec<(u16, u128)>) {
             }
         }
     };
-    let result = race(addrs.collect(), None, connect).await;
+    let mut failures = Vec::new();
+    let raced = race(
+        addrs.collect(),
+        Pace::Once,
+        Duration::ZERO,
+        &mut failures,
+        connect,
+    )
+    .await;
     let asked = asked.lock().unwrap().clone();
-    (result.map_err(|failures| failures.len()), asked)
+    (raced.map(|(port, _)| port).ok_or(failures.len()), asked)
 }
 
 #[tokio::test(start_paused = true)]
@@ -105,8 +113,16 @@ async fn what_says_nothing_is_tried_anew_and_what_has_failed_is_not() {
             }
         }
     };
-    let won = race(VecDeque::from(addrs), Some(ANEW), connect).await;
-    assert_eq!(won.unwrap(), 6);
+    let mut failures = Vec::new();
+    let won = race(
+        addrs.into(),
+        Pace::Steady,
+        Duration::ZERO,
+        &mut failures,
+        connect,
+    )
+    .await;
+    assert_eq!(won.unwrap().0, 6);
     assert_eq!(
         *asked.lock().unwrap(),
         [(1, 0), (2, 0), (2, 3000), (2, 6000)]

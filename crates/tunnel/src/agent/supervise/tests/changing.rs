@@ -167,11 +167,11 @@ impl Connect for Hanging {
 
 #[tokio::test(start_paused = true)]
 async fn an_attempt_from_an_address_that_is_lost_is_begun_anew_and_once() {
-    for (is_first, expected) in [(false, 2), (true, 1)] {
+    for (manner, expected) in [(Manner::Steady, 2), (Manner::Hasty, 2), (Manner::First, 1)] {
         let (fake, network) = Fake::new();
         fake.set(&[("wlan0", &["192.0.2.1", "192.0.2.2"])]);
         let hanging = Hanging(AtomicUsize::new(0));
-        let attempt = wait::attempt(&hanging, &network, is_first);
+        let attempt = wait::attempt(&hanging, &network, manner);
         let changes = async {
             sleep(Duration::from_secs(1)).await;
             fake.change_route();

@@ -61,7 +61,9 @@ fn who() -> Who {
         certificate: None,
         source: "192.0.2.1:4000".parse().unwrap(),
         user: String::from("whoever"),
+        software: String::from("OpenSSH_10.0"),
         not_after: None,
+        line: Arc::default(),
     }
 }
 

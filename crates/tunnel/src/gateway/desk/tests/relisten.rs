@@ -15,6 +15,7 @@ fn left(port: u16, scope: Scope) -> Lease {
         epoch: Epoch::new(1),
         since: Timestamp::from_second(1_762_999_000).unwrap(),
         state: LeaseState::Held,
+        drawn: None,
     }
 }
 

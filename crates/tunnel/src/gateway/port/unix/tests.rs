@@ -129,6 +129,39 @@ fn a_socket_that_was_left_behind_makes_way_for_its_own_lease_only() {
     assert!(!path.exists());
 }
 
+/// unix(7): a connect waits for room in the queue of a listener, which may not come for as long as it hangs.
+#[test]
+fn one_that_listens_and_accepts_nobody_is_alive_and_not_waited_for() {
+    let base = tempfile::tempdir().unwrap();
+    let folder = base.path().join("17");
+    fs::create_dir(&folder).unwrap();
+    let path = folder.join("db.sock");
+    let address = socket2::SockAddr::unix(&path).unwrap();
+    let socket = || {
+        let socket = socket2::Socket::new(socket2::Domain::UNIX, socket2::Type::STREAM, None);
+        let socket = socket.unwrap();
+        socket.set_nonblocking(true).unwrap();
+        socket
+    };
+    let live = socket();
+    live.bind(&address).unwrap();
+    live.listen(0).unwrap();
+    let mut queue = Vec::new();
+    loop {
+        let client = socket();
+        match client.connect(&address) {
+            Ok(()) => queue.push(client),
+            Err(error) => {
+                assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                break;
+            }
+        }
+    }
+    // For as long as the queue is full, were it waited for.
+    bind(base.path(), OWNER, &name(), Stale::Ours).unwrap_err();
+    assert!(path.exists());
+}
+
 #[test]
 fn only_our_own_file_is_removed() {
     let base = tempfile::tempdir().unwrap();

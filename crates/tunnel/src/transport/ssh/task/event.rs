@@ -41,6 +41,7 @@ impl<S: Carrier> Turn<S> {
                 self.streams.deliver_bulk(&mut self.engine, now());
                 self.streams.closed(channel, was_cut);
                 self.sessions.remove(&channel.number());
+                self.subsystems.remove(&channel.number());
                 self.give_back_allowance();
             }
             Event::Lost { channel } => {
@@ -48,6 +49,10 @@ impl<S: Carrier> Turn<S> {
                 self.streams.lost(channel);
                 self.give_back_allowance();
             }
+            Event::ChannelOpened { channel } if self.subsystems.contains_key(&channel.number()) => {
+                self.ask_for_subsystem(channel);
+            }
+            Event::ChannelAnswer { channel, good } => self.subsystem_answered(channel, good),
             Event::ChannelOpened { channel } => {
                 self.streams.opened(channel);
                 self.streams.news(channel.number(), &mut self.engine, now());
@@ -57,6 +62,7 @@ impl<S: Carrier> Turn<S> {
                 failure,
                 text,
             } => {
+                self.subsystems.remove(&channel.number());
                 let code = RefusalCode::from_number(failure.code());
                 self.streams.refused(
                     channel,
@@ -95,9 +101,7 @@ impl<S: Carrier> Turn<S> {
                     );
                 }
             }
-            Event::WantsAllowance { bytes } => {
-                self.raise_allowance(bytes);
-            }
+            Event::WantsAllowance { bytes } => self.grow_allowance(bytes),
             Event::ChannelRequest {
                 channel,
                 request,
@@ -115,7 +119,7 @@ impl<S: Carrier> Turn<S> {
     /// Leaves a question for the application. A queue without room gives it back, and dropping it
     /// refuses.
     fn ask(&self, request: PeerRequest) {
-        drop(self.requests.try_send(request));
+        drop(self.requests.try_send(Box::new(request)));
     }
 
     fn channel_asked(&mut self, channel: ChannelId, kind: ChannelKind) {
@@ -138,6 +142,32 @@ impl<S: Carrier> Turn<S> {
             stream,
         );
         self.ask(PeerRequest::Open(OpenRequest { head, answer }));
+    }
+
+    /// A session of ours is open: what it was opened for is asked for in it.
+    fn ask_for_subsystem(&mut self, channel: ChannelId) {
+        if let Some(name) = self.subsystems.remove(&channel.number()) {
+            let request = ChannelRequest::Subsystem {
+                name: String::from(name),
+            };
+            self.engine.request_channel(channel, &request, true);
+        }
+    }
+
+    /// The only thing that is asked in sessions of ours was answered.
+    fn subsystem_answered(&mut self, channel: ChannelId, good: bool) {
+        if good {
+            self.streams.opened(channel);
+            self.streams.news(channel.number(), &mut self.engine, now());
+        } else {
+            self.engine.close_channel(channel);
+            let refused = OpenError::Refused {
+                code: RefusalCode::UnknownKind,
+                reason: String::from("no such subsystem"),
+            };
+            self.streams.refused(channel, refused);
+            self.give_back_allowance();
+        }
     }
 
     fn session_asked(&mut self, channel: ChannelId) {
@@ -269,9 +299,18 @@ impl<S: Carrier> Turn<S> {
                 self.early.push(Command::Open { head, reply });
             }
             Command::Open { head, reply } => {
+                let subsystem = match head.kind {
+                    StreamKind::Subsystem(name) => Some(name),
+                    StreamKind::Direct(_) | StreamKind::Forwarded(_) | StreamKind::Probe { .. } => {
+                        None
+                    }
+                };
                 let opened = self.window().ok_or(OpenFailure::ResourceShortage);
                 match opened.and_then(|window| self.engine.open_channel(&kind(head), window)) {
                     Ok(channel) => {
+                        if let Some(name) = subsystem {
+                            self.subsystems.insert(channel.number(), name);
+                        }
                         let stream = pair(channel, &self.memory.pool, &self.dirty);
                         self.streams.add(channel, stream, Some(reply));
                     }

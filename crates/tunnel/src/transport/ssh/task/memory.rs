@@ -47,10 +47,15 @@ impl<S> Turn<S> {
     pub(super) fn window(&mut self) -> Option<u32> {
         let promised = self.engine.promised();
         let held = u64::try_from(self.grant.bytes()).unwrap_or(u64::MAX);
-        let left = u64::try_from(self.memory.budget.left()).unwrap_or(u64::MAX);
-        let most = held.saturating_add(left).min(self.memory.connection_bytes);
         let to_come = limits::CHANNELS.saturating_sub(self.engine.channels());
-        let window = initial_window(most.saturating_sub(promised), to_come)?;
+        let of = |left: usize| {
+            let most = held.saturating_add(u64::try_from(left).unwrap_or(u64::MAX));
+            let most = most.min(self.memory.connection_bytes);
+            initial_window(most.saturating_sub(promised), to_come)
+        };
+        // The reserve is for the least windows alone.
+        let least = || of(self.memory.budget.left()).map(|_| limits::WINDOW_MIN);
+        let window = of(self.memory.budget.spare()).or_else(least)?;
         let wanted = promised.saturating_add(window.into());
         if wanted > held && !self.raise_allowance(wanted.saturating_sub(held)) {
             return None;
@@ -58,8 +63,14 @@ impl<S> Turn<S> {
         Some(window)
     }
 
+    /// Takes more of the budget for a window that is to grow, and nothing of the reserve.
+    pub(super) fn grow_allowance(&mut self, bytes: u64) {
+        let spare = u64::try_from(self.memory.budget.spare()).unwrap_or(u64::MAX);
+        self.raise_allowance(bytes.min(spare));
+    }
+
     /// Takes more of the budget; says whether all of it came.
-    pub(super) fn raise_allowance(&mut self, bytes: u64) -> bool {
+    fn raise_allowance(&mut self, bytes: u64) -> bool {
         let held = u64::try_from(self.grant.bytes()).unwrap_or(u64::MAX);
         let most = self.memory.connection_bytes.saturating_sub(held);
         let wanted = bytes.min(most);

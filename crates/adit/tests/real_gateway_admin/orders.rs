@@ -1,189 +1,20 @@
-//! The commands that look after a gateway, with the program itself and stock ssh.
-#![expect(
-    clippy::disallowed_methods,
-    clippy::indexing_slicing,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests"
-)]
+//! What an operator orders is done, and no more.
 
 use std::fs::Permissions;
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use adit_testkit::key_pair::{KeyKind, KeyPair};
-use adit_testkit::port::Port;
+use adit_testkit::key_pair::KeyPair;
 use adit_testkit::process::Process;
 use adit_testkit::{echo, require, wait};
 
-/// What is taken away is gone within a second; five on a machine that does much else.
-const GONE: Duration = Duration::from_secs(5);
-
-/// A data directory with two ports for forwards, and the gateway that runs with it.
-struct Gateway {
-    folder: tempfile::TempDir,
-    ports: [Port; 2],
-    running: Option<(Process, SocketAddr)>,
-}
-
-impl Gateway {
-    fn new() -> Self {
-        Self {
-            folder: tempfile::tempdir().unwrap(),
-            ports: [(); 2].map(|()| Port::reserve()),
-            running: None,
-        }
-    }
-
-    fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
-    }
-
-    fn config(&self) -> PathBuf {
-        self.folder.path().join("gateway.yml")
-    }
-
-    fn port(&self, index: usize) -> u16 {
-        self.ports[index].number()
-    }
-
-    fn key(&self, name: &str) -> KeyPair {
-        KeyPair::generate(self.folder.path(), name, KeyKind::Ed25519)
-    }
-
-    fn start(&mut self) {
-        let ports = format!("{},{}", self.port(0), self.port(1));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
-        command
-            .args(["serve", "--ssh", "127.0.0.1:0", "--ports", &ports, "--data"])
-            .arg(self.data());
-        if self.config().exists() {
-            command.arg("--config").arg(self.config());
-        }
-        let mut process = Process::spawn(&mut command);
-        process.wait_for_text("try: ");
-        let told = process.stderr();
-        let start = "listening for ssh at ";
-        let address = told.lines().find_map(|line| line.split_once(start));
-        let (_, address) = address.unwrap_or_else(|| panic!("{told}"));
-        self.running = Some((process, address.trim().parse().unwrap()));
-    }
-
-    fn stderr(&self) -> String {
-        let running = self.running.as_ref();
-        running.map_or_else(String::new, |(process, _)| process.stderr())
-    }
-
-    /// Exit status, standard output and standard error of a command.
-    fn admin(&self, words: &[&str]) -> (ExitStatus, String, String) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
-        command
-            .args(words)
-            .env("ADIT_DATA", self.data())
-            .env_remove("ADIT_DATABASE_URL");
-        let mut process = Process::spawn(&mut command);
-        let status = process.wait(wait::DEADLINE);
-        (status, process.stdout(), process.stderr())
-    }
-
-    /// Standard output of a command that does what it is told.
-    #[track_caller]
-    fn done(&self, words: &[&str]) -> String {
-        let (status, stdout, stderr) = self.admin(words);
-        assert!(
-            status.success(),
-            "{words:?}: {stdout}{stderr}\ngateway: {}",
-            self.stderr()
-        );
-        stdout
-    }
-
-    /// Standard error of a command that fails.
-    #[track_caller]
-    fn refused(&self, words: &[&str]) -> String {
-        let (status, stdout, stderr) = self.admin(words);
-        assert_eq!(status.code(), Some(1), "{words:?}: {stdout}{stderr}");
-        stderr
-    }
-
-    /// The lease of a port, as `lease list --json` has it.
-    fn lease(&self, port: u16) -> Option<serde_json::Value> {
-        let all = self.done(&["lease", "list", "--json"]);
-        let all = all.lines().map(|line| serde_json::from_str(line).unwrap());
-        let port = port.to_string();
-        let mut all = all.filter(|row: &serde_json::Value| row["holding"] == *port);
-        all.next()
-    }
-
-    #[track_caller]
-    fn wait_for_lease(&self, port: u16, state: &str) -> serde_json::Value {
-        wait::until(&format!("port {port} is {state}"), || {
-            let lease = self.lease(port);
-            match lease {
-                Some(row) if row["state"] == state => Ok(row),
-                other => Err((other, self.stderr())),
-            }
-        })
-    }
-
-    /// A stock ssh that forwards a port to a service here, and ends if it may not.
-    fn ssh(&self, key: &KeyPair, port: u16, service: u16) -> Process {
-        let (_, address) = self.running.as_ref().unwrap();
-        let mut command = Command::new("ssh");
-        command
-            .args(["-N", "-F", "none", "-o", "IdentitiesOnly=yes", "-i"])
-            .arg(key.private_path())
-            .args(["-o", "StrictHostKeyChecking=no", "-o", "BatchMode=yes"])
-            .args(["-o", "UserKnownHostsFile=/dev/null"])
-            .args(["-o", "ExitOnForwardFailure=yes", "-R"])
-            .arg(format!("{port}:127.0.0.1:{service}"))
-            .args(["-p", &address.port().to_string(), "anybody@127.0.0.1"])
-            .env_remove("SSH_AUTH_SOCK");
-        Process::spawn(&mut command)
-    }
-
-    /// The same, once a visitor is served by it.
-    #[track_caller]
-    fn up(&self, key: &KeyPair, port: u16, service: u16) -> Process {
-        let mut ssh = self.ssh(key, port, service);
-        wait::until("a visitor is served", || {
-            assert!(
-                ssh.exit_status().is_none(),
-                "{}\n{}",
-                ssh.stderr(),
-                self.stderr()
-            );
-            visit(port).ok_or_else(|| ssh.stderr())
-        });
-        ssh
-    }
-}
-
-fn visit(port: u16) -> Option<()> {
-    let mut visitor = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    visitor.set_read_timeout(Some(wait::DEADLINE)).ok()?;
-    visitor.write_all(b"hello").ok()?;
-    visitor.shutdown(Shutdown::Write).ok()?;
-    let mut answer = Vec::new();
-    visitor.read_to_end(&mut answer).ok()?;
-    (answer == b"hello").then_some(())
-}
-
-fn fingerprint(key: &KeyPair) -> String {
-    let mut command = Command::new("ssh-keygen");
-    let output = command.arg("-lf").arg(key.public_path()).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.split(' ').nth(1).unwrap().to_owned()
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
+use crate::gateway::{GONE, Gateway, fingerprint, text};
 
 #[test]
 fn what_an_operator_takes_away_is_gone_within_a_second() {
@@ -305,6 +136,45 @@ fn leases_are_shown_kept_from_others_and_freed() {
 }
 
 #[test]
+fn at17_at18_at19_ports_by_prefix_are_reserved_with_the_arithmetic() {
+    let gateway = Gateway::new();
+    for name in ["red401", "red180", "red1"] {
+        gateway.done(&["device", "add", name]);
+    }
+    let add = |name: &'static str, prefix: &'static str, services: &'static str| {
+        let words = ["reservation", "add", name, "--prefix", prefix, "--services"];
+        [&words[..], &[services]].concat()
+    };
+    let done = gateway.done(&add("red401", "401", "22,80"));
+    assert!(
+        done.contains("red401 alone may have ports 40122,40180"),
+        "{done}"
+    );
+    let stderr = gateway.refused(&add("red401", "655", "80"));
+    for part in [
+        "655 before 80 is 65580",
+        "65535 - 65500 = 35",
+        "from 10 to 35",
+    ] {
+        assert!(stderr.contains(part), "{part} is not in {stderr}");
+    }
+    gateway.done(&add("red180", "180", "80"));
+    let stderr = gateway.refused(&add("red1", "1", "8080"));
+    assert!(
+        stderr.contains("keeps ports 18080 for red180 (180 before 80)"),
+        "{stderr}"
+    );
+    // The table of ports, with where they come from.
+    let table = gateway.done(&["reservation", "list"]);
+    for part in ["40122,40180", "401 before 22,80", "180 before 80"] {
+        assert!(table.contains(part), "{part} is not in {table}");
+    }
+    let (status, _, stderr) = gateway.admin(&["reservation", "add", "red1", "--prefix", "7"]);
+    assert_eq!(status.code(), Some(2));
+    assert!(stderr.contains("--services"), "{stderr}");
+}
+
+#[test]
 fn a_key_is_of_one_principal_and_private_keys_are_not_taken() {
     require!("ssh-keygen");
     let mut gateway = Gateway::new();
@@ -402,4 +272,100 @@ fn another_user_gets_no_answer() {
     };
     assert_eq!(ask(65_534), "");
     assert_eq!(ask(0), "{\"done\":null}");
+}
+
+#[test]
+fn g129_good_keys_beside_bad_settings_are_not_taken_over() {
+    require!("ssh", "ssh-keygen");
+    let mut gateway = Gateway::new();
+    let config = gateway.config();
+    let keys = gateway.folder.path().join("keys");
+    let write = |text: &str| std::fs::write(&config, text).unwrap();
+    std::fs::write(&keys, "").unwrap();
+    let good = format!("authorized_keys: {}\n", keys.display());
+    write(&good);
+    gateway.start();
+    let key = gateway.key("ann");
+    std::fs::write(&keys, format!("{}\n", key.public_line())).unwrap();
+    write(&format!("{good}nonsense: 1\n"));
+    let stderr = gateway.refused(&["reload"]);
+    assert!(stderr.contains("nothing is changed"), "{stderr}");
+    let (port, service) = (gateway.port(0), echo::service());
+    let mut early = gateway.ssh(&key, port, service);
+    assert_eq!(early.wait(wait::DEADLINE).code(), Some(255));
+    assert!(
+        early.stderr().contains("Permission denied"),
+        "{}",
+        early.stderr()
+    );
+    write(&good);
+    gateway.done(&["reload"]);
+    let _late = gateway.up(&key, port, service);
+}
+
+#[test]
+fn g121_the_url_of_a_database_is_refused_on_a_command_line_and_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).unwrap();
+    for words in [
+        ["serve", "--data", text(folder.path())].as_slice(),
+        ["user", "list", "--data", text(folder.path())].as_slice(),
+    ] {
+        for flag in ["--database-file", "--database"] {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_adit"));
+            command
+                .args(words)
+                .args([flag, "postgres://ann:hush@db.example/adit"]);
+            let mut process = Process::spawn(&mut command);
+            assert!(!process.wait(wait::DEADLINE).success());
+            let told = process.stderr();
+            assert!(!told.contains("hush"), "{told}");
+            if flag == "--database-file" && words.first() == Some(&"serve") {
+                assert!(told.contains("write it to a file"), "{told}");
+            }
+        }
+    }
+}
+
+#[test]
+fn g103_who_says_nothing_too_much_or_nonsense_at_a_gateways_socket_gets_no_further() {
+    const CLIENTS: usize = 16;
+    let mut gateway = Gateway::new();
+    gateway.start();
+    let path = gateway.data().join("control.sock");
+    let connect = || {
+        let socket = UnixStream::connect(&path).unwrap();
+        socket.set_read_timeout(Some(wait::DEADLINE)).unwrap();
+        socket
+    };
+    // What the other end has said once it has hung up; a reset is an end, too.
+    let rest = |mut socket: UnixStream| {
+        let mut told = Vec::new();
+        drop(socket.read_to_end(&mut told));
+        String::from_utf8(told).unwrap()
+    };
+    for nonsense in [
+        "{",
+        "{\"verb\":\"shell\"}",
+        "{\"verb\":\"stop\",\"now\":true}",
+    ] {
+        let mut socket = connect();
+        writeln!(socket, "{nonsense}").unwrap();
+        let told = rest(socket);
+        assert!(told.contains("is not understood"), "{told}");
+    }
+    let mut socket = connect();
+    let long = vec![b'x'; (1 << 20) + 1];
+    // It may hang up before all is said.
+    drop(socket.write_all(&long));
+    assert_eq!(rest(socket), "");
+    let silent: Vec<UnixStream> = (0..CLIENTS).map(|_| connect()).collect();
+    let begun = Instant::now();
+    assert_eq!(rest(connect()), "", "one too many");
+    assert!(begun.elapsed() < Duration::from_secs(4), "at once");
+    for socket in silent {
+        assert_eq!(rest(socket), "");
+    }
+    assert!(begun.elapsed() < wait::DEADLINE);
+    gateway.done(&["user", "list"]);
 }
