@@ -59,12 +59,13 @@ fn unix(ground: &Ground) -> Seen {
     let (path, key) = socket(ground);
     let _held = unix_forward(ground, key, &path)?;
     let port = ground.port();
+    // ssh says that it listens before it asks for the address; the session comes after that.
     let back = format!("127.0.0.1:{port}:{path}");
     let _ssh = ssh_until(
         ground,
         key,
         &["-L", &back],
-        "Local forwarding listening on",
+        "Entering interactive session",
         1,
     )?;
     visit(local(port))?;
