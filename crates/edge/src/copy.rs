@@ -147,6 +147,14 @@ struct Held {
     end: usize,
 }
 
+/// What came of one round.
+enum Step {
+    Moved,
+    /// The source has nothing now.
+    Waits,
+    Over(State),
+}
+
 enum State {
     Moving,
     /// The source has ended; the sink is being told.
@@ -208,32 +216,129 @@ impl<'a> Direction<'a> {
         sink: &mut Lent<'_>,
     ) -> Poll<State> {
         for _ in 0..ROUNDS {
-            if let Err(error) = ready!(self.poll_write(cx, sink)) {
-                return Poll::Ready(State::SinkBroke(error));
+            let step = if sink.lender().is_some() {
+                self.poll_fill(cx, source, sink)
+            } else if source.lender().is_some() {
+                self.poll_drain(cx, source, sink)
+            } else {
+                self.poll_through(cx, pool, source, sink)
+            };
+            match ready!(step) {
+                Step::Moved => {}
+                Step::Waits => return self.poll_flush(cx, sink),
+                Step::Over(state) => return Poll::Ready(state),
             }
-            let mut buffer = pool.take();
-            let mut read = ReadBuf::new(buffer.bytes_mut());
-            match Pin::new(&mut *source).poll_read(cx, &mut read) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(State::SourceBroke(error)),
-                Poll::Pending => {
-                    drop(buffer);
-                    return self.poll_flush(cx, sink);
-                }
-            }
-            let end = read.filled().len();
-            if end == 0 {
-                return Poll::Ready(State::Ending);
-            }
-            self.has_moved = true;
-            self.held = Some(Held {
-                buffer,
-                start: 0,
-                end,
-            });
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Through a buffer of ours. Pending while the sink takes nothing.
+    fn poll_through(
+        &mut self,
+        cx: &mut Context<'_>,
+        pool: &Pool,
+        source: &mut Lent<'_>,
+        sink: &mut Lent<'_>,
+    ) -> Poll<Step> {
+        if let Err(error) = ready!(self.poll_write(cx, sink)) {
+            return Poll::Ready(Step::Over(State::SinkBroke(error)));
+        }
+        let mut buffer = pool.take();
+        let mut read = ReadBuf::new(buffer.bytes_mut());
+        Poll::Ready(match Pin::new(source).poll_read(cx, &mut read) {
+            Poll::Pending => Step::Waits,
+            Poll::Ready(Err(error)) => Step::Over(State::SourceBroke(error)),
+            Poll::Ready(Ok(())) => match read.filled().len() {
+                0 => Step::Over(State::Ending),
+                end => {
+                    self.has_moved = true;
+                    self.held = Some(Held {
+                        buffer,
+                        start: 0,
+                        end,
+                    });
+                    Step::Moved
+                }
+            },
+        })
+    }
+
+    /// Straight into what the sink lends. Pending while it has no room.
+    fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut Lent<'_>,
+        sink: &mut Lent<'_>,
+    ) -> Poll<Step> {
+        let Some(lender) = sink.lender() else {
+            return Poll::Ready(Step::Waits);
+        };
+        let mut read = None;
+        let filled = lender.poll_fill(cx, &mut |cx, rooms| {
+            let outcome = source.poll_read_vectored(cx, rooms);
+            let count = match &outcome {
+                Poll::Ready(Ok(count)) => *count,
+                Poll::Ready(Err(_)) | Poll::Pending => 0,
+            };
+            read = Some(outcome);
+            count
+        });
+        Poll::Ready(match (filled, read) {
+            (Poll::Ready(Ok(count)), _) => {
+                self.moved(count);
+                Step::Moved
+            }
+            (Poll::Ready(Err(error)), _) => Step::Over(State::SinkBroke(error)),
+            (Poll::Pending, None) => return Poll::Pending,
+            (Poll::Pending, Some(Poll::Pending)) => Step::Waits,
+            (Poll::Pending, Some(Poll::Ready(Ok(_)))) => Step::Over(State::Ending),
+            (Poll::Pending, Some(Poll::Ready(Err(error)))) => Step::Over(State::SourceBroke(error)),
+        })
+    }
+
+    /// Straight from what the source lends. Pending while the sink takes nothing.
+    fn poll_drain(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut Lent<'_>,
+        sink: &mut Lent<'_>,
+    ) -> Poll<Step> {
+        let Some(lender) = source.lender() else {
+            return Poll::Ready(Step::Waits);
+        };
+        let mut written = None;
+        let drained = lender.poll_drain(cx, &mut |cx, slices| {
+            let outcome = Pin::new(&mut *sink).poll_write_vectored(cx, slices);
+            let count = match &outcome {
+                Poll::Ready(Ok(count)) => *count,
+                Poll::Ready(Err(_)) | Poll::Pending => 0,
+            };
+            written = Some(outcome);
+            count
+        });
+        Poll::Ready(match (drained, written) {
+            (Poll::Ready(Ok(0)), _) => Step::Over(State::Ending),
+            (Poll::Ready(Ok(count)), _) => {
+                self.moved(count);
+                Step::Moved
+            }
+            (Poll::Ready(Err(error)), _) => Step::Over(State::SourceBroke(error)),
+            (Poll::Pending, None) => Step::Waits,
+            (Poll::Pending, Some(Poll::Pending)) => return Poll::Pending,
+            (Poll::Pending, Some(Poll::Ready(Ok(_)))) => {
+                Step::Over(State::SinkBroke(io::ErrorKind::WriteZero.into()))
+            }
+            (Poll::Pending, Some(Poll::Ready(Err(error)))) => Step::Over(State::SinkBroke(error)),
+        })
+    }
+
+    /// The sink took bytes.
+    fn moved(&mut self, count: usize) {
+        self.has_moved = true;
+        self.is_unflushed = true;
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.meter.fetch_add(count, Ordering::Relaxed);
     }
 
     /// Writes what is held until the sink takes no more for now.
@@ -253,10 +358,7 @@ impl<'a> Direction<'a> {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             held.start = held.start.saturating_add(written);
-            self.has_moved = true;
-            self.is_unflushed = true;
-            let written = u64::try_from(written).unwrap_or(u64::MAX);
-            self.meter.fetch_add(written, Ordering::Relaxed);
+            self.moved(written);
         }
         Poll::Ready(Ok(()))
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -59,7 +59,30 @@ pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {
     fn poll_cut(&mut self, _cx: &mut Context<'_>) -> Poll<io::Error> {
         Poll::Pending
     }
+
+    /// Whether it lends its memory: then bytes go through [`poll_fill`](Self::poll_fill) and
+    /// [`poll_drain`](Self::poll_drain), and none is copied from memory to memory.
+    fn lends(&self) -> bool {
+        false
+    }
+
+    /// Has `fill` put bytes where they are sent from, in order: ready with how many. Pending where there is no room, and where
+    /// `fill` puts none, which has to see to being woken then.
+    fn poll_fill(&mut self, _cx: &mut Context<'_>, _fill: Fill<'_>) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+
+    /// Shows `drain` what has come: ready with how many bytes it took of that, and with 0 behind the last. Pending
+    /// where nothing has come, and where `drain` takes none, which has to see to being woken then.
+    fn poll_drain(&mut self, _cx: &mut Context<'_>, _drain: Drain<'_>) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
 }
+
+/// Puts bytes where it is shown, and says how many.
+pub type Fill<'a> = &'a mut dyn FnMut(&mut Context<'_>, &mut [IoSliceMut<'_>]) -> usize;
+/// Takes bytes from the front of what it is shown, and says how many.
+pub type Drain<'a> = &'a mut dyn FnMut(&mut Context<'_>, &[IoSlice<'_>]) -> usize;
 
 impl Carrier {
     /// A byte stream that tells by its reads and writes alone when it is closed.

@@ -5,7 +5,7 @@
 //! is take none. When the system has no descriptors left, a listener pauses and tries again; it never spins.
 
 use std::io;
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixListener;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::sockopt;
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tracing::warn;
@@ -26,6 +27,9 @@ use crate::wire::{MadeOf, Wire};
 const PAUSE: Duration = Duration::from_millis(50);
 /// Longest pause; each is twice the one before.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Visitors that may wait in the system's queue. With the 128 of the standard library a rush of a thousand had the
+/// system answer by SYN cookies, which made visitors of late packets that nobody had sent (Linux 6.18, 2026-11-23).
+pub(crate) const BACKLOG: i32 = 1_024;
 /// Between two lines about the same trouble, of all listeners together.
 const SAID: Duration = Duration::from_secs(60);
 /// A visitor who says nothing is asked for a sign of life after so long; the system does it.
@@ -59,6 +63,7 @@ impl Listener {
     /// Outside a runtime with I/O.
     pub fn tcp(socket: TcpListener) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
+        rustix::net::listen(&socket, BACKLOG)?;
         sockopt::set_tcp_nodelay(&socket, true)?;
         keep_alive(&socket)?;
         Ok(Self {
@@ -119,6 +124,7 @@ impl Listener {
         match &self.socket {
             Socket::Tcp(listener) => {
                 let (socket, peer) = listener.accept().await?;
+                unpace_on_loopback(&socket, peer.ip());
                 Ok((MadeOf::Tcp(socket), Endpoint::tcp(peer)))
             }
             Socket::Unix(listener) => {
@@ -136,6 +142,23 @@ impl Listener {
             }
             _ => self.local,
         }
+    }
+}
+
+/// A socket that was dialled: as those of visitors are. What it does not take shows at the first write.
+pub(crate) fn dialled(socket: &TcpStream) {
+    socket.set_nodelay(true).ok();
+    keep_alive(socket).ok();
+    if let Ok(peer) = socket.peer_addr() {
+        unpace_on_loopback(socket, peer.ip());
+    }
+}
+
+/// Spares a socket between two programs of one machine the system's congestion control, whatever that is: one that
+/// paces, as BBR does, only waits there (docs/decision/0008). A system without `reno` keeps its own.
+fn unpace_on_loopback(socket: &TcpStream, peer: IpAddr) {
+    if peer.to_canonical().is_loopback() {
+        sockopt::set_tcp_congestion(socket, "reno").ok();
     }
 }
 
@@ -276,7 +299,7 @@ mod tests {
         let Endpoint::Tcp(address) = listener.local() else {
             panic!("no address");
         };
-        let visitor = tokio::net::TcpStream::connect(address).await.unwrap();
+        let visitor = TcpStream::connect(address).await.unwrap();
         let door = Door::new(&Places::new(1), Arc::default());
         let accepted = listener.next(&door, &Arc::new(Semaphore::new(1))).await;
         assert_eq!(accepted.peer, Endpoint::Tcp(visitor.local_addr().unwrap()));
@@ -286,6 +309,7 @@ mod tests {
         assert_eq!(sockopt::tcp_keepidle(socket).unwrap(), ALIVE_AFTER);
         assert_eq!(sockopt::tcp_keepintvl(socket).unwrap(), ALIVE_EVERY);
         assert_eq!(sockopt::tcp_keepcnt(socket).unwrap(), ALIVE_TRIES);
+        assert_eq!(sockopt::tcp_congestion(socket).unwrap(), "reno");
     }
 
     #[tokio::test(start_paused = true)]

@@ -475,9 +475,7 @@ async fn open(
 ) -> Result<Wire, DialError> {
     let carrier = core.dial.dial(visitor).await?;
     if let Carrier::Tcp(socket) = &carrier {
-        // They fail only where the socket is broken already, which the copy tells.
-        socket.set_nodelay(true).ok();
-        listen::keep_alive(socket).ok();
+        listen::dialled(socket);
     }
     let mut carrier = Wire::from(carrier);
     if let Some(version) = announce {

@@ -1,6 +1,7 @@
 //! Both ends of a visitor's stay, whatever they are made of: dropped before they were finished, they reset.
 
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -21,6 +22,13 @@ pub(crate) enum MadeOf {
     Tcp(TcpStream),
     Unix(UnixStream),
     Other(Box<dyn Io>),
+}
+
+/// Which way a system call moves bytes.
+#[derive(Debug, Clone, Copy)]
+enum Way {
+    In,
+    Out,
 }
 
 /// One end, lent to a copy.
@@ -122,6 +130,86 @@ impl<'a> Lent<'a> {
         }
     }
 
+    /// Reads to several places at once, where the system can.
+    pub(crate) fn poll_read_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if let Self::Other(stream) = self {
+            let Some(first) = slices.first_mut() else {
+                return Poll::Ready(Ok(0));
+            };
+            let mut buffer = ReadBuf::new(first);
+            ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+            return Poll::Ready(Ok(buffer.filled().len()));
+        }
+        let most = slices.iter().map(|slice| slice.len()).sum();
+        self.poll_system(cx, Way::In, most, |socket| {
+            rustix::io::readv(socket, slices)
+        })
+    }
+
+    /// A system call that reads or writes, as soon as it can move anything.
+    ///
+    /// One that moves less than it was asked for has emptied or filled the socket: what the system will have to say
+    /// of it is waited for, and not asked at once only to hear that there is nothing. Tokio's own do the same.
+    fn poll_system(
+        &self,
+        cx: &mut Context<'_>,
+        way: Way,
+        most: usize,
+        mut call: impl FnMut(BorrowedFd<'_>) -> rustix::io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let (socket, interest) = match (self, way) {
+            (Self::Tcp(socket), Way::In) => (socket.as_fd(), Interest::READABLE),
+            (Self::Tcp(socket), Way::Out) => (socket.as_fd(), Interest::WRITABLE),
+            (Self::Unix(socket), Way::In) => (socket.as_fd(), Interest::READABLE),
+            (Self::Unix(socket), Way::Out) => (socket.as_fd(), Interest::WRITABLE),
+            (Self::Other(_), _) => return Poll::Ready(Ok(0)),
+        };
+        loop {
+            ready!(self.poll_ready(cx, way))?;
+            let mut part = None;
+            let attempt = || {
+                let count = call(socket)?;
+                if count == 0 || count >= most {
+                    return Ok(count);
+                }
+                part = Some(count);
+                Err(io::ErrorKind::WouldBlock.into())
+            };
+            let moved = match self {
+                Self::Tcp(socket) => socket.try_io(interest, attempt),
+                Self::Unix(socket) => socket.try_io(interest, attempt),
+                Self::Other(_) => Ok(0),
+            };
+            match (part, moved) {
+                (Some(count), _) => return Poll::Ready(Ok(count)),
+                (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+                (None, moved) => return Poll::Ready(moved),
+            }
+        }
+    }
+
+    fn poll_ready(&self, cx: &mut Context<'_>, way: Way) -> Poll<io::Result<()>> {
+        match (self, way) {
+            (Self::Tcp(socket), Way::In) => socket.poll_read_ready(cx),
+            (Self::Tcp(socket), Way::Out) => socket.poll_write_ready(cx),
+            (Self::Unix(socket), Way::In) => socket.poll_read_ready(cx),
+            (Self::Unix(socket), Way::Out) => socket.poll_write_ready(cx),
+            (Self::Other(_), _) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// What lends its memory, if it does.
+    pub(crate) fn lender(&mut self) -> Option<&mut dyn Io> {
+        match self {
+            Self::Other(stream) if stream.lends() => Some(&mut **stream),
+            Self::Tcp(_) | Self::Unix(_) | Self::Other(_) => None,
+        }
+    }
+
     /// Ready when what lies behind has been cut off; no socket is.
     pub(crate) fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         match self {
@@ -137,31 +225,14 @@ impl AsyncRead for Lent<'_> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        loop {
-            let read = match self.as_ref().get_ref() {
-                Self::Tcp(socket) => {
-                    ready!(socket.poll_read_ready(cx))?;
-                    socket.try_read(buffer.initialize_unfilled())
-                }
-                Self::Unix(socket) => {
-                    ready!(socket.poll_read_ready(cx))?;
-                    socket.try_read(buffer.initialize_unfilled())
-                }
-                Self::Other(_) => break,
-            };
-            match read {
-                Ok(length) => {
-                    buffer.advance(length);
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
+        let this = self.get_mut();
+        if let Self::Other(stream) = this {
+            return Pin::new(stream).poll_read(cx, buffer);
         }
-        match self.get_mut() {
-            Self::Other(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
-        }
+        let room = IoSliceMut::new(buffer.initialize_unfilled());
+        let count = ready!(this.poll_read_vectored(cx, &mut [room]))?;
+        buffer.advance(count);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -171,26 +242,28 @@ impl AsyncWrite for Lent<'_> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        loop {
-            let written = match self.as_ref().get_ref() {
-                Self::Tcp(socket) => {
-                    ready!(socket.poll_write_ready(cx))?;
-                    socket.try_write(bytes)
-                }
-                Self::Unix(socket) => {
-                    ready!(socket.poll_write_ready(cx))?;
-                    socket.try_write(bytes)
-                }
-                Self::Other(_) => break,
-            };
-            match written {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                written => return Poll::Ready(written),
-            }
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if let Self::Other(stream) = this {
+            return Pin::new(stream).poll_write_vectored(cx, slices);
         }
-        match self.get_mut() {
-            Self::Other(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(0)),
+        let most = slices.iter().map(|slice| slice.len()).sum();
+        this.poll_system(cx, Way::Out, most, |socket| {
+            rustix::io::writev(socket, slices)
+        })
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => true,
+            Self::Other(stream) => stream.is_write_vectored(),
         }
     }
 

@@ -8,12 +8,13 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
 
 use crate::transport::{ByteStream, Chunk};
 
@@ -68,7 +69,20 @@ pub(crate) async fn copy_metered<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    copy_both(&mut stream, socket, meters).await
+    copy_both(&mut stream, socket, meters, read_one).await
+}
+
+/// The same of a socket of TCP, which is read to several packets at once.
+///
+/// # Cancel safety
+///
+/// As [`copy`].
+pub(crate) async fn copy_metered_tcp(
+    mut stream: ByteStream,
+    socket: &mut TcpStream,
+    meters: Meters<'_>,
+) -> Copied {
+    copy_both(&mut stream, socket, meters, read_several).await
 }
 
 /// The same, and the stream is left to the caller too.
@@ -80,10 +94,59 @@ pub(crate) async fn copy_through<S>(stream: &mut ByteStream, socket: &mut S) -> 
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    copy_both(stream, socket, Meters::default()).await
+    copy_both(stream, socket, Meters::default(), read_one).await
 }
 
-async fn copy_both<S>(stream: &mut ByteStream, socket: &mut S, meters: Meters<'_>) -> Copied
+/// Reads to several places at once.
+type Read<S> = fn(Pin<&mut S>, &mut Context<'_>, &mut [IoSliceMut<'_>]) -> Poll<io::Result<usize>>;
+
+/// To the first of them, which is all that can be done with what is no socket.
+fn read_one<S: AsyncRead>(
+    socket: Pin<&mut S>,
+    cx: &mut Context<'_>,
+    rooms: &mut [IoSliceMut<'_>],
+) -> Poll<io::Result<usize>> {
+    let Some(first) = rooms.first_mut() else {
+        return Poll::Ready(Ok(0));
+    };
+    let mut buffer = ReadBuf::new(first);
+    ready!(socket.poll_read(cx, &mut buffer))?;
+    Poll::Ready(Ok(buffer.filled().len()))
+}
+
+/// To all of them by one system call. One that fills not all has emptied the socket, and the system is not asked again
+/// only to say so; Tokio's own reads do the same.
+fn read_several(
+    socket: Pin<&mut TcpStream>,
+    cx: &mut Context<'_>,
+    rooms: &mut [IoSliceMut<'_>],
+) -> Poll<io::Result<usize>> {
+    let most: usize = rooms.iter().map(|room| room.len()).sum();
+    loop {
+        ready!(socket.poll_read_ready(cx))?;
+        let mut part = None;
+        let read = socket.try_io(Interest::READABLE, || {
+            let count = rustix::io::readv(&*socket, rooms)?;
+            if count == 0 || count >= most {
+                return Ok(count);
+            }
+            part = Some(count);
+            Err(io::ErrorKind::WouldBlock.into())
+        });
+        match (part, read) {
+            (Some(count), _) => return Poll::Ready(Ok(count)),
+            (None, Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+            (None, read) => return Poll::Ready(read),
+        }
+    }
+}
+
+async fn copy_both<S>(
+    stream: &mut ByteStream,
+    socket: &mut S,
+    meters: Meters<'_>,
+    read: Read<S>,
+) -> Copied
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -95,7 +158,7 @@ where
         to_stream: Half::counting(meters.to_stream),
         to_socket: Half::counting(meters.to_socket),
     };
-    let end = poll_fn(|cx| copier.poll(Pin::new(&mut *socket), cx)).await;
+    let end = poll_fn(|cx| copier.poll(Pin::new(&mut *socket), read, cx)).await;
     Copied {
         to_stream: copier.to_stream.bytes,
         to_socket: copier.to_socket.bytes,
@@ -141,13 +204,14 @@ impl Copier<'_> {
     fn poll<S>(
         &mut self,
         mut socket: Pin<&mut S>,
+        read: Read<S>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), CopyError>>
     where
-        S: AsyncRead + AsyncWrite,
+        S: AsyncWrite,
     {
         if self.to_stream.end.is_none() {
-            self.to_stream.end = done(self.poll_to_stream(socket.as_mut(), cx));
+            self.to_stream.end = done(self.poll_to_stream(socket.as_mut(), read, cx));
         }
         if self.to_socket.end.is_none() {
             self.to_socket.end = done(self.poll_to_socket(socket, cx));
@@ -167,23 +231,37 @@ impl Copier<'_> {
         }
     }
 
-    fn poll_to_stream<S: AsyncRead>(
+    fn poll_to_stream<S>(
         &mut self,
         mut socket: Pin<&mut S>,
+        read: Read<S>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), CopyError>> {
         for _ in 0..ROUNDS {
-            let mut reserve = ready!(self.stream.poll_reserve(cx)).map_err(CopyError::Stream)?;
-            let mut buffer = ReadBuf::new(reserve.buffer_mut());
-            ready!(socket.as_mut().poll_read(cx, &mut buffer)).map_err(CopyError::Socket)?;
-            let count = buffer.filled().len();
-            if count == 0 {
-                drop(reserve);
-                let shutdown = Pin::new(&mut *self.stream).poll_shutdown(cx);
-                return shutdown.map_err(CopyError::Stream);
+            let mut outcome = None;
+            let filled = self.stream.poll_fill(cx, |cx, rooms| {
+                let read = read(socket.as_mut(), cx, rooms);
+                let count = match &read {
+                    Poll::Ready(Ok(count)) => *count,
+                    Poll::Ready(Err(_)) | Poll::Pending => 0,
+                };
+                outcome = Some(read);
+                count
+            });
+            match (filled, outcome) {
+                (Poll::Ready(filled), _) => {
+                    self.to_stream.count(filled.map_err(CopyError::Stream)?)
+                }
+                (Poll::Pending, None | Some(Poll::Pending)) => return Poll::Pending,
+                (Poll::Pending, Some(Poll::Ready(Err(error)))) => {
+                    return Poll::Ready(Err(CopyError::Socket(error)));
+                }
+                // The socket has given its last byte.
+                (Poll::Pending, Some(Poll::Ready(Ok(_)))) => {
+                    let shutdown = Pin::new(&mut *self.stream).poll_shutdown(cx);
+                    return shutdown.map_err(CopyError::Stream);
+                }
             }
-            reserve.commit(count);
-            self.to_stream.count(count);
         }
         cx.waker().wake_by_ref();
         Poll::Pending

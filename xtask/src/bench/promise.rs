@@ -31,6 +31,8 @@ pub(super) enum Wanted {
     Nothing,
     /// So many times the baseline's, or more.
     RatioAtLeast(f64),
+    /// So many times the baseline's, or less.
+    RatioAtMost(f64),
     /// So much, or less.
     AtMost(f64),
     /// So much more than the baseline, or less.
@@ -121,6 +123,7 @@ impl<P: Contender> Row<P> {
         let is_met = match self.measure.wanted {
             Wanted::Nothing => return String::new(),
             Wanted::RatioAtLeast(least) => ratio.map(|ratio| ratio >= least),
+            Wanted::RatioAtMost(most) => ratio.map(|ratio| ratio <= most),
             Wanted::AtMost(most) => value.map(|value| value <= most),
             Wanted::AtMostOver(most) => self.over().map(|over| over <= most),
             Wanted::EndsAtLeast(ends) => {
@@ -191,6 +194,7 @@ impl<P: Contender> Results<P> {
             let wanted = match row.measure.wanted {
                 Wanted::Nothing => String::new(),
                 Wanted::RatioAtLeast(least) => format!(">= {least}x"),
+                Wanted::RatioAtMost(most) => format!("<= {most}x"),
                 Wanted::AtMost(most) => format!("<= {most}"),
                 Wanted::AtMostOver(most) => format!("<= {most} over {}", baseline(row)),
                 Wanted::EndsAtLeast(ends) => ends.wanted(">="),
@@ -270,6 +274,11 @@ mod tests {
         }),
     };
 
+    const CHEAP: Measure = Measure {
+        name: "cheap",
+        wanted: Wanted::RatioAtMost(0.6),
+    };
+
     const RARE: Measure = Measure {
         name: "rare",
         wanted: Wanted::RatioAtLeast(1.5),
@@ -294,6 +303,8 @@ mod tests {
             results.add(measure, Program::Autossh, both);
             results.add(measure, Program::Adit, ours);
         }
+        results.add(&CHEAP, Program::Ssh, 2.0);
+        results.add(&CHEAP, Program::Adit, 1.0);
         results.note(String::from("one was missing"));
         let text = results.markdown();
         for line in [
@@ -304,6 +315,7 @@ mod tests {
             "| late | 4.00 | - | 25.0 (6.25x) | <= 20 over Ssh | missed |",
             "| ends | 1.00 | 1.50 (1.50x) | 1.50 (1.50x) | >= 1.5x, both ends >= 2x | met, both ends missed |",
             "| cost | 1.00 | 0.500 (0.50x) | 0.900 (0.90x) | both ends <= 0.5x | both ends met |",
+            "| cheap | 2.00 | - | 1.00 (0.50x) | <= 0.6x | met |",
             "| What | Ssh | Autossh | Adit | wanted | |",
             "|---|---|---|---|---|---|",
             "- one was missing",

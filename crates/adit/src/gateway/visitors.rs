@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use adit_edge::access_log::TracingLog;
-use adit_edge::dial::{Carrier, Dial, DialError, Io, Later as DialLater};
+use adit_edge::dial::{Carrier, Dial, DialError, Drain, Fill, Io, Later as DialLater};
 use adit_edge::listen::{Listener, Places};
 use adit_edge::rule::Rules;
 use adit_edge::stream::{Counts, Service, Settings as StreamSettings, StreamServer};
@@ -246,6 +246,20 @@ impl Io for Served {
     fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         // Past the meter: who waits until it may go on is cut off all the same.
         self.0.socket().poll_cut(cx)
+    }
+
+    fn lends(&self) -> bool {
+        true
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>, fill: Fill<'_>) -> Poll<io::Result<usize>> {
+        self.0
+            .poll_write_with(cx, |socket, cx| socket.stream_mut().poll_fill(cx, fill))
+    }
+
+    fn poll_drain(&mut self, cx: &mut Context<'_>, drain: Drain<'_>) -> Poll<io::Result<usize>> {
+        self.0
+            .poll_read_with(cx, |socket, cx| socket.stream_mut().poll_drain(cx, drain))
     }
 }
 

@@ -191,45 +191,45 @@ enum Left {
 ///
 /// # Cancel safety
 /// Dropping the future breaks the connection off.
-pub(crate) async fn serve_http1<S: Socket>(worker: &Arc<Worker>, mut came: Came, socket: S) {
+pub(crate) fn serve_http1<S: Socket>(
+    worker: &Arc<Worker>,
+    mut came: Came,
+    socket: S,
+) -> impl Future<Output = ()> + Send {
     let line = Arc::new(Line::new());
     came.line = Some(Arc::clone(&line));
+    // What is large goes from hand to hand in a box, so that no hand keeps room for it.
+    let guard = Box::new(Guard::new(socket, line));
+    serve_guarded(worker, came, guard)
+}
+
+async fn serve_guarded<S: Socket>(worker: &Arc<Worker>, came: Came, mut guard: Box<Guard<S>>) {
     let emptied = Emptied(Arc::new(came));
     let came = &emptied.0;
     let settings = &worker.core.settings;
-    let mut guard = Guard::new(socket, Arc::clone(&line));
+    let line = Arc::clone(guard.line());
     // Who has just come says something soon; who has been answered may rest.
     let mut patience = settings.head_time;
     loop {
         if !begins(worker, &mut guard, patience).await {
             return;
         }
+        // In boxes, here and below, as one at rest would else keep room for all that may ever be done with it.
         let answering = Answering {
             worker: Arc::clone(worker),
             came: Arc::clone(came),
         };
-        let mut connection = http1::Builder::new()
-            .half_close(false)
-            .max_buf_size(BUFFER)
-            .header_read_timeout(None)
-            .max_headers(FIELDS)
-            .pipeline_flush(true)
-            .serve_connection(TokioIo::new(guard), answering);
-        let left = drive(&mut connection, &line, worker).await;
-        let parts = connection.into_parts();
-        guard = parts.io.into_inner();
+        let (left, read);
+        (left, guard, read) = Box::pin(converse(guard, answering, &line)).await;
         match left {
-            Left::AtRest if parts.read_buf.is_empty() && guard.is_at_rest() => {
+            Left::AtRest if read.is_empty() && guard.is_at_rest() => {
                 worker.core.totals.rested();
                 guard.rest();
                 patience = settings.idle_time;
             }
             // Whoever does not take the answer before it would take this for a part of that.
             Left::Late if line.stuck().is_none() => {
-                let told = guard.socket_mut().write_all(LATE);
-                if let Ok(Ok(())) = timeout(LINGER, told).await {
-                    finish(guard.into_parts().0).await;
-                }
+                Box::pin(refuse_late(guard)).await;
                 return;
             }
             Left::Ended => {
@@ -237,14 +237,14 @@ pub(crate) async fn serve_http1<S: Socket>(worker: &Arc<Worker>, mut came: Came,
                 let (socket, ahead) = guard.into_parts();
                 match upgraded {
                     Some(upgraded) => {
-                        carry(worker, socket, &parts.read_buf, &ahead, upgraded).await;
+                        Box::pin(carry(worker, socket, &read, &ahead, upgraded)).await;
                     }
-                    None => finish(socket).await,
+                    None => Box::pin(finish(socket)).await,
                 }
                 return;
             }
             Left::Broken if !line.is_cut() => {
-                finish(guard.into_parts().0).await;
+                Box::pin(finish(guard.into_parts().0)).await;
                 return;
             }
             Left::Stalled => {
@@ -270,9 +270,36 @@ async fn begins<S: Socket>(worker: &Worker, guard: &mut Guard<S>, patience: Dura
     begun && !guard.is_at_rest()
 }
 
+/// Has hyper answer what is asked, until that is left; with what is left of the connection, and what hyper has read.
+async fn converse<S: Socket>(
+    guard: Box<Guard<S>>,
+    answering: Answering,
+    line: &Line,
+) -> (Left, Box<Guard<S>>, Bytes) {
+    let worker = Arc::clone(&answering.worker);
+    let mut connection = http1::Builder::new()
+        .half_close(false)
+        .max_buf_size(BUFFER)
+        .header_read_timeout(None)
+        .max_headers(FIELDS)
+        .pipeline_flush(true)
+        .serve_connection(TokioIo::new(guard), answering);
+    let left = drive(&mut connection, line, &worker).await;
+    let parts = connection.into_parts();
+    (left, parts.io.into_inner(), parts.read_buf)
+}
+
+/// Says that a head came too late.
+async fn refuse_late<S: Socket>(mut guard: Box<Guard<S>>) {
+    let told = guard.socket_mut().write_all(LATE);
+    if let Ok(Ok(())) = timeout(LINGER, told).await {
+        finish(guard.into_parts().0).await;
+    }
+}
+
 /// Has hyper serve until something is to be done that is not its own.
 async fn drive<S: Socket>(
-    connection: &mut http1::Connection<TokioIo<Guard<S>>, Answering>,
+    connection: &mut http1::Connection<TokioIo<Box<Guard<S>>>, Answering>,
     line: &Line,
     worker: &Worker,
 ) -> Left {
@@ -470,5 +497,24 @@ impl Drop for Emptied {
     fn drop(&mut self) {
         let upgraded = self.0.upgraded().take();
         drop(upgraded);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    fn size<'a, A: 'a, B, C, F>(_: impl FnOnce(&'a A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// What one at which nothing is asked keeps, beside its socket: it was 14 KiB.
+    #[test]
+    fn a_connection_at_rest_is_small() {
+        let plain = size(serve_http1::<TcpStream>);
+        let secure = size(serve_http1::<tokio_rustls::server::TlsStream<Ahead>>);
+        assert!(plain <= 1_024 && secure <= 2_048, "{plain} and {secure}");
     }
 }

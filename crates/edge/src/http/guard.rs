@@ -57,6 +57,11 @@ impl<S> Guard<S> {
         (self.socket, self.ahead)
     }
 
+    /// What both sides of the connection know.
+    pub(crate) const fn line(&self) -> &Arc<Line> {
+        &self.line
+    }
+
     /// The socket, for a last word.
     pub(crate) const fn socket_mut(&mut self) -> &mut S {
         &mut self.socket
@@ -134,15 +139,19 @@ impl<S: AsyncRead + Unpin> Guard<S> {
     }
 
     /// Nothing is handed on while a request is answered; but whether its visitor breaks off is looked at. One who has
-    /// said its last byte may still listen.
-    fn poll_watch(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<()>> {
+    /// said its last byte may still listen. Says whether the socket wakes whoever waits: else nothing more is read.
+    fn poll_watch(&mut self, cx: &mut Context<'_>, most: usize) -> io::Result<bool> {
         while !self.has_ended && self.ahead.len() < most {
-            if ready!(self.poll_ahead(cx, READ))? == 0 {
-                self.has_ended = true;
-                self.line.falls_silent();
+            match self.poll_ahead(cx, READ)? {
+                Poll::Ready(0) => {
+                    self.has_ended = true;
+                    self.line.falls_silent();
+                }
+                Poll::Ready(_) => {}
+                Poll::Pending => return Ok(self.ahead.is_empty()),
             }
         }
-        Poll::Pending
+        Ok(false)
     }
 
     /// Straight to where it is wanted. What is not this body's any more is put back.
@@ -164,9 +173,12 @@ impl<S: AsyncRead + Unpin> Guard<S> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_ahead(&mut self, cx: &mut Context<'_>, size: usize) -> Poll<io::Result<usize>> {
+    fn poll_ahead(&mut self, cx: &mut Context<'_>, size: usize) -> io::Result<Poll<usize>> {
         self.ahead.reserve(size);
-        poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.ahead)
+        match poll_read_buf(Pin::new(&mut self.socket), cx, &mut self.ahead) {
+            Poll::Ready(read) => read.map(Poll::Ready),
+            Poll::Pending => Ok(Poll::Pending),
+        }
     }
 }
 
@@ -195,25 +207,32 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
                     Poll::Ready(Err(io::ErrorKind::InvalidData.into()))
                 };
             }
-            if this.frame.is_between() && this.line.is_answering(cx.waker()) {
-                return this.poll_watch(cx, READ);
+            if this.frame.is_between() && this.line.is_answering() {
+                if this.poll_watch(cx, READ)? || this.line.await_answer(cx.waker()) {
+                    return Poll::Pending;
+                }
+                // It has ended just now.
+                continue;
             }
             match this.frame.part() {
                 // Straight to where it is wanted, but no byte that is not this body's.
                 Part::Body(left) => return this.poll_body(cx, buffer, left),
                 Part::Opaque => return Pin::new(&mut this.socket).poll_read(cx, buffer),
-                Part::Held => match this.line.decided(cx.waker()) {
-                    Some(is_granted) => this.frame.resume(is_granted),
-                    // Behind the wish may stand what is for the other protocol.
-                    None => return this.poll_watch(cx, HEAD_BYTES),
-                },
+                Part::Held => {
+                    let Some(is_granted) = this.line.decided(cx.waker()) else {
+                        // Behind the wish may stand what is for the other protocol.
+                        this.poll_watch(cx, HEAD_BYTES)?;
+                        return Poll::Pending;
+                    };
+                    this.frame.resume(is_granted);
+                }
                 part @ (Part::Head(_) | Part::Chunks(_)) => {
                     let size = if matches!(part, Part::Head(_)) {
                         READ
                     } else {
                         READ_CHUNKS
                     };
-                    if ready!(this.poll_ahead(cx, size))? == 0 {
+                    if ready!(this.poll_ahead(cx, size)?) == 0 {
                         return Poll::Ready(Ok(()));
                     }
                 }

@@ -34,6 +34,8 @@ pub(crate) struct Line {
     /// The request that is none, by its number, and why.
     refused: Mutex<Option<(u64, BadRequest)>>,
     protocol: AtomicU8,
+    /// Whether whoever reads has something that waits for the end of an answer.
+    is_awaited: AtomicBool,
     reader: AtomicWaker,
 }
 
@@ -57,6 +59,7 @@ impl Line {
             is_cut: AtomicBool::new(false),
             refused: Mutex::new(None),
             protocol: AtomicU8::new(UNDECIDED),
+            is_awaited: AtomicBool::new(false),
             reader: AtomicWaker::new(),
         }
     }
@@ -105,19 +108,23 @@ impl Line {
     pub(crate) fn end(&self) {
         self.active.store(self.now(), Ordering::Relaxed);
         self.busy.fetch_sub(1, Ordering::Relaxed);
-        self.answered.fetch_add(1, Ordering::Release);
-        self.reader.wake();
+        self.answered.fetch_add(1, Ordering::SeqCst);
+        if self.is_awaited.swap(false, Ordering::SeqCst) {
+            self.reader.wake();
+        }
     }
 
-    /// Whether a head was handed on whose answer is not given away yet. Wakes whoever asks when that changes.
-    pub(crate) fn is_answering(&self, waker: &std::task::Waker) -> bool {
-        let is_answering =
-            || self.heads.load(Ordering::Relaxed) != self.answered.load(Ordering::Acquire);
-        if !is_answering() {
-            return false;
-        }
+    /// Whether a head was handed on whose answer is not given away yet.
+    pub(crate) fn is_answering(&self) -> bool {
+        self.heads.load(Ordering::Relaxed) != self.answered.load(Ordering::SeqCst)
+    }
+
+    /// The same, and wakes whoever asks when that changes. Who only waits for the socket need not be woken: that
+    /// wakes it anyhow, and a wake for nothing costs every request a turn of its connection.
+    pub(crate) fn await_answer(&self, waker: &std::task::Waker) -> bool {
         self.reader.register(waker);
-        is_answering()
+        self.is_awaited.store(true, Ordering::SeqCst);
+        self.is_answering()
     }
 
     /// The socket takes nothing more for now.

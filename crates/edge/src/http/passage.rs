@@ -149,9 +149,7 @@ async fn dial(core: &Core, route: &Route, stay: &mut Stay) -> Result<Wire, DialE
         match dialled.unwrap_or(Err(DialError::Late)) {
             Ok(carrier) => {
                 if let Carrier::Tcp(socket) = &carrier {
-                    // They fail only where the socket is broken already, which the copy tells.
-                    socket.set_nodelay(true).ok();
-                    listen::keep_alive(socket).ok();
+                    listen::dialled(socket);
                 }
                 return Ok(Wire::from(carrier));
             }

@@ -27,7 +27,7 @@ use super::passage::{self, Passing};
 use super::stay::RequestLog;
 use super::upstream::Upstreams;
 use crate::dial::Dial;
-use crate::listen::{self, Accepted, Door, Listener, Places, Room};
+use crate::listen::{self, Accepted, BACKLOG, Door, Listener, Places, Room};
 use crate::pool::Pool;
 use crate::proxy_protocol::{Balancers, Header};
 use crate::route::{Balance, Routes, Upstream};
@@ -209,8 +209,6 @@ pub struct Parts {
 
 /// Connections of HTTP/2 at a time that have wide windows: what visitors may have lie here is bounded by it.
 const WIDE: usize = 64;
-/// Waiting at a listener, in connections.
-const BACKLOG: i32 = 1_024;
 /// How often connections to upstreams that are kept are looked through.
 const SWEEP: Duration = Duration::from_secs(10);
 
@@ -469,13 +467,13 @@ impl Worker {
             return;
         };
         match &self.core.tls {
-            Some(tls) if is_secure => self.secure(tls, came, socket).await,
-            _ => serve_http1(self, came, socket).await,
+            Some(tls) if is_secure => Box::pin(self.secure(tls, came, socket)).await,
+            _ => Box::pin(serve_http1(self, came, socket)).await,
         }
     }
 
     async fn secure(self: &Arc<Self>, tls: &Tls, mut came: Came, socket: TcpStream) {
-        let socket = match passage::pass(&self.core, &came, socket).await {
+        let socket = match Box::pin(passage::pass(&self.core, &came, socket)).await {
             Passing::Ended => {
                 self.core.totals.passed.fetch_add(1, Ordering::Relaxed);
                 return;
@@ -487,7 +485,7 @@ impl Worker {
             }
             Passing::Ours(socket) => socket,
         };
-        let secured = timeout(self.core.settings.head_time, tls.accept(socket)).await;
+        let secured = timeout(self.core.settings.head_time, Box::pin(tls.accept(socket))).await;
         let Ok(Ok(Secured {
             stream,
             server_name,
@@ -503,9 +501,9 @@ impl Worker {
         came.is_secure = true;
         came.server_name = server_name;
         if is_http2 {
-            serve_http2(self, came, stream).await;
+            Box::pin(serve_http2(self, came, stream)).await;
         } else {
-            serve_http1(self, came, stream).await;
+            Box::pin(serve_http1(self, came, stream)).await;
         }
     }
 
@@ -522,7 +520,8 @@ impl Worker {
         if !balancers.contain(peer) {
             return None;
         }
-        let header = timeout(self.core.settings.balancer_time, read_header(socket)).await;
+        let header = Box::pin(read_header(socket));
+        let header = timeout(self.core.settings.balancer_time, header).await;
         Some(match header.ok()?.ok()? {
             Header::Proxied {
                 source,

@@ -4,6 +4,7 @@
 mod cut;
 mod descriptors;
 mod lab;
+mod lend;
 mod proxy;
 mod real;
 mod serve;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use adit_edge::access::Access;
 use adit_edge::http::Settings;
 use adit_edge::route::Route;
+use adit_testkit::wait;
 use rustls::client::{
     ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
 };
@@ -183,8 +184,12 @@ async fn who_names_no_host_by_tls_gets_the_certificate_there_is_and_an_unknown_n
     let acme = stand.secured(config, "app.test").await.map(drop);
     let words = acme.map_err(alert).unwrap_err();
     assert!(words.contains("NoApplicationProtocol"), "{words}");
-    let counts = stand.server.counts();
-    assert_eq!(counts.handshakes_failed, 2);
+    // Who fails is told before it is counted.
+    wait::until_async("two handshakes that failed", async || {
+        let counts = stand.server.counts();
+        (counts.handshakes_failed == 2).then_some(()).ok_or(counts)
+    })
+    .await;
     stand.end().await;
 }
 

@@ -14,7 +14,7 @@ use super::forward::{Destination, Permits};
 use super::socks::{GreetError, Refusal, greet};
 use super::visitors::Entered;
 use crate::agent::meter::Visit;
-use crate::copy::{Copied, Meters, copy_metered};
+use crate::copy::{Copied, Meters, copy_metered, copy_metered_tcp};
 use crate::transport::ssh::unpace_on_loopback;
 use crate::transport::{ByteStream, OpenAnswer, RefusalCode, Target};
 
@@ -183,7 +183,7 @@ async fn copy_entered(
 ) -> Copied {
     note(socket.set_nodelay(true));
     unpace_on_loopback(&socket);
-    let copied = copy_metered(stream, &mut socket, meters(visit)).await;
+    let copied = copy_metered_tcp(stream, &mut socket, meters(visit)).await;
     if copied.end.is_err() {
         // So that the service, too, can tell a reset from an end.
         note(socket.set_zero_linger());

@@ -20,7 +20,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use adit_ssh::block::{Block, HEADROOM, Pool, TAILROOM};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -31,6 +31,7 @@ use super::mailbox::DirtyList;
 
 mod cutter;
 mod driver;
+mod lend;
 mod shared;
 
 pub(crate) use self::cutter::Cutter;
@@ -52,6 +53,10 @@ pub struct ByteStream {
     shared: Arc<Shared>,
     /// What comes before all that is with the task: what `poll_read` has begun, and what was put back.
     begun: VecDeque<Chunk>,
+    /// What comes behind that, was shown by `poll_drain` and not taken: it is not counted as taken either.
+    shown: VecDeque<Block>,
+    /// Whether it was filled with all that there was room for, the last time.
+    is_bulk: bool,
     /// Bytes that `poll_read` has copied and nobody has counted yet.
     copied: usize,
 }
@@ -69,9 +74,6 @@ pub struct Reserve<'a> {
     room: usize,
 }
 
-/// Taken bytes are told to the task in steps of this size: a quarter of the smallest window, so that
-/// a peer never waits for what is held back.
-const CONSUMED_STEP: usize = 16_384;
 /// Most bytes of one packet, whatever the peer would take (`limits::CHANNEL_PACKET`).
 const PACKET: usize = 32_768;
 
@@ -91,7 +93,11 @@ impl ByteStream {
         state.copied = state
             .copied
             .saturating_add(std::mem::take(&mut self.copied));
-        let Some(block) = state.inbound.pop_front() else {
+        if state.is_cut {
+            self.shown.clear();
+        }
+        let next = self.shown.pop_front();
+        let Some(block) = next.or_else(|| state.inbound.pop_front()) else {
             return match state.inbound_end {
                 None => {
                     register(&mut state.reader, cx);
@@ -101,12 +107,7 @@ impl ByteStream {
                 Some(InboundEnd::Error(end)) => Poll::Ready(Err(end.into())),
             };
         };
-        state.inbound_bytes = state.inbound_bytes.saturating_sub(block.len());
-        state.consumed = state.consumed.saturating_add(block.len());
-        let is_last = state.inbound.is_empty() && state.inbound_end.is_some();
-        if state.consumed >= CONSUMED_STEP || is_last {
-            self.shared.list(state);
-        }
+        self.shared.took(state, block.len(), self.shown.is_empty());
         Poll::Ready(Ok(Some(Chunk { block })))
     }
 
@@ -194,7 +195,7 @@ impl ByteStream {
     pub(crate) fn poll_left(&self, cx: &Context<'_>) -> Poll<()> {
         let mut state = self.shared.state();
         let is_cut = matches!(state.inbound_end, Some(InboundEnd::Error(_)));
-        let is_read = state.inbound.is_empty() && self.begun.is_empty();
+        let is_read = state.inbound.is_empty() && self.begun.is_empty() && self.shown.is_empty();
         if state.outbound_end.is_some() && (is_cut || is_read) {
             return Poll::Ready(());
         }
@@ -241,6 +242,8 @@ impl ByteStream {
         let stream = Self {
             shared,
             begun: VecDeque::new(),
+            shown: VecDeque::new(),
+            is_bulk: false,
             copied: 0,
         };
         (stream, driver)
@@ -292,7 +295,7 @@ impl AsyncWrite for ByteStream {
         if slices.iter().all(|slice| slice.is_empty()) {
             return Poll::Ready(Ok(0));
         }
-        let mut reserve = std::task::ready!(self.poll_reserve(cx))?;
+        let mut reserve = ready!(self.poll_reserve(cx))?;
         let mut room = reserve.buffer_mut();
         let mut written: usize = 0;
         for slice in slices {

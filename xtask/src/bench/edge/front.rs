@@ -17,7 +17,7 @@ use crate::workspace::run_quietly;
 /// What all stand on: an origin, and a certificate.
 #[derive(Debug)]
 pub(super) struct Ground {
-    /// Answers `/small` with two bytes and `/64k` with 65,536.
+    /// Answers `/small` with two bytes, `/10k`, `/64k` and `/1m` with as many as they say.
     pub(super) origin: SocketAddr,
     folder: PathBuf,
     example: PathBuf,
@@ -103,7 +103,9 @@ impl Ground {
         let both = both.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
         fs::write(folder.join("both.pem"), both).context("cannot write a certificate")?;
         let origin = local()?;
-        fs::write(folder.join("64k"), vec![b'x'; 65_536]).context("cannot write a file")?;
+        for (name, bytes) in [("10k", 10_240), ("64k", 65_536), ("1m", 1_048_576)] {
+            fs::write(folder.join(name), vec![b'x'; bytes]).context("cannot write a file")?;
+        }
         let server = format!(
             "server {{ listen {origin} reuseport; root {}; keepalive_requests 1000000; \
              location = /small {{ return 200 \"ok\"; }} }}",

@@ -25,15 +25,15 @@ const RATE: Measure = Measure {
 };
 const COST: Measure = Measure {
     name: "through a tunnel, 2 bytes, CPU us of both ends",
-    wanted: Wanted::Nothing,
+    wanted: Wanted::RatioAtMost(0.6),
 };
 const RATE_64K: Measure = Measure {
     name: "through a tunnel, 64 KiB, requests a second",
-    wanted: Wanted::Nothing,
+    wanted: Wanted::RatioAtLeast(2.0),
 };
 const COST_64K: Measure = Measure {
     name: "through a tunnel, 64 KiB, CPU us of both ends",
-    wanted: Wanted::Nothing,
+    wanted: Wanted::RatioAtMost(0.6),
 };
 
 const START_DEADLINE: Duration = Duration::from_secs(30);

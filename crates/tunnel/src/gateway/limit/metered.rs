@@ -97,6 +97,38 @@ impl<S> Metered<S> {
         &mut self.socket
     }
 
+    /// Reads from the socket in a way of one's own: what it says was read counts.
+    ///
+    /// # Errors
+    /// That of `read`, or the month's share is used up.
+    pub fn poll_read_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        read: impl FnOnce(&mut S, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let (reads, _) = self.directions();
+        ready!(self.reading.poll(&self.permit.0, reads, cx));
+        let count = ready!(read(&mut self.socket, cx))?;
+        self.reading.pay(&self.permit.0, reads, count)?;
+        Poll::Ready(Ok(count))
+    }
+
+    /// The same of writes.
+    ///
+    /// # Errors
+    /// That of `write`, or the month's share is used up.
+    pub fn poll_write_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(&mut S, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let (_, writes) = self.directions();
+        ready!(self.writing.poll(&self.permit.0, writes, cx));
+        let count = ready!(write(&mut self.socket, cx))?;
+        self.writing.pay(&self.permit.0, writes, count)?;
+        Poll::Ready(Ok(count))
+    }
+
     const fn directions(&self) -> (Direction, Direction) {
         match self.side {
             Side::Visitor => (Direction::Down, Direction::Up),
@@ -117,13 +149,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = &mut *self;
-        let (reads, _) = this.directions();
-        ready!(this.reading.poll(&this.permit.0, reads, cx));
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.socket).poll_read(cx, buffer))?;
-        let count = buffer.filled().len().saturating_sub(before);
-        Poll::Ready(this.reading.pay(&this.permit.0, reads, count))
+        let read = self.poll_read_with(cx, |socket, cx| {
+            let before = buffer.filled().len();
+            ready!(Pin::new(socket).poll_read(cx, buffer))?;
+            Poll::Ready(Ok(buffer.filled().len().saturating_sub(before)))
+        });
+        read.map_ok(|_| ())
     }
 }
 
@@ -141,12 +172,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let this = &mut *self;
-        let (_, writes) = this.directions();
-        ready!(this.writing.poll(&this.permit.0, writes, cx));
-        let count = ready!(Pin::new(&mut this.socket).poll_write_vectored(cx, slices))?;
-        this.writing.pay(&this.permit.0, writes, count)?;
-        Poll::Ready(Ok(count))
+        self.poll_write_with(cx, |socket, cx| {
+            Pin::new(socket).poll_write_vectored(cx, slices)
+        })
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -75,7 +75,21 @@ pub const OUT_QUEUE_BYTES: usize = 131_072;
 /// Most blocks that they may lie in, however small the peer's packets are.
 pub(super) const OUT_QUEUE_BLOCKS: usize = 16;
 
+/// Taken bytes are told to the task in steps of this size: a quarter of the smallest window, so that
+/// a peer never waits for what is held back.
+const CONSUMED_STEP: usize = 16_384;
+
 impl Shared {
+    /// The application took bytes; whether none are left that it was given before.
+    pub(super) fn took(&self, mut state: MutexGuard<'_, State>, count: usize, is_all: bool) {
+        state.inbound_bytes = state.inbound_bytes.saturating_sub(count);
+        state.consumed = state.consumed.saturating_add(count);
+        let is_last = is_all && state.inbound.is_empty() && state.inbound_end.is_some();
+        if state.consumed >= CONSUMED_STEP || is_last {
+            self.list(state);
+        }
+    }
+
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         // No step between two assignments to it can panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -100,19 +114,34 @@ impl Shared {
         Poll::Pending
     }
 
-    /// Queues a lent block again, to which `count` bytes were added, `copied` of them by a copy.
-    pub(super) fn give_back(&self, block: Block, count: usize, copied: usize) {
-        if block.is_empty() {
-            return;
-        }
+    /// Queues blocks, each with as many bytes as were added to it, `copied` in all by a copy. Empty ones are none.
+    pub(super) fn queue_outbound(
+        &self,
+        blocks: impl Iterator<Item = (Block, usize)>,
+        copied: usize,
+    ) {
         let mut state = self.state();
         if state.outbound_end.is_some() {
             return;
         }
-        state.outbound_bytes = state.outbound_bytes.saturating_add(count);
         state.copied = state.copied.saturating_add(copied);
-        state.outbound.push_back(block);
-        self.list(state);
+        let before = state.outbound.len();
+        for (block, count) in blocks {
+            if !block.is_empty() {
+                state.outbound_bytes = state.outbound_bytes.saturating_add(count);
+                state.outbound.push_back(block);
+            }
+        }
+        if state.outbound.len() > before {
+            self.list(state);
+        }
+    }
+
+    /// Queues a lent block again, to which `count` bytes were added, `copied` of them by a copy.
+    pub(super) fn give_back(&self, block: Block, count: usize, copied: usize) {
+        if !block.is_empty() {
+            self.queue_outbound(std::iter::once((block, count)), copied);
+        }
     }
 
     /// Queues a block for the application, to which `count` bytes were added. Says whether somebody
@@ -152,6 +181,13 @@ impl State {
 
     pub(super) fn queued(&self) -> usize {
         self.outbound_bytes.saturating_add(self.unsealed_bytes)
+    }
+
+    /// How many packets there is room for.
+    pub(super) fn packets_left(&self, packet: usize) -> usize {
+        let bytes = OUT_QUEUE_BYTES.saturating_sub(self.queued());
+        let blocks = OUT_QUEUE_BLOCKS.saturating_sub(self.outbound.len());
+        bytes.checked_div(packet).unwrap_or(0).min(blocks)
     }
 
     pub(super) fn has_no_room(&self, packet: usize) -> bool {
