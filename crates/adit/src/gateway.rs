@@ -395,12 +395,12 @@ fn registrar(
     let registrar = Registrar::new(
         domain,
         &settings.names,
-        &directory.names(),
+        (&directory.names(), &directory.missing_proofs()),
         Arc::clone(shelf),
         &names.addresses(),
     );
     let registrar = registrar?;
-    registrar.believe(leases);
+    registrar.believe(leases, Timestamp::now());
     Ok(Some(Arc::new(registrar)))
 }
 
