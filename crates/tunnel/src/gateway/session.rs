@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::accept::{Shared, Telling, tell};
 use super::desk::{Listening, Member, Refused, Who};
 use super::limit::{Metered, Side};
-use super::line::Word;
+use super::line::{Inheritance, Word};
 use super::open::{Asker, NotOpened, Opened, Way, way};
 use super::page::{self, Shown, View};
 use super::policy::Policy;
@@ -37,6 +37,7 @@ use crate::transport::{
 };
 
 mod control;
+mod errand;
 mod jump;
 mod visits;
 
@@ -89,6 +90,7 @@ struct Session {
 enum Done {
     Forward(Bind, Result<Listening, Refused>, ForwardAnswer),
     Cancelled(Bind, bool),
+    Returned(Inheritance, Result<Listening, Refused>),
     Stream,
     Page,
     Connection(ConnectionEnd),
@@ -123,6 +125,9 @@ pub(super) async fn serve<S: Carrier + 'static>(
     let counting = Arc::new(Counting::new(Arc::clone(&transport), Arc::clone(&visits)));
     let mut work = JoinSet::new();
     let is_own_agent = driver.is_own_peer();
+    if is_own_agent {
+        who.line.stay();
+    }
     work.spawn(async move { Done::Connection(driver.run().await) });
     let member = match shared.desk.join(who.clone(), counting) {
         Ok(member) => Arc::new(member),
@@ -172,6 +177,7 @@ async fn await_end(transport: &Arc<dyn Transport>) {
 impl Session {
     async fn run(&mut self, mut requests: Requests, stop: &CancellationToken) -> ConnectionEnd {
         let mut visits = self.visits.changes();
+        let mut errands = self.who.line.errands();
         loop {
             let second_thoughts = self.second_thoughts();
             tokio::select! {
@@ -187,6 +193,7 @@ impl Session {
                         self.show();
                     }
                 }
+                Ok(()) = errands.changed() => self.run_errands(),
                 () = stop.cancelled() => return self.close(CloseReason::Stopping).await,
             }
         }
@@ -276,6 +283,7 @@ impl Session {
             Ok(Done::Connection(end)) => return Some(end),
             Ok(Done::Forward(bind, result, answer)) => self.answered(&bind, result, answer),
             Ok(Done::Cancelled(bind, was_there)) => self.cancelled(&bind, was_there),
+            Ok(Done::Returned(inheritance, result)) => self.returned(inheritance, result),
             Ok(Done::Stream) => self.streams = self.streams.saturating_sub(1),
             Ok(Done::Page) => self.pages = self.pages.saturating_sub(1),
             Err(error) if error.is_panic() => {
