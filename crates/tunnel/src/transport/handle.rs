@@ -160,7 +160,8 @@ impl Transport for Handle {
     }
 
     fn say(&self, text: &str) {
-        drop(self.commands.try_send(Command::Say(String::from(text))));
+        let command = Box::new(Command::Say(String::from(text)));
+        drop(self.commands.try_send(command));
     }
 
     fn doubt(&self, doubt: Doubt) {
