@@ -439,7 +439,7 @@ impl Desk {
         if let Some(lease) = state.table.lease(holding, now) {
             self.keep_later(state, lease);
         }
-        self.call_heir(state, holding);
+        state.call_heir(holding);
     }
 
     /// The same but for the ledger.

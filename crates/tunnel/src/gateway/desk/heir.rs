@@ -12,19 +12,6 @@ use crate::gateway::line::{Errand, Inheritance};
 use crate::transport::CloseReason;
 
 impl Desk {
-    /// Tells whoever is to have it back, if there is somebody and it is vacant. That one's session takes it.
-    pub(super) fn call_heir(&self, state: &State, holding: &Holding) {
-        let Some(Heir { member, bind }) = state.table.heir(holding) else {
-            return;
-        };
-        if let Some(seat) = state.seats.get(member) {
-            seat.who.line.send(Errand::Back(Inheritance {
-                holding: holding.clone(),
-                bind: bind.clone(),
-            }));
-        }
-    }
-
     /// Takes back what was lost to a connection that is gone, if nobody has it by now. One that is not there to serve
     /// it is closed instead: visitors wait.
     ///
@@ -57,10 +44,25 @@ impl Desk {
                 // Who finds that somebody else came first waits on.
                 if (state.table.heir(holding)).is_some_and(|heir| heir.member == member.id) {
                     state.table.renounce(holding, member.id);
-                    self.call_heir(&state, holding);
+                    state.call_heir(holding);
                 }
             }
         }
         result
+    }
+}
+
+impl State {
+    /// Tells whoever is to have it back, if there is somebody and it is vacant. That one's session takes it.
+    pub(super) fn call_heir(&self, holding: &Holding) {
+        let Some(Heir { member, bind }) = self.table.heir(holding) else {
+            return;
+        };
+        if let Some(seat) = self.seats.get(member) {
+            seat.who.line.send(Errand::Back(Inheritance {
+                holding: holding.clone(),
+                bind: bind.clone(),
+            }));
+        }
     }
 }

@@ -53,7 +53,7 @@ impl Session {
     }
 
     /// On the page, and to the person behind a stock client. An agent of ours hears it by its control.
-    fn tell(&mut self, text: &str) {
+    fn tell(&self, text: &str) {
         self.note(text);
         self.show();
         if !self.is_own_agent {
