@@ -8,18 +8,13 @@ use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use adit_model::id::Epoch;
-use adit_model::lease::Lease;
-use adit_store::{DatabaseUrl, Place, Store};
-use adit_text::SecretSource;
+use adit_store::Store;
 use adit_tunnel::budget::Budget;
-use adit_tunnel::gateway::accept::{self, Acceptor, Parts, Site};
-use adit_tunnel::gateway::desk::{self, Clock, Desk, Seams};
+use adit_tunnel::gateway::accept::{self, Acceptor, Parts};
+use adit_tunnel::gateway::desk::{Clock, Desk, Seams};
 use adit_tunnel::gateway::host_keys::{self, HostKeys};
 use adit_tunnel::gateway::limit::Usages;
 use adit_tunnel::gateway::open::SystemResolver;
-use adit_tunnel::gateway::port;
-use adit_tunnel::gateway::seam::Sites;
 use adit_tunnel::provider;
 use adit_tunnel::transport::ssh::Memory;
 use anyhow::Context as _;
@@ -28,9 +23,8 @@ use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
-use self::announce::Listening;
 use self::audit::Book;
 use self::certificates::Shelf;
 use self::chores::Chores;
@@ -39,12 +33,13 @@ use self::directory::DataDirectory;
 use self::enroll::StoreEnroll;
 use self::ledger::StoreLedger;
 use self::monitor::{Condition, Monitor, Readings};
-use self::names::suffix::{self, Standing};
 use self::names::{Known, Names, Registrar};
 use self::notify::Watchdog;
+pub(crate) use self::parts::place;
+use self::parts::{addresses, bind, desk_settings, registrar, site};
 use self::principals::KeyFiles;
 use self::publisher::Publisher;
-use self::settings::{Listen, Settings};
+use self::settings::Settings;
 use self::stop::{Signals, Told};
 use self::tally::Tally;
 use self::visitors::Visitors;
@@ -67,6 +62,7 @@ mod monitor;
 pub(crate) mod names;
 mod notify;
 pub(crate) mod order;
+mod parts;
 mod principals;
 mod publisher;
 pub(crate) mod settings;
@@ -355,129 +351,4 @@ impl Gateway {
         drop((acceptor, self.acceptor, self.desk));
         Ok(code)
     }
-}
-
-/// What the desk goes by.
-fn desk_settings(
-    settings: &Settings,
-    directory: &DataDirectory,
-    registrar: Option<Arc<Registrar>>,
-    epochs: Epoch,
-) -> desk::Settings {
-    desk::Settings {
-        grace: settings.leases.grace,
-        port_quarantine: settings.leases.port_quarantine,
-        name_quarantine: settings.leases.name_quarantine,
-        sockets: Some(directory.sockets()),
-        sites: registrar.map(|registrar| registrar as Arc<dyn Sites>),
-        epochs,
-        ..desk::Settings::with_ports(settings.defaults.ports.clone())
-    }
-}
-
-/// What is known of names, where visitors come in by them.
-fn registrar(
-    settings: &Settings,
-    names: Option<&Names>,
-    directory: &DataDirectory,
-    shelf: &Arc<Shelf>,
-    leases: &[Lease],
-) -> anyhow::Result<Option<Arc<Registrar>>> {
-    let (Some(names), Some(domain)) = (names, &settings.domain) else {
-        return Ok(None);
-    };
-    if let Standing::PartOf(registered) = suffix::standing(domain) {
-        warn!(
-            "names are under {domain}, which is part of {registered}: a site under it can set cookies for all of \
-             {registered}, and read those that are set there; give names a domain that is registered for them alone"
-        );
-    }
-    let registrar = Registrar::new(
-        domain,
-        &settings.names,
-        &directory.names(),
-        Arc::clone(shelf),
-        &names.addresses(),
-    );
-    let registrar = registrar?;
-    registrar.believe(leases);
-    Ok(Some(Arc::new(registrar)))
-}
-
-/// Where visitors of names come in, as devices are told it: at the first place of each kind.
-fn site(settings: &Settings, names: Option<&Names>) -> Site {
-    let all = names.map_or_else(Vec::new, Names::addresses);
-    let port = |wanted: bool| {
-        let place = all.iter().find(|(_, is_secure)| *is_secure == wanted);
-        place.map(|(address, _)| address.port())
-    };
-    Site {
-        domain: settings.domain.clone(),
-        http: port(false),
-        https: port(true),
-    }
-}
-
-/// Where the store is: in the data directory, unless a server is named.
-pub(crate) fn place(settings: &Settings, directory: &DataDirectory) -> anyhow::Result<Place> {
-    /// Names a database server; one in a file is named by the other.
-    const VARIABLE: &str = "ADIT_DATABASE_URL";
-    const FILE_VARIABLE: &str = "ADIT_DATABASE_URL_FILE";
-    /// Longest URL.
-    const LENGTH: u64 = 8_192;
-    let of_file = |path: &std::path::Path| {
-        // It may have a password in it, and is not repeated (security rule G121).
-        anyhow::ensure!(
-            !path.to_string_lossy().contains("://"),
-            "the URL of a database does not stand on a command line, where everybody on this machine reads it: \
-             write it to a file that only you can read, and name that file"
-        );
-        let bytes = trusted::read(path, LENGTH);
-        let bytes = bytes.with_context(|| format!("cannot use {}", path.display()))?;
-        String::from_utf8(bytes).with_context(|| format!("{} is no text", path.display()))
-    };
-    let variable = |name: &str| {
-        let value = std::env::var(name);
-        value.with_context(|| format!("the variable {name} cannot be used"))
-    };
-    let url = match &settings.database {
-        Some(SecretSource::File(path)) => Some(of_file(path)?),
-        Some(SecretSource::Environment(name)) => Some(variable(name)?),
-        Some(SecretSource::Value(value)) => Some(value.clone()),
-        None => match (std::env::var_os(VARIABLE), std::env::var_os(FILE_VARIABLE)) {
-            (Some(_), _) => Some(variable(VARIABLE)?),
-            (None, Some(path)) => Some(of_file(path.as_ref())?),
-            (None, None) => None,
-        },
-    };
-    Ok(match url {
-        Some(url) => Place::Url(url.trim().parse::<DatabaseUrl>()?),
-        None => Place::File(directory.path().join("adit.db")),
-    })
-}
-
-/// Binds everywhere or nowhere.
-fn bind(listens: &[Listen]) -> anyhow::Result<Vec<TcpListener>> {
-    let mut all = Vec::new();
-    for listen in listens {
-        let wanted = || format!("cannot listen at {listen}");
-        if listen.port == 0 {
-            // Any free one: of one address, since another might not have the same.
-            let address = listen.scope.addresses().into_iter().next();
-            let address = address.with_context(wanted)?;
-            let socket = TcpListener::bind((address, 0)).with_context(wanted)?;
-            socket.set_nonblocking(true).with_context(wanted)?;
-            all.push(socket);
-        } else {
-            let bound = port::bind(listen.scope, listen.port);
-            all.extend(bound.with_context(wanted)?.sockets);
-        }
-    }
-    Ok(all)
-}
-
-fn addresses(listeners: &[TcpListener]) -> anyhow::Result<Vec<Listening>> {
-    let addresses = listeners.iter().map(Listening::of);
-    let addresses: Result<Vec<_>, _> = addresses.collect();
-    addresses.context("cannot tell where it listens")
 }

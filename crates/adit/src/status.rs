@@ -150,6 +150,10 @@ impl Status {
                 self.successor = Some(text);
                 News::State
             }
+            Event::Returned { .. } => {
+                self.successor = None;
+                News::State
+            }
             Event::ForwardWaiting {
                 number,
                 forward,

@@ -59,8 +59,11 @@ pub(crate) fn tell(tunnel: Option<&str>, peer: &Peer, event: &Event<'_>, news: N
         )),
         Event::Granted { grant } => info!(tunnel, host, grant, "gateway allows"),
         Event::Superseded { by } => line(&format!(
-            "{by}; if this connection ends by that, the next attempt is in five minutes, so that two machines \
-             with one key do not take turns"
+            "{by}; it comes back when that one is gone. If this connection ends before, the next attempt is in \
+             five minutes, so that two machines with one key do not take turns"
+        )),
+        Event::Returned { holding } => line(&format!(
+            "{holding} is ours again: the other connection is gone"
         )),
         Event::RetryAfter { delay } => {
             info!(

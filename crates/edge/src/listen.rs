@@ -323,6 +323,54 @@ mod tests {
         assert!(said.is_due());
     }
 
+    /// Polls once: whether there is room at once.
+    async fn is_let_in(waiting: &mut (impl Future<Output = Room> + Unpin)) -> Option<Room> {
+        std::future::poll_fn(|cx| {
+            let room = std::pin::Pin::new(&mut *waiting).poll(cx);
+            std::task::Poll::Ready(match room {
+                std::task::Poll::Ready(room) => Some(room),
+                std::task::Poll::Pending => None,
+            })
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn a_crowd_at_one_listener_takes_only_its_own_room() {
+        let door = Door::new(&Places::new(3), Arc::default());
+        let (crowded, other) = (Arc::new(Semaphore::new(2)), Arc::new(Semaphore::new(2)));
+        let at = Endpoint::Unix;
+        let _crowd = [
+            door.enter(&crowded, at).await,
+            door.enter(&crowded, at).await,
+        ];
+        // The next of the crowd waits at its own listener, and keeps the last place from nobody.
+        let mut next = Box::pin(door.enter(&crowded, at));
+        assert!(is_let_in(&mut next).await.is_none());
+        let mut visitor = Box::pin(door.enter(&other, at));
+        assert!(is_let_in(&mut visitor).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn listeners_take_turns_for_the_last_place() {
+        let door = Door::new(&Places::new(1), Arc::default());
+        let (crowded, other) = (Arc::new(Semaphore::new(9)), Arc::new(Semaphore::new(9)));
+        let at = Endpoint::Unix;
+        let first = door.enter(&crowded, at).await;
+        // A listener waits with one visitor; the rest of its crowd is in the queue of its socket.
+        let mut second = Box::pin(door.enter(&crowded, at));
+        assert!(is_let_in(&mut second).await.is_none());
+        let mut visitor = Box::pin(door.enter(&other, at));
+        assert!(is_let_in(&mut visitor).await.is_none());
+        drop(first);
+        let second = is_let_in(&mut second).await.unwrap();
+        let mut third = Box::pin(door.enter(&crowded, at));
+        assert!(is_let_in(&mut third).await.is_none());
+        drop(second);
+        assert!(is_let_in(&mut third).await.is_none());
+        assert!(is_let_in(&mut visitor).await.is_some());
+    }
+
     #[tokio::test]
     async fn an_idle_listener_takes_no_room() {
         let listener = Listener::tcp(TcpListener::bind("127.0.0.1:0").unwrap()).unwrap();

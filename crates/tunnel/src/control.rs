@@ -29,7 +29,7 @@ mod talk;
 /// The subsystem's name.
 pub const NAME: &str = "control@adit";
 /// The highest version that is spoken here.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Most bytes of a frame behind its length (security rule G31).
 pub const FRAME: usize = 65_536;
 /// Most bytes of a text in a message (security rule G31).
@@ -106,6 +106,11 @@ pub enum ToAgent {
         from: Text,
         /// Since when it has it.
         since: Text,
+    },
+    /// What was taken over has come back to this connection, since the other one is gone. Since version 3.
+    Returned {
+        /// What is held again.
+        holding: Text,
     },
     /// A forward was refused.
     Refused {
@@ -273,6 +278,7 @@ impl ToAgent {
             | Self::Grant(_)
             | Self::Probed { .. } => 1,
             Self::Identity(_) => 2,
+            Self::Returned { .. } => 3,
         }
     }
 }

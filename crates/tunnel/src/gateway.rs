@@ -16,6 +16,8 @@ pub mod limit;
 pub mod line;
 pub mod network;
 pub mod open;
+#[cfg(test)]
+mod overheard;
 mod page;
 pub mod policy;
 pub mod port;

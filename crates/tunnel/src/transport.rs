@@ -60,6 +60,10 @@ pub trait Transport: fmt::Debug + Send + Sync {
     /// counts.
     fn close(&self, reason: CloseReason);
 
+    /// Says something to the peer's person, as far as the peer shows it; what finds no room is not said. Returns at
+    /// once.
+    fn say(&self, text: &str);
+
     /// There is reason to think that the connection is not there any more. Returns at once.
     fn doubt(&self, doubt: Doubt);
 

@@ -140,6 +140,11 @@ impl DataDirectory {
         self.path.join("names.key")
     }
 
+    /// Since when proofs of domains have been missing.
+    pub(crate) fn missing_proofs(&self) -> PathBuf {
+        self.path.join("missing-proofs.json")
+    }
+
     /// Where commands reach the gateway that runs.
     pub(crate) fn control(&self) -> PathBuf {
         self.path.join("control.sock")

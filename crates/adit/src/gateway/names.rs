@@ -30,6 +30,7 @@ use super::certificates::Shelf;
 use super::settings::{Listen, Settings};
 use super::visitors::Visitors;
 
+mod missing;
 mod proof;
 mod registrar;
 pub(crate) mod secret;

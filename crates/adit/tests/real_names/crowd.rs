@@ -18,7 +18,7 @@ use rustix::process::Signal;
 use crate::site::{Site, Tunnel};
 
 /// Says on each request whose service it is, and for which host it was asked. Its threads end with the process.
-fn service(words: &str) -> u16 {
+pub(crate) fn service(words: &str) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let words = words.to_owned();
@@ -51,10 +51,10 @@ fn answer(socket: &TcpStream, words: &str) -> Option<()> {
 }
 
 /// A visitor's connection, which asks for whatever name.
-struct Visitor(BufReader<TcpStream>);
+pub(crate) struct Visitor(BufReader<TcpStream>);
 
 impl Visitor {
-    fn new(port: u16) -> Self {
+    pub(crate) fn new(port: u16) -> Self {
         let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
         socket.set_read_timeout(Some(wait::DEADLINE)).unwrap();
         socket.set_nodelay(true).unwrap();
@@ -62,7 +62,7 @@ impl Visitor {
     }
 
     /// Status and text.
-    fn ask(&mut self, host: &str) -> Option<(String, String)> {
+    pub(crate) fn ask(&mut self, host: &str) -> Option<(String, String)> {
         let ask = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
         self.0.get_mut().write_all(ask.as_bytes()).ok()?;
         let mut status = String::new();

@@ -12,6 +12,7 @@
 mod crowd;
 mod protocols;
 mod site;
+mod twins;
 #[path = "../real_serve/world.rs"]
 #[expect(dead_code, reason = "what other tests need of it")]
 mod world;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::goodbye::goodbye;
+use super::goodbye::{goodbye, spoken};
 use super::{Auth, Connection, Running, Stage};
 use crate::auth::server::{KeyVerdict, LoginVerdict, ServerPrompts};
 use crate::auth::{AnswerError, Outbox, QuestionId};
@@ -39,6 +39,14 @@ impl Connection {
             self.goodbye = Some(goodbye(DisconnectCode::ByApplication, text));
         }
         error
+    }
+
+    /// Says something to the peer's person, outside of any channel: SSH_MSG_DEBUG (RFC 4253 section 11.3), which OpenSSH
+    /// shows with `-v`. Cut to [`DISCONNECT_TEXT`](crate::limits::DISCONNECT_TEXT); nothing before the login.
+    pub fn say(&mut self, text: &str) {
+        if self.running().is_some() {
+            self.push_control(spoken(text));
+        }
     }
 
     /// Client: the login is given up, since nothing is left to try.

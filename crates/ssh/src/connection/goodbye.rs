@@ -56,16 +56,26 @@ impl Connection {
 
 /// Our DISCONNECT.
 pub(super) fn goodbye(code: DisconnectCode, text: &str) -> Vec<u8> {
-    let mut end = text.len().min(limits::DISCONNECT_TEXT);
-    while !text.is_char_boundary(end) {
-        end = end.saturating_sub(1);
-    }
-    let text = text.get(..end).unwrap_or_default();
+    let text = cut(text);
     let mut out = vec![message::DISCONNECT];
     out.put_uint32(code.number());
     out.put_string(text.as_bytes());
     out.put_string(b"");
     out
+}
+
+/// Words for the peer's person, which are always to be shown.
+pub(super) fn spoken(text: &str) -> Vec<u8> {
+    let mut out = vec![message::DEBUG];
+    out.put_boolean(true);
+    out.put_string(cut(text).as_bytes());
+    out.put_string(b"");
+    out
+}
+
+fn cut(text: &str) -> &str {
+    let end = text.floor_char_boundary(limits::DISCONNECT_TEXT);
+    text.get(..end).unwrap_or_default()
 }
 
 /// A peer's goodbye. A malformed one is still one.

@@ -176,6 +176,7 @@ async fn talk(
                     ToAgent::Welcome { .. } => return Err(TalkError::Ungreeted),
                     ToAgent::Probed { forward, outcome } => pending.answer(forward, outcome),
                     message @ (ToAgent::Superseded { .. }
+                    | ToAgent::Returned { .. }
                     | ToAgent::Refused { .. }
                     | ToAgent::RetryAfter { .. }
                     | ToAgent::Grant(_)

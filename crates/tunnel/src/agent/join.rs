@@ -101,6 +101,7 @@ async fn hear(control: &mut Control) -> Option<Joined> {
             News::Said(
                 ToAgent::Welcome { .. }
                 | ToAgent::Superseded { .. }
+                | ToAgent::Returned { .. }
                 | ToAgent::Refused { .. }
                 | ToAgent::RetryAfter { .. }
                 | ToAgent::Probed { .. },

@@ -224,6 +224,11 @@ pub enum Event<'a> {
         /// Who has it.
         by: &'a Successor,
     },
+    /// A gateway says that what another connection had taken over is ours again.
+    Returned {
+        /// What it is, in the gateway's words.
+        holding: &'a Printable,
+    },
     /// A gateway says when to come back, should this connection end before.
     RetryAfter {
         /// The time from now on, as it is taken.

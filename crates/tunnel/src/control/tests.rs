@@ -24,6 +24,9 @@ fn every_message() -> Vec<ToAgent> {
             forward: place(),
             reason: Text::new("port 8080 is in use"),
         },
+        ToAgent::Returned {
+            holding: Text::new("port 8080"),
+        },
         ToAgent::RetryAfter { seconds: 3 },
         ToAgent::Grant(GrantSummary {
             ports: Text::new("10000-20000"),

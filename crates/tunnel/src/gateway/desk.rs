@@ -46,6 +46,7 @@ use crate::transport::{Bind, CloseReason, ConnectionEnd, Transport};
 
 mod commit;
 mod crowd;
+mod heir;
 mod listen;
 mod listener;
 mod offered;
@@ -431,12 +432,14 @@ impl Desk {
         }
     }
 
-    /// Has the listener, the registry and the ledger follow what the table says of a holding.
+    /// Has the listener, the registry and the ledger follow what the table says of a holding, and calls who is to have
+    /// it back.
     fn settle(&self, state: &mut State, holding: &Holding, now: Now) {
         self.follow(state, holding);
         if let Some(lease) = state.table.lease(holding, now) {
             self.keep_later(state, lease);
         }
+        state.call_heir(holding);
     }
 
     /// The same but for the ledger.

@@ -40,6 +40,7 @@ mod choose;
 mod claim;
 mod draw;
 mod end;
+mod heir;
 mod restore;
 #[cfg(test)]
 mod simulation;
@@ -109,6 +110,16 @@ pub(super) struct Entry {
     takeovers: VecDeque<Duration>,
     /// Since it is taken over too often, only a holder that is gone loses it until then.
     stopped_until: Option<Duration>,
+    /// Who lost it while they were there, the last one last.
+    heirs: VecDeque<Heir>,
+}
+
+/// A connection that lost a holding to another one, and is there still.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Heir {
+    pub(super) member: MemberId,
+    /// What it was granted: word for word, with its port.
+    pub(super) bind: Bind,
 }
 
 /// What an entry is doing.
@@ -250,6 +261,8 @@ pub(super) struct Committed {
     pub(super) bind: Bind,
     /// Who held it before, if a connection did.
     pub(super) displaced: Option<MemberId>,
+    /// What that one had asked for.
+    pub(super) lost: Option<Bind>,
 }
 
 /// A number below the bound, uniformly drawn.
@@ -413,6 +426,7 @@ impl Table {
                 Phase::Grace(_) | Phase::Quarantine(_) => {}
             }
             debug_assert!(entry.takeovers.len() <= TAKEOVERS, "{holding}: {entry:?}");
+            debug_assert!(entry.check_heirs(), "{holding}: {entry:?}");
             debug_assert!(
                 (self.of.get(&entry.principal)).is_some_and(|of| of.contains(holding)),
                 "{holding}: not among its principal's"

@@ -1,6 +1,8 @@
 //! What a connection can be told besides its answers: the way from the desk and the session to the agent at the
 //! other end, if there is one that listens.
 
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -16,6 +18,32 @@ use adit_model::lease::Holding;
 pub struct Line {
     words: Mutex<Words>,
     instance: watch::Sender<Option<Instance>>,
+    /// What its session has to do about leases that others took.
+    errands: watch::Sender<Vec<Errand>>,
+    stays: AtomicBool,
+}
+
+/// What a session has to do about a lease that another connection took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Errand {
+    /// To tell that it is gone.
+    Lost {
+        /// As it was granted.
+        bind: Bind,
+        /// To whoever comes from there.
+        to: SocketAddr,
+    },
+    /// To take it back.
+    Back(Inheritance),
+}
+
+/// What a connection has back, since whoever took it over is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Inheritance {
+    /// What it held.
+    pub(super) holding: Holding,
+    /// As it was granted it.
+    pub(super) bind: Bind,
 }
 
 #[derive(Debug, Default)]
@@ -41,6 +69,8 @@ pub(super) enum Word {
     },
     /// A lease was taken over.
     Superseded(Superseded),
+    /// A lease that was taken over has come back.
+    Returned(Holding),
     /// The gateway stops. The connection is to be closed for it.
     Stopping,
 }
@@ -54,10 +84,14 @@ pub(super) struct Superseded {
     pub(super) by: Arc<Who>,
     /// Since when.
     pub(super) since: Timestamp,
-    /// Whether the loser has nothing left, and is to be closed.
+    /// Whether the loser has nothing left, and is to be closed. One that listens may stay.
     pub(super) closes: bool,
+    /// Whether it was asked before, and did not answer in time.
+    pub(super) was_silent: bool,
 }
 
+/// Errands that may wait: a session does each at once, and has as many leases as one may have.
+const ERRANDS: usize = 1_024;
 /// What may wait to be said. An agent that takes 20 messages a second is a second and a half behind then.
 const WORDS: usize = 32;
 
@@ -66,6 +100,8 @@ impl Default for Line {
         Self {
             words: Mutex::default(),
             instance: watch::Sender::new(None),
+            errands: watch::Sender::default(),
+            stays: AtomicBool::new(false),
         }
     }
 }
@@ -84,6 +120,43 @@ impl Line {
     /// The other end has said which agent it is.
     pub(super) fn introduce(&self, instance: Instance) {
         self.instance.send_replace(Some(instance));
+    }
+
+    /// At the other end is an agent of ours, whoever it may be: closed, it would come back at once, and take from
+    /// whoever has taken from it. It stays without a lease, and has it back when the other one is gone.
+    pub(super) fn stay(&self) {
+        self.stays.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it stays.
+    pub(super) fn stays(&self) -> bool {
+        self.stays.load(Ordering::Relaxed)
+    }
+
+    /// The session has that to do. Once is enough; what finds no room is not done.
+    pub(super) fn send(&self, errand: Errand) {
+        self.errands.send_if_modified(|errands| {
+            let is_new = errands.len() < ERRANDS && !errands.contains(&errand);
+            if is_new {
+                errands.push(errand);
+            }
+            is_new
+        });
+    }
+
+    /// Tells when there is something to do.
+    pub(super) fn errands(&self) -> watch::Receiver<Vec<Errand>> {
+        self.errands.subscribe()
+    }
+
+    /// What there is to do now, in its order.
+    pub(super) fn take_errands(&self) -> Vec<Errand> {
+        let mut taken = Vec::new();
+        self.errands.send_if_modified(|errands| {
+            taken = std::mem::take(errands);
+            false
+        });
+        taken
     }
 
     /// Listens to it. `None` where somebody does already, or did.
@@ -124,7 +197,7 @@ impl Word {
         match self {
             Self::Superseded(Superseded { closes: true, .. }) => Some(CloseReason::Superseded),
             Self::Stopping => Some(CloseReason::Stopping),
-            Self::Superseded(_) | Self::Refused { .. } => None,
+            Self::Superseded(_) | Self::Returned(_) | Self::Refused { .. } => None,
         }
     }
 }

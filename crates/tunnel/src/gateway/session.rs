@@ -14,9 +14,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use adit_model::grant::Grant;
-use jiff::Timestamp;
-use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
@@ -24,22 +21,21 @@ use tokio_util::sync::CancellationToken;
 
 use super::accept::{Shared, Telling, tell};
 use super::desk::{Listening, Member, Refused, Who};
-use super::limit::{Metered, Side};
-use super::line::Word;
-use super::open::{Asker, NotOpened, Opened, Way, way};
+use super::line::{Inheritance, Word};
 use super::page::{self, Shown, View};
-use super::policy::Policy;
-use crate::copy::copy;
 use crate::transport::ssh::{Carrier, Driver};
 use crate::transport::{
     Bind, CancelRequest, CloseReason, Connection, ConnectionEnd, ForwardAnswer, ForwardRequest,
-    OpenRequest, PeerRequest, RefusalCode, Requests, StreamKind, Transport,
+    OpenRequest, PeerRequest, Requests, Transport,
 };
 
+mod carry;
 mod control;
+mod errand;
 mod jump;
 mod visits;
 
+use self::carry::carry;
 pub(super) use self::control::Reception;
 use self::visits::{Counting, Visits};
 
@@ -89,6 +85,7 @@ struct Session {
 enum Done {
     Forward(Bind, Result<Listening, Refused>, ForwardAnswer),
     Cancelled(Bind, bool),
+    Returned(Inheritance, Result<Listening, Refused>),
     Stream,
     Page,
     Connection(ConnectionEnd),
@@ -123,6 +120,9 @@ pub(super) async fn serve<S: Carrier + 'static>(
     let counting = Arc::new(Counting::new(Arc::clone(&transport), Arc::clone(&visits)));
     let mut work = JoinSet::new();
     let is_own_agent = driver.is_own_peer();
+    if is_own_agent {
+        who.line.stay();
+    }
     work.spawn(async move { Done::Connection(driver.run().await) });
     let member = match shared.desk.join(who.clone(), counting) {
         Ok(member) => Arc::new(member),
@@ -172,6 +172,7 @@ async fn await_end(transport: &Arc<dyn Transport>) {
 impl Session {
     async fn run(&mut self, mut requests: Requests, stop: &CancellationToken) -> ConnectionEnd {
         let mut visits = self.visits.changes();
+        let mut errands = self.who.line.errands();
         loop {
             let second_thoughts = self.second_thoughts();
             tokio::select! {
@@ -187,6 +188,7 @@ impl Session {
                         self.show();
                     }
                 }
+                Ok(()) = errands.changed() => self.run_errands(),
                 () = stop.cancelled() => return self.close(CloseReason::Stopping).await,
             }
         }
@@ -276,6 +278,7 @@ impl Session {
             Ok(Done::Connection(end)) => return Some(end),
             Ok(Done::Forward(bind, result, answer)) => self.answered(&bind, result, answer),
             Ok(Done::Cancelled(bind, was_there)) => self.cancelled(&bind, was_there),
+            Ok(Done::Returned(inheritance, result)) => self.returned(inheritance, result),
             Ok(Done::Stream) => self.streams = self.streams.saturating_sub(1),
             Ok(Done::Page) => self.pages = self.pages.saturating_sub(1),
             Err(error) if error.is_panic() => {
@@ -437,105 +440,6 @@ fn place(bind: &Bind, listening: &Listening) -> String {
     addresses.join(", ")
 }
 
-/// Opens a stream that a client asked for, and carries it until it ends or is not allowed any more.
-async fn carry(shared: &Shared, who: &Who, is_agent: bool, request: OpenRequest) {
-    let OpenRequest { head, answer } = request;
-    let refuse = |error: &NotOpened| {
-        tracing::debug!(principal = %who.principal.name, to = ?head.kind, %error, "stream is refused");
-        (error.code(), error.to_string())
-    };
-    let StreamKind::Direct(target) = &head.kind else {
-        let (code, reason) = refuse(&NotOpened::Backwards);
-        return answer.refuse(code, reason);
-    };
-    let opening = async {
-        let policy = Arc::clone(&shared.rules.policy.borrow());
-        let Some(principal) = policy.principals.get(&who.principal.id) else {
-            return Err((
-                RefusalCode::Prohibited,
-                String::from("you are not known here any more"),
-            ));
-        };
-        let asker = Asker {
-            principal: principal.id,
-            grant: &principal.grant,
-            policy: &policy,
-            is_agent,
-        };
-        let usage = shared.usages.of(principal.id);
-        let permit = usage.stream().map_err(|error| refuse(&error.into()))?;
-        let mut way = way(asker, target, &shared.desk, shared.resolver.as_ref())
-            .await
-            .map_err(|error| refuse(&error))?;
-        let opened = way
-            .open(&shared.desk, who.source.into())
-            .await
-            .map_err(|error| refuse(&error))?;
-        Ok((way, opened, permit))
-    };
-    let (way, opened, permit) = match opening.await {
-        Ok(opened) => opened,
-        Err((code, reason)) => return answer.refuse(code, reason),
-    };
-    let policy = shared.rules.policy.clone();
-    // The answer of an instant ago is not the answer of now (security rule G04).
-    if let Some(reason) = denied(&policy.borrow(), who, &way, shared.rules.clock.now()) {
-        return answer.refuse(RefusalCode::Prohibited, reason);
-    }
-    let stream = answer.accept();
-    let carried = async {
-        match opened {
-            Opened::Socket(socket) => {
-                let mut socket = Metered::new(socket, permit, Side::Visitor);
-                if copy(stream, &mut socket).await.end.is_err() {
-                    reset(socket.socket());
-                }
-            }
-            Opened::Lease(fenced) => {
-                if let Some(error) = jump::carry(stream, *fenced, permit).await {
-                    tracing::debug!(principal = %who.principal.name, %error, "stream is cut off");
-                }
-            }
-        }
-    };
-    tokio::select! {
-        () = carried => {}
-        () = forbidden(policy, who, &way, shared) => {
-            tracing::debug!(principal = %who.principal.name, "stream is not allowed any more");
-        }
-    }
-}
-
-/// Why a way is not allowed to somebody now, if it is not.
-fn denied(policy: &Policy, who: &Who, way: &Way, now: Timestamp) -> Option<String> {
-    let Some(principal) = policy.principals.get(&who.principal.id) else {
-        return Some(String::from("you are not known here any more"));
-    };
-    let grant: &Grant = &principal.grant;
-    grant
-        .admits(who.source.ip(), now)
-        .and_then(|()| way.is_allowed(grant))
-        .err()
-        .map(|denied| denied.to_string())
-}
-
-/// Waits until a way is not allowed any more.
-async fn forbidden(
-    mut policy: watch::Receiver<Arc<Policy>>,
-    who: &Who,
-    way: &Way,
-    shared: &Shared,
-) {
-    while policy.changed().await.is_ok() {
-        let now = shared.rules.clock.now();
-        if denied(&policy.borrow_and_update(), who, way, now).is_some() {
-            return;
-        }
-    }
-    // Nobody is left who could change it.
-    std::future::pending::<()>().await;
-}
-
 /// A number by which connections are told apart in time; any will do if the system has none.
 fn chance() -> u64 {
     let mut bytes = [0; 8];
@@ -543,10 +447,4 @@ fn chance() -> u64 {
         Ok(()) => u64::from_be_bytes(bytes),
         Err(_) => 0,
     }
-}
-
-/// The other end shall be able to tell that this was no good end.
-fn reset(socket: &TcpStream) {
-    // A socket that has ended by itself needs none.
-    drop(socket.set_zero_linger());
 }

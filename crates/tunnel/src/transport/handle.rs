@@ -74,6 +74,8 @@ pub(crate) enum Command {
         /// Where the same port goes.
         reply: oneshot::Sender<Result<u16, ForwardError>>,
     },
+    /// Say something to the peer's person.
+    Say(String),
 }
 
 /// Commands that may wait for the task. Who has one more waits itself.
@@ -155,6 +157,11 @@ impl Transport for Handle {
             first.get_or_insert(reason);
             is_first
         });
+    }
+
+    fn say(&self, text: &str) {
+        let command = Box::new(Command::Say(String::from(text)));
+        drop(self.commands.try_send(command));
     }
 
     fn doubt(&self, doubt: Doubt) {

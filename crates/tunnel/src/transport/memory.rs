@@ -258,6 +258,8 @@ impl Links {
                 let request = PeerRequest::Cancel(CancelRequest { bind, answer });
                 drop(other.requests.try_send(Box::new(request)));
             }
+            // There is no person.
+            Command::Say(_) => {}
         }
     }
 

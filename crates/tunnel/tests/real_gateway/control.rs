@@ -7,7 +7,9 @@ use std::sync::Arc;
 use adit_model::grant::Grant;
 use adit_testkit::process::Process;
 use adit_testkit::{require, wait};
-use adit_tunnel::control::{Frames, Instance, Outcome, Place, Text, ToAgent, ToGateway, frame};
+use adit_tunnel::control::{
+    Frames, Instance, Outcome, Place, Text, ToAgent, ToGateway, VERSION, frame,
+};
 use adit_tunnel::gateway::policy::Kind;
 use tokio::time::Instant;
 
@@ -60,7 +62,8 @@ impl Spoken {
             instance,
         };
         self.send(&frame(&hello).unwrap());
-        assert_eq!(self.hear(), ToAgent::Welcome { version: 2 });
+        let version = VERSION;
+        assert_eq!(self.hear(), ToAgent::Welcome { version });
         assert!(matches!(self.hear(), ToAgent::Identity(_)));
     }
 

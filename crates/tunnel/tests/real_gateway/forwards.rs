@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use adit_model::grant::{Grant, Reach};
-use adit_model::lease::Holding;
+use adit_model::lease::{Holding, Takeover};
 use adit_testkit::process::Process;
 use adit_testkit::{echo, require, wait};
+use adit_tunnel::gateway::desk::{LeaseRow, RowState};
 use adit_tunnel::gateway::policy::Kind;
 use tokio::time::Instant;
 
@@ -350,5 +351,40 @@ async fn g50_no_path_leads_to_a_socket_that_is_no_lease() {
     let holder = gateway.tunnel(&user, &["-R", forward]);
     let told = holder.stderr();
     assert!(told.contains("remote forward failure"), "{told}");
+    gateway.stop().await;
+}
+
+/// A connection that keeps another forward stays, and hears of it: on its page, and outside of any channel.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_is_told_which_forward_it_has_lost_and_when_it_is_back() {
+    require!("ssh", "ssh-keygen");
+    let mut grant = generous();
+    grant.takeover = Takeover::Newest;
+    let (gateway, user) = alone(grant).await;
+    let service = echo::service();
+    let [kept, lost] = [free_port(), free_port()];
+    let forward = |port: u16| format!("{port}:127.0.0.1:{service}");
+    let (kept, taken) = (forward(kept), forward(lost));
+    let mut silent = gateway.tunnel(&user, &["-R", &kept, "-R", &taken]);
+    let newer = gateway.tunnel(&user, &["-R", &taken]);
+    let words = format!("localhost:{lost} was taken over by another connection of yours");
+    silent.wait_for_text(&format!("Remote: adit: lost: {words}"));
+    assert_eq!(silent.stderr().matches(&words).count(), 1);
+    drop(newer);
+    silent.wait_for_text("Remote: adit: back again: ");
+    answers(lost);
+    drop(silent);
+    let mut page = gateway.ssh(&user, &["-T", "-R", &kept, "-R", &taken]);
+    wait::until("both forwards", || {
+        let rows = gateway.desk.rows();
+        let held = |row: &&LeaseRow| matches!(row.state, RowState::Held { .. });
+        let held = rows.iter().filter(held).count();
+        (held == 2).then_some(()).ok_or(rows)
+    });
+    let newer = gateway.tunnel(&user, &["-R", &taken]);
+    page.wait_for_text(&format!("lost: {words}"));
+    drop(newer);
+    page.wait_for_text("back again: ");
+    answers(lost);
     gateway.stop().await;
 }

@@ -96,6 +96,10 @@ impl Show {
                 self.trouble(&mut state, &format!("refused: {reason}"));
             }
             Event::Superseded { by } => self.trouble(&mut state, &by.to_string()),
+            Event::Returned { .. } => {
+                state.is_up = false;
+                self.up(&mut state);
+            }
             Event::Ended { end, .. } => {
                 state.is_up = false;
                 self.trouble(&mut state, &format!("connection ended: {}", chain(end)));

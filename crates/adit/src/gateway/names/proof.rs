@@ -1,11 +1,12 @@
 //! Domains that principals have proved to be their own, by a TXT record that says what this gateway told them, and
 //! whether they still are (security rule G63).
 //!
-//! What is proved stays so while the record is there, and for a while after it is gone; a name server that does not
-//! answer says nothing.
+//! What is proved stays so while the record is there, and for a while after it is gone, which a restart makes no
+//! longer; a name server that does not answer says nothing.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,10 +20,12 @@ use hickory_resolver::config::{
 };
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::RData;
+use jiff::Timestamp;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tracing::{info, warn};
 
+use super::missing::{Missing, Since};
 use super::secret::place;
 use crate::gateway::audit;
 use crate::gateway::settings::NameSettings;
@@ -35,12 +38,16 @@ const SERVER: Duration = Duration::from_secs(2);
 const QUESTIONS: usize = 8;
 /// How long a proof is kept that nobody has made use of: whoever has just proved a domain is about to hold it.
 const FRESH: Duration = Duration::from_secs(60);
+/// When a gateway that has begun asks for the first time, so that one that is begun anew every few hours asks at all:
+/// once its network is there, and not on each of many restarts in a row.
+const FIRST: Duration = Duration::from_secs(600);
 
 /// What is proved.
 #[derive(Debug)]
 pub(super) struct Proofs {
     resolver: TokioResolver,
     proved: Mutex<HashMap<(PrincipalId, Name), Proof>>,
+    missing: Mutex<Missing>,
     places: Semaphore,
     every: Duration,
     withdraw_after: Duration,
@@ -50,8 +57,8 @@ pub(super) struct Proofs {
 struct Proof {
     /// Since when.
     since: Instant,
-    /// Since when the record has not been there.
-    missing: Option<Instant>,
+    /// Since when the record has not been there. By the wall clock, which goes on while no gateway runs.
+    missing: Option<Timestamp>,
 }
 
 /// What a name server says of a record.
@@ -66,26 +73,30 @@ pub(super) enum Said {
 }
 
 impl Proofs {
-    /// None yet.
+    /// None yet. The file says since when some have been missing that were proved to an earlier gateway.
     ///
     /// # Errors
     /// The system does not say which name servers to ask.
-    pub(super) fn new(settings: &NameSettings) -> anyhow::Result<Self> {
+    pub(super) fn new(settings: &NameSettings, missing: &Path) -> anyhow::Result<Self> {
         Ok(Self {
             resolver: resolver(&settings.dns)?,
             proved: Mutex::default(),
+            missing: Mutex::new(Missing::open(missing)),
             places: Semaphore::new(QUESTIONS),
             every: settings.recheck,
             withdraw_after: settings.withdraw_after,
         })
     }
 
-    /// It was proved before this gateway began.
-    pub(super) fn believe(&self, principal: PrincipalId, domain: Name) {
-        let proof = Proof {
-            since: Instant::now(),
-            missing: None,
-        };
+    /// It was proved before this gateway began, and may have been missing for a while.
+    pub(super) fn restore(&self, principal: PrincipalId, domain: Name, now: Timestamp) {
+        let missing = self.missing().since(principal, &domain, now);
+        self.believe(principal, domain, missing);
+    }
+
+    fn believe(&self, principal: PrincipalId, domain: Name, missing: Option<Timestamp>) {
+        let since = Instant::now();
+        let proof = Proof { since, missing };
         self.proved().insert((principal, domain), proof);
     }
 
@@ -98,7 +109,8 @@ impl Proofs {
     pub(super) async fn ask(&self, principal: PrincipalId, domain: &Name, value: &str) -> Said {
         let said = self.look(domain, value).await;
         if said == Said::Proved {
-            self.believe(principal, domain.clone());
+            self.believe(principal, domain.clone(), None);
+            self.keep();
         }
         said
     }
@@ -112,10 +124,9 @@ impl Proofs {
         desk: &Desk,
         value: impl Fn(PrincipalId, &Name) -> String,
     ) {
-        let mut due = interval(self.every);
+        let first = Instant::now().checked_add(FIRST.min(self.every));
+        let mut due = interval_at(first.unwrap_or_else(Instant::now), self.every);
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // Those that are there were just proved, or before the restart.
-        due.tick().await;
         loop {
             due.tick().await;
             let sites = desk.sites();
@@ -123,15 +134,16 @@ impl Proofs {
             let known: Vec<_> = self.proved().keys().cloned().collect();
             for (principal, domain) in known {
                 let said = self.look(&domain, &value(principal, &domain)).await;
-                if self.is_over(principal, &domain, &said) {
+                if self.is_over(principal, &domain, &said, Timestamp::now()) {
                     take_away(desk, &sites, principal, &domain);
                 }
             }
+            self.keep();
         }
     }
 
     /// Whether what was said means that a domain is not proved any more, which it then is not.
-    fn is_over(&self, principal: PrincipalId, domain: &Name, said: &Said) -> bool {
+    fn is_over(&self, principal: PrincipalId, domain: &Name, said: &Said, now: Timestamp) -> bool {
         let mut proved = self.proved();
         let key = (principal, domain.clone());
         let Some(proof) = proved.get_mut(&key) else {
@@ -149,15 +161,29 @@ impl Proofs {
             Said::Missing => {
                 let since = *proof.missing.get_or_insert_with(|| {
                     warn!(%domain, place = place(domain), "the proof of a domain is gone; its name will be, too");
-                    Instant::now()
+                    now
                 });
-                let is_over = since.elapsed() >= self.withdraw_after;
+                // A clock that was set back makes it no longer than it is.
+                let lasted = Duration::try_from(now.duration_since(since)).unwrap_or_default();
+                let is_over = lasted >= self.withdraw_after;
                 if is_over {
                     proved.remove(&key);
                 }
                 is_over
             }
         }
+    }
+
+    /// Writes down what is missing, for the gateway that comes after a restart.
+    fn keep(&self) {
+        let proved = self.proved();
+        let missing = proved.iter().filter_map(|(key, proof)| {
+            let since = proof.missing?;
+            Some((key.clone(), since))
+        });
+        let missing: Since = missing.collect();
+        drop(proved);
+        self.missing().keep(missing);
     }
 
     /// Whoever asks for a domain that nobody holds proves it again.
@@ -184,6 +210,10 @@ impl Proofs {
                 if is_it { Said::Proved } else { Said::Missing }
             }
         }
+    }
+
+    fn missing(&self) -> MutexGuard<'_, Missing> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn proved(&self) -> MutexGuard<'_, HashMap<(PrincipalId, Name), Proof>> {
@@ -238,46 +268,76 @@ fn resolver(servers: &[SocketAddr]) -> anyhow::Result<TokioResolver> {
 mod tests {
     use super::*;
 
-    fn proofs() -> Proofs {
+    fn proofs(file: &Path) -> Proofs {
         let settings = NameSettings {
             dns: vec!["127.0.0.1:53".parse().unwrap()],
             withdraw_after: Duration::from_secs(3 * 86_400),
             ..NameSettings::default()
         };
-        Proofs::new(&settings).unwrap()
+        Proofs::new(&settings, file).unwrap()
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn txt_proof_recheck() {
-        let proofs = proofs();
-        let (who, domain): (_, Name) = (PrincipalId::new(1), "a.example".parse().unwrap());
-        let day = Duration::from_secs(86_400);
-        proofs.believe(who, domain.clone());
+    fn at(day: i64) -> Timestamp {
+        Timestamp::from_second(1_763_000_000 + day * 86_400).unwrap()
+    }
+
+    fn who() -> (PrincipalId, Name) {
+        (PrincipalId::new(1), "a.example".parse().unwrap())
+    }
+
+    #[test]
+    fn txt_proof_recheck() {
+        let folder = tempfile::tempdir().unwrap();
+        let proofs = proofs(&folder.path().join("missing.json"));
+        let (who, domain) = who();
+        proofs.restore(who, domain.clone(), at(0));
         assert!(!proofs.contains(PrincipalId::new(2), &domain));
-        let is_over = |said: Said| proofs.is_over(who, &domain, &said);
+        let is_over = |said: Said, day| proofs.is_over(who, &domain, &said, at(day));
         let nothing = || Said::Nothing(String::from("no answer"));
         // Name servers that are away take nothing away, however long.
-        for _ in 0..10 {
-            assert!(!is_over(nothing()));
-            tokio::time::advance(day).await;
+        for day in 0..10 {
+            assert!(!is_over(nothing(), day));
         }
-        assert!(!is_over(Said::Missing));
-        tokio::time::advance(day * 2).await;
-        assert!(!is_over(Said::Missing) && !is_over(nothing()));
+        assert!(!is_over(Said::Missing, 10));
+        assert!(!is_over(Said::Missing, 12) && !is_over(nothing(), 12));
         // It was there again.
-        assert!(!is_over(Said::Proved));
-        tokio::time::advance(day * 2).await;
-        assert!(!is_over(Said::Missing));
-        tokio::time::advance(day * 3).await;
-        assert!(!is_over(nothing()) && proofs.contains(who, &domain));
-        assert!(is_over(Said::Missing) && !proofs.contains(who, &domain));
+        assert!(!is_over(Said::Proved, 12));
+        assert!(!is_over(Said::Missing, 14));
+        // Nor does a clock that is set back.
+        assert!(!is_over(Said::Missing, 3));
+        assert!(!is_over(nothing(), 17) && proofs.contains(who, &domain));
+        assert!(is_over(Said::Missing, 17) && !proofs.contains(who, &domain));
+    }
+
+    #[test]
+    fn restarts_make_the_time_after_a_record_is_gone_no_longer() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("missing.json");
+        let (who, domain) = who();
+        // A gateway that is begun anew every day, and looks once each time.
+        for (day, is_over) in [(0, false), (1, false), (2, false), (3, true)] {
+            let proofs = proofs(&file);
+            proofs.restore(who, domain.clone(), at(day));
+            let said = proofs.is_over(who, &domain, &Said::Missing, at(day));
+            assert_eq!(said, is_over, "day {day}");
+            proofs.keep();
+            assert_eq!(file.exists(), !is_over);
+        }
+        // What is proved anew has all of the time again.
+        for (day, said) in [(4, Said::Missing), (5, Said::Proved), (7, Said::Missing)] {
+            let proofs = proofs(&file);
+            proofs.restore(who, domain.clone(), at(day));
+            assert!(!proofs.is_over(who, &domain, &said, at(day)), "day {day}");
+            proofs.keep();
+        }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_proof_that_nobody_uses_is_forgotten() {
-        let proofs = proofs();
-        let (who, domain): (_, Name) = (PrincipalId::new(1), "a.example".parse().unwrap());
-        proofs.believe(who, domain.clone());
+        let folder = tempfile::tempdir().unwrap();
+        let proofs = proofs(&folder.path().join("missing.json"));
+        let (who, domain) = who();
+        proofs.restore(who, domain.clone(), at(0));
         proofs.forget_unused(&[]);
         assert!(proofs.contains(who, &domain));
         tokio::time::advance(FRESH).await;

@@ -12,6 +12,7 @@ use adit_model::lease::{Lease, LeaseState};
 use adit_model::name::{HTTP, HTTPS, NameRules, is_domain, is_site};
 use adit_tunnel::gateway::desk::Desk;
 use adit_tunnel::gateway::seam::{Later, Sites, Unproved};
+use jiff::Timestamp;
 use rustix::system::uname;
 
 use super::proof::{Proofs, Said};
@@ -32,14 +33,15 @@ pub(in crate::gateway) struct Registrar {
 }
 
 impl Registrar {
-    /// The one of a gateway with that domain, whose visitors come in at those addresses, by TLS or not.
+    /// The one of a gateway with that domain, whose visitors come in at those addresses, by TLS or not. The files are
+    /// that of its secret, and that of proofs that are missing.
     ///
     /// # Errors
     /// The file of the secret cannot be used, or no name servers are known.
     pub(in crate::gateway) fn new(
         domain: &str,
         settings: &NameSettings,
-        secret: &Path,
+        (secret, missing): (&Path, &Path),
         shelf: Arc<Shelf>,
         addresses: &[(SocketAddr, bool)],
     ) -> anyhow::Result<Self> {
@@ -52,7 +54,7 @@ impl Registrar {
         Ok(Self {
             rules: NameRules::new(domain, own),
             secret: Secret::open(secret)?,
-            proofs: Proofs::new(settings)?,
+            proofs: Proofs::new(settings, missing)?,
             shelf,
             http: port(false),
             https: port(true),
@@ -60,15 +62,15 @@ impl Registrar {
     }
 
     /// Believes what was proved before a restart: whoever holds a domain has proved it, and it is asked for again
-    /// soon.
-    pub(in crate::gateway) fn believe(&self, leases: &[Lease]) {
+    /// soon. The time since a proof has been missing goes on.
+    pub(in crate::gateway) fn believe(&self, leases: &[Lease], now: Timestamp) {
         for lease in leases {
             let site = lease.holding.service().filter(|(_, port)| is_site(*port));
             if let Some((name, _)) = site
                 && is_domain(name)
                 && !matches!(lease.state, LeaseState::Quarantine(_))
             {
-                self.proofs.believe(lease.principal, name.clone());
+                self.proofs.restore(lease.principal, name.clone(), now);
             }
         }
     }

@@ -26,7 +26,8 @@ const LONGEST: Duration = Duration::from_secs(300);
 const SPREAD: f64 = 4.0;
 
 impl Advice {
-    /// A gateway says when to come back. Gives the wait as it is taken.
+    /// A gateway says when to come back. Gives the wait as it is taken. It knows who has what was ours, and asks that
+    /// one before it gives us anything.
     pub(super) fn retry_after(&mut self, seconds: u32, chance: u64) -> Duration {
         let asked = Duration::from_secs(seconds.into()).clamp(SHORTEST, LONGEST);
         let spread = u64::try_from(asked.div_f64(SPREAD).as_nanos()).unwrap_or(u64::MAX);
@@ -35,7 +36,13 @@ impl Advice {
             .saturating_add(Duration::from_nanos(by_chance))
             .min(LONGEST);
         self.retry_at = Instant::now().checked_add(wait);
+        self.is_superseded = false;
         wait
+    }
+
+    /// What another connection had is ours again.
+    pub(super) const fn returned(&mut self) {
+        self.is_superseded = false;
     }
 
     /// Another connection has what was ours. If that was another tunnel of this process, it is for whoever set both
@@ -139,5 +146,16 @@ mod tests {
         advice.superseded(&successor);
         let (delay, after) = advice.apply((Duration::ZERO, After::Failure), &backoff, 0);
         assert_eq!((delay, after), (Duration::from_secs(300), After::Refusal));
+        // Unless the gateway says better: it asks the other one before it gives us anything.
+        let usual = (Duration::ZERO, After::Failure);
+        let mut advice = Advice::default();
+        advice.superseded(&successor);
+        advice.retry_after(15, 0);
+        let told = (Duration::from_secs(15), After::Told);
+        assert_eq!(advice.apply(usual, &backoff, 0), told);
+        let mut advice = Advice::default();
+        advice.superseded(&successor);
+        advice.returned();
+        assert_eq!(advice.apply(usual, &backoff, 0), usual);
     }
 }

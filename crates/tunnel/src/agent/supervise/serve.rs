@@ -209,6 +209,11 @@ fn heard(
                 events(Event::Superseded { by: &by });
             }
         }
+        ToAgent::Returned { holding } => {
+            advice.returned();
+            let holding = &holding.shown();
+            events(Event::Returned { holding });
+        }
         ToAgent::Refused { forward, reason } => {
             let asked = forward.clone().into();
             if let Some((number, forward)) = &forwards.refused_as(&asked) {

@@ -157,6 +157,7 @@ fn word(event: &Event<'_>) -> String {
         } => format!("denied {}: {reason}", forward.bind),
         Event::Granted { grant } => format!("may {grant}"),
         Event::Superseded { by } => format!("superseded: {by}"),
+        Event::Returned { holding } => format!("returned: {holding}"),
         Event::RetryAfter { .. } => String::from("told to wait"),
         Event::PortLost { bind } => format!("lost {bind}"),
         Event::Ended { .. } => String::from("ended"),

@@ -7,6 +7,7 @@ use adit_ssh::algorithm::KeyAlgorithm;
 use adit_ssh::provider::aws_lc;
 
 use super::*;
+use crate::gateway::overheard::Audit;
 use crate::gateway::policy::Key;
 
 fn key(seed: u8) -> PresentedKey {
@@ -168,4 +169,30 @@ fn nobody_comes_in_without_a_key_but_as_a_user_that_is_named_for_it() {
     // Disabled.
     named.principals.remove(&id);
     assert!(gate_of(&named).anonymous("principal 1").is_none());
+}
+
+/// A key that is known and may not come in: the audit says with which program it came.
+#[tokio::test(start_paused = true)]
+async fn a_refused_login_is_audited_with_the_clients_software() {
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let _guard = tracing::subscriber::set_default(Audit(Arc::clone(&events)));
+    let mut known = policy(&[(1, 1)]);
+    let name = fingerprint(&key(1).key).unwrap();
+    let expired = Key {
+        not_after: Some(Timestamp::UNIX_EPOCH),
+        ..Key::clone(&known.keys[&name])
+    };
+    known.keys.insert(name.clone(), Arc::new(expired));
+    let (_policy, rules) = rules(known);
+    let mut gate = gate(&rules);
+    gate.software = String::from("OpenSSH_9.2p1 Debian");
+    assert_eq!(gate.key("root", &key(1)).await, KeyVerdict::Refused);
+    let told = events.lock().unwrap().join(" ");
+    for word in [
+        "what=\"login.refuse\"",
+        &format!("who={name}"),
+        "software=\"OpenSSH_9.2p1 Debian\"",
+    ] {
+        assert!(told.contains(word), "{word} is not in {told}");
+    }
 }

@@ -8,11 +8,10 @@ use adit_model::lease::{Holding, Lease, LeaseState};
 use jiff::Timestamp;
 use tokio::time::timeout;
 
-use super::listen::Wish;
 use super::listener::Fresh;
 use super::{Desk, Listening, Member, Refused, Seat, SeatEnd, Who};
 use crate::gateway::lease::{Committed, Ticket};
-use crate::gateway::line::{Superseded, Word};
+use crate::gateway::line::{Errand, Superseded, Word};
 use crate::gateway::policy::{Policy, Principal};
 use crate::gateway::seam::LedgerError;
 use crate::transport::{Bind, CloseReason, Transport};
@@ -107,6 +106,7 @@ impl Desk {
             epoch,
             bind,
             displaced,
+            lost,
         } = state.table.commit(&plan.ticket, now).ok_or_else(busy)?;
         claim.ticket = None;
         match id {
@@ -154,6 +154,7 @@ impl Desk {
             let is_idle = state.table.held_by(displaced).is_empty();
             change.old = Some(Displaced {
                 who,
+                lost,
                 idle: is_idle.then_some(transport),
             });
         }
@@ -171,13 +172,6 @@ impl Desk {
     ) -> Result<(), Refused> {
         let holding = &plan.ticket.holding;
         let allowed = self.allowed(principal, member.who(), bind)?;
-        let is_drawable = match &allowed.wish {
-            Wish::This(allowed) => allowed == holding,
-            Wish::OneOf(holdings, _) => holdings.contains(holding),
-            Wish::AnyPort(ports) => {
-                matches!(holding, Holding::Port(port) if ports.contains(*port))
-            }
-        };
         let is_others = policy
             .reservations
             .iter()
@@ -187,7 +181,7 @@ impl Desk {
                 holding: holding.clone(),
             });
         }
-        if allowed.scope != plan.lease.scope || !is_drawable {
+        if allowed.scope != plan.lease.scope || !allowed.wish.may_be(holding) {
             // The grant has changed in between; asked again, it is answered by the new one.
             return Err(Refused::Busy {
                 holding: holding.clone(),
@@ -209,6 +203,8 @@ struct Change {
 /// Who held it before.
 struct Displaced {
     who: Arc<Who>,
+    /// What it had asked for.
+    lost: Option<Bind>,
     /// The connection, if it has nothing left.
     idle: Option<Arc<dyn Transport>>,
 }
@@ -216,7 +212,15 @@ struct Displaced {
 impl Change {
     /// Tells the old connection, and the audit (security rule G14).
     fn told(self, holding: &Holding, was_silent: bool, now: Timestamp) {
-        let (Some(new), Some(Displaced { who: old, idle })) = (self.newcomer, self.old) else {
+        let Some(Displaced {
+            who: old,
+            lost,
+            idle,
+        }) = self.old
+        else {
+            return;
+        };
+        let Some(new) = self.newcomer else {
             return;
         };
         let key = |who: &Who| who.key.as_ref().map(Fingerprint::to_string);
@@ -242,14 +246,20 @@ impl Change {
             was_silent,
             "lease was taken over"
         );
+        if let Some(bind) = lost {
+            let to = new.source;
+            old.line.send(Errand::Lost { bind, to });
+        }
         let word = Word::Superseded(Superseded {
             holding: holding.clone(),
             by: new,
             since: now,
             closes: idle.is_some(),
+            was_silent,
         });
         // Whoever hears it closes the connection behind it.
-        if let (Err(_), Some(transport)) = (old.line.tell(word), idle) {
+        let stays = old.line.stays() && !was_silent;
+        if let (Err(_), Some(transport), false) = (old.line.tell(word), idle, stays) {
             transport.close(CloseReason::Superseded);
         }
     }

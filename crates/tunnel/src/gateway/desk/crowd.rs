@@ -66,7 +66,7 @@ impl Desk {
     }
 
     /// Closes a connection; what it has waits for its owner.
-    fn close_seat(&self, member: MemberId, reason: CloseReason) {
+    pub(super) fn close_seat(&self, member: MemberId, reason: CloseReason) {
         let now = self.now();
         let transport = {
             let mut state = self.state();

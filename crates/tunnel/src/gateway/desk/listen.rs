@@ -8,7 +8,7 @@ use std::time::Duration;
 use adit_model::address::Scope;
 use adit_model::grant::Offer;
 use adit_model::id::{Epoch, Fingerprint, LeaseId, PrincipalId};
-use adit_model::lease::{Holding, SocketName};
+use adit_model::lease::{Holding, SocketName, Takeover};
 use adit_model::name::{NameRules, is_site};
 use adit_model::port::PortSet;
 use tokio::time::{timeout, timeout_at};
@@ -34,6 +34,8 @@ struct Attempt {
     avoid: Vec<u16>,
     /// Holders of ports that were drawn before, who were found to be there.
     alive: Vec<Epoch>,
+    /// What is to come back, and nothing else; from nobody who holds it.
+    back: Option<Holding>,
 }
 
 /// What comes next.
@@ -72,6 +74,17 @@ impl Wish {
             Self::OneOf(..) | Self::AnyPort(_) => None,
         }
     }
+
+    /// Whether it may be that one.
+    pub(super) fn may_be(&self, holding: &Holding) -> bool {
+        match self {
+            Self::This(wished) => wished == holding,
+            Self::OneOf(holdings, _) => holdings.contains(holding),
+            Self::AnyPort(ports) => {
+                matches!(holding, Holding::Port(port) if ports.contains(*port))
+            }
+        }
+    }
 }
 
 /// How long an ask waits for others of the same principal about the same holding.
@@ -89,8 +102,21 @@ impl Desk {
     /// Dropped, nothing is granted.
     pub async fn listen(&self, member: &Member, bind: &Bind) -> Result<Listening, Refused> {
         self.prove(member, bind).await?;
+        self.attain(member, bind, None).await
+    }
+
+    /// The same for what is proved. With `back`, it is that holding or nothing, and whoever holds it keeps it.
+    pub(super) async fn attain(
+        &self,
+        member: &Member,
+        bind: &Bind,
+        back: Option<&Holding>,
+    ) -> Result<Listening, Refused> {
         let deadline = after(PATIENCE);
-        let mut attempt = Attempt::default();
+        let mut attempt = Attempt {
+            back: back.cloned(),
+            ..Attempt::default()
+        };
         loop {
             let mut table = self.changes.subscribe();
             match self.step(member, bind, &attempt)? {
@@ -162,7 +188,16 @@ impl Desk {
         let mut state = self.state();
         let policy = self.policy();
         let principal = state.standing(member.id, &policy, now)?;
-        let allowed = self.allowed(&principal, member.who(), bind)?;
+        let mut allowed = self.allowed(&principal, member.who(), bind)?;
+        let mut takeover = principal.grant.takeover;
+        if let Some(holding) = &attempt.back {
+            let holding = holding.clone();
+            if !allowed.wish.may_be(&holding) {
+                return Err(Refused::Busy { holding });
+            }
+            allowed.wish = Wish::This(holding);
+            takeover = Takeover::Oldest;
+        }
         let wanted = match &allowed.wish {
             Wish::This(holding) => {
                 self.let_go(&mut state, holding, now);
@@ -193,7 +228,7 @@ impl Desk {
             bind,
             wanted,
             scope: allowed.scope,
-            takeover: principal.grant.takeover,
+            takeover,
             takeover_from: &principal.grant.takeover_from,
             limit: limit.unwrap_or(self.settings.leases),
             reservations: &policy.reservations,

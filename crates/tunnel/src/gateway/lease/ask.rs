@@ -154,6 +154,7 @@ impl Entry {
             claim: Some(claim),
             is_probed: false,
             takeovers: std::collections::VecDeque::new(),
+            heirs: std::collections::VecDeque::new(),
             stopped_until: None,
         }
     }

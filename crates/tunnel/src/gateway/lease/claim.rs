@@ -2,7 +2,7 @@
 
 use adit_model::lease::{Holding, Lease};
 
-use super::{Claim, Committed, Entry, MemberId, Now, Phase, Table, Ticket};
+use super::{Claim, Committed, Entry, Heir, MemberId, Now, Phase, Table, Ticket};
 
 impl Table {
     /// The claim as the ledger keeps it; `None` if it is no more.
@@ -13,7 +13,8 @@ impl Table {
     }
 
     /// Everything is there: the claimant holds it from here on, and whoever held it does not. `None` if the
-    /// claim is no more, because its connection has ended or may not have it any more.
+    /// claim is no more, because its connection has ended or may not have it any more. Who held it has it back when
+    /// it is vacant, as long as that one is there.
     pub(crate) fn commit(&mut self, ticket: &Ticket, now: Now) -> Option<Committed> {
         let committed = self.change(&ticket.holding, |entry| {
             let claim = entry.claim.take_if(|claim| claim.number == ticket.number)?;
@@ -21,8 +22,12 @@ impl Table {
                 Phase::Held(holder, _) => Some(holder),
                 Phase::Fresh | Phase::Grace(_) | Phase::Quarantine(_) => None,
             };
-            if displaced.is_some() {
+            entry.forget_heir(claim.member);
+            let lost = entry.asked.take().map(|asked| asked.bind);
+            let lost = lost.filter(|_| displaced.is_some());
+            if let (Some(member), Some(bind)) = (displaced, lost.clone()) {
                 entry.taken_over(now);
+                entry.add_heir(Heir { member, bind });
             }
             let bind = claim.asked.bind.clone();
             entry.epoch = claim.epoch;
@@ -34,6 +39,7 @@ impl Table {
                 epoch: claim.epoch,
                 bind,
                 displaced,
+                lost,
             })
         });
         self.check();

@@ -33,20 +33,24 @@ impl Table {
         self.check();
     }
 
-    /// A connection has ended: what it held waits for its owner. What it held and what it was being given.
+    /// A connection has ended: what it held waits for its owner. What it held; and what it was being given, or was
+    /// to have back and somebody else is to now.
     pub(crate) fn leave(&mut self, member: MemberId, now: Now) -> (Vec<Holding>, Vec<Holding>) {
-        let claimed = self.abandon_all(member);
+        let mut claimed = self.abandon_all(member);
         let held = self.held_by(member);
         for holding in &held {
             let until = now.ticks.saturating_add(self.rules.grace);
             self.change(holding, |entry| entry.phase = Phase::Grace(until));
         }
+        claimed.extend(self.disinherit(member));
         self.check();
         (held, claimed)
     }
 
-    /// The holder itself gives back what it asked for in those words, with the port that was granted.
+    /// The holder itself gives back what it asked for in those words, with the port that was granted; who held it
+    /// before does not want it back.
     pub(crate) fn cancel(&mut self, member: MemberId, bind: &Bind, now: Now) -> Option<Holding> {
+        self.renounce_bind(member, bind);
         let holding = self
             .entries
             .iter()
@@ -68,6 +72,7 @@ impl Table {
     pub(crate) fn release(&mut self, holding: &Holding, now: Now) -> bool {
         let phase = self.change(holding, |entry| {
             entry.claim = None;
+            entry.heirs.clear();
             entry.phase
         });
         match phase {

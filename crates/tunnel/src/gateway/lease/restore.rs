@@ -56,6 +56,7 @@ impl Table {
                 claim: None,
                 is_probed: false,
                 takeovers: VecDeque::new(),
+                heirs: VecDeque::new(),
                 stopped_until: None,
             };
             self.insert(holding, entry);

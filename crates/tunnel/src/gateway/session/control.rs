@@ -11,7 +11,8 @@ use tokio::time::timeout;
 
 use super::{Session as Owner, chance};
 use crate::control::{
-    self, GrantSummary, Identity, Outcome, Place, Talk, TalkError, Text, ToAgent, ToGateway,
+    self, GrantSummary, Identity, Instance, Outcome, Place, Talk, TalkError, Text, ToAgent,
+    ToGateway,
 };
 use crate::gateway::accept::Shared;
 use crate::gateway::desk::{Member, Who};
@@ -35,6 +36,10 @@ const GREETING: Duration = Duration::from_secs(10);
 /// How long the loser of a lease waits to hear which agent has it: that one says so a round trip after it has asked
 /// for the lease. No byte of a visitor comes to the loser meanwhile.
 const INTRODUCTION: Duration = Duration::from_secs(1);
+/// The first version whose agents know that a lease may come back, and can stay without any.
+const STAYS: u32 = 3;
+/// When an agent that was silent for too long may ask again.
+const SILENT: Duration = Duration::from_secs(15);
 /// Probes of one connection at a time. One more is asked for when one of them is over.
 const PROBES: usize = 8;
 
@@ -222,6 +227,7 @@ impl Guest<'_> {
     async fn tell(&mut self, word: Word) -> Result<(), TalkError> {
         let reception = self.reception;
         let closes = word.closes();
+        let mut stays = false;
         let said = match word {
             Word::Refused { bind, reason } => {
                 let message = ToAgent::Refused {
@@ -230,9 +236,28 @@ impl Guest<'_> {
                 };
                 self.talk.say(&message).await
             }
+            Word::Returned(holding) => {
+                let holding = Text::new(&holding.to_string());
+                let message = ToAgent::Returned { holding };
+                if message.since() <= self.version {
+                    self.talk.say(&message).await
+                } else {
+                    Ok(())
+                }
+            }
             Word::Superseded(takeover) => {
-                let message = superseded(takeover).await;
-                self.talk.say(&message).await
+                let was_silent = takeover.was_silent;
+                let successor = successor(&takeover).await;
+                let is_itself = successor.is_some() && successor == reception.who.line.instance();
+                // One that is there and knows what has become of it stays: it takes nothing from the other one, and
+                // has its lease back when that one is gone.
+                stays = !was_silent && !is_itself && self.version >= STAYS;
+                let said = self.talk.say(&superseded(&takeover, successor)).await;
+                match said {
+                    // It is asked about before it gets anything, so it need not stay away for long.
+                    Ok(()) if was_silent && !is_itself => self.talk.say(&retry_after(SILENT)).await,
+                    said => said,
+                }
             }
             Word::Stopping => {
                 let there = reception.shared.connections();
@@ -240,24 +265,28 @@ impl Guest<'_> {
                 self.talk.say(&retry_after(wait)).await
             }
         };
-        if let Some(reason) = closes {
+        if let Some(reason) = closes.filter(|_| !stays || said.is_err()) {
             reception.transport.close(reason);
         }
         said
     }
 }
 
-/// The message about a takeover, once it is known which agent it was, or that it does not say.
-async fn superseded(takeover: Superseded) -> ToAgent {
+/// Which agent has taken a lease over, once that is known; `None` if it does not say.
+async fn successor(takeover: &Superseded) -> Option<Instance> {
+    let mut introductions = takeover.by.line.introductions();
+    let known = timeout(INTRODUCTION, introductions.wait_for(Option::is_some)).await;
+    known.ok().and_then(Result::ok).and_then(|known| *known)
+}
+
+/// The message about a takeover.
+fn superseded(takeover: &Superseded, successor: Option<Instance>) -> ToAgent {
     let Superseded {
         holding, by, since, ..
     } = takeover;
-    let mut introductions = by.line.introductions();
-    let known = timeout(INTRODUCTION, introductions.wait_for(Option::is_some)).await;
-    let instance = known.ok().and_then(Result::ok).and_then(|known| *known);
     ToAgent::Superseded {
         holding: Text::new(&holding.to_string()),
-        by: instance,
+        by: successor,
         from: Text::new(&by.source.to_string()),
         since: Text::new(&format!("{since:.0}")),
     }

@@ -90,6 +90,10 @@ impl Transport for Counting {
         self.inner.cancel(bind)
     }
 
+    fn say(&self, text: &str) {
+        self.inner.say(text);
+    }
+
     fn close(&self, reason: CloseReason) {
         self.inner.close(reason);
     }

@@ -2,7 +2,7 @@
 //! and what it cannot.
 
 use super::*;
-use crate::control::{Instance, NAME, Outcome, Place, Talk, Text, ToAgent, ToGateway};
+use crate::control::{Instance, NAME, Outcome, Place, Talk, Text, ToAgent, ToGateway, VERSION};
 use crate::transport::OpenRequest;
 
 /// Makes connections to a peer that is an adit.
@@ -92,7 +92,13 @@ impl Gateway {
         let mut talk = Talk::new(subsystem.answer.accept());
         let hello: ToGateway = within(talk.hear()).await.unwrap();
         assert!(
-            matches!(hello, ToGateway::Hello { version: 2, .. }),
+            matches!(
+                hello,
+                ToGateway::Hello {
+                    version: VERSION,
+                    ..
+                }
+            ),
             "{hello:?}"
         );
         talk.say(&ToAgent::Welcome { version: 1 }).await.unwrap();
@@ -271,6 +277,35 @@ async fn who_is_superseded_by_another_machine_says_by_whom_and_stays_away_for_mi
     let by = "superseded: port 8080 was taken over by another connection of the same principal, from \
               192.0.2.7:4000 (agent 00000000000000000000000000000007), at 2026-11-22T00:00:00Z";
     assert!(events.iter().any(|event| event == by), "{events:?}");
+}
+
+/// What came back is ours: the end of the connection after that is any end.
+#[tokio::test(start_paused = true)]
+async fn who_has_its_lease_back_does_not_stay_away() {
+    let mut lab = lab(9);
+    let (gateway, subsystem) = Gateway::of(&mut lab).await;
+    let mut talk = Talk::new(subsystem.answer.accept());
+    within(talk.hear::<ToGateway>()).await.unwrap();
+    let version = VERSION;
+    talk.say(&ToAgent::Welcome { version }).await.unwrap();
+    let facts: ToGateway = within(talk.hear()).await.unwrap();
+    assert!(matches!(facts, ToGateway::Facts(_)), "{facts:?}");
+    let told = Instant::now();
+    let holding = Text::new("port 8080");
+    let superseded = ToAgent::Superseded {
+        holding: holding.clone(),
+        by: Some(Instance::new(7)),
+        from: Text::new("192.0.2.7:4000"),
+        since: Text::new("2026-11-22T00:00:00Z"),
+    };
+    talk.say(&superseded).await.unwrap();
+    talk.say(&ToAgent::Returned { holding }).await.unwrap();
+    gateway.peer.transport.close(CloseReason::Stopping);
+    lab.peer().await;
+    assert!(told.elapsed() < Duration::from_secs(30));
+    let events = lab.events();
+    let told = "returned: port 8080";
+    assert!(events.iter().any(|event| event == told), "{events:?}");
 }
 
 #[tokio::test(start_paused = true)]

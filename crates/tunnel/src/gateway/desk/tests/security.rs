@@ -7,6 +7,7 @@ use adit_model::id::Fingerprint;
 use adit_model::source::SourceSet;
 
 use super::*;
+use crate::gateway::overheard::Audit;
 use crate::gateway::policy::{Key, Revoked};
 
 #[tokio::test(start_paused = true)]
@@ -516,6 +517,7 @@ async fn takeover_is_audited() {
     who.key = Some(keys[1].0.clone());
     who.source = "198.51.100.9:5000".parse().unwrap();
     who.user = String::from("me\nforged");
+    who.software = String::from("adit_0.1");
     let new = house.connect_as(who).unwrap();
     house.listen(&new, port.number()).await.unwrap();
     let told = events.lock().unwrap().join(" ");
@@ -524,6 +526,8 @@ async fn takeover_is_audited() {
         "new.source=198.51.100.9:5000",
         &format!("old.key=\"{}\"", keys[0].0),
         &format!("new.key=\"{}\"", keys[1].0),
+        "old.software=\"OpenSSH_10.0\"",
+        "new.software=\"adit_0.1\"",
         "was_silent=true",
         "policy.version=4711",
         "old.user=me",
@@ -532,37 +536,4 @@ async fn takeover_is_audited() {
         assert!(told.contains(word), "{word} is not in {told}");
     }
     house.end().await;
-}
-
-/// Keeps what is told to the audit.
-struct Audit(Arc<Mutex<Vec<String>>>);
-
-impl tracing::Subscriber for Audit {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        metadata.target() == "adit::audit" || *metadata.level() == tracing::Level::WARN
-    }
-
-    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-
-    fn event(&self, event: &tracing::Event<'_>) {
-        struct Fields(Vec<String>);
-        impl tracing::field::Visit for Fields {
-            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-                self.0.push(format!("{field}={value:?}"));
-            }
-        }
-        let mut fields = Fields(Vec::new());
-        event.record(&mut fields);
-        self.0.lock().unwrap().extend(fields.0);
-    }
-
-    fn enter(&self, _: &tracing::span::Id) {}
-
-    fn exit(&self, _: &tracing::span::Id) {}
 }

@@ -329,6 +329,7 @@ impl<S: Carrier> Turn<S> {
                 self.engine.cancel_forward(&forward(bind));
                 reply_with(reply, Ok(port));
             }
+            Command::Say(text) => self.engine.say(&text),
         }
     }
 }
