@@ -15,6 +15,7 @@ use rustix::process::Signal;
 
 mod expose;
 mod import;
+mod prompt;
 
 /// A gateway with names, and a folder for machines.
 struct World {
