@@ -19,17 +19,19 @@ use serde::{Deserialize, Serialize};
 use crate::transport::Bind;
 
 pub use self::pace::Pace;
-pub use self::report::{Facts, Identity, TargetHealth};
+pub use self::report::{Facts, Identity, Named, TargetHealth};
+pub use self::summary::{GrantSummary, NameSummary};
 pub(crate) use self::talk::{Talk, TalkError};
 
 mod pace;
 mod report;
+mod summary;
 mod talk;
 
 /// The subsystem's name.
 pub const NAME: &str = "control@adit";
 /// The highest version that is spoken here.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Most bytes of a frame behind its length (security rule G31).
 pub const FRAME: usize = 65_536;
 /// Most bytes of a text in a message (security rule G31).
@@ -130,22 +132,9 @@ pub enum ToAgent {
     },
     /// Who the agent is there, and under which names its forwards are. Once, behind the greetings. Since version 2.
     Identity(Identity),
-}
-
-/// A grant in words, for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GrantSummary {
-    /// Ports that it may listen on.
-    pub ports: Text,
-    /// Whether it may ask for any free one of them.
-    pub any_port: bool,
-    /// Where they may be.
-    pub reach: Text,
-    /// How many forwards it may have, where that is limited.
-    pub forwards: Option<u32>,
-    /// Until when, where that is limited.
-    pub until: Option<Text>,
+    /// Where visitors find a forward of this connection that is a name's: before anything that was found of it, and
+    /// anew when that changes. Since version 3.
+    Named(Named),
 }
 
 /// What a gateway found of the path of a forward.
@@ -270,9 +259,10 @@ impl ToAgent {
             | Self::Superseded { .. }
             | Self::Refused { .. }
             | Self::RetryAfter { .. }
-            | Self::Grant(_)
             | Self::Probed { .. } => 1,
+            Self::Grant(grant) => grant.since(),
             Self::Identity(_) => 2,
+            Self::Named(_) => 3,
         }
     }
 }
@@ -379,23 +369,6 @@ impl From<Place> for Bind {
                 port,
             },
             Place::Unix { path } => Self::Unix { path: path.into() },
-        }
-    }
-}
-
-impl fmt::Display for GrantSummary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ports {}", self.ports.shown())?;
-        if self.any_port {
-            f.write_str(", any free one of them for port 0")?;
-        }
-        write!(f, ", at {}", self.reach.shown())?;
-        if let Some(forwards) = self.forwards {
-            write!(f, ", {forwards} forwards at most")?;
-        }
-        match &self.until {
-            Some(until) => write!(f, ", until {}", until.shown()),
-            None => Ok(()),
         }
     }
 }

@@ -103,7 +103,8 @@ async fn hear(control: &mut Control) -> Option<Joined> {
                 | ToAgent::Superseded { .. }
                 | ToAgent::Refused { .. }
                 | ToAgent::RetryAfter { .. }
-                | ToAgent::Probed { .. },
+                | ToAgent::Probed { .. }
+                | ToAgent::Named(_),
             )
             | News::Open(_) => {}
             News::Closed => return None,

@@ -60,7 +60,7 @@ impl Spoken {
             instance,
         };
         self.send(&frame(&hello).unwrap());
-        assert_eq!(self.hear(), ToAgent::Welcome { version: 2 });
+        assert_eq!(self.hear(), ToAgent::Welcome { version: 3 });
         assert!(matches!(self.hear(), ToAgent::Identity(_)));
     }
 
