@@ -103,7 +103,7 @@ fn host(world: &World, process: &Process) -> String {
         .trim_end()
         .strip_prefix("http://")
         .and_then(|rest| rest.strip_suffix(&format!(":{port}/")));
-    String::from(host.unwrap_or_else(|| panic!("{printed}")))
+    String::from(host.expect("one URL is printed, and nothing else"))
 }
 
 #[test]

@@ -134,13 +134,13 @@ mod tests {
         }
     }
 
-    fn names(patterns: &[&str], more: u32, any: bool) -> Option<NameSummary> {
-        Some(NameSummary {
+    fn names(patterns: &[&str], more: u32, any: bool) -> NameSummary {
+        NameSummary {
             patterns: patterns.iter().copied().map(Text::new).collect(),
             more,
             any,
             own_domains: any,
-        })
+        }
     }
 
     #[test]
@@ -151,24 +151,27 @@ mod tests {
                 "may have no name and listen on no port",
             ),
             (
-                summary("none", names(&[], 0, false)),
+                summary("none", Some(names(&[], 0, false))),
                 "may have no name and listen on no port",
             ),
             (
-                summary("none", names(&["shop"], 0, false)),
+                summary("none", Some(names(&["shop"], 0, false))),
                 "may have the name shop",
             ),
             (
-                summary("none", names(&["shop", "web-*", "a.example"], 0, false)),
+                summary(
+                    "none",
+                    Some(names(&["shop", "web-*", "a.example"], 0, false)),
+                ),
                 "may have the names shop, web-* and a.example",
             ),
             (
-                summary("none", names(&["shop"], 7, true)),
+                summary("none", Some(names(&["shop"], 7, true))),
                 "may have the names shop and 7 more; be given a name where it asks for none; have domains that it \
                  proves to be its own",
             ),
             (
-                summary("8080,9000-9010", names(&["shop"], 0, false)),
+                summary("8080,9000-9010", Some(names(&["shop"], 0, false))),
                 "may have the name shop; listen on ports 8080,9000-9010, any free one of them for port 0, at every \
                  address",
             ),
@@ -191,6 +194,6 @@ mod tests {
         let text = serde_json::to_string(&old).unwrap();
         assert!(!text.contains("names"), "{text}");
         assert_eq!(serde_json::from_str::<GrantSummary>(&text).unwrap(), old);
-        assert_eq!(summary("22", names(&[], 0, false)).since(), 3);
+        assert_eq!(summary("22", Some(names(&[], 0, false))).since(), 3);
     }
 }
