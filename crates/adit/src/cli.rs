@@ -16,7 +16,9 @@ pub(crate) use self::admin::{
 pub(crate) use self::compose::{
     CheckArguments, EnvironmentArguments, RunArguments, SourceArguments, UpArguments,
 };
-pub(crate) use self::enrolment::{ExposeArguments, ImportArguments, ImportKind, JoinArguments};
+pub(crate) use self::enrolment::{
+    ExposeArguments, ImportArguments, ImportKind, JoinArguments, Service,
+};
 pub(crate) use self::gateway::ServeArguments;
 pub(crate) use self::peer::{ForwardsArguments, LoginArguments, WayArguments};
 use crate::config::destination::{Destination, HostAndPort, UserName};

@@ -19,11 +19,13 @@ use serde::{Deserialize, Serialize};
 use crate::transport::Bind;
 
 pub use self::pace::Pace;
-pub use self::report::{Facts, Identity, TargetHealth};
+pub use self::report::{Facts, Identity, Named, TargetHealth};
+pub use self::summary::{GrantSummary, NameSummary};
 pub(crate) use self::talk::{Talk, TalkError};
 
 mod pace;
 mod report;
+mod summary;
 mod talk;
 
 /// The subsystem's name.
@@ -135,22 +137,9 @@ pub enum ToAgent {
     },
     /// Who the agent is there, and under which names its forwards are. Once, behind the greetings. Since version 2.
     Identity(Identity),
-}
-
-/// A grant in words, for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GrantSummary {
-    /// Ports that it may listen on.
-    pub ports: Text,
-    /// Whether it may ask for any free one of them.
-    pub any_port: bool,
-    /// Where they may be.
-    pub reach: Text,
-    /// How many forwards it may have, where that is limited.
-    pub forwards: Option<u32>,
-    /// Until when, where that is limited.
-    pub until: Option<Text>,
+    /// Where visitors find a forward of this connection that is a name's: before anything that was found of it, and
+    /// anew when that changes. Since version 3.
+    Named(Named),
 }
 
 /// What a gateway found of the path of a forward.
@@ -275,10 +264,10 @@ impl ToAgent {
             | Self::Superseded { .. }
             | Self::Refused { .. }
             | Self::RetryAfter { .. }
-            | Self::Grant(_)
             | Self::Probed { .. } => 1,
+            Self::Grant(grant) => grant.since(),
             Self::Identity(_) => 2,
-            Self::Returned { .. } => 3,
+            Self::Returned { .. } | Self::Named(_) => 3,
         }
     }
 }
@@ -385,23 +374,6 @@ impl From<Place> for Bind {
                 port,
             },
             Place::Unix { path } => Self::Unix { path: path.into() },
-        }
-    }
-}
-
-impl fmt::Display for GrantSummary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ports {}", self.ports.shown())?;
-        if self.any_port {
-            f.write_str(", any free one of them for port 0")?;
-        }
-        write!(f, ", at {}", self.reach.shown())?;
-        if let Some(forwards) = self.forwards {
-            write!(f, ", {forwards} forwards at most")?;
-        }
-        match &self.until {
-            Some(until) => write!(f, ", until {}", until.shown()),
-            None => Ok(()),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What a machine takes that becomes a device, and what brings others' files over.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use adit_model::host::Name;
@@ -29,7 +30,8 @@ pub(crate) struct ExposeArguments {
     #[arg(value_name = "[HOST:]PORT", value_parser = service)]
     pub(crate) service: Service,
 
-    /// The name under the gateway's domain. Without: one made of what this machine is called there and the port.
+    /// The name under the gateway's domain, or a whole domain. Without: one that the gateway gives this service, the same
+    /// each time.
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<Name>,
 
@@ -74,12 +76,27 @@ pub(crate) enum ImportKind {
     AutosshUnit,
 }
 
+impl Service {
+    /// The host of a port of this machine.
+    pub(crate) const HERE: &str = "localhost";
+}
+
+impl fmt::Display for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
 /// A port, or a host and a port.
 fn service(text: &str) -> Result<Service, String> {
     let wanted =
         || String::from("wanted a port like 3000, or a host and a port like db.local:5432");
     if let Ok(port) = text.parse::<u16>() {
-        let host = String::from("localhost");
+        let host = String::from(Service::HERE);
         return (port > 0)
             .then_some(Service { host, port })
             .ok_or_else(wanted);

@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use adit_model::host::Name;
 use adit_tunnel::agent::connect::SshConnect;
 use adit_tunnel::agent::forward::{Destination, Forward, Listens};
 use adit_tunnel::agent::login::credentials::LoginConfig;
@@ -17,8 +16,8 @@ use anyhow::{Context as _, bail};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use self::show::Show;
-use crate::cli::ExposeArguments;
+use self::show::{Asked, Show};
+use crate::cli::{ExposeArguments, Service};
 use crate::config::destination::HostAndPort;
 use crate::config::{Surroundings, Written, config};
 use crate::enrolled::Enrolled;
@@ -29,19 +28,25 @@ mod show;
 
 /// The port of a name at which a forward is a site.
 const SITE: u16 = 80;
+/// What stands for no name: with a site's port the gateway gives one. From a gateway that does not, no port for
+/// strangers comes of it.
+const ANY: &str = "localhost";
 
 /// Exposes the service until SIGINT or SIGTERM.
 pub(crate) fn run(arguments: &ExposeArguments) -> anyhow::Result<ExitCode> {
     let surroundings = Surroundings::of_this_process();
     let gateway = gateway(arguments.to.as_ref(), &surroundings)?;
-    let name = match &arguments.name {
-        Some(name) => name.clone(),
-        None => unnamed(&gateway.entry.device, arguments.service.port)?,
+    let asked = match &arguments.name {
+        Some(name) => Asked::Name(name.clone()),
+        None => Asked::Any(arguments.service.clone()),
     };
     let forward = Forward {
         listens: Listens::There,
         bind: Bind::Tcp {
-            host: String::from(name.as_str()),
+            host: String::from(match &asked {
+                Asked::Name(name) => name.as_str(),
+                Asked::Any(_) => ANY,
+            }),
             port: SITE,
         },
         to: Destination::One(Target::Tcp {
@@ -54,7 +59,11 @@ pub(crate) fn run(arguments: &ExposeArguments) -> anyhow::Result<ExitCode> {
         user: None,
         port: None,
     };
-    let mut config = config(&gateway.written(Written::look(wanted)), &surroundings)?;
+    let mut written = gateway.written(Written::look(wanted));
+    if let Asked::Any(service) = &asked {
+        written.wanted.user = Some(label(&gateway.entry.device, service));
+    }
+    let mut config = config(&written, &surroundings)?;
     config.forwards = vec![forward];
     config.peer.login = LoginConfig::with_keys(vec![gateway.key()]);
     let connect = SshConnect::new(&config.peer, Memory::of_this_machine())?;
@@ -62,7 +71,7 @@ pub(crate) fn run(arguments: &ExposeArguments) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(serve(config, connect, (&name, arguments.json)));
+    let result = runtime.block_on(serve(config, connect, (asked, arguments.json)));
     runtime.shutdown_background();
     result
 }
@@ -91,17 +100,21 @@ fn gateway(to: Option<&HostAndPort>, surroundings: &Surroundings) -> anyhow::Res
     }
 }
 
-/// The name of a service that nobody has named: the same again whenever it is exposed.
-fn unnamed(device: &str, port: u16) -> anyhow::Result<Name> {
-    let name = format!("{device}-{port}");
-    let name = name.parse();
-    name.with_context(|| format!("there is no name to be made of {device} and {port}: say --name"))
+/// As whom it is logged in where a name is to be given: the gateway draws by key and user name, so that each service
+/// has a name of its own, the same again whenever it is exposed, in whatever order.
+fn label(device: &str, service: &Service) -> String {
+    let Service { host, port } = service;
+    if host == Service::HERE {
+        format!("{device}-{port}")
+    } else {
+        format!("{device}-{host}-{port}")
+    }
 }
 
 async fn serve(
     config: TunnelConfig,
     connect: SshConnect,
-    (name, is_json): (&Name, bool),
+    (asked, is_json): (Asked, bool),
 ) -> anyhow::Result<ExitCode> {
     let stop = CancellationToken::new();
     let mut signals = JoinSet::new();
@@ -119,7 +132,7 @@ async fn serve(
         SystemTime::now(),
     );
     let meters = status.meters();
-    let show = Show::new(name, status, is_json, stop.clone());
+    let show = Show::new(asked, status, is_json, stop.clone());
     let prober = Prober::new().ok().context("the system has no randomness")?;
     let (watcher, network) = Watcher::start();
     let mut watching = JoinSet::new();
@@ -160,11 +173,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_service_without_a_name_has_the_same_one_again() {
-        assert_eq!(unnamed("red001", 3000).unwrap().as_str(), "red001-3000");
-        let long = "a".repeat(63);
-        let error = unnamed(&long, 3000).unwrap_err().to_string();
-        assert!(error.contains("--name"), "{error}");
+    fn each_service_without_a_name_is_asked_for_under_a_label_of_its_own() {
+        for (host, port, expected) in [
+            (Service::HERE, 3000, "red001-3000"),
+            (Service::HERE, 3001, "red001-3001"),
+            ("db.local", 3000, "red001-db.local-3000"),
+        ] {
+            let host = String::from(host);
+            assert_eq!(label("red001", &Service { host, port }), expected);
+        }
     }
 
     #[test]

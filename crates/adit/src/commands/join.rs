@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use adit_model::host::Name;
 use adit_tunnel::agent::connect::{HostKeyLook, SshConnect};
 use adit_tunnel::agent::join::{CodeAnswer, JoinError, Joined, join};
 use adit_tunnel::agent::login::credentials::LoginConfig;
 use adit_tunnel::agent::login::prompt::Told;
 use adit_tunnel::agent::supervise::{ConnectError, TunnelConfig};
+use adit_tunnel::control::GrantSummary;
 use adit_tunnel::enroll::{Code, USER};
 use adit_tunnel::ssh_config::Wanted;
 use adit_tunnel::transport::ssh::Memory;
@@ -71,9 +73,24 @@ pub(crate) fn run(arguments: &JoinArguments) -> anyhow::Result<ExitCode> {
     if let Some(domain) = &done.entry.domain {
         writeln!(stdout, "its names are under {domain}")?;
     }
-    writeln!(stdout, "it may: {}", joined.grant)?;
-    writeln!(stdout, "try: adit expose 3000 --name NAME")?;
+    writeln!(stdout, "it {}", joined.grant)?;
+    writeln!(stdout, "try: {}", attempt(&joined.grant))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What may be done first with what was granted.
+fn attempt(grant: &GrantSummary) -> String {
+    let Some(names) = &grant.names else {
+        return String::from("adit expose 3000 --name NAME");
+    };
+    let patterns = names.patterns.iter().map(|it| it.shown().to_string());
+    // Not a pattern.
+    let name = patterns.map(|it| it.parse::<Name>()).find_map(Result::ok);
+    match name {
+        _ if names.any => String::from("adit expose 3000"),
+        Some(name) => format!("adit expose 3000 --name {name}"),
+        None => String::from("adit expose 3000 --name NAME"),
+    }
 }
 
 /// The way there, by what was said and the files of ssh(1).

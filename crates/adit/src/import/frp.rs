@@ -2,6 +2,8 @@
 //!
 //! The keys of the two forms are the same words, written `localPort` and `local_port`.
 
+use adit_model::host::Name;
+use adit_model::name::{HTTP, HTTPS, is_domain, is_site};
 use adit_model::port::PortSet;
 
 use super::document::{self, Field, Section, Value};
@@ -154,10 +156,17 @@ fn proxy_of(proxy: &mut Section, imported: &mut Imported) -> Vec<Forward> {
         );
         return Vec::new();
     }
-    if proxy.has("loadBalancer.group") || proxy.has("group") {
-        let why = "several agents behind one port are for the gateway's operator to allow; it is left out";
-        imported.leave(line, &what, why);
-        return Vec::new();
+    if let Some(group) = proxy.take(&["loadBalancer.group", "group"]) {
+        if !matches!(kind.as_str(), "http" | "https") {
+            let why = "several agents serve one name together, and no port: make it a proxy of type http, or give each a port";
+            imported.leave(line, &what, why);
+            return Vec::new();
+        }
+        // Who else is in it is a matter of one principal here, and not of a secret.
+        proxy.take(&["loadBalancer.groupKey", "group_key"]);
+        let why = "several agents of one device or user serve a name together once the operator of the gateway has said \
+                   adit grant add WHO --pool COUNT; until then the last one has it";
+        imported.leave(group.line, &group.key, why);
     }
     let host = proxy
         .text(&["localIP", "local_ip"])
@@ -165,17 +174,14 @@ fn proxy_of(proxy: &mut Section, imported: &mut Imported) -> Vec<Forward> {
     let host = bracketed(&host.unwrap_or_else(|| String::from(LOCAL)));
     let made = match kind.as_str() {
         "tcp" => tcp(proxy, &host),
-        "http" => http(proxy, &host, imported),
+        "http" => site(proxy, (&host, HTTP), imported),
+        // Passed through by its name, so that it ends at the service as before.
+        "https" => site(proxy, (&host, HTTPS), imported),
         "stcp" => stcp(proxy, &host, imported),
-        "https" => Err(String::from(
-            "its TLS ends at the service; here it ends at the gateway: make it a proxy of type http, and use adit serve --https",
-        )),
+        "tcpmux" => tcpmux(proxy, &host, imported),
         "udp" | "sudp" => Err(String::from("SSH carries no UDP")),
         "xtcp" => Err(String::from(
             "nothing goes past the gateway here: make it one of type stcp",
-        )),
-        "tcpmux" => Err(String::from(
-            "there is no CONNECT at the gateway: a name is a site (type http), or is reached by ssh -J",
         )),
         other => Err(format!("there is no type {other}")),
     };
@@ -244,30 +250,74 @@ fn tcp(proxy: &mut Section, host: &str) -> Result<Vec<Forward>, String> {
         .collect()
 }
 
-fn http(proxy: &mut Section, host: &str, imported: &mut Imported) -> Result<Vec<Forward>, String> {
+/// The forwards of a site: one for each of its names, at that port of them.
+fn site(
+    proxy: &mut Section,
+    (host, at): (&str, u16),
+    imported: &mut Imported,
+) -> Result<Vec<Forward>, String> {
     let port = proxy
         .port(&["localPort", "local_port"])
         .ok_or("it has no local port")?;
-    let domains = proxy.take(&["customDomains", "custom_domains"]);
-    if let Some(domains) = domains {
-        let why = "names are under the gateway's domain: a domain of one's own is for its operator to give";
-        imported.leave(domains.line, &domains.key, why);
-    }
     if let Some(locations) = proxy.take(&["locations"]) {
         return Err(format!(
             "{} gives it a part of a name's paths alone; a name here is one service's",
             locations.key
         ));
     }
-    let name = proxy.text(&["subdomain"]).filter(|name| !name.is_empty());
-    let name = name.ok_or("it has no subdomain")?;
-    Ok(vec![Forward::remote(&format!("{name}:80:{host}:{port}"))?])
+    let names = names(proxy, imported);
+    if names.is_empty() {
+        return Err(String::from(
+            "it has no subdomain, and no domain that it can have here",
+        ));
+    }
+    let forwards = names.iter();
+    forwards
+        .map(|name| Forward::remote(&format!("{name}:{at}:{host}:{port}")))
+        .collect()
+}
+
+/// The names of a proxy: the one under the gateway's domain, and whole domains. Those that are none are told of.
+fn names(proxy: &mut Section, imported: &mut Imported) -> Vec<Name> {
+    let mut names = Vec::new();
+    if let Some(field) = proxy.take(&["subdomain"]) {
+        let text = field.value.text();
+        match text.parse::<Name>() {
+            Ok(name) if !is_domain(&name) => names.push(name),
+            Ok(_) | Err(_) if !text.is_empty() => {
+                imported.leave(
+                    field.line,
+                    &field.key,
+                    "it is no name below the gateway's domain",
+                );
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+    let Some(field) = proxy.take(&["customDomains", "custom_domains"]) else {
+        return names;
+    };
+    let domains = match field.value {
+        Value::List(all) => all,
+        Value::Text(text) => text.split(',').map(String::from).collect(),
+        Value::Tables(_) => Vec::new(),
+    };
+    for domain in domains.iter().map(|domain| domain.trim()) {
+        match domain.parse::<Name>() {
+            Ok(name) if is_domain(&name) => names.push(name),
+            Ok(_) | Err(_) => {
+                let why = format!(
+                    "{domain:?} is no whole domain: each name is asked for by itself, without stars"
+                );
+                imported.leave(field.line, &field.key, &why);
+            }
+        }
+    }
+    names
 }
 
 fn stcp(proxy: &mut Section, host: &str, imported: &mut Imported) -> Result<Vec<Forward>, String> {
-    let port = proxy
-        .port(&["localPort", "local_port"])
-        .ok_or("it has no local port")?;
+    let port = inner_port(proxy)?;
     let name = name_of(proxy);
     for secret in ["secretKey", "sk", "allowUsers", "allow_users"] {
         if let Some(field) = proxy.take(&[secret]) {
@@ -280,6 +330,50 @@ fn stcp(proxy: &mut Section, host: &str, imported: &mut Imported) -> Result<Vec<
     Ok(vec![Forward::remote(&format!(
         "{name}:{port}:{host}:{port}"
     ))?])
+}
+
+/// Services that are told apart by the name in a CONNECT become services of those names, which are opened by SSH.
+fn tcpmux(
+    proxy: &mut Section,
+    host: &str,
+    imported: &mut Imported,
+) -> Result<Vec<Forward>, String> {
+    let multiplexer = proxy.text(&["multiplexer"]);
+    if multiplexer.is_none_or(|it| it != "httpconnect") {
+        return Err(String::from("it has no multiplexer but httpconnect"));
+    }
+    let port = inner_port(proxy)?;
+    let line = proxy.line;
+    let what = format!("proxy {}", name_of(proxy));
+    let names = names(proxy, imported);
+    let Some(first) = names.first() else {
+        return Err(String::from(
+            "it has no subdomain, and no domain that it can have here",
+        ));
+    };
+    let why = format!(
+        "there is no CONNECT at the gateway: it is opened by ssh -J GATEWAY -p {port} {first}, or ssh -W {first}:{port} \
+         GATEWAY, once adit grant add WHO --open {first}:{port} is said there; until then nobody does"
+    );
+    imported.leave(line, &what, &why);
+    let forwards = names.iter();
+    forwards
+        .map(|name| Forward::remote(&format!("{name}:{port}:{host}:{port}")))
+        .collect()
+}
+
+/// The port of a service that is not for everybody: at the port of a site, a name would be public (security rule
+/// G110).
+fn inner_port(proxy: &mut Section) -> Result<u16, String> {
+    let port = proxy
+        .port(&["localPort", "local_port"])
+        .ok_or("it has no local port")?;
+    if is_site(port) {
+        return Err(format!(
+            "at port {port} of a name it would be a site for everybody: have the service listen at another one, too"
+        ));
+    }
+    Ok(port)
 }
 
 /// What is to be checked of the service.

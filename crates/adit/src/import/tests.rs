@@ -91,6 +91,7 @@ fn a_client_of_frp_becomes_a_tunnel_and_what_cannot_is_told() {
         [
             r#"remote: "*:6001:192.0.2.1:22""#,
             r#"remote: "web01:80:127.0.0.1:80""#,
+            r#"remote: "web02.example.net:80:127.0.0.1:80""#,
             r#"remote: "secret:5900:127.0.0.1:5900""#,
         ]
     );
@@ -115,13 +116,68 @@ fn a_client_of_frp_becomes_a_tunnel_and_what_cannot_is_told() {
             (7, "includes"),
             (15, "transport.bandwidthLimit"),
             (18, "proxy dns"),
-            (29, "customDomains"),
             (38, "httpUser"),
             (44, "secretKey"),
             (47, "proxy socket"),
             (55, "visitor secret_visitor"),
         ]
     );
+}
+
+/// What was for few stays so: none of it becomes a site (G110).
+#[test]
+fn names_domains_and_groups_of_frp_are_brought_over_as_far_as_they_can_be() {
+    let text = "serverAddr = \"gw.example.org\"\n\
+                [[proxies]]\nname = \"own\"\ntype = \"http\"\nlocalPort = 8080\n\
+                customDomains = [\"Shop.Example\", \"*.shop.example\", \"local\"]\n\
+                loadBalancer.group = \"shop\"\nloadBalancer.groupKey = \"hunter7\"\n\
+                [[proxies]]\nname = \"tls\"\ntype = \"https\"\nlocalPort = 8443\nsubdomain = \"tls\"\n\
+                customDomains = [\"bank.example\"]\n\
+                [[proxies]]\nname = \"mux\"\ntype = \"tcpmux\"\nmultiplexer = \"httpconnect\"\nlocalPort = 22\n\
+                customDomains = [\"ssh.example\"]\n\
+                [[proxies]]\nname = \"other\"\ntype = \"tcpmux\"\nlocalPort = 22\nsubdomain = \"other\"\n\
+                [[proxies]]\nname = \"muxed\"\ntype = \"tcpmux\"\nmultiplexer = \"httpconnect\"\nlocalPort = 80\n\
+                subdomain = \"muxed\"\n\
+                [[proxies]]\nname = \"inner\"\ntype = \"stcp\"\nsecretKey = \"hunter8\"\nlocalPort = 443\n\
+                [[proxies]]\nname = \"ports\"\ntype = \"tcp\"\nlocalPort = 22\nremotePort = 22\n\
+                loadBalancer.group = \"ports\"\n\
+                [[proxies]]\nname = \"nothing\"\ntype = \"http\"\nlocalPort = 1\ncustomDomains = [\"*.example\"]\n";
+    let imported = import_of(ImportKind::Frp, text);
+    assert_eq!(
+        forwards(&imported),
+        [
+            r#"remote: "shop.example:80:127.0.0.1:8080""#,
+            r#"remote: "tls:443:127.0.0.1:8443""#,
+            r#"remote: "bank.example:443:127.0.0.1:8443""#,
+            r#"remote: "ssh.example:22:127.0.0.1:22""#,
+        ]
+    );
+    assert_eq!(
+        left(&imported),
+        [
+            (6, "customDomains"),
+            (6, "customDomains"),
+            (7, "loadBalancer.group"),
+            (15, "proxy mux"),
+            (21, "proxy other"),
+            (26, "proxy muxed"),
+            (32, "proxy inner"),
+            (37, "proxy ports"),
+            (43, "proxy nothing"),
+            (47, "customDomains"),
+        ]
+    );
+    let said: Vec<String> = imported.left.iter().map(ToString::to_string).collect();
+    let said = said.join("\n");
+    for words in [
+        "--pool COUNT",
+        "--open ssh.example:22",
+        "a site for everybody",
+        "\"*.shop.example\" is no whole domain",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
+    assert!(!said.contains("hunter"), "{said}");
 }
 
 /// G112.

@@ -94,24 +94,84 @@ fn one_command_makes_a_service_a_site_and_shows_its_visitors() {
     );
 }
 
+/// The host of the one URL that was printed.
+fn host(world: &World, process: &Process) -> String {
+    wait_for(process, "http://");
+    let printed = process.stdout();
+    let port = world.http.number();
+    let host = printed
+        .trim_end()
+        .strip_prefix("http://")
+        .and_then(|rest| rest.strip_suffix(&format!(":{port}/")));
+    String::from(host.expect("one URL is printed, and nothing else"))
+}
+
 #[test]
-fn a_url_alone_goes_to_standard_output() {
+fn a_service_without_a_name_is_given_its_own_each_time() {
     let world = World::new();
     let _gateway = world.start();
-    let code = world.invite("red001", &["--name", "red001-3000"]);
-    assert!(world.join("first", &code).status.success());
-    // The name that is made of the device and the port.
-    let words = ["expose", "3000", "--to", &world.address()];
-    let mut exposed = expose(world.on("first").args(words));
-    wait_for(&exposed, "http://red001-3000.gw.test");
-    exposed.signal(Signal::TERM);
-    assert_eq!(
-        exposed.wait(wait::DEADLINE).code(),
-        Some(0),
-        "{}",
-        exposed.stderr()
+    let code = world.invite("red001", &["--any-name"]);
+    let joined = world.join("first", &code);
+    let told = String::from_utf8_lossy(&joined.stdout).into_owned();
+    assert!(
+        told.contains("it may be given a name where it asks for none\n")
+            && told.ends_with("try: adit expose 3000\n"),
+        "{told}"
     );
-    assert_eq!(exposed.stdout().lines().count(), 1);
+    let services = [site(), site()].map(|port| port.to_string());
+    let begin = |port: &String| {
+        let words = ["expose", port, "--to", &world.address()];
+        expose(world.on("first").args(words))
+    };
+    let end = |mut process: Process| {
+        process.signal(Signal::TERM);
+        let code = process.wait(wait::DEADLINE).code();
+        assert_eq!(code, Some(0), "{}", process.stderr());
+        // Its URL alone goes to standard output.
+        assert_eq!(process.stdout().lines().count(), 1);
+    };
+    let exposed = services.each_ref().map(begin);
+    let hosts = exposed.each_ref().map(|process| host(&world, process));
+    assert_ne!(hosts[0], hosts[1]);
+    for host in &hosts {
+        assert!(host.ends_with(".gw.test"), "{host}");
+        wait::until("a visitor is served", || visit(&world, host));
+    }
+    // What the gateway says of it is the same.
+    let leases = world.done(&["lease", "list"]);
+    for host in &hosts {
+        assert!(leases.contains(host.as_str()), "{leases}");
+    }
+    exposed.into_iter().for_each(end);
+    // The last comes first.
+    for (port, before) in services.iter().zip(&hosts).rev() {
+        let exposed = begin(port);
+        assert_eq!(&host(&world, &exposed), before);
+        end(exposed);
+    }
+}
+
+#[test]
+fn who_is_given_no_name_is_told_how_to_say_one() {
+    let world = World::new();
+    let _gateway = world.start();
+    let code = world.invite("red001", &["--name", "shop", "--name", "web-*"]);
+    let joined = world.join("first", &code);
+    let told = String::from_utf8_lossy(&joined.stdout).into_owned();
+    assert!(
+        told.contains("its names are under gw.test\nit may have the names shop and web-*\n")
+            && told.ends_with("--name shop\n"),
+        "{told}"
+    );
+    let refused = world.on("first").args(["expose", "3000"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    let told = said(&refused);
+    assert!(
+        told.contains("gives localhost:3000 no name")
+            && told.contains("--name NAME")
+            && told.contains("--any-name"),
+        "{told}"
+    );
 }
 
 #[test]

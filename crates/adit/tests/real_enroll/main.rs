@@ -1,5 +1,10 @@
 //! Machines that become devices by a code, and what they make public then, with the built program.
-#![expect(clippy::unwrap_used, clippy::string_slice, reason = "tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::string_slice,
+    reason = "tests"
+)]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -15,6 +20,7 @@ use rustix::process::Signal;
 
 mod expose;
 mod import;
+mod prompt;
 
 /// A gateway with names, and a folder for machines.
 struct World {

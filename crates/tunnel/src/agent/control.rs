@@ -180,7 +180,8 @@ async fn talk(
                     | ToAgent::Refused { .. }
                     | ToAgent::RetryAfter { .. }
                     | ToAgent::Grant(_)
-                    | ToAgent::Identity(_)) => {
+                    | ToAgent::Identity(_)
+                    | ToAgent::Named(_)) => {
                         is_wanted = tell.send(News::Said(message)).await.is_ok();
                     }
                 }

@@ -104,7 +104,8 @@ async fn hear(control: &mut Control) -> Option<Joined> {
                 | ToAgent::Returned { .. }
                 | ToAgent::Refused { .. }
                 | ToAgent::RetryAfter { .. }
-                | ToAgent::Probed { .. },
+                | ToAgent::Probed { .. }
+                | ToAgent::Named(_),
             )
             | News::Open(_) => {}
             News::Closed => return None,

@@ -37,7 +37,7 @@ use super::meter::Meter;
 use super::network::Network;
 use super::probe::{Finding, Probing};
 use super::visitors::Visitors;
-use crate::control::Identity;
+use crate::control::{Identity, Named};
 use crate::transport::ssh::Held;
 use crate::transport::{Bind, Connection, ConnectionEnd};
 
@@ -217,6 +217,15 @@ pub enum Event<'a> {
     Identified {
         /// Who, and where.
         identity: &'a Identity,
+    },
+    /// A gateway says under which name a forward is, and where visitors find it.
+    ForwardNamed {
+        /// Its place among the forwards of the tunnel, from 0.
+        number: usize,
+        /// The forward.
+        forward: &'a Forward,
+        /// The gateway's words.
+        named: &'a Named,
     },
     /// A gateway says that another connection has what was ours. Unless it is of this process, nothing is tried
     /// for minutes once the connection has ended.

@@ -1,4 +1,4 @@
-//! What the two ends of version 2 tell of themselves: for people, and for nothing else.
+//! What the two ends tell of themselves and their forwards since version 2: for people, and for nothing else.
 //!
 //! What an agent says of its machine is shown where somebody asks for it, and never used as a name, a route or a file
 //! (security rule G33). What a gateway says of an agent is shown, too; the agent does nothing by it.
@@ -43,6 +43,18 @@ pub struct Identity {
     pub http: Option<u16>,
     /// The port at which they come by HTTPS.
     pub https: Option<u16>,
+}
+
+/// A forward that is a name's: one that was asked for, or one that the gateway has drawn.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Named {
+    /// Which forward, as it was asked for.
+    pub forward: Place,
+    /// The name: one under the gateway's domain, or a whole domain.
+    pub name: Text,
+    /// Where visitors find it, the safest last; none where nobody is served there.
+    pub urls: Vec<Text>,
 }
 
 /// The port of a scheme, which a URL leaves out.

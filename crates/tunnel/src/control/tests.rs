@@ -34,6 +34,12 @@ fn every_message() -> Vec<ToAgent> {
             reach: Text::new("as asked"),
             forwards: None,
             until: None,
+            names: None,
+        }),
+        ToAgent::Named(Named {
+            forward: place(),
+            name: Text::new("q4x7"),
+            urls: vec![Text::new("http://q4x7.gw.example/")],
         }),
         ToAgent::Identity(Identity {
             name: Text::new("red001"),

@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use adit_model::address::Scope;
+use adit_model::host::Name;
 use adit_model::id::{Epoch, PrincipalId};
 use adit_model::lease::{Holding, Lease, LeaseState};
 use adit_model::name::is_site;
@@ -94,6 +95,8 @@ pub struct Listening {
     pub scope: Scope,
     /// The addresses that were truly bound; none for a Unix socket.
     pub addresses: Vec<SocketAddr>,
+    /// The name that it is a service of, if it is one's; it may have been drawn.
+    pub name: Option<Name>,
     /// Where visitors find it, if it is a site.
     pub urls: Vec<String>,
 }

@@ -6,13 +6,14 @@
 
 use std::time::Duration;
 
+use adit_model::host::Name;
 use adit_ssh::printable::Printable;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
 
 use super::session::Reception;
 use crate::control;
-use crate::transport::{Session, SessionAsk, SessionWish};
+use crate::transport::{Bind, Session, SessionAsk, SessionWish};
 
 /// What there is to see.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,7 +34,11 @@ pub(super) struct View {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shown {
     /// What was asked for, word for word.
-    pub(super) bind: String,
+    pub(super) bind: Bind,
+    /// The name whose service it is, if it is one's.
+    pub(super) name: Option<Name>,
+    /// Where visitors of that name find it.
+    pub(super) urls: Vec<String>,
     /// Where visitors come in.
     pub(super) place: String,
     /// How many have come.
@@ -279,7 +284,7 @@ fn page(view: &View) -> String {
             count => format!("{count} visitors"),
         };
         let [place, bind] =
-            [&forward.place, &forward.bind].map(|text| Printable::new(text.as_bytes()));
+            [&forward.place, &forward.bind.to_string()].map(|text| Printable::new(text.as_bytes()));
         text.push_str("  ");
         text.push_str(place.as_str());
         text.push_str("  (asked as ");
@@ -309,7 +314,12 @@ mod tests {
         };
         assert!(page(&view).contains("No forwards"));
         view.forwards.push(Shown {
-            bind: String::from("*:0\x07"),
+            bind: Bind::Tcp {
+                host: String::from("*\x07"),
+                port: 0,
+            },
+            name: None,
+            urls: Vec::new(),
             place: String::from("0.0.0.0:40122, [::]:40122"),
             visitors: 1,
         });

@@ -302,10 +302,12 @@ impl Session {
         match result {
             Ok(listening) => {
                 let port = listening.port;
-                answer.grant(port);
                 let granted = with_port(bind, port);
                 self.note(&format!("granted: {}", place(&granted, &listening)));
                 self.granted.push((granted, listening));
+                // Before the client hears of it: what it asks about the forward then is answered behind its name.
+                self.show();
+                answer.grant(port);
             }
             Err(refused) => {
                 answer.refuse();
@@ -386,7 +388,9 @@ impl Session {
     fn show(&self) {
         let forwards: Vec<Shown> = (self.granted.iter())
             .map(|(bind, listening)| Shown {
-                bind: bind.to_string(),
+                bind: bind.clone(),
+                name: listening.name.clone(),
+                urls: listening.urls.clone(),
                 place: place(bind, listening),
                 visitors: self.visits.of(bind),
             })

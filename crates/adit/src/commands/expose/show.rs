@@ -4,6 +4,7 @@
 //! standard output. As JSON all of it does, an object a line.
 
 use std::convert::Infallible;
+use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -16,6 +17,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use crate::cli::Service;
 use crate::log::tell;
 use crate::status::{News, Status};
 
@@ -26,10 +28,19 @@ const CLEAR: &str = "\r\u{1b}[2K";
 
 /// Shows one service.
 pub(super) struct Show {
-    name: Name,
+    asked: Asked,
     look: Look,
     stop: CancellationToken,
     state: Mutex<State>,
+}
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// That name.
+    Name(Name),
+    /// Whichever the gateway gives this service.
+    Any(Service),
 }
 
 /// For whom it is.
@@ -42,6 +53,8 @@ enum Look {
 
 struct State {
     status: Status,
+    /// The name that it has, once that is known.
+    name: Option<String>,
     url: Option<String>,
     /// Whether it was told where it is, on this connection.
     is_up: bool,
@@ -54,7 +67,12 @@ struct State {
 
 impl Show {
     /// Nothing has happened yet. What can never be is refused by `stop`.
-    pub(super) fn new(name: &Name, status: Status, is_json: bool, stop: CancellationToken) -> Self {
+    pub(super) fn new(
+        asked: Asked,
+        status: Status,
+        is_json: bool,
+        stop: CancellationToken,
+    ) -> Self {
         let look = if is_json {
             Look::Json
         } else if io::stderr().is_terminal() {
@@ -62,12 +80,17 @@ impl Show {
         } else {
             Look::Lines
         };
+        let name = match &asked {
+            Asked::Name(name) => Some(String::from(name.as_str())),
+            Asked::Any(_) => None,
+        };
         Self {
-            name: name.clone(),
+            asked,
             look,
             stop,
             state: Mutex::new(State {
                 status,
+                name,
                 url: None,
                 is_up: false,
                 was_up: false,
@@ -82,15 +105,27 @@ impl Show {
         let mut state = self.state();
         let news = state.status.apply(event, SystemTime::now());
         match event {
-            Event::Identified { identity } => state.url = identity.url(self.name.as_str()),
+            // What is said of the forward itself follows, from a gateway that says so.
+            Event::Identified { identity } => {
+                state.url = match &self.asked {
+                    Asked::Name(name) => identity.url(name.as_str()),
+                    Asked::Any(_) => None,
+                };
+            }
+            Event::ForwardNamed { named, .. } => {
+                state.name = Some(named.name.shown().to_string());
+                if let Some(url) = named.urls.last() {
+                    state.url = Some(url.shown().to_string());
+                }
+            }
             Event::ForwardUp { .. } | Event::ForwardProved { .. } => self.up(&mut state),
             Event::ForwardUnproved { finding, .. } if finding.is_unchecked() => self.up(&mut state),
             Event::ForwardUnproved { finding, .. } if news == News::State => {
                 self.trouble(&mut state, &format!("not up: {finding}"));
             }
             Event::ForwardDenied { reason, .. } if !state.was_up => {
-                state.refusal = Some(format!("the gateway refuses {}: {reason}", self.name));
-                self.stop.cancel();
+                let refusal = self.asked.refused(reason);
+                self.refuse(&mut state, refusal);
             }
             Event::ForwardDenied { reason, .. } if news == News::State => {
                 self.trouble(&mut state, &format!("refused: {reason}"));
@@ -140,10 +175,13 @@ impl Show {
         if std::mem::replace(&mut state.is_up, true) {
             return;
         }
+        let Some(name) = state.name.clone() else {
+            return self.refuse(state, self.asked.untold());
+        };
         state.was_up = true;
         let url = state.url.clone();
         if self.look == Look::Json {
-            return print(&json!({ "event": "up", "name": self.name, "url": url }));
+            return print(&json!({ "event": "up", "name": name, "url": url }));
         }
         state.clear();
         match &url {
@@ -153,18 +191,23 @@ impl Show {
                 drop(writeln!(stdout, "{url}").and_then(|()| stdout.flush()));
             }
             None => tell(&format!(
-                "{} is up, and the gateway serves no names over HTTP (adit serve --http)",
-                self.name
+                "{name} is up, and the gateway serves no names over HTTP (adit serve --http)"
             )),
         }
     }
 
     fn trouble(&self, state: &mut State, words: &str) {
         if self.look == Look::Json {
-            return print(&json!({ "event": "trouble", "name": self.name, "what": words }));
+            return print(&json!({ "event": "trouble", "name": state.name, "what": words }));
         }
         state.clear();
         tell(words);
+    }
+
+    /// What was asked for can never be.
+    fn refuse(&self, state: &mut State, why: String) {
+        state.refusal = Some(why);
+        self.stop.cancel();
     }
 
     fn visitors(&self, state: &mut State, reading: Reading) {
@@ -177,7 +220,7 @@ impl Show {
         if self.look == Look::Json {
             return print(&json!({
                 "event": "visitors",
-                "name": self.name,
+                "name": state.name,
                 "now": now,
                 "total": visitors,
                 "bytes_in": to_target,
@@ -199,6 +242,31 @@ impl Show {
     fn state(&self) -> MutexGuard<'_, State> {
         // It is right after any panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Asked {
+    /// The gateway refuses it.
+    fn refused(&self, reason: &dyn fmt::Display) -> String {
+        match self {
+            Self::Name(name) => format!("the gateway refuses {name}: {reason}"),
+            Self::Any(service) => format!(
+                "the gateway gives {service} no name: {reason}; say which with --name NAME, or have its operator say \
+                 adit grant add --any-name for this machine"
+            ),
+        }
+    }
+
+    /// It was granted, and no name was told.
+    fn untold(&self) -> String {
+        match self {
+            Self::Name(name) => format!("the gateway has granted {name} as something else"),
+            Self::Any(service) => format!(
+                "the gateway has granted {service} something and told no name: it is older than this adit, or its grant \
+                 has port {} of the gateway itself, which goes before a name; say which with --name NAME",
+                super::SITE
+            ),
+        }
     }
 }
 

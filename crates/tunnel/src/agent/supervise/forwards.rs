@@ -175,6 +175,16 @@ impl Forwards {
         self.named(index)
     }
 
+    /// The one that is asked for, or was granted, in these words.
+    pub(super) fn asked_as(&self, bind: &Bind) -> Option<(usize, Forward)> {
+        let mut entries = self.entries.iter().enumerate();
+        let (index, _) = entries.find(|(_, entry)| match &entry.state {
+            State::Up(granted) => granted == bind,
+            State::Due { .. } | State::Closed => entry.question() == *bind,
+        })?;
+        self.named(index)
+    }
+
     /// The forward of visitors of that kind, by its number, and where they go: the one that is up with
     /// exactly this bind.
     pub(super) fn destination(&self, kind: &StreamKind) -> Option<(usize, &Destination)> {

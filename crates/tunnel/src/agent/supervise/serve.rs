@@ -235,6 +235,17 @@ fn heard(
             events(Event::Granted { grant });
         }
         ToAgent::Identity(identity) => events(Event::Identified { identity }),
+        ToAgent::Named(named) => {
+            let asked = named.forward.clone().into();
+            if let Some((number, forward)) = &forwards.asked_as(&asked) {
+                let number = *number;
+                events(Event::ForwardNamed {
+                    number,
+                    forward,
+                    named,
+                });
+            }
+        }
         // Of the subsystem's own.
         ToAgent::Welcome { .. } | ToAgent::Probed { .. } => {}
     }

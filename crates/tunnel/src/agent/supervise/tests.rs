@@ -155,7 +155,12 @@ fn word(event: &Event<'_>) -> String {
         Event::ForwardDenied {
             forward, reason, ..
         } => format!("denied {}: {reason}", forward.bind),
-        Event::Granted { grant } => format!("may {grant}"),
+        Event::Granted { grant } => String::from(*grant),
+        Event::ForwardNamed { forward, named, .. } => {
+            let urls = named.urls.iter().map(|url| url.shown().to_string());
+            let urls = urls.collect::<Vec<_>>().join(" ");
+            format!("named {}: {} {urls}", forward.bind, named.name.shown())
+        }
         Event::Superseded { by } => format!("superseded: {by}"),
         Event::Returned { holding } => format!("returned: {holding}"),
         Event::RetryAfter { .. } => String::from("told to wait"),

@@ -430,6 +430,7 @@ impl Desk {
             },
             scope,
             addresses: listener.map_or_else(Vec::new, |listener| listener.addresses.clone()),
+            name: holding.service().map(|(name, _)| name.clone()),
             urls: self.urls(holding),
         }
     }

@@ -1,22 +1,25 @@
-//! The gateway's end of `control@adit`: what an agent is told of its own leases, and the probes that it asks for.
+//! The gateway's end of `control@adit`: what an agent is told of its own leases and names, and the probes that it asks
+//! for.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use adit_model::grant::{Grant, Reach};
 use adit_model::lease::Holding;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::{Session as Owner, chance};
 use crate::control::{
-    self, GrantSummary, Identity, Instance, Outcome, Place, Talk, TalkError, Text, ToAgent,
-    ToGateway,
+    self, GrantSummary, Identity, Instance, NameSummary, Named, Outcome, Place, Talk, TalkError,
+    Text, ToAgent, ToGateway,
 };
 use crate::gateway::accept::Shared;
 use crate::gateway::desk::{Member, Who};
 use crate::gateway::line::{Superseded, Word};
+use crate::gateway::page::{Shown, View};
 use crate::gateway::policy::Kind;
 use crate::gateway::probe;
 use crate::gateway::storm;
@@ -29,6 +32,7 @@ pub(in crate::gateway) struct Reception {
     who: Arc<Who>,
     member: Arc<Member>,
     transport: Arc<dyn Transport>,
+    view: watch::Receiver<View>,
 }
 
 /// How long an agent may take for its greeting.
@@ -42,6 +46,8 @@ const STAYS: u32 = 3;
 const SILENT: Duration = Duration::from_secs(15);
 /// Probes of one connection at a time. One more is asked for when one of them is over.
 const PROBES: usize = 8;
+/// The first version that is told of names.
+const NAMES: u32 = 3;
 
 /// An agent that has greeted.
 struct Guest<'a> {
@@ -50,6 +56,9 @@ struct Guest<'a> {
     version: u32,
     probes: JoinSet<(Place, Outcome)>,
     told: Option<GrantSummary>,
+    view: watch::Receiver<View>,
+    /// What was told of names.
+    named: HashSet<Named>,
 }
 
 impl Reception {
@@ -60,6 +69,7 @@ impl Reception {
             who: Arc::clone(&session.who),
             member: Arc::clone(&session.member),
             transport: Arc::clone(&session.transport),
+            view: session.view.subscribe(),
         }
     }
 
@@ -120,7 +130,10 @@ impl Reception {
             version,
             probes: JoinSet::new(),
             told: None,
+            view: self.view.clone(),
+            named: HashSet::new(),
         };
+        guest.view.mark_changed();
         match guest.attend(words).await {
             Ok(()) => TalkError::Ended,
             Err(error) => error,
@@ -152,7 +165,7 @@ impl Reception {
             return Outcome::NotYours;
         };
         let registry = self.shared.desk.registry();
-        if matches!(holding, Holding::Service(..)) {
+        if matches!(holding, Holding::Service(..) | Holding::Member(..)) {
             // It has no port of its own that could be visited.
             return probe::look_within(registry, &holding).await;
         }
@@ -175,25 +188,53 @@ impl Guest<'_> {
         let mut policy = reception.shared.rules.policy.clone();
         // A gateway that stops changes nobody's policy any more, and has a last word to say.
         let mut may_change = true;
+        let mut may_show = true;
         loop {
             let Some(grant) = reception.grant() else {
                 return Ok(());
             };
-            let summary = summary(&grant);
+            let summary = self.summary(&grant);
             if self.told.as_ref() != Some(&summary) {
                 self.talk.say(&ToAgent::Grant(summary.clone())).await?;
                 self.told = Some(summary);
             }
+            self.tell_names().await?;
             tokio::select! {
                 changed = policy.changed(), if may_change => may_change = changed.is_ok(),
                 Some(word) = words.recv() => self.tell(word).await?,
                 Some(probed) = self.probes.join_next() => {
                     if let Ok((forward, outcome)) = probed {
+                        self.tell_names().await?;
                         self.talk.say(&ToAgent::Probed { forward, outcome }).await?;
                     }
                 }
+                changed = self.view.changed(), if may_show => may_show = changed.is_ok(),
                 heard = self.talk.hear(), if self.probes.len() < PROBES => self.heard(heard?)?,
             }
+        }
+    }
+
+    /// Says where the forwards are that have names, as far as that is news.
+    async fn tell_names(&mut self) -> Result<(), TalkError> {
+        if self.version < NAMES {
+            return Ok(());
+        }
+        let now: HashSet<Named> = {
+            let view = self.view.borrow_and_update();
+            view.forwards.iter().filter_map(named).collect()
+        };
+        for named in now.difference(&self.named) {
+            self.talk.say(&ToAgent::Named(named.clone())).await?;
+        }
+        self.named = now;
+        Ok(())
+    }
+
+    /// What the grant gives, as far as the agent understands it.
+    fn summary(&self, grant: &Grant) -> GrantSummary {
+        GrantSummary {
+            names: (self.version >= NAMES).then(|| names(grant)),
+            ..summary(grant)
         }
     }
 
@@ -311,5 +352,30 @@ fn summary(grant: &Grant) -> GrantSummary {
         }),
         forwards: grant.limits.leases,
         until: (grant.not_after).map(|until| Text::new(&format!("{until:.0}"))),
+        names: None,
     }
+}
+
+fn names(grant: &Grant) -> NameSummary {
+    let patterns: Vec<Text> = (grant.names.iter())
+        .take(NameSummary::PATTERNS)
+        .map(|pattern| Text::new(&pattern.to_string()))
+        .collect();
+    let more = grant.names.len().saturating_sub(patterns.len());
+    NameSummary {
+        patterns,
+        more: u32::try_from(more).unwrap_or(u32::MAX),
+        any: grant.any_name,
+        own_domains: grant.own_domains,
+    }
+}
+
+/// Where a forward of a name is.
+fn named(shown: &Shown) -> Option<Named> {
+    let name = shown.name.as_ref()?;
+    Some(Named {
+        forward: Place::from(&shown.bind),
+        name: Text::new(name.as_str()),
+        urls: shown.urls.iter().map(|url| Text::new(url)).collect(),
+    })
 }

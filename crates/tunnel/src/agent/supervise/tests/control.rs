@@ -2,7 +2,9 @@
 //! and what it cannot.
 
 use super::*;
-use crate::control::{Instance, NAME, Outcome, Place, Talk, Text, ToAgent, ToGateway, VERSION};
+use crate::control::{
+    Instance, NAME, Named, Outcome, Place, Talk, Text, ToAgent, ToGateway, VERSION,
+};
 use crate::transport::OpenRequest;
 
 /// Makes connections to a peer that is an adit.
@@ -230,6 +232,47 @@ async fn a_gateway_that_refuses_control_is_asked_once_and_probed_in_band() {
         assert!(matches!(request.head.kind, StreamKind::Direct(_)));
         request.answer.refuse(RefusalCode::ConnectFailed, "refused");
     }
+}
+
+/// Before the grant has arrived, too: the two come by different ways.
+#[tokio::test(start_paused = true)]
+async fn a_name_is_told_with_its_forward_and_that_of_another_is_nobodys() {
+    let mut lab = lab(9);
+    let (_gateway, subsystem) = Gateway::of(&mut lab).await;
+    let mut talk = Talk::new(subsystem.answer.accept());
+    within(talk.hear::<ToGateway>()).await.unwrap();
+    talk.say(&ToAgent::Welcome { version: 3 }).await.unwrap();
+    let named = |forward, name: &str| {
+        ToAgent::Named(Named {
+            forward,
+            name: Text::new(name),
+            urls: vec![Text::new(&format!("http://{name}.gw.example/"))],
+        })
+    };
+    let other = Place::from(&bind("localhost", 80));
+    talk.say(&named(other, "bank")).await.unwrap();
+    talk.say(&named(place(), "q4\x1b")).await.unwrap();
+    lab.until("named *:8080: q4\\u{1b} http://q4\\u{1b}.gw.example/")
+        .await;
+    assert!(!lab.events().iter().any(|event| event.contains("bank")));
+}
+
+/// One of the second version says nothing that it does not have.
+#[tokio::test(start_paused = true)]
+async fn a_name_in_a_version_without_names_ends_the_subsystem() {
+    let mut lab = lab(9);
+    let (_gateway, subsystem) = Gateway::of(&mut lab).await;
+    let mut talk = Talk::new(subsystem.answer.accept());
+    within(talk.hear::<ToGateway>()).await.unwrap();
+    talk.say(&ToAgent::Welcome { version: 2 }).await.unwrap();
+    let named = Named {
+        forward: place(),
+        name: Text::new("q4"),
+        urls: Vec::new(),
+    };
+    talk.say(&ToAgent::Named(named)).await.unwrap();
+    while within(talk.hear::<ToGateway>()).await.is_ok() {}
+    assert!(!lab.events().iter().any(|event| event.starts_with("named")));
 }
 
 #[tokio::test(start_paused = true)]
