@@ -98,11 +98,11 @@ where
 }
 
 /// Reads to several places at once.
-type Read<S> = fn(Pin<&mut S>, &mut Context<'_>, &mut [IoSliceMut<'_>]) -> Poll<io::Result<usize>>;
+type Read<S> = fn(&mut S, &mut Context<'_>, &mut [IoSliceMut<'_>]) -> Poll<io::Result<usize>>;
 
 /// To the first of them, which is all that can be done with what is no socket.
-fn read_one<S: AsyncRead>(
-    socket: Pin<&mut S>,
+fn read_one<S: AsyncRead + Unpin>(
+    socket: &mut S,
     cx: &mut Context<'_>,
     rooms: &mut [IoSliceMut<'_>],
 ) -> Poll<io::Result<usize>> {
@@ -110,14 +110,14 @@ fn read_one<S: AsyncRead>(
         return Poll::Ready(Ok(0));
     };
     let mut buffer = ReadBuf::new(first);
-    ready!(socket.poll_read(cx, &mut buffer))?;
+    ready!(Pin::new(socket).poll_read(cx, &mut buffer))?;
     Poll::Ready(Ok(buffer.filled().len()))
 }
 
 /// To all of them by one system call. One that fills not all has emptied the socket, and the system is not asked again
 /// only to say so; Tokio's own reads do the same.
 fn read_several(
-    socket: Pin<&mut TcpStream>,
+    socket: &mut TcpStream,
     cx: &mut Context<'_>,
     rooms: &mut [IoSliceMut<'_>],
 ) -> Poll<io::Result<usize>> {
@@ -126,7 +126,7 @@ fn read_several(
         ready!(socket.poll_read_ready(cx))?;
         let mut part = None;
         let read = socket.try_io(Interest::READABLE, || {
-            let count = rustix::io::readv(&*socket, rooms)?;
+            let count = rustix::io::readv(&socket, rooms)?;
             if count == 0 || count >= most {
                 return Ok(count);
             }
@@ -208,7 +208,7 @@ impl Copier<'_> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), CopyError>>
     where
-        S: AsyncWrite,
+        S: AsyncWrite + Unpin,
     {
         if self.to_stream.end.is_none() {
             self.to_stream.end = done(self.poll_to_stream(socket.as_mut(), read, cx));
@@ -231,7 +231,7 @@ impl Copier<'_> {
         }
     }
 
-    fn poll_to_stream<S>(
+    fn poll_to_stream<S: Unpin>(
         &mut self,
         mut socket: Pin<&mut S>,
         read: Read<S>,
@@ -240,7 +240,7 @@ impl Copier<'_> {
         for _ in 0..ROUNDS {
             let mut outcome = None;
             let filled = self.stream.poll_fill(cx, |cx, rooms| {
-                let read = read(socket.as_mut(), cx, rooms);
+                let read = read(&mut socket, cx, rooms);
                 let count = match &read {
                     Poll::Ready(Ok(count)) => *count,
                     Poll::Ready(Err(_)) | Poll::Pending => 0,
@@ -250,7 +250,7 @@ impl Copier<'_> {
             });
             match (filled, outcome) {
                 (Poll::Ready(filled), _) => {
-                    self.to_stream.count(filled.map_err(CopyError::Stream)?)
+                    self.to_stream.count(filled.map_err(CopyError::Stream)?);
                 }
                 (Poll::Pending, None | Some(Poll::Pending)) => return Poll::Pending,
                 (Poll::Pending, Some(Poll::Ready(Err(error)))) => {

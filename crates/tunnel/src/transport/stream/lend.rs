@@ -202,7 +202,7 @@ mod tests {
     fn drain(stream: &mut ByteStream, most: usize) -> (Vec<u8>, Poll<io::Result<usize>>) {
         let mut shown = Vec::new();
         let taken = stream.poll_drain(&mut context(), |_, slices| {
-            shown = slices.concat();
+            shown = slices.iter().flat_map(|slice| slice.to_vec()).collect();
             most.min(shown.len())
         });
         (shown, taken)
@@ -230,7 +230,7 @@ mod tests {
         let Poll::Ready(Ok(Some(chunk))) = stream.poll_chunk(&context()) else {
             panic!("a part of a block is left");
         };
-        assert_eq!(chunk.as_ref(), [2; 20_000]);
+        assert!(chunk.as_ref() == vec![2; 20_000]);
         stream.unread(b"back");
         assert_eq!(drain(&mut stream, 4).0, b"back");
         assert!(matches!(
@@ -275,9 +275,12 @@ mod tests {
         let mut sent = Vec::new();
         for round in 0_u8..4 {
             let filled = stream.poll_fill(&mut context(), |_, rooms| {
-                rooms.iter_mut().for_each(|room| room.fill(round));
                 shown.push(rooms.len());
-                rooms.iter().map(|room| room.len()).sum()
+                let fill = |room: &mut IoSliceMut<'_>| {
+                    room.fill(round);
+                    room.len()
+                };
+                rooms.iter_mut().map(fill).sum()
             });
             if let Poll::Ready(count) = filled {
                 sent.extend(vec![round; count.unwrap()]);
