@@ -150,6 +150,8 @@ impl Names {
                 }
                 has_changed
             });
+            // Behind it and not before: whoever is granted a name finds it served.
+            sleep(PAUSE).await;
             let told = tokio::select! {
                 told = table.changed() => told,
                 told = policy.changed() => told,
@@ -157,7 +159,6 @@ impl Names {
             if told.is_err() {
                 std::future::pending::<()>().await;
             }
-            sleep(PAUSE).await;
         }
     }
 }
