@@ -84,6 +84,9 @@ pub(crate) const DEMO: &[Program] = &[SSHD, SSH_KEYGEN];
 /// The programs the bench runs.
 pub(crate) const BENCH: &[Program] = &[SSH, SSHD, SSH_KEYGEN, IP, IPERF3];
 
+/// What `cargo xtask soak` runs beyond what tests run: a machine that boots.
+pub(crate) const SOAK: &[Program] = &[NSPAWN, DEBOOTSTRAP];
+
 /// The programs that `cargo xtask bench edge` runs.
 pub(crate) const BENCH_EDGE: &[Program] = &[
     SSH, SSHD, SSH_KEYGEN, IPERF3, NGINX, HAPROXY, CADDY, WRK, H2LOAD, OPENSSL, PYTHON,
@@ -92,6 +95,16 @@ pub(crate) const BENCH_EDGE: &[Program] = &[
 /// The programs that `cargo xtask bench forward` runs.
 pub(crate) const BENCH_FORWARD: &[Program] = &[SSH, SSHD, SSH_KEYGEN, IPERF3, AUTOSSH];
 
+const NSPAWN: Program = Program {
+    command: "systemd-nspawn",
+    package: "systemd-container",
+    proof: &[],
+};
+const DEBOOTSTRAP: Program = Program {
+    command: "debootstrap",
+    package: "debootstrap",
+    proof: &[],
+};
 const SSH: Program = Program {
     command: "ssh",
     package: "openssh-client",

@@ -17,6 +17,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, bail};
 
 use crate::process::Group;
+use crate::programs::{self, Found};
 use crate::workspace::{Workspace, words};
 use crate::{arguments, clock};
 use job::{JOBS, Job};
@@ -42,6 +43,9 @@ pub(crate) fn command(words: &[String]) -> anyhow::Result<ExitCode> {
         };
         names.iter().map(find).collect::<anyhow::Result<_>>()?
     };
+    if let Found::Without(packages) = programs::ensure(programs::SOAK)? {
+        bail!("the jobs need {}", packages.join(" and "));
+    }
     let workspace = Workspace::find()?;
     let failed: Vec<String> = jobs
         .iter()
@@ -63,7 +67,7 @@ fn measure(workspace: &Workspace, job: &Job) -> anyhow::Result<()> {
     fs::create_dir_all(&folder).context("cannot make docs/measured")?;
     let file = folder.join(format!("{}-{}.txt", clock::today()?, job.name));
     let mut command = workspace.cargo();
-    command.args(job.args).envs(job.env.iter().copied());
+    command.args(job.work.args()).envs(job.env.iter().copied());
     println!("\n=== {}: {}", job.name, job.about);
     let head = head(workspace, job, &command)?;
     let mut record = Record::create(&file, workspace.root())?;
@@ -230,7 +234,8 @@ mod tests {
     fn the_flakes_job_runs_the_tests_that_the_gate_calls_real() {
         let config = include_str!("../../.config/nextest.toml");
         let flakes = JOBS.iter().find(|job| job.name == "flakes").unwrap();
-        let filter = flakes.args.last().unwrap();
+        let args = flakes.work.args();
+        let filter = args.last().unwrap();
         assert!(config.contains(&format!("filter = '{filter}'")));
     }
 
@@ -239,9 +244,10 @@ mod tests {
         let targets = crate::fuzz::targets(&Workspace::find().unwrap()).unwrap();
         let job = JOBS.iter().find(|job| job.name == "flow-fuzz").unwrap();
         let named: Vec<_> = job
-            .args
-            .iter()
-            .skip_while(|word| **word != "2")
+            .work
+            .args()
+            .into_iter()
+            .skip_while(|word| *word != "2")
             .skip(1)
             .collect();
         assert_eq!(named.len(), 5);
