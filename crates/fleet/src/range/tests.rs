@@ -170,7 +170,8 @@ fn shortest(names: &[&str]) -> usize {
             if is_range {
                 let mut text = format!("{}-{}", numbers[0], numbers[count - 1]);
                 if step > 1 {
-                    text += &format!("/{step}");
+                    text.push('/');
+                    text.push_str(&step.to_string());
                 }
                 best = best.min(text.len() + comma(&numbers[count..]));
             }
@@ -186,7 +187,8 @@ fn shortest(names: &[&str]) -> usize {
         let first = names[0];
         for begin in 0..first.len() {
             for end in begin + 1..=first.len() {
-                let (before, behind) = (&first[..begin], &first[end..]);
+                let (before, _) = first.split_at(begin);
+                let (_, behind) = first.split_at(end);
                 let numbers = names[..count].iter().map(|name| {
                     let number = name.strip_prefix(before)?.strip_suffix(behind)?;
                     let is_number =
