@@ -4,3 +4,4 @@
 
 pub mod host;
 pub mod range;
+pub mod table;
