@@ -49,6 +49,15 @@ impl Table {
         if version != VERSION {
             return Err(TextError::Version(version));
         }
+        Self::of(entries)
+    }
+
+    /// A table of these entries.
+    ///
+    /// # Errors
+    ///
+    /// There are too many, or two are of one service or port.
+    pub fn of(entries: Vec<Entry>) -> Result<Self, TextError> {
         if entries.len() > ENTRIES {
             return Err(TextError::TooMany(entries.len()));
         }
