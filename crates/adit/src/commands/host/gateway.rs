@@ -283,7 +283,7 @@ pub(super) fn list(
 
 /// What the gateway says of the lease of that port.
 fn standing(entry: &Entry, leases: &[Row]) -> Value {
-    let holding = format!("port {}", entry.port);
+    let holding = entry.port.to_string();
     let lease = leases
         .iter()
         .find(|row| row.get("holding").and_then(Value::as_str) == Some(&holding));
