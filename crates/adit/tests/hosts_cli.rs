@@ -97,10 +97,7 @@ fn names_are_folded_in_their_order_or_sorted() {
         .write_all(b"red010 red9\nred11\n")
         .unwrap();
     let output = child.wait_with_output().unwrap();
-    assert_eq!(
-        String::from_utf8(output.stdout).unwrap(),
-        "red[9,010,11]\n"
-    );
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "red[9,010,11]\n");
     for (names, folded) in [
         (vec!["red001", "red002", "red003", "gw"], "red00[1-3],gw\n"),
         (vec!["node3", "node1", "node2"], "node[3,1-2]\n"),

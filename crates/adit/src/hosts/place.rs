@@ -32,6 +32,11 @@ const TABLE: &str = "ports.json";
 /// Most bytes of it: an entry has some 200.
 const BYTES: u64 = 1 << 20;
 
+/// Whether a file that somebody keeps is a table of ports.
+pub(crate) fn is_table(file: &Path) -> bool {
+    file.file_name().is_some_and(|name| name == TABLE)
+}
+
 impl Place {
     /// That folder, or the usual one: root's in /var/lib/adit, others' where their programs keep their state. It is
     /// made, and so is an empty table.

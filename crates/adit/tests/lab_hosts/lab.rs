@@ -112,6 +112,11 @@ impl Lab {
             .unwrap()
     }
 
+    /// A command of adit's at the manager that knows nothing of the table.
+    pub(crate) fn plain(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
     /// The same, which succeeds; what it prints as JSON.
     pub(crate) fn rows(&self, arguments: &[&str]) -> Value {
         let output = self.adit(&[arguments, &["--output", "json"]].concat());

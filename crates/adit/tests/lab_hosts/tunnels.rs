@@ -148,6 +148,14 @@ fn tunnels_come_back_after_kills_and_at_boot() {
     // Its connection dies, and the port stays: a visitor waits for the next.
     lab.workers[1].sshd.kill_connections();
     lab.shows(8_081, "red002");
+    // adit down is about files of tunnels, and there is none here.
+    let output = lab.plain(&["down"]);
+    assert!(
+        words(&output).contains("nothing is up here"),
+        "{}",
+        words(&output)
+    );
+    assert_eq!(lab.page(8_081).unwrap(), "red002");
     let output = lab.adit(&["host", "down"]);
     assert!(output.status.success(), "{}", words(&output));
     assert_eq!(lab.keeper(), None);
