@@ -53,7 +53,7 @@ pub(super) fn keep(
     let result = runtime.block_on(async {
         let listener = server::bind(&lock)?;
         let control = Stand {
-            surroundings,
+            directories: move || Directories::of_this_process(&surroundings),
             name,
             subject: whole.clone(),
         };

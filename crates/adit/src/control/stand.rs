@@ -9,20 +9,20 @@ use tracing::{info, warn};
 
 use super::directory::{Directories, Lock};
 use super::server::{self, Subject};
-use crate::config::Surroundings;
 
 /// How often it is looked whether the control socket is where others look for it.
 const LOOK: Duration = Duration::from_secs(5);
 
 /// Who can be asked about it, wherever that has to be.
-pub(crate) struct Stand<S> {
-    pub(crate) surroundings: Surroundings,
+pub(crate) struct Stand<S, D> {
+    /// Where it may lie now: a directory goes with its user's last session, for example.
+    pub(crate) directories: D,
     /// The file that it is found by.
     pub(crate) name: PathBuf,
     pub(crate) subject: S,
 }
 
-impl<S: Subject> Stand<S> {
+impl<S: Subject, D: Fn() -> Directories> Stand<S, D> {
     /// Answers, for ever; and where the directory of the socket has gone, in the next.
     pub(crate) async fn keep(self, mut lock: Lock, mut listener: UnixListener) {
         loop {
@@ -35,7 +35,7 @@ impl<S: Subject> Stand<S> {
             }
             drop(lock);
             (lock, listener) = loop {
-                let again = Directories::of_this_process(&self.surroundings).lock(&self.name);
+                let again = (self.directories)().lock(&self.name);
                 match again.and_then(|lock| Ok((server::bind(&lock)?, lock))) {
                     Ok((listener, lock)) => break (lock, listener),
                     Err(error) => {

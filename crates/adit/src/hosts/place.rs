@@ -29,8 +29,18 @@ pub(crate) struct Held {
 const OF_ROOT: &str = "/var/lib/adit/hosts";
 /// The table's file.
 const TABLE: &str = "ports.json";
+/// The folder of the control socket of whoever keeps it.
+pub(crate) const RUN: &str = "run";
 /// Most bytes of it: an entry has some 200.
 const BYTES: u64 = 1 << 20;
+
+/// The folder that is meant where none is named, whether it is there or not.
+pub(crate) fn usual(surroundings: &Surroundings) -> Option<PathBuf> {
+    if geteuid().is_root() {
+        return Some(PathBuf::from(OF_ROOT));
+    }
+    Some(surroundings.state()?.join("adit/hosts"))
+}
 
 /// Whether a file that somebody keeps is a table of ports.
 pub(crate) fn is_table(file: &Path) -> bool {
@@ -47,11 +57,9 @@ impl Place {
     pub(crate) fn open(named: Option<&Path>, surroundings: &Surroundings) -> anyhow::Result<Self> {
         let folder = match named {
             Some(folder) => folder.to_owned(),
-            None if geteuid().is_root() => PathBuf::from(OF_ROOT),
-            None => match surroundings.state() {
-                Some(state) => state.join("adit/hosts"),
-                None => surroundings.below_home(Path::new(".local/state/adit/hosts"))?,
-            },
+            None => usual(surroundings).context(
+                "there is no home directory to keep the table of ports in: name a folder with --data",
+            )?,
         };
         let shown = folder.display();
         DirBuilder::new()
@@ -157,6 +165,12 @@ impl Place {
 
     /// Whoever keeps what stands in the table, if anybody does.
     pub(crate) fn running(&self, surroundings: &Surroundings) -> Option<Running> {
-        Directories::of_this_process(surroundings).find(&self.table_file())
+        self.directories(surroundings).find(&self.table_file())
+    }
+
+    /// Where the control socket of whoever keeps it lies: beside the table, so that a service at boot is found by a
+    /// person whose variables are others.
+    pub(crate) fn directories(&self, surroundings: &Surroundings) -> Directories {
+        Directories::at(self.folder.join(RUN), surroundings)
     }
 }

@@ -8,7 +8,6 @@ use tracing::{info, warn};
 
 use crate::cli::{HostDownArguments, HostUpArguments};
 use crate::config::Surroundings;
-use crate::control::directory::Directories;
 use crate::control::stand::Stand;
 use crate::control::{Ending, client, server};
 use crate::detach::{self, LetGo};
@@ -28,8 +27,9 @@ pub(super) fn run(arguments: &HostUpArguments, verbose: u8) -> anyhow::Result<Ex
     let surroundings = Surroundings::of_this_process();
     let place = Place::open(arguments.data.as_deref(), &surroundings)?;
     let name = place.table_file();
-    let lock = Directories::of_this_process(&surroundings).lock(&name)?;
-    let (keeper, kept) = Keeper::new(place, surroundings.clone());
+    let directories = place.directories(&surroundings);
+    let lock = directories.lock(&name)?;
+    let (keeper, kept) = Keeper::new(place, surroundings);
     let restore = Restore::new();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &HostUpArguments, verbose: u8) -> anyhow::Result<Ex
     let result = runtime.block_on(async {
         let listener = server::bind(&lock)?;
         let stand = Stand {
-            surroundings,
+            directories: move || directories.clone(),
             name,
             subject: keeper.clone(),
         };
@@ -80,7 +80,7 @@ pub(super) fn run(arguments: &HostUpArguments, verbose: u8) -> anyhow::Result<Ex
 pub(super) fn down(arguments: &HostDownArguments) -> anyhow::Result<ExitCode> {
     let surroundings = Surroundings::of_this_process();
     let place = Place::open(arguments.data.as_deref(), &surroundings)?;
-    let directories = Directories::of_this_process(&surroundings);
+    let directories = place.directories(&surroundings);
     if let Some(running) = place.running(&surroundings) {
         client::end(&directories, &running, Ending::Stop)?;
     } else {
