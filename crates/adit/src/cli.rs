@@ -25,6 +25,9 @@ pub(crate) use self::host::{
     HostDownArguments, HostUpArguments, ListArguments, Output, TunnelCommand,
 };
 pub(crate) use self::peer::{ForwardsArguments, LoginArguments, WayArguments};
+pub(crate) use self::service::{
+    Init, InstallArguments, LogsArguments, NamedService, ServiceCommand, What,
+};
 use crate::config::destination::{Destination, HostAndPort, UserName};
 use crate::config::spec::StdioTarget;
 use crate::config::{Purpose, Written};
@@ -36,6 +39,7 @@ mod enrolment;
 mod gateway;
 mod host;
 mod peer;
+mod service;
 
 /// Gets a service out from behind a NAT, a firewall or a cellular link, and keeps it out.
 #[derive(Debug, Parser)]
@@ -199,6 +203,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Host(HostCommand),
 
+    /// Have adit started at boot, and see how it does.
+    #[command(subcommand)]
+    Service(Box<ServiceCommand>),
+
     /// Read a file of another program, and print what says the same to adit.
     ///
     /// Nothing is changed, run or read besides that file. What has no like here is told on standard error, with its
@@ -283,6 +291,7 @@ impl Command {
             | Self::Join(_)
             | Self::Expose(_)
             | Self::Host(_)
+            | Self::Service(_)
             | Self::Import(_)
             | Self::Trust(_)
             | Self::Completions(_)
@@ -317,6 +326,7 @@ impl Command {
             | Self::Audit(_)
             | Self::Reload(_)
             | Self::Host(_)
+            | Self::Service(_)
             | Self::Import(_)
             | Self::Trust(_)
             | Self::Completions(_)

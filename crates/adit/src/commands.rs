@@ -21,6 +21,7 @@ pub(crate) mod keeper;
 mod man;
 mod run;
 mod serve;
+mod service;
 mod start;
 mod status;
 mod stop;
@@ -52,6 +53,7 @@ pub(crate) fn run(command: Command, verbose: u8) -> anyhow::Result<ExitCode> {
         Command::Join(arguments) => join::run(&arguments),
         Command::Expose(arguments) => expose::run(&arguments),
         Command::Host(command) => host::run(command, verbose),
+        Command::Service(command) => service::run(*command),
         Command::Import(arguments) => import::run(&arguments),
         Command::Run(arguments) => run::run(&arguments, verbose),
         Command::Status(arguments) => status::run(&arguments),

@@ -19,6 +19,7 @@ mod log;
 mod manual;
 mod memory;
 mod names;
+mod notify;
 mod progress;
 mod signal;
 mod status;

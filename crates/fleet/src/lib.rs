@@ -5,3 +5,4 @@
 pub mod host;
 pub mod range;
 pub mod table;
+pub mod unit;

@@ -71,6 +71,11 @@ impl Surroundings {
         self.state.as_deref()
     }
 
+    /// Who runs the program.
+    pub(crate) fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
     /// Whether it is known who runs the program.
     pub(crate) const fn has_user(&self) -> bool {
         self.user.is_some()

@@ -21,13 +21,13 @@ use super::audit;
 use super::certificates::Shelf;
 use super::control::Asked;
 use super::monitor::Condition;
-use super::notify;
 use super::order::Hands;
 use super::principals::{self, KeyFiles};
 use super::settings::Settings;
 use super::visitors::Visitors;
 use super::withdrawn::Withdrawn;
 use crate::cli::ServeArguments;
+use crate::notify;
 
 /// How often it is looked whether another process has changed the store: what is taken away is to be closed
 /// within about a second (security rule G05). It is one question by a primary key.

@@ -76,7 +76,7 @@ const ASKS: usize = 8;
 /// Services that are visited at once.
 const VISITS: usize = 32;
 /// Longest end: connections say goodbye in two seconds, and so does each host on the way.
-const END: Duration = Duration::from_secs(40);
+pub(crate) const END: Duration = Duration::from_secs(40);
 /// What is said to whoever asks at the end.
 const ENDING: &str = "it is about to end";
 

@@ -12,9 +12,10 @@ use crate::control::stand::Stand;
 use crate::control::{Ending, client, server};
 use crate::detach::{self, LetGo};
 use crate::files;
-use crate::hosts::keeper::Keeper;
+use crate::hosts::keeper::{END, Keeper};
 use crate::hosts::place::Place;
 use crate::log::say;
+use crate::notify::{self, Watchdog};
 use crate::signal::signalled;
 use crate::terminal::Restore;
 
@@ -51,17 +52,21 @@ pub(super) fn run(arguments: &HostUpArguments, verbose: u8) -> anyhow::Result<Ex
                 warn!("{trouble}");
             }
             info!("the table is kept");
+            notify::ready();
             if let Some(let_go) = &let_go {
                 let_go.ready();
             }
         }));
         let mut code = ExitCode::SUCCESS;
+        let mut watchdog = Watchdog::as_told();
         let kept = loop {
             tokio::select! {
                 biased;
                 kept = &mut keeping => break kept,
+                () = watchdog.tell() => {}
                 signalled = &mut signal, if !keeper.is_ending() => {
                     code = signalled;
+                    notify::stopping(END);
                     keeper.end_all();
                 }
             }

@@ -18,6 +18,7 @@ use crate::control::run::Workflows;
 use crate::control::server::{HostTunnels, Subject};
 use crate::detach::LetGo;
 use crate::hosts::keeper::Keeper;
+use crate::notify::{self, Watchdog};
 use crate::signal::signalled;
 use crate::status::Report;
 use crate::tunnels::{Board, Tunnel, keep};
@@ -83,7 +84,13 @@ impl Whole {
         let mut changes = self.board.changes();
         let mut phases = self.service.as_ref().map(Service::phases);
         let (mut is_kept, mut is_served, mut is_begun) = (false, false, false);
+        let mut is_ending = false;
         let mut end = Ok(ExitCode::SUCCESS);
+        // Nobody waits there for what comes of it: it is tried for ever.
+        let stays = notify::is_heard();
+        let mut watchdog = Watchdog::as_told();
+        // Whether there is a network or not: it waits for one.
+        notify::ready();
         while !(is_kept && is_served) {
             tokio::select! {
                 biased;
@@ -124,14 +131,19 @@ impl Whole {
                     is_begun = is_begun || self.board.was_connected();
                     // Whoever waits for all of them to be up waits in vain once one has failed.
                     let waits_for_all = let_go.as_ref().is_some_and(|let_go| !let_go.is_done());
-                    if (!is_begun || waits_for_all)
+                    if (waits_for_all || !is_begun && !stays)
                         && let Some(failure) = self.board.failure(!waits_for_all)
                     {
                         end = Err(anyhow::anyhow!(failure));
                         self.stop.cancel();
                     }
                 }
+                () = watchdog.tell() => {}
                 () = changed(&mut phases), if !self.stop.is_cancelled() => {}
+            }
+            if self.stop.is_cancelled() && !is_ending {
+                is_ending = true;
+                notify::stopping(self.within(Ending::Stop));
             }
             if let Some(let_go) = &let_go
                 && self.is_ready()

@@ -1,4 +1,4 @@
-//! Tells systemd how far a gateway is (sd_notify(3)), where it was started by it.
+//! Tells systemd how far this process is (sd_notify(3)), where it was started by it.
 
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
@@ -14,13 +14,18 @@ const WATCHDOG_PID: &str = "WATCHDOG_PID";
 /// What an end takes beside waiting for visitors: the store, the audit.
 const SPARE: Duration = Duration::from_secs(20);
 
+/// Whether systemd has started this process and wants to hear of it.
+pub(crate) fn is_heard() -> bool {
+    std::env::var_os(SOCKET).is_some()
+}
+
 /// It serves.
-pub(super) fn ready() {
+pub(crate) fn ready() {
     say("READY=1");
 }
 
 /// It reads everything again.
-pub(super) fn reloading() {
+pub(crate) fn reloading() {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let micros = i128::from(now.tv_sec)
         .saturating_mul(1_000_000)
@@ -29,18 +34,18 @@ pub(super) fn reloading() {
 }
 
 /// It ends, within so long.
-pub(super) fn stopping(within: Duration) {
+pub(crate) fn stopping(within: Duration) {
     let micros = within.saturating_add(SPARE).as_micros();
     say(&format!("STOPPING=1\nEXTEND_TIMEOUT_USEC={micros}"));
 }
 
 /// Tells systemd that it lives, as often as systemd wants to hear it (sd_watchdog_enabled(3)).
 #[derive(Debug)]
-pub(super) struct Watchdog(Option<Interval>);
+pub(crate) struct Watchdog(Option<Interval>);
 
 impl Watchdog {
     /// As systemd has said.
-    pub(super) fn as_told() -> Self {
+    pub(crate) fn as_told() -> Self {
         let told = |name| std::env::var(name).ok();
         let pid = told(WATCHDOG_PID).is_none_or(|pid| pid.parse() == Ok(std::process::id()));
         let every = told(WATCHDOG)
@@ -58,7 +63,7 @@ impl Watchdog {
     /// # Cancel safety
     ///
     /// Cancel safe.
-    pub(super) async fn tell(&mut self) {
+    pub(crate) async fn tell(&mut self) {
         match &mut self.0 {
             Some(ticks) => {
                 ticks.tick().await;
