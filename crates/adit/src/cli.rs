@@ -21,6 +21,9 @@ pub(crate) use self::enrolment::{
 };
 pub(crate) use self::gateway::ServeArguments;
 pub(crate) use self::peer::{ForwardsArguments, LoginArguments, WayArguments};
+pub(crate) use self::ssh::{
+    ConfigArguments, CopyIdArguments, NamedService, OpenArguments, SshCommand,
+};
 use crate::config::destination::{Destination, HostAndPort, UserName};
 use crate::config::spec::StdioTarget;
 use crate::config::{Purpose, Written};
@@ -31,6 +34,7 @@ mod compose;
 mod enrolment;
 mod gateway;
 mod peer;
+mod ssh;
 
 /// Gets a service out from behind a NAT, a firewall or a cellular link, and keeps it out.
 #[derive(Debug, Parser)]
@@ -190,6 +194,19 @@ pub(crate) enum Command {
     /// the command line, 130 interrupted.
     Expose(ExposeArguments),
 
+    /// Have stock ssh know hosts by their names, and log in there by a key.
+    #[command(subcommand)]
+    Ssh(SshCommand),
+
+    /// Make a service of a named host reachable here, until stopped.
+    ///
+    /// adit open red001:80 prints http://localhost:49152 -> red001:80, with a port that was free. The host is logged in
+    /// at by what the configuration says of its name (adit ssh config writes it) or through -J, and dials the service
+    /// itself, so that what listens for red001 alone is reached; red001:db.lan:5432 is a host behind it. When the
+    /// connection ends it comes back by itself. Exit codes: 0 stopped by SIGTERM, 1 the port here is taken, or something
+    /// only a person can mend, 2 the command line, 130 interrupted.
+    Open(Box<OpenArguments>),
+
     /// Read a file of another program, and print what says the same to adit.
     ///
     /// Nothing is changed, run or read besides that file. What has no like here is told on standard error, with its
@@ -273,6 +290,8 @@ impl Command {
             | Self::Reload(_)
             | Self::Join(_)
             | Self::Expose(_)
+            | Self::Ssh(_)
+            | Self::Open(_)
             | Self::Import(_)
             | Self::Trust(_)
             | Self::Completions(_)
@@ -285,7 +304,7 @@ impl Command {
         match self {
             Self::Forward(arguments) => arguments.habits.quiet,
             // What is worth knowing is in what they say anyway.
-            Self::Doctor(_) | Self::Run(_) | Self::Expose(_) | Self::Join(_) => true,
+            Self::Doctor(_) | Self::Run(_) | Self::Expose(_) | Self::Join(_) | Self::Ssh(_) => true,
             Self::Up(_)
             | Self::Start(_)
             | Self::Down(_)
@@ -306,6 +325,7 @@ impl Command {
             | Self::Invite(_)
             | Self::Audit(_)
             | Self::Reload(_)
+            | Self::Open(_)
             | Self::Import(_)
             | Self::Trust(_)
             | Self::Completions(_)

@@ -18,8 +18,10 @@ mod import;
 mod join;
 pub(crate) mod keeper;
 mod man;
+mod open;
 mod run;
 mod serve;
+mod ssh;
 mod start;
 mod status;
 mod stop;
@@ -51,6 +53,8 @@ pub(crate) fn run(command: Command, verbose: u8) -> anyhow::Result<ExitCode> {
         Command::Join(arguments) => join::run(&arguments),
         Command::Expose(arguments) => expose::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
+        Command::Ssh(command) => ssh::run(command),
+        Command::Open(arguments) => open::run(&arguments),
         Command::Run(arguments) => run::run(&arguments, verbose),
         Command::Status(arguments) => status::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),

@@ -17,6 +17,7 @@ mod import;
 mod log;
 mod manual;
 mod memory;
+mod names;
 mod progress;
 mod signal;
 mod status;
