@@ -17,6 +17,8 @@ pub(crate) enum NamesError {
     Range(RangeError),
     /// It stands for nobody.
     Nobody,
+    /// It has a line end, or another character that nobody writes there.
+    Control,
 }
 
 impl Names {
@@ -49,6 +51,9 @@ impl FromStr for Names {
     type Err = NamesError;
 
     fn from_str(text: &str) -> Result<Self, NamesError> {
+        if text.contains(char::is_control) {
+            return Err(NamesError::Control);
+        }
         let hosts = expand([text], [], &groups()).map_err(NamesError::Range)?;
         if hosts.is_empty() {
             return Err(NamesError::Nobody);
@@ -68,6 +73,9 @@ impl fmt::Display for NamesError {
                 Ok(())
             }
             Self::Nobody => f.write_str("it stands for no host"),
+            Self::Control => {
+                f.write_str("a line end or another control character stands in no name")
+            }
         }
     }
 }

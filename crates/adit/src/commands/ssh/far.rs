@@ -180,7 +180,7 @@ fn found(answer: &[u8]) -> anyhow::Result<Found> {
             );
             (Some(content.to_vec()), *home == "open")
         }
-        [_, why, ..] => return Err(refused(why)),
+        ["adit-refused", why, ..] => return Err(refused(why)),
         _ => bail!("no POSIX shell has answered{}", said(answer)),
     };
     Ok(Found {
