@@ -223,6 +223,11 @@ const UNSHARE: Program = Program {
     package: "util-linux",
     proof: &[],
 };
+const STRACE: Program = Program {
+    command: "strace",
+    package: "strace",
+    proof: &[],
+};
 const NSENTER: Program = Program {
     command: "nsenter",
     package: "util-linux",

@@ -203,8 +203,8 @@ pub(crate) enum Command {
     /// adit open red001:80 prints http://localhost:49152 -> red001:80, with a port that was free. The host is logged in
     /// at by what the configuration says of its name (adit ssh config writes it) or through -J, and dials the service
     /// itself, so that what listens for red001 alone is reached; red001:db.lan:5432 is a host behind it. When the
-    /// connection ends it comes back by itself. Exit codes: 0 stopped by SIGTERM, 1 the port here is taken, or something
-    /// only a person can mend, 2 the command line, 130 interrupted.
+    /// connection ends it comes back by itself. Exit codes: 0 stopped by SIGTERM, 1 the host was not reached at first, the
+    /// port here is taken, or something only a person can mend, 2 the command line, 130 interrupted.
     Open(Box<OpenArguments>),
 
     /// Read a file of another program, and print what says the same to adit.

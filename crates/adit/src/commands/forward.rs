@@ -44,15 +44,15 @@ pub(crate) fn run(arguments: &ForwardArguments, verbose: u8) -> anyhow::Result<E
         return stdio::run(target, &connect, &config.peer.peer);
     }
     let let_go = is_detached.then(|| LetGo::new(verbose > 0));
-    keep(config, connect, let_go, &|_| {})
+    keep(config, connect, let_go, &|_| None)
 }
 
-/// Keeps the tunnel until SIGINT or SIGTERM, and tells whoever wants to hear what happens to it.
+/// Keeps the tunnel until SIGINT or SIGTERM, or until whoever hears what happens to it gives a reason to end it.
 pub(super) fn keep(
     config: TunnelConfig,
     connect: SshConnect,
     let_go: Option<LetGo>,
-    hear: &(dyn Fn(&Event<'_>) + Sync),
+    hear: &(dyn Fn(&Event<'_>) -> Option<String> + Sync),
 ) -> anyhow::Result<ExitCode> {
     let restore = Restore::new();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -70,7 +70,7 @@ async fn serve(
     config: TunnelConfig,
     connect: SshConnect,
     let_go: Option<LetGo>,
-    hear: &(dyn Fn(&Event<'_>) + Sync),
+    hear: &(dyn Fn(&Event<'_>) -> Option<String> + Sync),
 ) -> anyhow::Result<ExitCode> {
     let stop = CancellationToken::new();
     let mut signals = JoinSet::new();
@@ -93,8 +93,8 @@ async fn serve(
             (status.apply(&event, SystemTime::now()), status.is_ready())
         };
         tell(None, &peer, &event, news);
-        hear(&event);
-        if exits && let Some(refusal) = refusal(&event) {
+        let refusal = exits.then(|| refusal(&event)).flatten();
+        if let Some(refusal) = hear(&event).or(refusal) {
             refused.get_or_init(|| refusal);
             ending.cancel();
         }

@@ -3,7 +3,9 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use adit_tunnel::agent::chain;
 use adit_tunnel::agent::connect::SshConnect;
 use adit_tunnel::agent::supervise::Event;
 use adit_tunnel::transport::Target;
@@ -24,14 +26,23 @@ pub(crate) fn run(arguments: &OpenArguments) -> anyhow::Result<ExitCode> {
     // A port that is taken is told, and not waited for: another can be named.
     config.exit_on_forward_failure = true;
     let connect = SshConnect::new(&config.peer, Memory::of_this_machine())?;
-    let told = OnceLock::new();
+    let (told, was_there) = (OnceLock::new(), AtomicBool::new(false));
+    let name = &arguments.service.host.name;
     let service = &arguments.service;
-    forward::keep(config, connect, None, &|event| {
-        if let Event::ForwardUp { forward, .. } = event
-            && let Some(port) = forward.bind.port()
-        {
-            told.get_or_init(|| say(port, service));
+    forward::keep(config, connect, None, &|event| match event {
+        Event::Connected => {
+            was_there.store(true, Ordering::Relaxed);
+            None
         }
+        Event::ForwardUp { forward, .. } => {
+            told.get_or_init(|| forward.bind.port().map(|port| say(port, service)));
+            None
+        }
+        // Whoever waits for it is here: what was never there is told, and not waited for.
+        Event::Failed { error } if !was_there.load(Ordering::Relaxed) => {
+            Some(format!("cannot connect to {name}: {}", chain(error)))
+        }
+        _ => None,
     })
 }
 

@@ -11,6 +11,7 @@ use adit_testkit::key_pair::{KeyKind, KeyPair};
 use adit_testkit::namespace::Namespace;
 use adit_testkit::process::Process;
 use adit_testkit::{real, wait};
+use rustix::process::Pid;
 use tempfile::TempDir;
 
 /// A machine. Its users are root, whose home is `root`, and pi, whose home is `pi`; no key and a password lets pi in.
@@ -167,7 +168,22 @@ impl Machine {
         self.sshd = Some(sshd);
     }
 
-    /// The address without its last sign: for commands that run there.
+    /// Its processes whose command line begins with that: at least one.
+    pub(crate) fn processes(&self, line: &str) -> Vec<Pid> {
+        let name = self.namespace.name();
+        let output = Command::new("ip").args(["netns", "pids", name]).output();
+        let pids = String::from_utf8(output.unwrap().stdout).unwrap();
+        let pids = pids.lines().filter_map(|pid| pid.parse().ok());
+        let is_it = |pid: &i32| {
+            let words = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            words.starts_with(line.as_bytes())
+        };
+        let found: Vec<_> = pids.filter(is_it).filter_map(Pid::from_raw).collect();
+        assert!(!found.is_empty(), "nobody is {line:?}");
+        found
+    }
+
+    /// What its sshd has logged.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
