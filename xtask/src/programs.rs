@@ -42,6 +42,7 @@ pub(crate) const REAL: &[Program] = &[
     CHROMIUM,
     OPENSSL,
     UNSHARE,
+    STRACE,
     NSENTER,
     SETPRIV,
     TINYPROXY,

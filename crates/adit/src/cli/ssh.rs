@@ -37,7 +37,6 @@ pub(crate) enum SshCommand {
 }
 
 #[derive(Debug, Clone, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "flags that are given or not")]
 pub(crate) struct ConfigArguments {
     /// The hosts, as in red00[1-2] or pi@red001,pi@red002.
     #[arg(value_name = "NAMES", required_unless_present = "remove")]
@@ -227,7 +226,7 @@ impl fmt::Display for NamedService {
         }
         match &self.target {
             Target::Tcp { host, port } if host == "localhost" => port.fmt(f),
-            target => target.fmt(f),
+            target @ (Target::Tcp { .. } | Target::Unix { .. }) => target.fmt(f),
         }
     }
 }

@@ -29,20 +29,20 @@ pub(crate) fn run(arguments: &OpenArguments) -> anyhow::Result<ExitCode> {
     let (told, was_there) = (OnceLock::new(), AtomicBool::new(false));
     let name = &arguments.service.host.name;
     let service = &arguments.service;
-    forward::keep(config, connect, None, &|event| match event {
-        Event::Connected => {
+    forward::keep(config, connect, None, &|event| {
+        if let Event::Connected = event {
             was_there.store(true, Ordering::Relaxed);
-            None
         }
-        Event::ForwardUp { forward, .. } => {
+        if let Event::ForwardUp { forward, .. } = event {
             told.get_or_init(|| forward.bind.port().map(|port| say(port, service)));
-            None
         }
         // Whoever waits for it is here: what was never there is told, and not waited for.
-        Event::Failed { error } if !was_there.load(Ordering::Relaxed) => {
-            Some(format!("cannot connect to {name}: {}", chain(error)))
+        if let Event::Failed { error } = event
+            && !was_there.load(Ordering::Relaxed)
+        {
+            return Some(format!("cannot connect to {name}: {}", chain(error)));
         }
-        _ => None,
+        None
     })
 }
 

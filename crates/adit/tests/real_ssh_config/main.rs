@@ -1,5 +1,5 @@
 //! `adit ssh config`, `adit ssh copy-id` and `adit open`, with stock `ssh`, `scp` and `sshd`.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod copy_id;
 mod file;
