@@ -33,7 +33,7 @@ use crate::host::{Host, HostName, UserName};
 
 /// Who stands between the network of the hosts and everybody else.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Manager {
+pub struct Front {
     /// The name that it has in ssh's configuration.
     pub name: HostName,
     /// Who logs in there; where nobody is named, what else the configuration says.
@@ -83,7 +83,7 @@ pub enum BlockError {
     Twice(HostName),
     /// The manager among the hosts behind it.
     #[error("{0} is the manager, and cannot be behind itself")]
-    Manager(HostName),
+    Front(HostName),
     /// Nothing to say.
     #[error("no host is named")]
     Nobody,
@@ -136,7 +136,7 @@ pub const PATH: usize = 4_096;
 const BEGIN: [&str; 2] = ["# >>> adit: ", " >>>"];
 const END: [&str; 2] = ["# <<< adit: ", " <<<"];
 
-impl Manager {
+impl Front {
     /// The host of that name; dialled at `address`, or at its name where that is one of a network or an address, else as
     /// multicast DNS knows it (`red.local`).
     pub fn new(host: Host, address: Option<HostName>) -> Self {
@@ -183,7 +183,7 @@ impl Block {
     /// # Errors
     /// See [`BlockError`].
     pub fn through(
-        manager: &Manager,
+        manager: &Front,
         hosts: &[Host],
         identity: Option<&IdentityFile>,
     ) -> Result<Self, BlockError> {
@@ -202,7 +202,7 @@ impl Block {
     /// # Errors
     /// See [`BlockError`].
     pub fn at_ports(
-        manager: &Manager,
+        manager: &Front,
         hosts: &[(Host, u16)],
         identity: Option<&IdentityFile>,
     ) -> Result<Self, BlockError> {
@@ -217,7 +217,7 @@ impl Block {
     }
 
     fn new(
-        manager: &Manager,
+        manager: &Front,
         behind: Vec<Section>,
         identity: Option<&IdentityFile>,
     ) -> Result<Self, BlockError> {
@@ -230,7 +230,7 @@ impl Block {
         let mut names = std::collections::HashSet::new();
         for section in &behind {
             if section.name == manager.name {
-                return Err(BlockError::Manager(section.name.clone()));
+                return Err(BlockError::Front(section.name.clone()));
             }
             if !names.insert(section.name.as_str()) {
                 return Err(BlockError::Twice(section.name.clone()));

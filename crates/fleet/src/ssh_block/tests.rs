@@ -7,8 +7,8 @@ fn hosts(text: &str) -> Vec<Host> {
     text.split(' ').map(|host| host.parse().unwrap()).collect()
 }
 
-fn manager(text: &str) -> Manager {
-    Manager::new(text.parse().unwrap(), None)
+fn manager(text: &str) -> Front {
+    Front::new(text.parse().unwrap(), None)
 }
 
 fn block(name: &str, behind: &str) -> Block {
@@ -57,7 +57,7 @@ fn a_manager_is_dialled_where_it_is() {
     ] {
         assert_eq!(manager(written).address.as_str(), address);
     }
-    let named = Manager::new("red".parse().unwrap(), Some(name("10.0.0.1")));
+    let named = Front::new("red".parse().unwrap(), Some(name("10.0.0.1")));
     assert_eq!(named.address.as_str(), "10.0.0.1");
     let text = block("red", "#x@red001 =y@red002 a#b@red003").to_string();
     assert!(
@@ -73,7 +73,7 @@ fn what_would_not_do_what_it_says_is_no_block() {
     let of = |name, behind| Block::through(&manager(name), &hosts(behind), None);
     assert_eq!(
         of("red", "red001 red"),
-        Err(BlockError::Manager(name("red")))
+        Err(BlockError::Front(name("red")))
     );
     assert_eq!(
         of("red", "pi@red001 root@red001"),
@@ -192,7 +192,7 @@ fn any_block() -> impl Strategy<Value = Block> {
     (host(), vec(host(), 1..6), proptest::option::of(1_u16..)).prop_filter_map(
         "a block",
         |(manager, hosts, port)| {
-            let manager = Manager::new(manager, None);
+            let manager = Front::new(manager, None);
             match port {
                 None => Block::through(&manager, &hosts, None).ok(),
                 Some(port) => {
@@ -230,7 +230,7 @@ proptest! {
     ) {
         prop_assume!(before.is_empty() || before.ends_with(b"\n"));
         prop_assume!(blocks(&before).is_ok_and(|it| it.is_empty()) && blocks(&after).is_ok_and(|it| it.is_empty()));
-        let manager = Manager::new(Host { user: None, name: first.manager().clone() }, None);
+        let manager = Front::new(Host { user: None, name: first.manager().clone() }, None);
         let second = Block::through(&manager, &hosts, None);
         prop_assume!(second.is_ok());
         let second = second.unwrap();

@@ -118,12 +118,12 @@ impl Files for Planned<'_> {
 
 #[cfg(test)]
 mod tests {
-    use adit_fleet::ssh_block::{Manager, write};
+    use adit_fleet::ssh_block::{Front, write};
 
     use super::*;
 
     fn told(before: &str) -> Vec<String> {
-        let manager = Manager::new("pi@red".parse().unwrap(), None);
+        let manager = Front::new("pi@red".parse().unwrap(), None);
         let hosts = ["pi@red001".parse().unwrap()];
         let block = Block::through(&manager, &hosts, None).unwrap();
         let content = format!("{before}{block}");

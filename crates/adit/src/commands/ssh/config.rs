@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use adit_fleet::host::{Host, HostName};
-use adit_fleet::ssh_block::{self, Block, Manager};
+use adit_fleet::ssh_block::{self, Block, Front};
 use adit_tunnel::agent::connect::SshConnect;
 use adit_tunnel::agent::errand::Errands;
 use adit_tunnel::ssh_config::{Local, USER_FILE};
@@ -77,7 +77,7 @@ fn block(arguments: &ConfigArguments) -> Block {
     let (Some(names), Some(manager)) = (&arguments.names, arguments.manager()) else {
         refuse("NAMES and MANAGER are missing");
     };
-    let manager = Manager::new(manager, arguments.manager_host.clone());
+    let manager = Front::new(manager, arguments.manager_host.clone());
     let hosts = names.hosts_as(arguments.user.as_ref());
     let identity = arguments.identity.as_ref();
     let block = match arguments.ports {
@@ -94,7 +94,7 @@ fn block(arguments: &ConfigArguments) -> Block {
 }
 
 /// Each host with its port: `START` and its place among them.
-fn at_ports(manager: &Manager, hosts: Vec<Host>, start: u16) -> Result<Vec<(Host, u16)>, String> {
+fn at_ports(manager: &Front, hosts: Vec<Host>, start: u16) -> Result<Vec<(Host, u16)>, String> {
     let count = hosts.len();
     let last = usize::from(start).saturating_add(count).saturating_sub(1);
     if last > usize::from(u16::MAX) {

@@ -14,11 +14,22 @@ const TO_COME: [&str; 2] = ["host", "service"];
 
 /// The pieces of a page between fences that begin with this word.
 fn pieces(page: &str, kind: &str) -> Vec<String> {
-    let fence = format!("\n```{kind}\n");
-    let pieces = page.split(&fence).skip(1);
+    let (mut pieces, mut open) = (Vec::new(), None::<(bool, String)>);
+    for line in page.lines() {
+        match (line.strip_prefix("```"), &mut open) {
+            (Some(found), None) => open = Some((found == kind, String::new())),
+            (Some(_), Some(_)) => {
+                let closed = open.take().filter(|(is_wanted, _)| *is_wanted);
+                pieces.extend(closed.map(|(_, text)| text));
+            }
+            (None, Some((_, text))) => {
+                text.push_str(line);
+                text.push('\n');
+            }
+            (None, None) => {}
+        }
+    }
     pieces
-        .map(|piece| piece.split("\n```").next().unwrap().to_owned())
-        .collect()
 }
 
 fn pages() -> Vec<(PathBuf, String)> {
