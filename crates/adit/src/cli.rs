@@ -20,6 +20,10 @@ pub(crate) use self::enrolment::{
     ExposeArguments, ImportArguments, ImportKind, JoinArguments, Service,
 };
 pub(crate) use self::gateway::ServeArguments;
+pub(crate) use self::host::{
+    CreateArguments, DeleteArguments, ExpandArguments, FoldArguments, GroupArguments, HostCommand,
+    HostDownArguments, HostUpArguments, ListArguments, Output, TunnelCommand,
+};
 pub(crate) use self::peer::{ForwardsArguments, LoginArguments, WayArguments};
 pub(crate) use self::ssh::{
     ConfigArguments, CopyIdArguments, NamedService, OpenArguments, SshCommand,
@@ -33,6 +37,7 @@ mod admin;
 mod compose;
 mod enrolment;
 mod gateway;
+mod host;
 mod peer;
 mod ssh;
 
@@ -207,6 +212,10 @@ pub(crate) enum Command {
     /// port here is taken, or something only a person can mend, 2 the command line, 130 interrupted.
     Open(Box<OpenArguments>),
 
+    /// Name hosts by ranges, and give their services ports here.
+    #[command(subcommand)]
+    Host(HostCommand),
+
     /// Read a file of another program, and print what says the same to adit.
     ///
     /// Nothing is changed, run or read besides that file. What has no like here is told on standard error, with its
@@ -292,6 +301,7 @@ impl Command {
             | Self::Expose(_)
             | Self::Ssh(_)
             | Self::Open(_)
+            | Self::Host(_)
             | Self::Import(_)
             | Self::Trust(_)
             | Self::Completions(_)
@@ -326,6 +336,7 @@ impl Command {
             | Self::Audit(_)
             | Self::Reload(_)
             | Self::Open(_)
+            | Self::Host(_)
             | Self::Import(_)
             | Self::Trust(_)
             | Self::Completions(_)

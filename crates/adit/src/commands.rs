@@ -14,6 +14,7 @@ mod down;
 mod expose;
 pub(crate) mod forward;
 mod gateway;
+mod host;
 mod import;
 mod join;
 pub(crate) mod keeper;
@@ -52,6 +53,7 @@ pub(crate) fn run(command: Command, verbose: u8) -> anyhow::Result<ExitCode> {
         Command::Reload(arguments) => admin::reload(&arguments),
         Command::Join(arguments) => join::run(&arguments),
         Command::Expose(arguments) => expose::run(&arguments),
+        Command::Host(command) => host::run(command, verbose),
         Command::Import(arguments) => import::run(&arguments),
         Command::Ssh(command) => ssh::run(command),
         Command::Open(arguments) => open::run(&arguments),

@@ -13,6 +13,7 @@ mod enrolled;
 mod expose;
 mod files;
 mod gateway;
+mod hosts;
 mod import;
 mod log;
 mod manual;

@@ -1,116 +1,162 @@
-//! The hosts that a command line names: one grammar for every command (`adit_fleet::range`).
+//! Names of hosts, as they are written on a command line.
 
 use std::fmt;
-use std::str::FromStr;
+use std::path::{Path, PathBuf};
 
 use adit_fleet::host::{Host, UserName};
-use adit_fleet::range::{Groups, RangeError, expand};
+use adit_fleet::range::{self, Groups, RangeError};
+use adit_text::Problems;
+use anyhow::Context as _;
+use clap::CommandFactory as _;
+use clap::error::ErrorKind;
 
-/// NAMES of a command line, expanded: at least one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Names(Vec<Host>);
+use crate::cli::{Cli, GroupArguments};
+use crate::compose::unusable;
+use crate::config::Surroundings;
 
-/// Why a text names no hosts.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum NamesError {
-    /// It is not in the grammar, and where.
-    Range(RangeError),
-    /// It stands for nobody.
-    Nobody,
-    /// It has a line end, or another character that nobody writes there.
-    Control,
+/// Names of adit's own file.
+const USUAL: [&str; 2] = ["adit.yml", "adit.yaml"];
+/// The machine's.
+const OF_MACHINE: &str = "/etc/adit/adit.yml";
+
+/// The hosts that some expressions stand for, in order. What is no expression ends the program with code 2, and is
+/// shown where it is wrong.
+///
+/// # Errors
+///
+/// The groups cannot be read.
+pub(crate) fn expand(
+    expressions: &[String],
+    arguments: &GroupArguments,
+    surroundings: &Surroundings,
+) -> anyhow::Result<Vec<Host>> {
+    let groups = groups(&arguments.files, surroundings)?;
+    let expanded = range::expand(
+        expressions.iter().map(String::as_str),
+        arguments.except.iter().map(String::as_str),
+        &groups,
+    );
+    Ok(expanded.unwrap_or_else(|error| refuse(&error)))
 }
 
-impl Names {
-    /// The hosts, in order.
-    pub(crate) fn hosts(&self) -> &[Host] {
-        &self.0
+/// The hosts that one expression stands for: at least one, or the program ends with code 2. A line end parts no names
+/// here: whoever hands one over means something else by it.
+///
+/// # Errors
+///
+/// The groups cannot be read.
+pub(crate) fn of_one(
+    expression: &str,
+    arguments: &GroupArguments,
+    surroundings: &Surroundings,
+) -> anyhow::Result<Vec<Host>> {
+    if expression.contains(char::is_control) {
+        usage("a line end or another control character stands in no name");
     }
-
-    /// The hosts, those without a user as that one.
-    pub(crate) fn hosts_as(&self, user: Option<&UserName>) -> Vec<Host> {
-        let hosts = self.0.iter().cloned();
-        hosts.map(|host| with_user(host, user)).collect()
+    let hosts = expand(&[expression.to_owned()], arguments, surroundings)?;
+    if hosts.is_empty() {
+        usage(format!("{expression:?} stands for no host"));
     }
+    Ok(hosts)
 }
 
 /// The host, as that user if it names none.
-pub(crate) fn with_user(host: Host, user: Option<&UserName>) -> Host {
+pub(crate) fn as_user(host: Host, user: Option<&UserName>) -> Host {
     Host {
         user: host.user.or_else(|| user.cloned()),
         ..host
     }
 }
 
-/// The groups that expressions may name.
-pub(crate) fn groups() -> Groups {
-    Groups::default()
+/// Ends the program with code 2.
+fn refuse(error: &RangeError) -> ! {
+    usage(format!("{error}\n\n{}\n", indented(&error.caret())))
 }
 
-impl FromStr for Names {
-    type Err = NamesError;
-
-    fn from_str(text: &str) -> Result<Self, NamesError> {
-        if text.contains(char::is_control) {
-            return Err(NamesError::Control);
-        }
-        let hosts = expand([text], [], &groups()).map_err(NamesError::Range)?;
-        if hosts.is_empty() {
-            return Err(NamesError::Nobody);
-        }
-        Ok(Self(hosts))
-    }
+/// Ends the program with code 2, for something that is wrong with its command line.
+pub(crate) fn usage(words: impl fmt::Display) -> ! {
+    Cli::command()
+        .error(ErrorKind::ValueValidation, words)
+        .exit()
 }
 
-impl fmt::Display for NamesError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Range(error) => {
-                write!(f, "{error}")?;
-                for line in error.caret().lines() {
-                    write!(f, "\n    {line}")?;
-                }
-                Ok(())
+fn indented(text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(|line| format!("    {line}")).collect();
+    lines.join("\n")
+}
+
+/// The groups of some files; where none is named, of the adit.yml of this folder, else of the user's or the
+/// machine's.
+///
+/// # Errors
+///
+/// A file cannot be read, or its groups are none.
+pub(crate) fn groups(files: &[PathBuf], surroundings: &Surroundings) -> anyhow::Result<Groups> {
+    let mut problems = Problems::new();
+    let files = if files.is_empty() {
+        usual(surroundings).into_iter().collect()
+    } else {
+        files.to_vec()
+    };
+    let mut merged: Option<adit_text::Document> = None;
+    for file in &files {
+        let bytes =
+            std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        match adit_text::parse(&file.display().to_string(), &bytes) {
+            Ok(document) => {
+                merged = Some(match merged {
+                    Some(earlier) => earlier.merge(document),
+                    None => document,
+                });
             }
-            Self::Nobody => f.write_str("it stands for no host"),
-            Self::Control => {
-                f.write_str("a line end or another control character stands in no name")
-            }
+            Err(found) => problems.append(found),
         }
     }
+    let groups = merged.map(|document| read(document.root(), &mut problems));
+    if problems.has_errors() {
+        return Err(unusable(&problems));
+    }
+    Ok(groups.unwrap_or_default())
 }
 
-impl std::error::Error for NamesError {}
+fn usual(surroundings: &Surroundings) -> Option<PathBuf> {
+    let here = USUAL.map(PathBuf::from).into_iter();
+    let ours = surroundings
+        .below_home(Path::new(".config/adit/adit.yml"))
+        .ok();
+    let mut all = here.chain(ours).chain([PathBuf::from(OF_MACHINE)]);
+    all.find(|path| path.is_file())
+}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_hosts_and_what_is_none_is_told_at_its_place() {
-        let names: Names = "pi@red00[1-2] blue".parse().unwrap();
-        let user: UserName = "ubuntu".parse().unwrap();
-        let shown = |hosts: &[Host]| hosts.iter().map(Host::to_string).collect::<Vec<_>>();
-        assert_eq!(shown(names.hosts()), ["pi@red001", "pi@red002", "blue"]);
-        assert_eq!(
-            shown(&names.hosts_as(Some(&user))),
-            ["pi@red001", "pi@red002", "ubuntu@blue"]
-        );
-        let error = "red[2-1]".parse::<Names>().unwrap_err().to_string();
-        assert!(
-            error.contains("\n    red[2-1]\n") && error.contains('^'),
-            "{error}"
-        );
-        assert_eq!("a!a".parse::<Names>(), Err(NamesError::Nobody));
-        for text in [
-            "red\n ProxyCommand sh",
-            "red\u{0}",
-            "",
-            "a;b",
-            "%h",
-            "-oX=y",
-        ] {
-            assert!(text.parse::<Names>().is_err(), "{text:?}");
+/// Reads `groups:` of a file, and looks at each group by itself.
+pub(crate) fn read(root: &adit_text::Node, problems: &mut Problems) -> Groups {
+    let entry = root.as_mapping().and_then(|all| all.entry("groups"));
+    let Some(entry) = entry.filter(|entry| !entry.node.is_null()) else {
+        return Groups::default();
+    };
+    let mut places = Vec::new();
+    let listed = entry.node.named(problems, |entry, problems| {
+        let text = entry.node.text(problems)?.to_owned();
+        if !range::is_group(&entry.key) {
+            let words = format!(
+                "{:?} is no name of a group: letters, digits, '_', '-' and '.'",
+                entry.key
+            );
+            problems.push(adit_text::Problem::error(&entry.place, words));
+            return None;
+        }
+        places.push((entry.key.clone(), entry.node.place().clone()));
+        Some((entry.key.clone(), text))
+    });
+    let groups = Groups::new(listed.unwrap_or_default());
+    for (name, place) in places {
+        if let Err(error) = range::expand([groups.get(&name).unwrap_or_default()], [], &groups) {
+            let words = format!("group {name}: {error}");
+            problems.push(
+                adit_text::Problem::error(&place, words)
+                    .with_help(error.caret().replace('\n', " ")),
+            );
         }
     }
+    groups
 }

@@ -6,3 +6,4 @@ pub mod host;
 pub mod key_line;
 pub mod range;
 pub mod ssh_block;
+pub mod table;

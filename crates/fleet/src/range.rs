@@ -17,6 +17,7 @@
 //!
 //! [`fold()`] is the way back: the shortest expression of that list in that order.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::ops::Range;
@@ -227,6 +228,37 @@ pub fn expand<'a>(
         }
     }
     Ok(hosts)
+}
+
+/// The order of names in which numbers in them count as numbers: n9 is before n10.
+pub fn order(one: &str, other: &str) -> Ordering {
+    let (mut left, mut right) = (one, other);
+    loop {
+        let (a, b) = (run(left), run(right));
+        let (Some((a, a_rest)), Some((b, b_rest))) = (a, b) else {
+            // The shorter one, or the same but for zeros in front.
+            return left.len().cmp(&right.len()).then_with(|| one.cmp(other));
+        };
+        let is_number = |text: &str| text.starts_with(|first: char| first.is_ascii_digit());
+        let ordered = if is_number(a) && is_number(b) {
+            let (a, b) = (a.trim_start_matches('0'), b.trim_start_matches('0'));
+            a.len().cmp(&b.len()).then_with(|| a.cmp(b))
+        } else {
+            a.cmp(b)
+        };
+        if ordered != Ordering::Equal {
+            return ordered;
+        }
+        (left, right) = (a_rest, b_rest);
+    }
+}
+
+/// The digits that a text begins with, or what is none, and the rest.
+fn run(text: &str) -> Option<(&str, &str)> {
+    let is_number = text.starts_with(|first: char| first.is_ascii_digit());
+    let end = text.find(|found: char| found.is_ascii_digit() != is_number);
+    let (begin, rest) = text.split_at_checked(end.unwrap_or(text.len()))?;
+    (!begin.is_empty()).then_some((begin, rest))
 }
 
 #[cfg(test)]

@@ -10,11 +10,12 @@ use adit_tunnel::agent::forward::{Destination as Leads, Forward, Listens};
 use adit_tunnel::transport::{Bind, Target};
 use clap::{Args, Subcommand};
 
+use super::host::GroupArguments;
 use super::peer::{FamilyArguments, LoginArguments, WayArguments};
 use crate::config::destination::{Destination, HostAndPort};
 use crate::config::option::{SshOption, jump};
 use crate::config::{Purpose, Written};
-use crate::names::{Names, with_user};
+use crate::names::as_user;
 
 #[derive(Debug, Clone, Subcommand)]
 pub(crate) enum SshCommand {
@@ -40,7 +41,10 @@ pub(crate) enum SshCommand {
 pub(crate) struct ConfigArguments {
     /// The hosts, as in red00[1-2] or pi@red001,pi@red002.
     #[arg(value_name = "NAMES", required_unless_present = "remove")]
-    pub(crate) names: Option<Names>,
+    pub(crate) names: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) groups: GroupArguments,
 
     /// The host that stands before them, by the name that it is to have; it may have a user before an @.
     #[arg(value_name = "MANAGER", required_unless_present = "remove")]
@@ -141,7 +145,10 @@ pub(crate) struct CopyIdArguments {
 
     /// The hosts, as in pi@red00[1-2].
     #[arg(value_name = "NAMES")]
-    pub(crate) names: Names,
+    pub(crate) names: String,
+
+    #[command(flatten)]
+    pub(crate) groups: GroupArguments,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -278,7 +285,7 @@ impl ConfigArguments {
     /// The manager, as the user of all if it names none.
     pub(crate) fn manager(&self) -> Option<Host> {
         let manager = self.manager.clone()?;
-        Some(with_user(manager, self.user.as_ref()))
+        Some(as_user(manager, self.user.as_ref()))
     }
 }
 

@@ -3,10 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::CommandFactory as _;
-use clap::error::ErrorKind;
 
-use crate::cli::{Cli, SshCommand};
+use crate::cli::SshCommand;
 use crate::signal::signalled;
 use crate::terminal::Restore;
 
@@ -22,12 +20,6 @@ pub(crate) fn run(command: SshCommand) -> anyhow::Result<ExitCode> {
         SshCommand::Config(arguments) => config::run(&arguments),
         SshCommand::CopyId(arguments) => copy_id::run(&arguments),
     }
-}
-
-/// Ends the program with code 2: the command line asks for what cannot be.
-fn refuse(words: &str) -> ! {
-    let mut command = Cli::command();
-    command.error(ErrorKind::ValueValidation, words).exit()
 }
 
 /// Does the work, unless a signal comes before its end.

@@ -137,6 +137,16 @@ fn a_fold_is_as_short_as_it_gets() {
 }
 
 #[test]
+fn numbers_are_sorted_as_numbers() {
+    let mut names = vec!["n10", "n9", "m1", "n", "n09", "n9a2", "n9a10", "9", "n1"];
+    names.sort_by(|one, other| order(one, other));
+    assert_eq!(
+        names,
+        ["9", "m1", "n", "n1", "n09", "n9", "n9a2", "n9a10", "n10"]
+    );
+}
+
+#[test]
 fn ten_thousand_names_are_folded_and_expanded() {
     let names: Vec<_> = (0..10_000)
         .map(|number| format!("rack{}n{:03}", number / 500, number % 500))
@@ -170,7 +180,8 @@ fn shortest(names: &[&str]) -> usize {
             if is_range {
                 let mut text = format!("{}-{}", numbers[0], numbers[count - 1]);
                 if step > 1 {
-                    text += &format!("/{step}");
+                    text.push('/');
+                    text.push_str(&step.to_string());
                 }
                 best = best.min(text.len() + comma(&numbers[count..]));
             }
@@ -186,7 +197,8 @@ fn shortest(names: &[&str]) -> usize {
         let first = names[0];
         for begin in 0..first.len() {
             for end in begin + 1..=first.len() {
-                let (before, behind) = (&first[..begin], &first[end..]);
+                let (before, _) = first.split_at(begin);
+                let (_, behind) = first.split_at(end);
                 let numbers = names[..count].iter().map(|name| {
                     let number = name.strip_prefix(before)?.strip_suffix(behind)?;
                     let is_number =

@@ -71,10 +71,7 @@ fn a_manager_is_dialled_where_it_is() {
 #[test]
 fn what_would_not_do_what_it_says_is_no_block() {
     let of = |name, behind| Block::through(&manager(name), &hosts(behind), None);
-    assert_eq!(
-        of("red", "red001 red"),
-        Err(BlockError::Front(name("red")))
-    );
+    assert_eq!(of("red", "red001 red"), Err(BlockError::Front(name("red"))));
     assert_eq!(
         of("red", "pi@red001 root@red001"),
         Err(BlockError::Twice(name("red001")))

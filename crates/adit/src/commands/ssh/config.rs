@@ -15,11 +15,12 @@ use anyhow::Context as _;
 use super::check::{Where, overruled};
 use super::far::{self, Which};
 use super::file::{Kept, look};
-use super::{refuse, wait_for};
+use super::wait_for;
 use crate::cli::ConfigArguments;
 use crate::config::destination::Destination;
 use crate::config::{Surroundings, config};
 use crate::log;
+use crate::names::{self, as_user, usage};
 
 /// What is to become of the file.
 enum Change {
@@ -29,16 +30,16 @@ enum Change {
 
 /// Writes the block, takes it away, or shows what would be.
 pub(super) fn run(arguments: &ConfigArguments) -> anyhow::Result<ExitCode> {
+    let surroundings = Surroundings::of_this_process();
     let change = match &arguments.remove {
         Some(manager) => Change::Remove(manager.clone()),
-        None => Change::Write(block(arguments)),
+        None => Change::Write(block(arguments, &surroundings)?),
     };
-    let surroundings = Surroundings::of_this_process();
     if let Some(there) = &arguments.laptop {
         return at_laptop(arguments, there, &change, &surroundings);
     }
     if !arguments.login.keys.is_empty() {
-        refuse("-i is how to log in at the --laptop; what the block is to say is --identity FILE");
+        usage("-i is how to log in at the --laptop; what the block is to say is --identity FILE");
     }
     let mut stdout = io::stdout().lock();
     if let (true, Change::Write(block)) = (arguments.print, &change) {
@@ -73,12 +74,14 @@ pub(super) fn run(arguments: &ConfigArguments) -> anyhow::Result<ExitCode> {
 }
 
 /// The block that the command line asks for.
-fn block(arguments: &ConfigArguments) -> Block {
+fn block(arguments: &ConfigArguments, surroundings: &Surroundings) -> anyhow::Result<Block> {
     let (Some(names), Some(manager)) = (&arguments.names, arguments.manager()) else {
-        refuse("NAMES and MANAGER are missing");
+        usage("NAMES and MANAGER are missing");
     };
     let manager = Front::new(manager, arguments.manager_host.clone());
-    let hosts = names.hosts_as(arguments.user.as_ref());
+    let hosts = names::of_one(names, &arguments.groups, surroundings)?.into_iter();
+    let hosts = hosts.map(|host| as_user(host, arguments.user.as_ref()));
+    let hosts: Vec<Host> = hosts.collect();
     let identity = arguments.identity.as_ref();
     let block = match arguments.ports {
         Some(start) => {
@@ -87,9 +90,9 @@ fn block(arguments: &ConfigArguments) -> Block {
         None => Ok(Block::through(&manager, &hosts, identity)),
     };
     match block {
-        Ok(Ok(block)) => block,
-        Ok(Err(error)) => refuse(&error.to_string()),
-        Err(words) => refuse(&words),
+        Ok(Ok(block)) => Ok(block),
+        Ok(Err(error)) => usage(error),
+        Err(words) => usage(words),
     }
 }
 

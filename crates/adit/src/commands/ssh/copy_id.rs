@@ -23,6 +23,7 @@ use crate::cli::CopyIdArguments;
 use crate::config::ask::{Given, Sources};
 use crate::config::{Surroundings, config};
 use crate::log;
+use crate::names;
 
 /// The key that the hosts are to take.
 struct Key {
@@ -44,6 +45,7 @@ const USUAL: &str = ".ssh/id_ed25519";
 /// One host after the other.
 pub(super) fn run(arguments: &CopyIdArguments) -> anyhow::Result<ExitCode> {
     let surroundings = Surroundings::of_this_process();
+    let hosts = names::of_one(&arguments.names, &arguments.groups, &surroundings)?;
     let usual = surroundings.below_home(Path::new(USUAL))?;
     let file = arguments.key.clone().unwrap_or_else(|| usual.clone());
     let is_there = file.try_exists()?;
@@ -54,7 +56,7 @@ pub(super) fn run(arguments: &CopyIdArguments) -> anyhow::Result<ExitCode> {
         usual.display()
     );
     if arguments.dry_run {
-        return plan(arguments, &file, is_there);
+        return plan(&hosts, &file, is_there);
     }
     if !is_there {
         make(&file, &comment(&surroundings))?;
@@ -65,7 +67,7 @@ pub(super) fn run(arguments: &CopyIdArguments) -> anyhow::Result<ExitCode> {
     }
     let key = Key::read(file, &surroundings)?;
     let mut code = ExitCode::SUCCESS;
-    for host in arguments.names.hosts() {
+    for host in &hosts {
         let done = match wait_for(copy(arguments, host, &key, &surroundings)) {
             Ok(Err(interrupted)) => return Ok(interrupted),
             Ok(Ok(done)) => Ok(done),
@@ -85,7 +87,7 @@ pub(super) fn run(arguments: &CopyIdArguments) -> anyhow::Result<ExitCode> {
 }
 
 /// Says what would be done.
-fn plan(arguments: &CopyIdArguments, file: &Path, is_there: bool) -> anyhow::Result<ExitCode> {
+fn plan(hosts: &[Host], file: &Path, is_there: bool) -> anyhow::Result<ExitCode> {
     let mut stdout = io::stdout().lock();
     if !is_there {
         writeln!(
@@ -94,7 +96,7 @@ fn plan(arguments: &CopyIdArguments, file: &Path, is_there: bool) -> anyhow::Res
             file.display()
         )?;
     }
-    for host in arguments.names.hosts() {
+    for host in hosts {
         writeln!(
             stdout,
             "{}: the public half of {} would be added to {}, unless it is there, and a login by it tried",
