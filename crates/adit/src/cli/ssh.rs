@@ -75,6 +75,15 @@ pub(crate) struct ConfigArguments {
     )]
     pub(crate) ports: Option<u16>,
 
+    /// Reach them at the ports of the manager that the table of adit host tunnel has for their ssh (port 22): said at
+    /// the manager, with --laptop. Users that stand there count where NAMES has none.
+    #[arg(long, conflicts_with_all = ["ports", "remove"])]
+    pub(crate) table: bool,
+
+    /// The folder of that table, as with adit host tunnel.
+    #[arg(long, value_name = "DIR", requires = "table")]
+    pub(crate) data: Option<PathBuf>,
+
     /// Take the block of that manager away instead.
     #[arg(long, value_name = "MANAGER", conflicts_with_all = ["names", "manager"])]
     pub(crate) remove: Option<HostName>,

@@ -355,3 +355,41 @@ fn what_is_no_name_is_refused_and_nothing_is_written() {
         "{said:?}"
     );
 }
+
+/// What `adit host tunnel create` has given them, whatever their order is.
+#[test]
+fn ports_come_from_the_table_of_the_manager() {
+    let home = Home::new();
+    let data = home.0.path().join("hosts");
+    fs::create_dir(&data).unwrap();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o700)).unwrap();
+    let entry = |host: &str, service: u16, port: u16| {
+        format!(
+            "{{\"host\":\"{host}\",\"user\":\"pi\",\"service\":{{\"host\":\"localhost\",\"port\":{service}}},\
+             \"port\":{port},\"bind\":\"*\"}}"
+        )
+    };
+    let entries = [
+        entry("red002", 22, 8_001),
+        entry("red001", 80, 8_080),
+        entry("red001", 22, 8_005),
+    ];
+    let table = format!("{{\"version\":1,\"entries\":[{}]}}", entries.join(","));
+    fs::write(data.join("ports.json"), table).unwrap();
+    fs::set_permissions(data.join("ports.json"), fs::Permissions::from_mode(0o600)).unwrap();
+    let data = data.to_str().unwrap();
+    let words = |names| ["--print", "--table", "--data", data, names, "red"];
+    let said = home.adit(&words("red001,ubuntu@red002")).ok();
+    for section in [
+        "Host red001\n    HostName red.local\n    User pi\n    Port 8005\n",
+        "Host red002\n    HostName red.local\n    User ubuntu\n    Port 8001\n",
+    ] {
+        assert!(said.stdout.contains(section), "{said:?}");
+    }
+    let said = home.adit(&words("red00[1-3]"));
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(
+        said.stderr.contains("adit host tunnel create red003 22"),
+        "{said:?}"
+    );
+}

@@ -4,8 +4,9 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
-use adit_fleet::host::{Host, HostName};
+use adit_fleet::host::{Host, HostName, UserName};
 use adit_fleet::ssh_block::{self, Block, Front};
+use adit_fleet::table::{Service, Table};
 use adit_tunnel::agent::connect::SshConnect;
 use adit_tunnel::agent::errand::Errands;
 use adit_tunnel::ssh_config::{Local, USER_FILE};
@@ -19,8 +20,12 @@ use super::wait_for;
 use crate::cli::ConfigArguments;
 use crate::config::destination::Destination;
 use crate::config::{Surroundings, config};
+use crate::hosts::place::Place;
 use crate::log;
 use crate::names::{self, as_user, usage};
+
+/// The port of an sshd, at its host.
+const SSH: u16 = 22;
 
 /// What is to become of the file.
 enum Change {
@@ -80,6 +85,15 @@ fn block(arguments: &ConfigArguments, surroundings: &Surroundings) -> anyhow::Re
     };
     let manager = Front::new(manager, arguments.manager_host.clone());
     let hosts = names::of_one(names, &arguments.groups, surroundings)?.into_iter();
+    if arguments.table {
+        let place = Place::open(arguments.data.as_deref(), surroundings)?;
+        let table = place.read()?;
+        let user = arguments.user.as_ref();
+        let at = hosts.map(|host| in_table(host, &table, user, place.folder()));
+        let at: Vec<(Host, u16)> = at.collect::<anyhow::Result<_>>()?;
+        let block = Block::at_ports(&manager, &at, arguments.identity.as_ref());
+        return Ok(block.unwrap_or_else(|error| usage(error)));
+    }
     let hosts = hosts.map(|host| as_user(host, arguments.user.as_ref()));
     let hosts: Vec<Host> = hosts.collect();
     let identity = arguments.identity.as_ref();
@@ -94,6 +108,24 @@ fn block(arguments: &ConfigArguments, surroundings: &Surroundings) -> anyhow::Re
         Ok(Err(error)) => usage(error),
         Err(words) => usage(words),
     }
+}
+
+/// A host with the port that the table has for its ssh.
+fn in_table(
+    host: Host,
+    table: &Table,
+    user: Option<&UserName>,
+    folder: &Path,
+) -> anyhow::Result<(Host, u16)> {
+    let ssh = Service::local(SSH);
+    let mut entries = table.entries().iter();
+    let entry = entries.find(|entry| entry.key() == (&host.name, &ssh));
+    let entry = entry.with_context(|| {
+        let name = &host.name;
+        format!("the table in {} has no port for the ssh of {name}: adit host tunnel create {name} {SSH} START", folder.display())
+    })?;
+    let host = as_user(host, entry.user.as_ref());
+    Ok((as_user(host, user), entry.port))
 }
 
 /// Each host with its port: `START` and its place among them.
