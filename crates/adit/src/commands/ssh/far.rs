@@ -309,4 +309,80 @@ mod tests {
         );
         assert!(written(b"adit-refused changed\n").is_err());
     }
+
+    /// The scripts themselves, by the shell of this machine.
+    mod real {
+        use std::fs::{self, Permissions};
+        use std::io::Write as _;
+        use std::os::unix::fs::PermissionsExt as _;
+        use std::path::Path;
+        use std::process::{Command, Stdio};
+
+        use super::*;
+
+        fn run(home: &Path, script: &str, input: &[u8]) -> Vec<u8> {
+            let mut shell = Command::new("sh")
+                .args(["-c", script])
+                .env("HOME", home)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut stdin = shell.stdin.take().unwrap();
+            // One that refuses what it was sent has not read all of it.
+            stdin.write_all(input).ok();
+            drop(stdin);
+            shell.wait_with_output().unwrap().stdout
+        }
+
+        fn input(old: Option<&[u8]>, new: &[u8]) -> Vec<u8> {
+            let old = old.map_or_else(|| String::from("none"), checksum);
+            let head = format!("{old}\n{}\n", checksum(new));
+            [head.as_bytes(), new].concat()
+        }
+
+        #[test]
+        fn a_text_that_is_cut_or_comes_too_late_changes_nothing() {
+            let home = tempfile::tempdir().unwrap();
+            let old = b"Host x\r\n\xff";
+            let new = b"Host y\n".repeat(50_000);
+            for which in [Which::Config, Which::AuthorizedKeys] {
+                let file = home.path().join(which.name().strip_prefix("~/").unwrap());
+                assert_eq!(
+                    found(&run(home.path(), which.read(), b"")).unwrap().content,
+                    None
+                );
+                written(&run(home.path(), which.write(), &input(None, old))).unwrap();
+                let read = found(&run(home.path(), which.read(), b"")).unwrap();
+                assert_eq!(read.content.as_deref(), Some(&old[..]));
+                let whole = input(Some(old), &new);
+                for length in [0, 5, 30, whole.len() / 2, whole.len() - 1] {
+                    let answer = run(home.path(), which.write(), &whole[..length]);
+                    assert!(written(&answer).is_err(), "{length}");
+                    assert_eq!(fs::read(&file).unwrap(), old, "{length}");
+                }
+                // Somebody else was there between.
+                for stale in [Some(&b"other"[..]), None] {
+                    let answer = run(home.path(), which.write(), &input(stale, &new));
+                    let error = written(&answer).unwrap_err().to_string();
+                    assert!(error.contains("somebody else"), "{error}");
+                    assert_eq!(fs::read(&file).unwrap(), old);
+                }
+                written(&run(home.path(), which.write(), &whole)).unwrap();
+                assert_eq!(fs::read(&file).unwrap(), new);
+            }
+            let entries = fs::read_dir(home.path().join(".ssh")).unwrap();
+            assert_eq!(entries.count(), 2, "nothing is left beside them");
+        }
+
+        #[test]
+        fn a_home_that_others_can_write_to_is_told() {
+            let home = tempfile::tempdir().unwrap();
+            for (mode, is_open) in [(0o755, false), (0o775, true), (0o757, true), (0o700, false)] {
+                fs::set_permissions(home.path(), Permissions::from_mode(mode)).unwrap();
+                let found = found(&run(home.path(), READ_KEYS, b"")).unwrap();
+                assert_eq!(found.is_home_open, is_open, "{mode:o}");
+            }
+        }
+    }
 }
