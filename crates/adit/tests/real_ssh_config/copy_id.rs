@@ -167,3 +167,21 @@ fn one_that_fails_leaves_the_others_and_says_why() {
         assert_eq!(said.code, Some(2), "{names:?} {said:?}");
     }
 }
+
+/// A gateway's account, or one whose shell is none.
+#[test]
+fn an_account_without_a_shell_is_told() {
+    require_machines!();
+    let lab = Lab::new();
+    let Lab { laptop, red, .. } = &lab;
+    red.has_shell("/bin/false");
+    let said = laptop.adit(&["ssh", "copy-id", "pi@red.local"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(
+        said.stdout.contains("no POSIX shell has answered") && said.stdout.contains("adit join"),
+        "{said:?}"
+    );
+    // Another shell hands the script on.
+    red.has_shell("/bin/dash");
+    laptop.adit(&["ssh", "copy-id", "pi@red.local"]).ok();
+}

@@ -138,6 +138,18 @@ impl Machine {
         fs::write(self.folder.path().join("hosts"), text).unwrap();
     }
 
+    /// Gives pi another shell.
+    pub(crate) fn has_shell(&self, shell: &str) {
+        let passwd = self.folder.path().join("passwd");
+        let text = fs::read_to_string(&passwd).unwrap();
+        let lines = text.lines().map(|line| match line.rsplit_once(':') {
+            Some((row, _)) if line.starts_with("pi:") => format!("{row}:{shell}\n"),
+            _ => format!("{line}\n"),
+        });
+        // In its place: what is mounted is this file.
+        fs::write(&passwd, lines.collect::<String>()).unwrap();
+    }
+
     /// Starts its sshd, at port 22 of all its addresses.
     fn serve(&mut self) {
         let folder = self.folder.path();

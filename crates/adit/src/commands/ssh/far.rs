@@ -214,7 +214,10 @@ fn said(answer: &[u8]) -> String {
     let text = String::from_utf8_lossy(answer);
     let text: String = text.trim().escape_debug().take(SAID).collect();
     if text.is_empty() {
-        text
+        String::from(
+            ", and nothing was said: does the account run commands? A gateway of adit's runs none; there a machine joins by a \
+             code (adit join), and other keys are added by adit key add",
+        )
     } else {
         format!(": {text}")
     }
