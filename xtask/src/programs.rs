@@ -42,6 +42,7 @@ pub(crate) const REAL: &[Program] = &[
     CHROMIUM,
     OPENSSL,
     UNSHARE,
+    STRACE,
     NSENTER,
     SETPRIV,
     TINYPROXY,
@@ -221,6 +222,11 @@ const OPENSSL: Program = Program {
 const UNSHARE: Program = Program {
     command: "unshare",
     package: "util-linux",
+    proof: &[],
+};
+const STRACE: Program = Program {
+    command: "strace",
+    package: "strace",
     proof: &[],
 };
 const NSENTER: Program = Program {

@@ -26,7 +26,10 @@ pub(crate) use self::host::{
 };
 pub(crate) use self::peer::{ForwardsArguments, LoginArguments, WayArguments};
 pub(crate) use self::service::{
-    Init, InstallArguments, LogsArguments, NamedService, ServiceCommand, What,
+    Init, InstallArguments, LogsArguments, ServiceArguments, ServiceCommand, What,
+};
+pub(crate) use self::ssh::{
+    ConfigArguments, CopyIdArguments, NamedService, OpenArguments, SshCommand,
 };
 use crate::config::destination::{Destination, HostAndPort, UserName};
 use crate::config::spec::StdioTarget;
@@ -40,6 +43,7 @@ mod gateway;
 mod host;
 mod peer;
 mod service;
+mod ssh;
 
 /// Gets a service out from behind a NAT, a firewall or a cellular link, and keeps it out.
 #[derive(Debug, Parser)]
@@ -199,6 +203,19 @@ pub(crate) enum Command {
     /// the command line, 130 interrupted.
     Expose(ExposeArguments),
 
+    /// Have stock ssh know hosts by their names, and log in there by a key.
+    #[command(subcommand)]
+    Ssh(SshCommand),
+
+    /// Make a service of a named host reachable here, until stopped.
+    ///
+    /// adit open red001:80 prints http://localhost:49152 -> red001:80, with a port that was free. The host is logged in
+    /// at by what the configuration says of its name (adit ssh config writes it) or through -J, and dials the service
+    /// itself, so that what listens for red001 alone is reached; red001:db.lan:5432 is a host behind it. When the
+    /// connection ends it comes back by itself. Exit codes: 0 stopped by SIGTERM, 1 the host was not reached at first, the
+    /// port here is taken, or something only a person can mend, 2 the command line, 130 interrupted.
+    Open(Box<OpenArguments>),
+
     /// Name hosts by ranges, and give their services ports here.
     #[command(subcommand)]
     Host(HostCommand),
@@ -290,6 +307,8 @@ impl Command {
             | Self::Reload(_)
             | Self::Join(_)
             | Self::Expose(_)
+            | Self::Ssh(_)
+            | Self::Open(_)
             | Self::Host(_)
             | Self::Service(_)
             | Self::Import(_)
@@ -304,7 +323,7 @@ impl Command {
         match self {
             Self::Forward(arguments) => arguments.habits.quiet,
             // What is worth knowing is in what they say anyway.
-            Self::Doctor(_) | Self::Run(_) | Self::Expose(_) | Self::Join(_) => true,
+            Self::Doctor(_) | Self::Run(_) | Self::Expose(_) | Self::Join(_) | Self::Ssh(_) => true,
             Self::Up(_)
             | Self::Start(_)
             | Self::Down(_)
@@ -325,6 +344,7 @@ impl Command {
             | Self::Invite(_)
             | Self::Audit(_)
             | Self::Reload(_)
+            | Self::Open(_)
             | Self::Host(_)
             | Self::Service(_)
             | Self::Import(_)

@@ -19,9 +19,11 @@ mod import;
 mod join;
 pub(crate) mod keeper;
 mod man;
+mod open;
 mod run;
 mod serve;
 mod service;
+mod ssh;
 mod start;
 mod status;
 mod stop;
@@ -55,6 +57,8 @@ pub(crate) fn run(command: Command, verbose: u8) -> anyhow::Result<ExitCode> {
         Command::Host(command) => host::run(command, verbose),
         Command::Service(command) => service::run(*command),
         Command::Import(arguments) => import::run(&arguments),
+        Command::Ssh(command) => ssh::run(command),
+        Command::Open(arguments) => open::run(&arguments),
         Command::Run(arguments) => run::run(&arguments, verbose),
         Command::Status(arguments) => status::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),

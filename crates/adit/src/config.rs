@@ -77,6 +77,8 @@ pub(crate) enum Purpose {
     Forwards,
     /// One stream; those forwards that files name are passed over.
     Stream,
+    /// Its own forwards; those that files name are passed over.
+    Only,
     /// To look at it; its forwards, if it has any.
     Look,
 }
@@ -126,6 +128,7 @@ pub(crate) fn config(
     ssh_config::check(&settings);
     let forwards = match written.purpose {
         Purpose::Stream => Vec::new(),
+        Purpose::Only => written.forwards.clone(),
         Purpose::Forwards | Purpose::Look => forwards(written, &settings)?,
     };
     let exits = settings.exit_on_forward_failure == Some(true);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use adit_fleet::host::Host;
+use adit_fleet::host::{Host, UserName};
 use adit_fleet::range::{self, Groups, RangeError};
 use adit_text::Problems;
 use anyhow::Context as _;
@@ -37,6 +37,35 @@ pub(crate) fn expand(
         &groups,
     );
     Ok(expanded.unwrap_or_else(|error| refuse(&error)))
+}
+
+/// The hosts that one expression stands for: at least one, or the program ends with code 2. A line end parts no names
+/// here: whoever hands one over means something else by it.
+///
+/// # Errors
+///
+/// The groups cannot be read.
+pub(crate) fn of_one(
+    expression: &str,
+    arguments: &GroupArguments,
+    surroundings: &Surroundings,
+) -> anyhow::Result<Vec<Host>> {
+    if expression.contains(char::is_control) {
+        usage("a line end or another control character stands in no name");
+    }
+    let hosts = expand(&[expression.to_owned()], arguments, surroundings)?;
+    if hosts.is_empty() {
+        usage(format!("{expression:?} stands for no host"));
+    }
+    Ok(hosts)
+}
+
+/// The host, as that user if it names none.
+pub(crate) fn as_user(host: Host, user: Option<&UserName>) -> Host {
+    Host {
+        user: host.user.or_else(|| user.cloned()),
+        ..host
+    }
 }
 
 /// Ends the program with code 2.

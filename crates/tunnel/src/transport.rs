@@ -121,6 +121,9 @@ pub enum StreamKind {
     },
     /// To a subsystem of the peer's, by its name (RFC 4254 section 6.5). Open once the peer has granted it.
     Subsystem(&'static str),
+    /// To the standard streams of a program of the peer's, by its command line (RFC 4254 section 6.5). The line is part of
+    /// this program: nothing that comes from elsewhere can stand in it. What it writes to its standard error is dropped.
+    Command(&'static str),
 }
 
 /// A byte stream that is being opened.

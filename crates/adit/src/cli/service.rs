@@ -20,12 +20,12 @@ pub(crate) enum ServiceCommand {
     ///
     /// What it keeps, tunnels and tables, stays where it is. Exit codes: 0 it is gone, or was not there, 1 it cannot
     /// be taken away, 2 the command line.
-    Uninstall(NamedService),
+    Uninstall(ServiceArguments),
 
     /// Show whether a service is installed, starts at boot, and runs.
     ///
     /// Exit codes: 0 it runs, 1 it does not, 2 the command line.
-    Status(NamedService),
+    Status(ServiceArguments),
 
     /// Show the log of a service.
     ///
@@ -57,7 +57,7 @@ pub(crate) enum Init {
 
 /// Which service is meant.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct NamedService {
+pub(crate) struct ServiceArguments {
     /// What it starts.
     #[arg(value_name = "WHAT")]
     pub(crate) what: What,
@@ -86,7 +86,7 @@ pub(crate) struct NamedService {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct InstallArguments {
     #[command(flatten)]
-    pub(crate) service: NamedService,
+    pub(crate) service: ServiceArguments,
 
     /// The files of adit up; adit.yml of this folder where none is named.
     #[arg(short, long = "file", value_name = "FILE")]
@@ -117,7 +117,7 @@ pub(crate) struct InstallArguments {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct LogsArguments {
     #[command(flatten)]
-    pub(crate) service: NamedService,
+    pub(crate) service: ServiceArguments,
 
     /// Go on as it grows.
     #[arg(short, long)]

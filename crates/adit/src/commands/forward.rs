@@ -39,16 +39,27 @@ pub(crate) fn run(arguments: &ForwardArguments, verbose: u8) -> anyhow::Result<E
     }
     let config = config(&arguments.written(), &Surroundings::of_this_process())?;
     let connect = SshConnect::new(&config.peer, Memory::of_this_machine())?;
-    let restore = Restore::new();
     if let Some(StdioTarget(target)) = &arguments.stdio {
+        let _restore = Restore::new();
         return stdio::run(target, &connect, &config.peer.peer);
     }
+    let let_go = is_detached.then(|| LetGo::new(verbose > 0));
+    keep(config, connect, let_go, &|_| None)
+}
+
+/// Keeps the tunnel until SIGINT or SIGTERM, or until whoever hears what happens to it gives a reason to end it.
+pub(super) fn keep(
+    config: TunnelConfig,
+    connect: SshConnect,
+    let_go: Option<LetGo>,
+    hear: &(dyn Fn(&Event<'_>) -> Option<String> + Sync),
+) -> anyhow::Result<ExitCode> {
+    let restore = Restore::new();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let let_go = is_detached.then(|| LetGo::new(verbose > 0));
-    let result = runtime.block_on(serve(config, connect, let_go));
+    let result = runtime.block_on(serve(config, connect, let_go, hear));
     // A question that nobody has answered would be waited for.
     runtime.shutdown_background();
     drop(restore);
@@ -59,6 +70,7 @@ async fn serve(
     config: TunnelConfig,
     connect: SshConnect,
     let_go: Option<LetGo>,
+    hear: &(dyn Fn(&Event<'_>) -> Option<String> + Sync),
 ) -> anyhow::Result<ExitCode> {
     let stop = CancellationToken::new();
     let mut signals = JoinSet::new();
@@ -81,7 +93,8 @@ async fn serve(
             (status.apply(&event, SystemTime::now()), status.is_ready())
         };
         tell(None, &peer, &event, news);
-        if exits && let Some(refusal) = refusal(&event) {
+        let refusal = exits.then(|| refusal(&event)).flatten();
+        if let Some(refusal) = hear(&event).or(refusal) {
             refused.get_or_init(|| refusal);
             ending.cancel();
         }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail, ensure};
 use rustix::process::geteuid;
 
 use self::place::{Installed, Place, Written};
-use crate::cli::{Init, InstallArguments, LogsArguments, NamedService, ServiceCommand, What};
+use crate::cli::{Init, InstallArguments, LogsArguments, ServiceArguments, ServiceCommand, What};
 use crate::config::Surroundings;
 use crate::log::say;
 
@@ -118,7 +118,7 @@ fn begin(place: &Place) -> Vec<Vec<String>> {
     }
 }
 
-fn uninstall(service: &NamedService) -> anyhow::Result<ExitCode> {
+fn uninstall(service: &ServiceArguments) -> anyhow::Result<ExitCode> {
     let place = Place::of(service, &Surroundings::of_this_process())?;
     match place.installed()? {
         Installed::No => {
@@ -168,7 +168,7 @@ fn uninstall(service: &NamedService) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn status(service: &NamedService) -> anyhow::Result<ExitCode> {
+fn status(service: &ServiceArguments) -> anyhow::Result<ExitCode> {
     let place = Place::of(service, &Surroundings::of_this_process())?;
     let installed = place.installed()?;
     let file = place.file.display();

@@ -76,6 +76,11 @@ impl Surroundings {
         self.user.as_deref()
     }
 
+    /// Who asks, as the files of ssh(1) want to know it.
+    pub(crate) fn local(&self) -> ssh::Local {
+        ssh::Local::of_this_process(self.user.clone(), self.home.clone())
+    }
+
     /// Whether it is known who runs the program.
     pub(crate) const fn has_user(&self) -> bool {
         self.user.is_some()

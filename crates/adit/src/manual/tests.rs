@@ -1,5 +1,7 @@
 use super::*;
 
+mod guide;
+
 use crate::cli::EnvironmentArguments;
 use crate::compose;
 use crate::config::Surroundings;

@@ -238,6 +238,45 @@ fn examples_of_gateways(page: &str) -> &'static [(&'static str, &'static str)] {
     }
 }
 
+/// Those of commands for hosts by their names.
+fn examples_of_hosts(page: &str) -> &'static [(&'static str, &'static str)] {
+    match page {
+        "adit-ssh" => &[(
+            "Once, and then ssh red001 from here asks for nothing:",
+            "adit ssh config 'pi@red00[1-2]' pi@red\nadit ssh copy-id red\nadit ssh copy-id 'red00[1-2]'",
+        )],
+        "adit-ssh-config" => &[
+            (
+                "Hosts behind red, whose sshd knows them by their names:",
+                "adit ssh config 'pi@red00[1-2]' pi@red",
+            ),
+            (
+                "The same on a laptop, from red:",
+                "adit ssh config 'red00[1-2]' red --user pi --laptop anthony@laptop.local",
+            ),
+            (
+                "Hosts at ports of red from 8001, and the end of that:",
+                "adit ssh config 'red00[1-2]' red --user pi --ports\nadit ssh config --remove red",
+            ),
+        ],
+        "adit-ssh-copy-id" => &[(
+            "A key of this machine's, made if there is none, at each of them:",
+            "adit ssh copy-id 'pi@red00[1-2]'",
+        )],
+        "adit-open" => &[
+            (
+                "The web server of red001, at a port here that is free:",
+                "adit open red001:80",
+            ),
+            (
+                "A database that red001 reaches, at port 15432 here, through red:",
+                "adit open -J pi@red.local pi@red001:db.internal:5432 15432",
+            ),
+        ],
+        _ => host::examples(page).unwrap_or_else(|| admin::examples(page)),
+    }
+}
+
 /// Those of commands of machines that become devices.
 fn examples_of_devices(page: &str) -> &'static [(&'static str, &'static str)] {
     match page {
@@ -271,6 +310,6 @@ fn examples_of_devices(page: &str) -> &'static [(&'static str, &'static str)] {
                 "crontab -l | adit import autossh-unit - > adit.yml",
             ),
         ],
-        _ => host::examples(page).unwrap_or_else(|| admin::examples(page)),
+        _ => examples_of_hosts(page),
     }
 }

@@ -4,15 +4,13 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::supervise::{Connect, ConnectError, Connected, log_panic};
+use super::once::Once;
+use super::supervise::{Connect, ConnectError};
 use crate::copy::{Copied, copy_through};
-use crate::transport::{
-    CloseReason, Connection, OpenError, Origin, StreamHead, StreamKind, Target, Transport,
-};
+use crate::transport::{OpenError, Origin, StreamHead, StreamKind, Target, Transport};
 
 /// Why nothing was carried.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +41,6 @@ pub enum DirectError {
 pub(super) const OPEN_DEADLINE: Duration = Duration::from_secs(135);
 /// For the peer to take what is on its way when both halves have ended, and to close.
 const LAST_BYTES: Duration = Duration::from_secs(60);
-/// How long a connection may take to say goodbye.
-const CLOSE_DEADLINE: Duration = Duration::from_secs(2);
 
 /// Connects once, has `target` opened by the peer and copies between it and `socket` until both
 /// halves have ended. Nothing comes back by itself.
@@ -60,25 +56,9 @@ pub async fn carry<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let Connected { connection, task } = connect.connect().await?;
-    let Connection {
-        transport,
-        requests,
-    } = connection;
-    // A server has nothing to ask of us; it is refused by this.
-    drop(requests);
-    let mut driver = JoinSet::new();
-    driver.spawn(task);
-    let result = copy_to(&*transport, target, socket).await;
-    let mut end = transport.end();
-    transport.close(CloseReason::Stopping);
-    if timeout(CLOSE_DEADLINE, end.wait()).await.is_err() {
-        debug!("connection did not say goodbye in time");
-    }
-    driver.abort_all();
-    while let Some(result) = driver.join_next().await {
-        log_panic("connection", result);
-    }
+    let once = Once::begin(connect).await?;
+    let result = copy_to(once.transport(), target, socket).await;
+    once.end().await;
     result
 }
 

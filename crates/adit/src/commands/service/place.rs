@@ -9,7 +9,7 @@ use adit_fleet::unit::{MARK, ServiceName};
 use anyhow::{Context as _, bail, ensure};
 
 use super::{is_root, usual_name};
-use crate::cli::{Init, NamedService};
+use crate::cli::{Init, ServiceArguments};
 use crate::config::Surroundings;
 
 /// The file of a service.
@@ -45,7 +45,10 @@ impl Place {
     /// # Errors
     ///
     /// A user's service needs systemd, and a home directory.
-    pub(super) fn of(service: &NamedService, surroundings: &Surroundings) -> anyhow::Result<Self> {
+    pub(super) fn of(
+        service: &ServiceArguments,
+        surroundings: &Surroundings,
+    ) -> anyhow::Result<Self> {
         let name = match &service.name {
             Some(name) => name.clone(),
             None => usual_name(service.what).parse()?,

@@ -4,17 +4,21 @@ use std::sync::Mutex;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::*;
-use crate::transport::{ConnectionEnd, OpenRequest, PeerRequest, RefusalCode, memory};
+use crate::agent::supervise::Connected;
+use crate::transport::{
+    CloseReason, Connection, ConnectionEnd, OpenRequest, PeerRequest, RefusalCode, memory,
+};
 
 /// Makes one memory connection and hands the peer's end to the test.
-struct Once {
+struct OneConnection {
     peers: mpsc::Sender<Connection>,
     failure: Mutex<Option<ConnectError>>,
 }
 
-impl Connect for Once {
+impl Connect for OneConnection {
     async fn connect(&self) -> Result<Connected, ConnectError> {
         if let Some(error) = self.failure.lock().unwrap().take() {
             return Err(error);
@@ -42,7 +46,7 @@ impl Lab {
         let (stdio, mut ours) = duplex(1_024);
         let mut run = JoinSet::new();
         run.spawn(async move {
-            let connect = Once {
+            let connect = OneConnection {
                 peers: sender,
                 failure: Mutex::new(failure),
             };

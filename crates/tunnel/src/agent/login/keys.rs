@@ -131,6 +131,22 @@ pub fn read(file: &Path) -> Result<Arc<dyn Signer>, KeyError> {
     }
 }
 
+/// The public half of the key that a file names, as the first two words of a `.pub` file. No passphrase is asked for.
+/// Blocks on the file system.
+///
+/// # Errors
+/// The file gives no key, or none whose public half can be read: then there is to be a `.pub` file beside it.
+pub fn public_text(file: &Path) -> Result<String, KeyError> {
+    match load(file)? {
+        KeyFile::Private(signer) => Ok(signer.public_key().to_openssh_text()),
+        KeyFile::Public(key) | KeyFile::Locked(Some(key)) => Ok(key.to_openssh_text()),
+        KeyFile::Locked(None) => {
+            let file = file.to_owned();
+            Err(KeyError::Encrypted { file })
+        }
+    }
+}
+
 fn unreadable(file: &Path, source: io::Error) -> KeyError {
     let file = file.to_owned();
     KeyError::Read { file, source }
@@ -235,6 +251,7 @@ mod tests {
             panic!("no public key")
         };
         assert_eq!(read, *public);
+        assert_eq!(public_text(&file).unwrap(), public.to_openssh_text());
         assert!(matches!(super::read(&file), Err(KeyError::Parse { .. })));
     }
 

@@ -70,7 +70,7 @@ pub(super) fn kind(head: StreamHead) -> ChannelKind {
         StreamKind::Probe { host, port } => ChannelKind::Probe {
             bind: Endpoint::new(host, port),
         },
-        StreamKind::Subsystem(_) => ChannelKind::Session,
+        StreamKind::Subsystem(_) | StreamKind::Command(_) => ChannelKind::Session,
     }
 }
 

@@ -64,8 +64,8 @@ pub(super) struct Turn<S> {
     early: Vec<Command>,
     /// Where what clients ask in their sessions goes, by channel number.
     sessions: HashMap<u32, mpsc::Sender<SessionAsk>>,
-    /// Subsystems that the peer has not been asked for yet, by channel number: their sessions are being opened.
-    subsystems: HashMap<u32, &'static str>,
+    /// What sessions of ours are for, by channel number, while the peer has not granted it.
+    purposes: HashMap<u32, Purpose>,
     next_question: u64,
     /// The last question whether the peer is there, while nothing came after it.
     asked_alive: Option<u64>,
@@ -79,6 +79,15 @@ enum Question {
     Forward(RequestId, Bind),
     /// Something asked in a session.
     Session(ChannelId),
+}
+
+/// What a session of ours is for.
+#[derive(Debug, Clone, Copy)]
+enum Purpose {
+    /// A subsystem, by its name.
+    Subsystem(&'static str),
+    /// A command, by its line.
+    Command(&'static str),
 }
 
 /// Rounds of reading and writing before other tasks get their turn.
@@ -240,7 +249,7 @@ impl<S: Carrier> Turn<S> {
             questions: HashMap::new(),
             early: Vec::new(),
             sessions: HashMap::new(),
-            subsystems: HashMap::new(),
+            purposes: HashMap::new(),
             next_question: FIRST_QUESTION,
             asked_alive: None,
             life: watch::Sender::new(Life::default()),

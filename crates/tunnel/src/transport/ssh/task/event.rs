@@ -8,7 +8,7 @@ use adit_ssh::forward::ForwardAnswer as EngineAnswer;
 use adit_ssh::limits;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Question, Turn};
+use super::{Purpose, Question, Turn};
 use crate::transport::handle::Command;
 use crate::transport::request::{
     CancelAnswer, CancelRequest, ForwardAnswer, ForwardRequest, OpenAnswer, OpenRequest,
@@ -41,7 +41,7 @@ impl<S: Carrier> Turn<S> {
                 self.streams.deliver_bulk(&mut self.engine, now());
                 self.streams.closed(channel, was_cut);
                 self.sessions.remove(&channel.number());
-                self.subsystems.remove(&channel.number());
+                self.purposes.remove(&channel.number());
                 self.give_back_allowance();
             }
             Event::Lost { channel } => {
@@ -49,10 +49,10 @@ impl<S: Carrier> Turn<S> {
                 self.streams.lost(channel);
                 self.give_back_allowance();
             }
-            Event::ChannelOpened { channel } if self.subsystems.contains_key(&channel.number()) => {
-                self.ask_for_subsystem(channel);
+            Event::ChannelOpened { channel } if self.purposes.contains_key(&channel.number()) => {
+                self.ask_for_purpose(channel);
             }
-            Event::ChannelAnswer { channel, good } => self.subsystem_answered(channel, good),
+            Event::ChannelAnswer { channel, good } => self.purpose_answered(channel, good),
             Event::ChannelOpened { channel } => {
                 self.streams.opened(channel);
                 self.streams.news(channel.number(), &mut self.engine, now());
@@ -62,7 +62,7 @@ impl<S: Carrier> Turn<S> {
                 failure,
                 text,
             } => {
-                self.subsystems.remove(&channel.number());
+                self.purposes.remove(&channel.number());
                 let code = RefusalCode::from_number(failure.code());
                 self.streams.refused(
                     channel,
@@ -145,17 +145,22 @@ impl<S: Carrier> Turn<S> {
     }
 
     /// A session of ours is open: what it was opened for is asked for in it.
-    fn ask_for_subsystem(&mut self, channel: ChannelId) {
-        if let Some(name) = self.subsystems.remove(&channel.number()) {
-            let request = ChannelRequest::Subsystem {
-                name: String::from(name),
-            };
-            self.engine.request_channel(channel, &request, true);
-        }
+    fn ask_for_purpose(&mut self, channel: ChannelId) {
+        let request = match self.purposes.get(&channel.number()) {
+            Some(Purpose::Subsystem(name)) => ChannelRequest::Subsystem {
+                name: String::from(*name),
+            },
+            Some(Purpose::Command(line)) => ChannelRequest::Exec {
+                command: line.as_bytes().to_vec(),
+            },
+            None => return,
+        };
+        self.engine.request_channel(channel, &request, true);
     }
 
     /// The only thing that is asked in sessions of ours was answered.
-    fn subsystem_answered(&mut self, channel: ChannelId, good: bool) {
+    fn purpose_answered(&mut self, channel: ChannelId, good: bool) {
+        let purpose = self.purposes.remove(&channel.number());
         if good {
             self.streams.opened(channel);
             self.streams.news(channel.number(), &mut self.engine, now());
@@ -163,7 +168,10 @@ impl<S: Carrier> Turn<S> {
             self.engine.close_channel(channel);
             let refused = OpenError::Refused {
                 code: RefusalCode::UnknownKind,
-                reason: String::from("no such subsystem"),
+                reason: String::from(match purpose {
+                    Some(Purpose::Command(_)) => "no commands",
+                    Some(Purpose::Subsystem(_)) | None => "no such subsystem",
+                }),
             };
             self.streams.refused(channel, refused);
             self.give_back_allowance();
@@ -299,8 +307,9 @@ impl<S: Carrier> Turn<S> {
                 self.early.push(Command::Open { head, reply });
             }
             Command::Open { head, reply } => {
-                let subsystem = match head.kind {
-                    StreamKind::Subsystem(name) => Some(name),
+                let purpose = match head.kind {
+                    StreamKind::Subsystem(name) => Some(Purpose::Subsystem(name)),
+                    StreamKind::Command(line) => Some(Purpose::Command(line)),
                     StreamKind::Direct(_) | StreamKind::Forwarded(_) | StreamKind::Probe { .. } => {
                         None
                     }
@@ -308,8 +317,8 @@ impl<S: Carrier> Turn<S> {
                 let opened = self.window().ok_or(OpenFailure::ResourceShortage);
                 match opened.and_then(|window| self.engine.open_channel(&kind(head), window)) {
                     Ok(channel) => {
-                        if let Some(name) = subsystem {
-                            self.subsystems.insert(channel.number(), name);
+                        if let Some(purpose) = purpose {
+                            self.purposes.insert(channel.number(), purpose);
                         }
                         let stream = pair(channel, &self.memory.pool, &self.dirty);
                         self.streams.add(channel, stream, Some(reply));
