@@ -125,9 +125,20 @@ pub(super) const JOBS: &[Job] = &[
         limit: Duration::from_mins(30),
         work: Work::Ignored {
             test: "--test=real_boot",
-            filter: None,
+            filter: Some("test(a_gateway_under_systemd)"),
         },
         env: &[("ADIT_REAL", "1")],
+    },
+    Job {
+        name: "service-boot",
+        about: "adit service in a machine that boots: kill -9 twenty times, the watchdog, a network that comes late, boot again",
+        // Debian's files are fetched once.
+        limit: Duration::from_mins(30),
+        work: Work::Ignored {
+            test: "--test=real_boot",
+            filter: Some("test(services)"),
+        },
+        env: &[],
     },
     Job {
         name: "names-crosstalk",

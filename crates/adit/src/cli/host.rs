@@ -108,7 +108,7 @@ pub(crate) struct FoldArguments {
 /// Where the table is.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct TableArguments {
-    /// The folder of the table: root's is /var/lib/adit/hosts, others' ~/.local/state/adit/hosts.
+    /// The folder of the table: root's is /var/lib/adit-hosts, others' ~/.local/state/adit/hosts.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
 
@@ -241,7 +241,7 @@ pub(crate) struct ListArguments {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct HostUpArguments {
-    /// The folder of the table: root's is /var/lib/adit/hosts, others' ~/.local/state/adit/hosts.
+    /// The folder of the table: root's is /var/lib/adit-hosts, others' ~/.local/state/adit/hosts.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
 
@@ -252,7 +252,7 @@ pub(crate) struct HostUpArguments {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct HostDownArguments {
-    /// The folder of the table: root's is /var/lib/adit/hosts, others' ~/.local/state/adit/hosts.
+    /// The folder of the table: root's is /var/lib/adit-hosts, others' ~/.local/state/adit/hosts.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
 }

@@ -46,8 +46,10 @@ fn install(arguments: &InstallArguments) -> anyhow::Result<ExitCode> {
         return print(&(words + "\n"));
     }
     place.ensure_may_write()?;
-    for (path, owner) in &unit.made {
-        subject::make(path, *owner)?;
+    if place.root.is_none() {
+        for (path, owner) in &unit.made {
+            subject::make(path, *owner)?;
+        }
     }
     let written = place.write(&text)?;
     for line in begin(&place) {

@@ -26,7 +26,7 @@ pub(crate) struct Held {
 }
 
 /// Where root's table is.
-const OF_ROOT: &str = "/var/lib/adit/hosts";
+const OF_ROOT: &str = "/var/lib/adit-hosts";
 /// The table's file.
 const TABLE: &str = "ports.json";
 /// The folder of the control socket of whoever keeps it.

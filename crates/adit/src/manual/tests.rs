@@ -126,10 +126,12 @@ fn what_the_examples_say_is_understood() {
     let lines = names.flat_map(words::examples).map(|(_, lines)| *lines);
     let mut count = 0;
     for line in lines.flat_map(str::lines) {
-        let Some(words) = line.strip_prefix("adit ") else {
+        let typed = line.strip_prefix("sudo ").unwrap_or(line);
+        let Some(words) = typed.strip_prefix("adit ") else {
             continue;
         };
         count += 1;
+        let words = words.split([';', '|']).next().unwrap();
         let words = words.split(" > ").next().unwrap().replace('\'', "");
         let words = std::iter::once("adit").chain(words.split_whitespace());
         if let Err(error) = program().try_get_matches_from(words) {

@@ -99,7 +99,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
         "Private keys to log in with, unless others are named; each with a certificate in -cert.pub beside it.",
     ),
     (
-        "/var/lib/adit/hosts/ports.json, ~/.local/state/adit/hosts/ports.json",
+        "/var/lib/adit-hosts/ports.json, ~/.local/state/adit/hosts/ports.json",
         "The table of adit host tunnel: root's, and everybody else's.",
     ),
     (

@@ -37,11 +37,33 @@ fn root() -> PathBuf {
 impl Machine {
     /// Boots one that finds that folder at /srv.
     pub(crate) fn boot(shared: &Path) -> Self {
+        Self::start(&root(), &["--volatile=overlay"], shared)
+    }
+
+    /// A copy of its files, which keeps what is changed.
+    pub(crate) fn disk(at: &Path) {
+        let mut copy = Command::new("cp");
+        let output = copy
+            .args(["-a", "--reflink=auto"])
+            .arg(root())
+            .arg(at)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+    }
+
+    /// Boots with such a copy.
+    pub(crate) fn boot_from(disk: &Path, shared: &Path) -> Self {
+        Self::start(disk, &[], shared)
+    }
+
+    fn start(root: &Path, options: &[&str], shared: &Path) -> Self {
         let mut command = Command::new("systemd-nspawn");
         command
             .arg("--directory")
-            .arg(root())
-            .args(["--boot", "--volatile=overlay", "--register=no"])
+            .arg(root)
+            .args(options)
+            .args(["--boot", "--register=no"])
             .args(["--keep-unit", "--private-network", "--console=pipe"])
             .arg(format!("--bind={}:/srv", shared.display()));
         let mut process = Process::spawn(&mut command);
@@ -104,9 +126,9 @@ impl Machine {
         })
     }
 
-    /// The last lines of the gateway's log.
+    /// The last lines of the logs of ours.
     fn journal(&self) -> String {
-        text(&self.run("journalctl --no-pager --lines=40 --unit=adit-gateway"))
+        text(&self.run("journalctl --no-pager --lines=60 --unit='adit-*'"))
     }
 }
 

@@ -9,6 +9,7 @@ use adit_testkit::{real, require};
 use crate::machine::Machine;
 
 mod machine;
+mod services;
 
 const UNITS: &str = "../../examples/gateway/systemd";
 /// As the guide has it, with a port below 1024 for clients and one for forwards.

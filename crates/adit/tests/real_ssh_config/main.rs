@@ -5,4 +5,5 @@ mod copy_id;
 mod file;
 mod lab;
 mod laptop;
+mod seed;
 mod ways;

@@ -77,7 +77,7 @@ pub(super) fn unit(
             let person = person(arguments, None, surroundings)?;
             let data = match &arguments.data {
                 Some(data) => absolute(data)?,
-                None if person.ids.0 == 0 => PathBuf::from("/var/lib/adit/hosts"),
+                None if person.ids.0 == 0 => PathBuf::from("/var/lib/adit-hosts"),
                 None => person.home.join(".local/state/adit/hosts"),
             };
             unit.arguments.push(text(&data)?.parse()?);

@@ -61,6 +61,34 @@ pub(super) fn examples(page: &str) -> Option<&'static [(&'static str, &'static s
             "adit host tunnel check red00[1-3]",
         )],
         "adit-host-up" => &[("In the background:", "adit host up --detach")],
+        "adit-service" => &[(
+            "The tunnels of adit.yml at boot, and how they do:",
+            "sudo adit service install up -f adit.yml\nadit service status up",
+        )],
+        "adit-service-install" => &[
+            (
+                "The tunnels of a file, as its owner:",
+                "sudo adit service install up -f /home/pi/adit.yml",
+            ),
+            (
+                "The ports of hosts, as whoever calls sudo:",
+                "sudo adit service install hosts",
+            ),
+            (
+                "A gateway, its database's password in a file of root's:",
+                "sudo adit service install serve --config /etc/adit/gateway.yml --database-file /etc/adit/database-url",
+            ),
+            (
+                "What would be written for a user's own service:",
+                "adit service install up --user --dry-run",
+            ),
+        ],
+        "adit-service-uninstall" => &[(
+            "It ends, and its file goes:",
+            "sudo adit service uninstall up",
+        )],
+        "adit-service-status" => &[("In a script:", "adit service status hosts || echo down")],
+        "adit-service-logs" => &[("As it grows:", "adit service logs up -f")],
         "adit-host-down" => &[("The tunnels end, and the table stays:", "adit host down")],
         _ => return None,
     };
