@@ -44,9 +44,9 @@ pub enum UnitError {
     /// It is no path from the root.
     #[error("it is no path from the root")]
     Relative,
-    /// A credential's file with a blank or a colon.
+    /// A credential's file with a blank or a colon, or a name of other characters.
     #[error(
-        "a credential is NAME=FILE: a name of letters, digits, '-' and '_', and a path without blanks and colons"
+        "a credential is a path from the root without blanks, quotes and colons, its last part letters, digits, '-' and '_'"
     )]
     Credential,
 }
@@ -174,11 +174,13 @@ impl FromStr for AbsolutePath {
     }
 }
 
-impl FromStr for Credential {
-    type Err = UnitError;
-
-    fn from_str(text: &str) -> Result<Self, UnitError> {
-        let (name, file) = text.split_once('=').ok_or(UnitError::Credential)?;
+impl Credential {
+    /// That file, under a name of letters, digits, `-` and `_`.
+    ///
+    /// # Errors
+    ///
+    /// It is no such name, or the path has a character that systemd parts credentials by.
+    pub fn named(name: &str, file: &str) -> Result<Self, UnitError> {
         let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
         let is_name = (1..=64).contains(&name.len()) && name.bytes().all(is_part);
         let is_plain =
@@ -188,6 +190,16 @@ impl FromStr for Credential {
         (is_name && is_plain)
             .then_some(Self { name, file })
             .ok_or(UnitError::Credential)
+    }
+}
+
+impl FromStr for Credential {
+    type Err = UnitError;
+
+    /// A path, whose last part is the name.
+    fn from_str(text: &str) -> Result<Self, UnitError> {
+        let (_, name) = text.rsplit_once('/').ok_or(UnitError::Credential)?;
+        Self::named(name, text)
     }
 }
 

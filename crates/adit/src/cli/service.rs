@@ -108,10 +108,10 @@ pub(crate) struct InstallArguments {
     #[arg(long, value_name = "USER", conflicts_with = "user")]
     pub(crate) run_as: Option<UserName>,
 
-    /// A secret that it finds at ${env.CREDENTIALS_DIRECTORY}/NAME: a file that root alone has to read. As often as you
-    /// like.
-    #[arg(long, value_name = "NAME=FILE")]
-    pub(crate) credential: Vec<Credential>,
+    /// A secret that root alone has to read: the service finds it at ${env.CREDENTIALS_DIRECTORY}/ and the file's own
+    /// name. As often as you like.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) credential_file: Vec<Credential>,
 }
 
 #[derive(Debug, Clone, Args)]

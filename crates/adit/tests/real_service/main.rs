@@ -84,7 +84,7 @@ fn units(home: &Home) -> Vec<(PathBuf, bool)> {
     let all: &[(&str, &[&str])] = &[
         (
             "up",
-            &["--run-as", "root", "--credential", "gw=/etc/adit/gw"],
+            &["--run-as", "root", "--credential-file", "/etc/adit/gw"],
         ),
         ("up", &["--user"]),
         ("hosts", &["--run-as", "root"]),

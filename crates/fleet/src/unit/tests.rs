@@ -17,7 +17,7 @@ fn unit(argument: &str, path: &str) -> Option<Unit> {
         environment: vec![("ADIT_X", Value::Word(argument.parse().ok()?))],
         writable: vec![path.parse().ok()?],
         state: None,
-        credentials: vec!["db=/etc/adit/db".parse().unwrap()],
+        credentials: vec!["/etc/adit/db".parse().unwrap()],
         sandbox: Sandbox::Tight,
         reloads: false,
         watchdog: 60,
@@ -85,7 +85,18 @@ fn what_systemd_or_a_shell_could_take_for_more_is_quoted() {
     for text in ["", "Adit", "-x", "a b", "a/b", "a.b", "a\nb"] {
         assert!(text.parse::<ServiceName>().is_err(), "{text:?}");
     }
-    for text in ["db", "db=", "db=rel", "d b=/x", "db=/x:y", "db=/x y", "=/x"] {
+    for text in [
+        "db",
+        "",
+        "rel/db",
+        "/x/d b",
+        "/x/d:b",
+        "/x y/db",
+        "/x/",
+        "/x/db.txt",
+        "/x/d\nb",
+        "/\"/db",
+    ] {
         assert!(text.parse::<Credential>().is_err(), "{text:?}");
     }
 }

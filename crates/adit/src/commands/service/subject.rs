@@ -58,7 +58,7 @@ pub(super) fn unit(
         environment: Vec::new(),
         writable: Vec::new(),
         state: None,
-        credentials: arguments.credential.clone(),
+        credentials: arguments.credential_file.clone(),
         sandbox: Sandbox::Tight,
         reloads: false,
         watchdog: 60,
@@ -138,7 +138,7 @@ fn serve(arguments: &InstallArguments, mut unit: Unit) -> anyhow::Result<Subject
     unit.arguments.extend(words(&["--data", text(&data)?])?);
     if let Some(database) = &arguments.database_file {
         let file = absolute(database)?;
-        let credential: Credential = format!("database-url={}", text(&file)?).parse()?;
+        let credential = Credential::named("database-url", text(&file)?)?;
         unit.credentials.push(credential.clone());
         let variable = ("ADIT_DATABASE_URL_FILE", Value::File(credential));
         unit.environment.push(variable);
