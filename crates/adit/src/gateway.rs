@@ -317,7 +317,7 @@ impl Gateway {
                     }
                     Told::End(code) => break code,
                 },
-                () = told_to_end.cancelled() => break ExitCode::SUCCESS,
+                () = told_to_end.cancelled() => break notify::told_to_end(),
                 () = watchdog.tell() => {}
                 () = chores.watch() => {}
                 // None of them ends by itself.

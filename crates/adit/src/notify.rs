@@ -1,7 +1,10 @@
 //! Tells systemd how far this process is (sd_notify(3)), where it was started by it.
 
 use std::os::unix::net::UnixDatagram;
+use std::process::ExitCode;
 use std::time::Duration;
+
+use adit_fleet::unit::TOLD;
 
 use tokio::time::{Interval, MissedTickBehavior, interval};
 use tracing::debug;
@@ -17,6 +20,16 @@ const SPARE: Duration = Duration::from_secs(20);
 /// Whether systemd has started this process and wants to hear of it.
 pub(crate) fn is_heard() -> bool {
     std::env::var_os(SOCKET).is_some()
+}
+
+/// The exit code of who was told to end by another command: systemd, which starts services again however they end,
+/// leaves it at that (`adit_fleet::unit`).
+pub(crate) fn told_to_end() -> ExitCode {
+    if is_heard() {
+        ExitCode::from(TOLD)
+    } else {
+        ExitCode::SUCCESS
+    }
 }
 
 /// It serves.

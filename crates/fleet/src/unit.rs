@@ -17,6 +17,9 @@ pub use self::systemd::{system, user};
 /// Stands in each file that is written, so that nobody else's is ever replaced or removed.
 pub const MARK: &str = "Written by adit service install; adit service uninstall takes it away.";
 
+/// How a service ends that was told to by adit stop or adit down, and is not to be started again.
+pub const TOLD: u8 = 3;
+
 /// The name of a service: a lower-case letter or digit, then those and `-`, 64 characters at the most.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceName(String);
@@ -42,7 +45,7 @@ pub enum UnitError {
     #[error("it has a control character, or more than 4096 bytes")]
     Word,
     /// It is no path from the root.
-    #[error("it is no path from the root")]
+    #[error("it is no path from the root, or ends with a backslash or a blank")]
     Relative,
     /// A credential's file with a blank or a colon, or a name of other characters.
     #[error(
@@ -168,7 +171,9 @@ impl FromStr for AbsolutePath {
 
     fn from_str(text: &str) -> Result<Self, UnitError> {
         let word: Word = text.parse()?;
-        text.starts_with('/')
+        // At the end of a line, where systemd would take them for something of its own or drop them.
+        let is_whole = !text.ends_with(|last: char| last == '\\' || last.is_whitespace());
+        (text.starts_with('/') && is_whole)
             .then_some(Self(word))
             .ok_or(UnitError::Relative)
     }

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
-use adit_fleet::unit;
+use adit_fleet::unit::{self, Account};
 use anyhow::{Context as _, bail, ensure};
 use rustix::process::geteuid;
 
@@ -32,6 +32,16 @@ fn install(arguments: &InstallArguments) -> anyhow::Result<ExitCode> {
     let service = &arguments.service;
     let place = Place::of(service, &surroundings)?;
     let unit = subject::unit(arguments, &place.name, &surroundings)?;
+    if place.init != Init::Systemd {
+        ensure!(
+            unit.unit.credentials.is_empty(),
+            "only systemd hands credentials on: name the file of a secret in the settings instead"
+        );
+        ensure!(
+            matches!(unit.unit.account, Account::User(_)),
+            "only systemd makes a user for a service: say whose it is with --run-as USER"
+        );
+    }
     let text = match (place.init, service.user) {
         (Init::Systemd, true) => unit::user(&unit.unit),
         (Init::Systemd, false) => unit::system(&unit.unit),
@@ -40,7 +50,7 @@ fn install(arguments: &InstallArguments) -> anyhow::Result<ExitCode> {
     };
     if service.dry_run {
         let mut words = format!("# {}\n{text}", place.file.display());
-        for line in begin(&place) {
+        for line in begin(&place, Written::New) {
             write!(words, "\n# then: {}", line.join(" ")).ok();
         }
         return print(&(words + "\n"));
@@ -52,7 +62,7 @@ fn install(arguments: &InstallArguments) -> anyhow::Result<ExitCode> {
         }
     }
     let written = place.write(&text)?;
-    for line in begin(&place) {
+    for line in begin(&place, written) {
         call(&line)?;
     }
     if written == Written::Changed && place.init == Init::Systemd && place.root.is_none() {
@@ -86,7 +96,12 @@ fn install(arguments: &InstallArguments) -> anyhow::Result<ExitCode> {
 }
 
 /// What is called once the file is there, in order.
-fn begin(place: &Place) -> Vec<Vec<String>> {
+fn begin(place: &Place, written: Written) -> Vec<Vec<String>> {
+    let verb = if written == Written::Changed {
+        "restart"
+    } else {
+        "start"
+    };
     let name = place.name.as_str().to_owned();
     let words = |words: &[&str]| {
         words
@@ -107,14 +122,14 @@ fn begin(place: &Place) -> Vec<Vec<String>> {
         ],
         Init::Openrc => vec![
             words(&["rc-update", "add", &name, "default"]),
-            words(&["rc-service", &name, "restart"]),
+            words(&["rc-service", &name, verb]),
         ],
         Init::Sysv => {
             let mut lines = Vec::new();
             if Path::new("/usr/sbin/update-rc.d").exists() {
                 lines.push(words(&["update-rc.d", &name, "defaults"]));
             }
-            lines.push(words(&[&place.file.display().to_string(), "restart"]));
+            lines.push(words(&[&place.file.display().to_string(), verb]));
             lines
         }
     }

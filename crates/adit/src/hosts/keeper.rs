@@ -34,6 +34,8 @@ use crate::tunnels::Board;
 pub(crate) struct Keeper {
     board: Board,
     stop: CancellationToken,
+    /// Another command has asked for the end.
+    told: CancellationToken,
     asks: mpsc::Sender<Ask>,
 }
 
@@ -87,6 +89,7 @@ impl Keeper {
         let keeper = Self {
             board: Board::new(place.table_file(), &[]),
             stop: CancellationToken::new(),
+            told: CancellationToken::new(),
             asks: sender,
         };
         let unstarted = Unstarted {
@@ -106,6 +109,11 @@ impl Keeper {
     /// Whether it has begun.
     pub(crate) fn is_ending(&self) -> bool {
         self.stop.is_cancelled()
+    }
+
+    /// Whether another command has asked for it.
+    pub(crate) fn was_told(&self) -> bool {
+        self.told.is_cancelled()
     }
 
     async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, String> {
@@ -385,6 +393,7 @@ impl Subject for Keeper {
     }
 
     fn end(&self, _ending: Ending) {
+        self.told.cancel();
         self.end_all();
     }
 }

@@ -69,7 +69,10 @@ pidfile="${ADIT_RUN:-/var/run}/$name.pid"
 log="${ADIT_LOG_FOLDER:-/var/log}/$name.log"
 
 running() {
-	[ -s "$pidfile" ] && kill -0 "$(cat "$pidfile")" 2>/dev/null
+	[ -s "$pidfile" ] || return 1
+	pid=$(cat "$pidfile")
+	# Another program may have that number by now.
+	kill -0 "$pid" 2>/dev/null && tr '\0' ' ' <"/proc/$pid/cmdline" | grep -qF -- "$0 keep"
 }
 
 # Starts the program, and starts it again a second after it has ended.
@@ -99,17 +102,22 @@ start)
 	;;
 stop)
 	running || exit 0
-	pid=$(cat "$pidfile")
 	kill "$pid"
-	while kill -0 "$pid" 2>/dev/null; do
-		sleep 0.1
+	left=100
+	while running; do
+		if [ "$left" -eq 0 ]; then
+			echo "$name does not end" >&2
+			exit 1
+		fi
+		left=$((left - 1))
+		sleep 1
 	done
 	;;
 restart | force-reload)
 	"$0" stop && exec "$0" start
 	;;
 reload)
-	running && kill -HUP "$(cat "$pidfile")"
+	running && kill -HUP "$pid"
 	;;
 status)
 	if running; then
@@ -153,11 +161,12 @@ pub fn sysv(unit: &Unit) -> String {
     .ok();
     let folder = unit.folder.as_ref().map_or("/", |folder| folder.as_str());
     writeln!(text, "command={}", shell(&command)).ok();
-    // Its own user needs no su(1).
+    // setpriv(1) becomes the program, so that signals reach it; su(1) would stand between.
     writeln!(
         text,
-        "\nrun() {{\n\tcd {} || exit 1\n\tif [ \"$(id -un)\" = \"$user\" ]; then\n\t\texec /bin/sh -c \"$command\"\n\tfi\n\
-         \texec su -s /bin/sh \"$user\" -c \"$command\"\n}}",
+        "\nrun() {{\n\tcd {} || exit 1\n\tif [ \"$(id -un)\" != \"$user\" ]; then\n\t\tUSER=$user\n\t\tHOME=$(getent passwd \"$user\" | cut -d: \
+         -f6)\n\t\texport USER HOME\n\t\texec setpriv --reuid \"$user\" --regid \"$(id -g \"$user\")\" --init-groups /bin/sh -c \
+         \"$command\"\n\tfi\n\texec /bin/sh -c \"$command\"\n}}",
         shell(folder)
     )
     .ok();

@@ -1,6 +1,6 @@
 //! Units of systemd (systemd.service(5), systemd.exec(5)).
 
-use super::{Account, MARK, Sandbox, Unit, Value};
+use super::{Account, MARK, Sandbox, TOLD, Unit, Value};
 
 /// What no service needs. The score of `systemd-analyze security` stays at 2.0 or below (security rule G125).
 const TIGHT: &str = "\
@@ -83,9 +83,11 @@ pub fn system(unit: &Unit) -> String {
         let (name, file) = (&credential.name, specifiers(credential.file.as_str()));
         add(&mut text, &format!("LoadCredential={name}:{file}\n"));
     }
-    text.push_str(
-        "AmbientCapabilities=CAP_NET_BIND_SERVICE\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE\nNoNewPrivileges=yes\n\n",
-    );
+    if unit.sandbox == Sandbox::Tight {
+        // Ports below 1024; a program of the user's that it starts would have it, too.
+        text.push_str("AmbientCapabilities=CAP_NET_BIND_SERVICE\n");
+    }
+    text.push_str("CapabilityBoundingSet=CAP_NET_BIND_SERVICE\nNoNewPrivileges=yes\n\n");
     match unit.sandbox {
         Sandbox::Tight => {
             let home = match unit.account {
@@ -133,7 +135,8 @@ fn head(unit: &Unit, is_of_machine: bool) -> String {
     }
     // It is tried for ever: nobody may be there to start it again.
     text.push_str("StartLimitIntervalSec=0\n\n[Service]\nType=notify\nExecStart=");
-    text.push_str(&argument(unit.program.as_str()));
+    // No variable is looked for in it, unlike in the words behind.
+    text.push_str(&quoted(unit.program.as_str()));
     for word in &unit.arguments {
         text.push(' ');
         text.push_str(&argument(word.as_str()));
@@ -160,7 +163,7 @@ fn head(unit: &Unit, is_of_machine: bool) -> String {
     add(
         &mut text,
         &format!(
-            "Restart=always\nRestartSec=1s\nWatchdogSec={watchdog}s\nTimeoutStartSec=90s\nTimeoutStopSec={stop}s\nLimitNOFILE=65536\n"
+            "Restart=always\nRestartSec=1s\nSuccessExitStatus={TOLD}\nRestartPreventExitStatus={TOLD}\nWatchdogSec={watchdog}s\nTimeoutStartSec=90s\nTimeoutStopSec={stop}s\nLimitNOFILE=65536\n"
         ),
     );
     text

@@ -45,6 +45,7 @@ fn a_unit_says_what_boots_and_what_it_may_not() {
         "ExecStart=/usr/local/bin/adit up -f /home/pi/adit.yml",
         "WorkingDirectory=/home/pi",
         "Restart=always",
+        "RestartPreventExitStatus=3",
         "WatchdogSec=60s",
         "User=pi",
         "RuntimeDirectory=adit-up",
@@ -76,6 +77,7 @@ fn what_systemd_or_a_shell_could_take_for_more_is_quoted() {
     assert!(text.contains("ReadWritePaths=\"-/a b/%%h\"\n"), "{text}");
     let text = sysv(&unit("it's $(id)", "/a b").unwrap());
     assert!(text.contains("cd '/a b'"), "{text}");
+    assert!(unit("x", "/a\\").is_none() && unit("x", "/a ").is_none());
     for text in ["a\nExecStart=/x", "a\tb", "\u{7f}", "\u{85}x"] {
         assert!(
             unit(text, "/x").is_none() && unit("x", &format!("/{text}")).is_none(),

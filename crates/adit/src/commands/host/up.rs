@@ -73,7 +73,13 @@ pub(super) fn run(arguments: &HostUpArguments, verbose: u8) -> anyhow::Result<Ex
         };
         // The lock is let go of last, by this.
         beside.shutdown().await;
-        kept.map(|()| code)
+        kept.map(|()| {
+            if keeper.was_told() {
+                notify::told_to_end()
+            } else {
+                code
+            }
+        })
     });
     // A question that nobody has answered would be waited for.
     runtime.shutdown_background();

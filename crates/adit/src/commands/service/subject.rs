@@ -1,8 +1,10 @@
 //! What a service starts, as whom, and what it needs for that.
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use adit_fleet::host::UserName;
 use adit_fleet::unit::{
@@ -117,6 +119,20 @@ fn up(
     }
     let owner = fs::metadata(first)?.uid();
     let person = person(arguments, Some(owner), surroundings)?;
+    for name in &names {
+        let found = fs::metadata(name)?;
+        let is_own = found.uid() == 0 || found.uid() == person.ids.0;
+        ensure!(
+            is_own && found.mode() & 0o002 == 0,
+            "{} belongs to user {} and has mode {:04o}: whoever can write it decides what {} runs at boot; it has to be root's \
+             or {}'s, and not for everybody to write",
+            name.display(),
+            found.uid(),
+            found.mode() & 0o7777,
+            person.name,
+            person.name
+        );
+    }
     finish(unit, person, Vec::new(), arguments)
 }
 
@@ -143,6 +159,7 @@ fn serve(arguments: &InstallArguments, mut unit: Unit) -> anyhow::Result<Subject
         let variable = ("ADIT_DATABASE_URL_FILE", Value::File(credential));
         unit.environment.push(variable);
     }
+    check(&unit)?;
     if arguments.service.user {
         return Ok(Subject {
             unit,
@@ -166,11 +183,34 @@ fn serve(arguments: &InstallArguments, mut unit: Unit) -> anyhow::Result<Subject
                  makes it for a user of its own"
             );
         };
+        let program = unit.program.as_str();
+        ensure!(
+            !["/home/", "/root/"]
+                .iter()
+                .any(|home| program.starts_with(home)),
+            "{program} is in a home, which a gateway's own user does not see: sudo install -m 755 {program} /usr/local/bin/, \
+             and call that"
+        );
         unit.state = Some(state);
         unit.account = Account::Dynamic(GATEWAY_USER.parse()?);
         format!("{GATEWAY_USER}, a user that is there while it runs")
     };
     Ok(Subject { unit, whose, made })
+}
+
+/// Has its own settings read by it, as it would at boot.
+fn check(unit: &Unit) -> anyhow::Result<()> {
+    let mut command = Command::new(unit.program.as_str());
+    command
+        .args(unit.arguments.iter().map(Word::as_str))
+        .arg("--check");
+    let output = command.output().context("cannot call adit serve --check")?;
+    ensure!(
+        output.status.success(),
+        "the gateway would not start: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(())
 }
 
 /// Gives it to a person, whose files it may read, and to whom little is to be written.
@@ -246,38 +286,36 @@ fn find(wanted: &str) -> anyhow::Result<Person> {
     bail!("there is no user {wanted} in {ACCOUNTS}")
 }
 
-/// Makes what is not there: a file below .ssh if that is there, else a directory. Both are the person's alone.
+/// Makes what is not there: a file below .ssh if that is there, else a directory, both the person's alone. It is done
+/// as that person, who may have put links in the way.
 ///
 /// # Errors
 ///
 /// It cannot be made.
 pub(super) fn make(path: &Path, (uid, gid): (u32, u32)) -> anyhow::Result<()> {
-    let cannot = || format!("cannot make {}", path.display());
-    if path.exists() {
+    let is_file = path.parent().is_some_and(|folder| folder.ends_with(".ssh"));
+    if path.exists() || is_file && !path.parent().is_some_and(Path::exists) {
         return Ok(());
     }
-    let folder = path.parent().with_context(cannot)?;
-    let is_file = folder.ends_with(".ssh");
-    if is_file {
-        if !folder.exists() {
-            return Ok(());
-        }
-        let mut options = fs::OpenOptions::new();
-        options
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .with_context(cannot)?;
+    let script = if is_file {
+        ": >>\"$1\""
     } else {
-        // Each that is made on the way is the person's, too.
-        make(folder, (uid, gid))?;
-        fs::DirBuilder::new()
-            .mode(0o700)
-            .create(path)
-            .with_context(cannot)?;
-    }
-    std::os::unix::fs::lchown(path, Some(uid), Some(gid)).with_context(cannot)
+        "mkdir -p -- \"$1\""
+    };
+    let made = Command::new("/bin/sh")
+        .args(["-c", &format!("umask 077; {script}"), "sh"])
+        .arg(path)
+        .uid(uid)
+        .gid(gid)
+        .current_dir("/")
+        .status();
+    let shown = path.display();
+    let made = made.with_context(|| format!("cannot make {shown}"))?;
+    ensure!(
+        made.success(),
+        "user {uid} cannot make {shown}: make it first, install -d -o {uid} -g {gid} -m 700 {shown}"
+    );
+    Ok(())
 }
 
 /// Arguments of other services.

@@ -32,6 +32,8 @@ pub(super) struct Whole {
     stop: CancellationToken,
     /// Lets the end wait for nobody.
     hurry: CancellationToken,
+    /// Another command has asked for the end.
+    told: CancellationToken,
 }
 
 /// Longest end of tunnels: connections say goodbye in two seconds, and so does each host on the way.
@@ -61,6 +63,7 @@ impl Whole {
             service,
             stop: CancellationToken::new(),
             hurry: CancellationToken::new(),
+            told: CancellationToken::new(),
         })
     }
 
@@ -151,7 +154,10 @@ impl Whole {
                 let_go.ready();
             }
         }
-        end
+        match end {
+            Ok(_) if self.told.is_cancelled() => Ok(notify::told_to_end()),
+            end => end,
+        }
     }
 
     /// Whether there is nothing left to do before it is up.
@@ -232,6 +238,7 @@ impl Subject for Whole {
         if let (Ending::Down, Some(service)) = (ending, &self.service) {
             service.clean();
         }
+        self.told.cancel();
         self.stop.cancel();
     }
 }
