@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use adit_testkit::echo::service as echo_service;
+use adit_testkit::key_pair::{KeyKind, KeyPair};
 use adit_testkit::process::{Process, children};
 use adit_testkit::sshd::Sshd;
 use adit_testkit::{require, wait};
@@ -349,11 +350,13 @@ fn a_key_that_is_not_there_is_its_own_tunnels_trouble() {
 /// Whoever waits for it to be ready is told, or nothing of it stays.
 #[test]
 fn what_is_not_ready_ends_with_who_waits_for_it() {
+    require!("ssh-keygen");
     let folder = tempfile::tempdir().unwrap();
     // It says nothing, so that nothing becomes of it.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
-    std::fs::write(folder.path().join("key"), "").unwrap();
+    // One that can be used: otherwise it would be over at once.
+    KeyPair::generate(folder.path(), "key", KeyKind::Ed25519);
     let text = format!(
         "tunnels: {{a: {{host: me@127.0.0.1, port: {port}, key: key, ssh_config: none, \
          forwards: [{{local: '192.0.2.1:0:a:1'}}]}}}}"
