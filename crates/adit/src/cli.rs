@@ -20,6 +20,10 @@ pub(crate) use self::enrolment::{
     ExposeArguments, ImportArguments, ImportKind, JoinArguments, Service,
 };
 pub(crate) use self::gateway::ServeArguments;
+pub(crate) use self::host::{
+    CreateArguments, DeleteArguments, ExpandArguments, FoldArguments, GroupArguments, HostCommand,
+    HostDownArguments, HostUpArguments, ListArguments, Output, TunnelCommand,
+};
 pub(crate) use self::peer::{ForwardsArguments, LoginArguments, WayArguments};
 use crate::config::destination::{Destination, HostAndPort, UserName};
 use crate::config::spec::StdioTarget;
@@ -30,6 +34,7 @@ mod admin;
 mod compose;
 mod enrolment;
 mod gateway;
+mod host;
 mod peer;
 
 /// Gets a service out from behind a NAT, a firewall or a cellular link, and keeps it out.
@@ -190,6 +195,10 @@ pub(crate) enum Command {
     /// the command line, 130 interrupted.
     Expose(ExposeArguments),
 
+    /// Name hosts by ranges, and give their services ports here.
+    #[command(subcommand)]
+    Host(HostCommand),
+
     /// Read a file of another program, and print what says the same to adit.
     ///
     /// Nothing is changed, run or read besides that file. What has no like here is told on standard error, with its
@@ -273,6 +282,7 @@ impl Command {
             | Self::Reload(_)
             | Self::Join(_)
             | Self::Expose(_)
+            | Self::Host(_)
             | Self::Import(_)
             | Self::Trust(_)
             | Self::Completions(_)
@@ -306,6 +316,7 @@ impl Command {
             | Self::Invite(_)
             | Self::Audit(_)
             | Self::Reload(_)
+            | Self::Host(_)
             | Self::Import(_)
             | Self::Trust(_)
             | Self::Completions(_)

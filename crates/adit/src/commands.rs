@@ -14,6 +14,7 @@ mod down;
 mod expose;
 pub(crate) mod forward;
 mod gateway;
+mod host;
 mod import;
 mod join;
 pub(crate) mod keeper;
@@ -50,6 +51,7 @@ pub(crate) fn run(command: Command, verbose: u8) -> anyhow::Result<ExitCode> {
         Command::Reload(arguments) => admin::reload(&arguments),
         Command::Join(arguments) => join::run(&arguments),
         Command::Expose(arguments) => expose::run(&arguments),
+        Command::Host(command) => host::run(command, verbose),
         Command::Import(arguments) => import::run(&arguments),
         Command::Run(arguments) => run::run(&arguments, verbose),
         Command::Status(arguments) => status::run(&arguments),

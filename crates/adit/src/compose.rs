@@ -21,6 +21,7 @@ use crate::cli::EnvironmentArguments;
 use crate::config::{Surroundings, file};
 use crate::expose::config::bare;
 use crate::log;
+use crate::names;
 use crate::tunnels::Tunnel;
 
 mod component;
@@ -198,7 +199,9 @@ pub(crate) fn read(
         check_public(compose, &public, &mut problems);
         log::hide(secret::masked(compose, &environment, surroundings));
     }
-    let says_nothing = tunnels.is_none() && compose.as_ref().is_some_and(is_empty);
+    let groups = names::read(parsed.root(), &mut problems);
+    let is_without = tunnels.is_none() && groups.names().next().is_none();
+    let says_nothing = is_without && compose.as_ref().is_some_and(is_empty);
     if says_nothing && !problems.has_errors() {
         let message = "there are neither tunnels nor workflows in it";
         problems.push(Problem::error(&place(&parsed), message));

@@ -44,6 +44,7 @@ pub(crate) mod lines;
 mod request;
 pub(crate) mod run;
 pub(crate) mod server;
+pub(crate) mod stand;
 
 /// How everything is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,8 +74,26 @@ pub(crate) enum Answer {
     Streaming(TaskReport),
     /// The next piece of that.
     Piece(Piece),
+    /// What stands in the table of ports is kept now, but for these.
+    Reloaded {
+        /// Each in words.
+        troubles: Vec<String>,
+    },
+    /// Whether each service of the table is reached.
+    Checked(Vec<Checked>),
     /// The question was not understood, cannot be answered, or there are too many clients.
     Refused(String),
+}
+
+/// What a visit of a service came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Checked {
+    /// The port here.
+    pub(crate) port: u16,
+    /// How long it took to reach it, in milliseconds; none if it was not reached.
+    pub(crate) ms: Option<f64>,
+    /// Why it was not.
+    pub(crate) reason: Option<String>,
 }
 
 /// A part of what a run gives.

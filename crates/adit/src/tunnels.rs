@@ -1,8 +1,9 @@
 //! Keeps the tunnels of a file, each in a task of its own, and knows where they stand.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +14,7 @@ use adit_tunnel::agent::health::{Finding, HealthBoard};
 use adit_tunnel::agent::meter::Meter;
 use adit_tunnel::agent::network::{Network, Watcher};
 use adit_tunnel::agent::probe::{Prober, Probing};
-use adit_tunnel::agent::supervise::{self, Event, Instruments, TunnelConfig};
+use adit_tunnel::agent::supervise::{self, Event, Instruments, Peer, TunnelConfig};
 use adit_tunnel::agent::target::{Checks, Kind};
 use adit_tunnel::transport::Target;
 use adit_tunnel::transport::ssh::Memory;
@@ -55,8 +56,11 @@ pub(crate) struct Board(Arc<Inner>);
 struct Inner {
     config: PathBuf,
     since: SystemTime,
-    statuses: Mutex<Vec<Status>>,
+    /// By the numbers of their rows.
+    statuses: Mutex<BTreeMap<usize, Status>>,
     changes: watch::Sender<u64>,
+    /// The number of the next row.
+    next: AtomicUsize,
 }
 
 /// The place of one tunnel on a board.
@@ -79,12 +83,14 @@ impl Board {
         let now = SystemTime::now();
         let statuses = tunnels
             .iter()
-            .map(|tunnel| status(&tunnel.name, &tunnel.config, now));
+            .map(|tunnel| status(&tunnel.name, &tunnel.config, now))
+            .enumerate();
         Self(Arc::new(Inner {
             config,
             since: now,
             statuses: Mutex::new(statuses.collect()),
             changes: watch::Sender::new(0),
+            next: AtomicUsize::new(tunnels.len()),
         }))
     }
 
@@ -95,7 +101,7 @@ impl Board {
             config: self.0.config.clone(),
             pid: std::process::id(),
             since: When(self.0.since),
-            tunnels: self.statuses().iter().map(Status::report).collect(),
+            tunnels: self.statuses().values().map(Status::report).collect(),
             service: None,
         }
     }
@@ -107,11 +113,20 @@ impl Board {
 
     /// Adds one more, behind the others, that nothing has happened to yet.
     pub(crate) fn add(&self, name: &str, config: &TunnelConfig) -> Row {
+        self.add_forwards(name, &config.peer.peer, &config.forwards)
+    }
+
+    /// The same of some forwards of a tunnel.
+    pub(crate) fn add_forwards(&self, name: &str, peer: &Peer, forwards: &[Forward]) -> Row {
         let mut statuses = self.statuses();
-        statuses.push(status(name, config, SystemTime::now()));
+        // A number is given once, so that who is late with news of a row that is gone changes no other.
+        let number = self.0.next.fetch_add(1, Ordering::Relaxed);
+        statuses.insert(number, Status::new(name, peer, forwards, SystemTime::now()));
+        drop(statuses);
+        self.changed();
         Row {
             board: self.clone(),
-            number: statuses.len().saturating_sub(1),
+            number,
         }
     }
 
@@ -124,40 +139,43 @@ impl Board {
 
     /// Whether every forward is up, or waits for an address of this machine.
     pub(crate) fn is_ready(&self) -> bool {
-        self.statuses().iter().all(Status::is_ready)
+        self.statuses().values().all(Status::is_ready)
     }
 
     /// Whether any tunnel was ever logged in.
     pub(crate) fn was_connected(&self) -> bool {
-        self.statuses().iter().any(Status::was_connected)
+        self.statuses().values().any(Status::was_connected)
     }
 
     /// The first tunnel that failed, and why, if `all` did or one is enough.
     pub(crate) fn failure(&self, all: bool) -> Option<String> {
         let statuses = self.statuses();
         let has_failed = |status: &&Status| status.state() == TunnelState::Failed;
-        if all && !statuses.iter().all(|status| has_failed(&status)) {
+        if all && !statuses.values().all(|status| has_failed(&status)) {
             return None;
         }
-        let report = statuses.iter().find(has_failed)?.report();
+        let report = statuses.values().find(has_failed)?.report();
         let why = report.last_error.map(|trouble| trouble.what);
         Some(format!("{}: {}", report.name, why.unwrap_or_default()))
     }
 
-    fn statuses(&self) -> MutexGuard<'_, Vec<Status>> {
+    fn statuses(&self) -> MutexGuard<'_, BTreeMap<usize, Status>> {
         let statuses = self.0.statuses.lock();
         statuses.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Changes one tunnel's status.
     fn change(&self, number: usize, change: impl FnOnce(&mut Status) -> News) -> News {
-        let news = self.statuses().get_mut(number).map_or(News::None, change);
+        let news = self.statuses().get_mut(&number).map_or(News::None, change);
         if news == News::State {
-            self.0
-                .changes
-                .send_modify(|count| *count = count.wrapping_add(1));
+            self.changed();
         }
         news
+    }
+
+    fn changed(&self) {
+        let changes = &self.0.changes;
+        changes.send_modify(|count| *count = count.wrapping_add(1));
     }
 }
 
@@ -176,10 +194,16 @@ impl Row {
             .change(self.number, |status| status.failed(error, now))
     }
 
+    /// It is shown no more.
+    pub(crate) fn remove(&self) {
+        self.board.statuses().remove(&self.number);
+        self.board.changed();
+    }
+
     /// Where its forwards' visitors are counted.
     pub(crate) fn meters(&self) -> Vec<Arc<Meter>> {
         let statuses = self.board.statuses();
-        let status = statuses.get(self.number);
+        let status = statuses.get(&self.number);
         status.map_or_else(Vec::new, Status::meters)
     }
 }

@@ -50,6 +50,11 @@ pub enum HostError {
 }
 
 impl HostName {
+    /// `localhost`: whoever it is told to, itself.
+    pub fn localhost() -> Self {
+        Self(String::from("localhost"))
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -219,6 +219,7 @@ fn read(root: &Node, grammar: Grammar<'_>, problems: &mut Problems) -> Option<Re
     }
     // The program's own.
     fields.node("tunnels");
+    fields.node("groups");
     let unwise = match fields.boolean("strict") {
         Some(true) => Severity::Error,
         Some(false) | None => Severity::Warning,

@@ -7,10 +7,13 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::port::PortSet;
 
 /// What a machine's public ports begin with: digits, the first of them not 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct PortPrefix(u16);
 
 /// The longest prefix that leaves a digit for a service.
@@ -53,6 +56,16 @@ pub enum PrefixError {
 }
 
 impl PortPrefix {
+    /// The longest prefix that leaves a digit for a service.
+    pub const LAST: Self = Self(HIGHEST);
+
+    /// The prefix that many places behind this one, if there is one.
+    pub fn next(self, places: usize) -> Option<Self> {
+        let number = usize::from(self.0).checked_add(places)?;
+        let number = u16::try_from(number).ok().filter(|it| *it <= HIGHEST)?;
+        Some(Self(number))
+    }
+
     /// The public port of a service.
     ///
     /// # Errors
@@ -137,6 +150,20 @@ impl FromStr for PortPrefix {
             Some(number) if number <= HIGHEST => Ok(Self(number)),
             _ => Err(PrefixError::NotAPrefix(text.chars().take(40).collect())),
         }
+    }
+}
+
+impl TryFrom<String> for PortPrefix {
+    type Error = PrefixError;
+
+    fn try_from(text: String) -> Result<Self, PrefixError> {
+        text.parse()
+    }
+}
+
+impl From<PortPrefix> for String {
+    fn from(prefix: PortPrefix) -> Self {
+        prefix.to_string()
     }
 }
 

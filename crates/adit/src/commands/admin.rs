@@ -263,7 +263,7 @@ fn give(order: &Order, gateway: &GatewayArguments, columns: Columns) -> anyhow::
 }
 
 /// The same, with what is to be printed.
-fn carry(
+pub(super) fn carry(
     order: &Order,
     gateway: &GatewayArguments,
     columns: Columns,

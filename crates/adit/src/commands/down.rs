@@ -13,6 +13,7 @@ use crate::config::{Surroundings, file};
 use crate::control::Ending;
 use crate::control::client;
 use crate::control::directory::{Directories, Running};
+use crate::hosts::place;
 use crate::log::{self, say};
 use crate::signal::{Signal, signalled_before_the_end};
 use crate::tunnels::Board;
@@ -93,6 +94,8 @@ pub(super) fn chosen(
         return Ok(directories.find(&name));
     }
     let mut all = directories.all();
+    // Tunnels to hosts outlive a slip in the wrong folder: adit host down ends them.
+    all.retain(|running| !place::is_table(&running.holder.config));
     match (all.pop(), all.len()) {
         (only, 0) => Ok(only),
         _ => anyhow::bail!("several are up: name the file of one with -f; adit status shows them"),

@@ -1,14 +1,9 @@
 //! `adit up`: what a file says, until a signal, `adit down` or `adit stop`.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context as _;
-use tokio::net::UnixListener;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
-use tracing::{info, warn};
 
 use self::whole::Whole;
 use crate::cli::UpArguments;
@@ -16,8 +11,9 @@ use crate::compose;
 use crate::compose::service::SetUp;
 use crate::config::Surroundings;
 use crate::config::file;
-use crate::control::directory::{Directories, Lock};
+use crate::control::directory::Directories;
 use crate::control::server;
+use crate::control::stand::Stand;
 use crate::detach::{self, LetGo};
 use crate::files;
 use crate::log::{self, Console};
@@ -25,9 +21,6 @@ use crate::terminal::Restore;
 
 mod stop_file;
 mod whole;
-
-/// How often it is looked whether the control socket is where others look for it.
-const LOOK: Duration = Duration::from_secs(5);
 
 /// Keeps what the file says until SIGINT, SIGTERM, `adit down` or `adit stop`.
 pub(crate) fn run(arguments: &UpArguments, verbose: u8) -> anyhow::Result<ExitCode> {
@@ -59,10 +52,10 @@ pub(super) fn keep(
     let let_go = arguments.detach.then(|| LetGo::new(verbose > 0));
     let result = runtime.block_on(async {
         let listener = server::bind(&lock)?;
-        let control = Control {
-            surroundings,
+        let control = Stand {
+            directories: move || Directories::of_this_process(&surroundings),
             name,
-            whole: whole.clone(),
+            subject: whole.clone(),
         };
         let mut controlling = JoinSet::new();
         controlling.spawn(control.keep(lock, listener));
@@ -75,45 +68,4 @@ pub(super) fn keep(
     runtime.shutdown_background();
     drop(restore);
     result
-}
-
-/// Who can be asked about it, wherever that has to be.
-struct Control {
-    surroundings: Surroundings,
-    name: PathBuf,
-    whole: Whole,
-}
-
-impl Control {
-    /// Answers, for ever; and where the directory of the socket has gone, in the next.
-    async fn keep(self, mut lock: Lock, mut listener: UnixListener) {
-        loop {
-            {
-                let serving = server::serve(listener, self.whole.clone());
-                tokio::select! {
-                    () = serving => return,
-                    () = gone(&lock) => {}
-                }
-            }
-            drop(lock);
-            (lock, listener) = loop {
-                let again = Directories::of_this_process(&self.surroundings).lock(&self.name);
-                match again.and_then(|lock| Ok((server::bind(&lock)?, lock))) {
-                    Ok((listener, lock)) => break (lock, listener),
-                    Err(error) => {
-                        warn!("adit status and adit down do not reach this: {error:#}");
-                        sleep(LOOK).await;
-                    }
-                }
-            };
-            info!(socket = %lock.socket().display(), "control socket is somewhere else now");
-        }
-    }
-}
-
-/// Waits until the files of a lock are not there any more.
-async fn gone(lock: &Lock) {
-    while lock.is_there() {
-        sleep(LOOK).await;
-    }
 }

@@ -11,12 +11,15 @@ use rustix::process::{Uid, getuid};
 
 use super::directory::{Directories, Running};
 use super::request::Request;
-use super::{Answer, DEADLINE, Ending, LINE};
+use super::{Answer, Checked, DEADLINE, Ending, LINE};
 use crate::log::say;
 use crate::status::Report;
 
 /// Time between two looks at whether an `up` has ended.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// How long an answer about a table of ports may take: a service that does not answer is waited for.
+const TABLE: Duration = Duration::from_secs(120);
 
 /// An end that takes longer is spoken of. Most take less.
 const SILENT: Duration = Duration::from_secs(1);
@@ -26,6 +29,24 @@ pub(crate) fn status(running: &Running) -> anyhow::Result<Report> {
     let mut answers = Answers::ask(&running.socket, &Request::Status {}, Some(DEADLINE))?;
     match answers.next()? {
         Some(Answer::Report(report)) => Ok(report),
+        answer => Err(unexpected(answer)),
+    }
+}
+
+/// Has a table of ports read again by whoever keeps it; what cannot be kept of it now.
+pub(crate) fn reload(running: &Running) -> anyhow::Result<Vec<String>> {
+    let mut answers = Answers::ask(&running.socket, &Request::Reload {}, Some(TABLE))?;
+    match answers.next()? {
+        Some(Answer::Reloaded { troubles }) => Ok(troubles),
+        answer => Err(unexpected(answer)),
+    }
+}
+
+/// Has each service of a table of ports visited by whoever keeps it.
+pub(crate) fn check(running: &Running) -> anyhow::Result<Vec<Checked>> {
+    let mut answers = Answers::ask(&running.socket, &Request::Check {}, Some(TABLE))?;
+    match answers.next()? {
+        Some(Answer::Checked(checked)) => Ok(checked),
         answer => Err(unexpected(answer)),
     }
 }

@@ -107,7 +107,10 @@ impl Conversation {
                 Answer::Piece(Piece::Bytes(digits)) => return Ok(News::Piece(read(&digits)?)),
                 // Its words are for whoever wanted the run.
                 Answer::Refused(words) => anyhow::bail!(words),
-                answer @ (Answer::Report(_) | Answer::Stopping { .. }) => {
+                answer @ (Answer::Report(_)
+                | Answer::Stopping { .. }
+                | Answer::Reloaded { .. }
+                | Answer::Checked(_)) => {
                     return Err(unexpected(Some(answer)));
                 }
             }

@@ -22,6 +22,7 @@ use rustix::process::getuid;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Surroundings;
+use crate::hosts::place;
 
 /// The directories in which a control socket of this user may lie.
 #[derive(Debug, Clone)]
@@ -89,8 +90,18 @@ impl Directories {
         let home = surroundings.below_home(Path::new(".local/state/adit/run"));
         let known: Vec<PathBuf> = usual.into_iter().chain(home.ok()).collect();
         all.extend(known.iter().cloned());
+        // Where root's and this user's services keep tables of ports.
+        all.extend(place::usual(surroundings).map(|folder| folder.join(place::RUN)));
         let mut seen = HashSet::new();
         all.retain(|path| seen.insert(path.clone()));
+        Self { all, known }
+    }
+
+    /// One directory, which whoever knows it finds without any variable, and signposts to it where every process of
+    /// the user looks.
+    pub(crate) fn at(directory: PathBuf, surroundings: &Surroundings) -> Self {
+        let Self { known, .. } = Self::of_this_process(surroundings);
+        let all = vec![directory];
         Self { all, known }
     }
 

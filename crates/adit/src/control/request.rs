@@ -16,6 +16,10 @@ pub(crate) enum Request {
     Down {},
     /// Everything is to end; the answer comes before the end.
     Stop {},
+    /// The table of ports is to be read again.
+    Reload {},
+    /// Each service of the table is to be visited.
+    Check {},
     /// A part of the input of a run.
     Input {
         /// It goes on where the part before it ended.

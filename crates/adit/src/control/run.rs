@@ -145,6 +145,8 @@ async fn say(
         | Request::Watch {}
         | Request::Down {}
         | Request::Stop {}
+        | Request::Reload {}
+        | Request::Check {}
         | Request::Input { .. }
         | Request::Run { .. } => {
             let words = String::from("that is not to be asked while a run is told of");

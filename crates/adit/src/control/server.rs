@@ -19,7 +19,7 @@ use super::input::Input;
 use super::lines::Lines;
 use super::request::Request;
 use super::run::{self, Workflows, send};
-use super::{Answer, CLIENTS, DEADLINE, Ending, LINE, RUNS, WATCHERS};
+use super::{Answer, CLIENTS, Checked, DEADLINE, Ending, LINE, RUNS, WATCHERS};
 use crate::status::Report;
 
 /// What is asked about.
@@ -33,6 +33,9 @@ pub(crate) trait Subject: Clone + Send + Sync + 'static {
     /// Whoever runs workflows, if there are any.
     fn workflows(&self) -> Option<&impl Workflows>;
 
+    /// Whoever keeps a table of ports, if it is that.
+    fn hosts(&self) -> Option<&impl HostTunnels>;
+
     /// How long the end takes at the most.
     fn within(&self, ending: Ending) -> Duration;
 
@@ -40,10 +43,21 @@ pub(crate) trait Subject: Clone + Send + Sync + 'static {
     fn end(&self, ending: Ending);
 }
 
+/// Keeps a table of ports.
+pub(crate) trait HostTunnels: Send + Sync {
+    /// Reads it again; what cannot be kept of it now, each in words.
+    fn reload(&self) -> impl Future<Output = Result<Vec<String>, String>> + Send;
+
+    /// Visits each service of it.
+    fn check(&self) -> impl Future<Output = Result<Vec<Checked>, String>> + Send;
+}
+
 /// Least time between two reports to one who watches.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Most of it: numbers change without a state.
 const TICK: Duration = Duration::from_secs(1);
+/// What is said where no table of ports is kept.
+const NO_TABLE: &str = "it keeps no table of ports";
 /// Pause after the system refuses an accept, usually because file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -177,6 +191,20 @@ async fn answer(socket: UnixStream, subject: impl Subject, places: &Places) -> i
             let client = (&mut lines, &mut writer);
             run::run(workflows, asked, input, client).await
         }
+        Request::Reload {} => match subject.hosts() {
+            Some(hosts) => match hosts.reload().await {
+                Ok(troubles) => send(&mut writer, &Answer::Reloaded { troubles }).await,
+                Err(words) => refuse(&mut writer, &words).await,
+            },
+            None => refuse(&mut writer, NO_TABLE).await,
+        },
+        Request::Check {} => match subject.hosts() {
+            Some(hosts) => match hosts.check().await {
+                Ok(checked) => send(&mut writer, &Answer::Checked(checked)).await,
+                Err(words) => refuse(&mut writer, &words).await,
+            },
+            None => refuse(&mut writer, NO_TABLE).await,
+        },
         Request::Resume { .. } | Request::Cancel {} => {
             refuse(&mut writer, "there is no run to say that to").await
         }

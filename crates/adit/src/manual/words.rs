@@ -1,6 +1,7 @@
 //! What the manual says beyond the command line: variables, files, examples.
 
 mod admin;
+mod host;
 
 /// What the page of the program says of exit codes.
 pub(super) const CODES_OF_THE_PROGRAM: &str = "0 success, 1 failed, 2 a command line that is not \
@@ -102,6 +103,14 @@ pub(super) const FILES: &[(&str, &str)] = &[
     (
         "~/.ssh/id_ed25519, ~/.ssh/id_ecdsa, ~/.ssh/id_rsa",
         "Private keys to log in with, unless others are named; each with a certificate in -cert.pub beside it.",
+    ),
+    (
+        "/var/lib/adit/hosts/ports.json, ~/.local/state/adit/hosts/ports.json",
+        "The table of adit host tunnel: root's, and everybody else's.",
+    ),
+    (
+        "~/.config/adit/adit.yml, /etc/adit/adit.yml",
+        "Where groups: of hosts stand, if there is no adit.yml in the present folder.",
     ),
     (
         "$XDG_RUNTIME_DIR/adit/",
@@ -268,6 +277,6 @@ fn examples_of_devices(page: &str) -> &'static [(&'static str, &'static str)] {
                 "crontab -l | adit import autossh-unit - > adit.yml",
             ),
         ],
-        _ => admin::examples(page),
+        _ => host::examples(page).unwrap_or_else(|| admin::examples(page)),
     }
 }

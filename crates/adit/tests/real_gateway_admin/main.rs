@@ -8,6 +8,7 @@
 )]
 
 mod gateway;
+mod hosts;
 mod limits;
 mod names;
 mod orders;

@@ -24,6 +24,7 @@ use tracing::{Instrument as _, debug, debug_span, warn};
 pub use self::bind::ListenError;
 use self::follow::{Follower, Place};
 pub use self::holder::Holder;
+pub use self::shared::{Beside, Shared, VisitError};
 pub use self::standing::Waiting;
 use self::standing::{Standing, Standings};
 use self::unix::SocketFile;
@@ -36,6 +37,7 @@ use crate::transport::{Bind, Origin, Transport};
 mod bind;
 mod follow;
 mod holder;
+mod shared;
 mod standing;
 mod unix;
 mod visitor;
@@ -123,8 +125,8 @@ impl Listener {
 }
 
 impl Listeners {
-    /// Binds all forwards, or none, and lets visitors in. They wait for a connection. A forward whose
-    /// address this machine does not have is waited for.
+    /// Binds all forwards, or none, and lets visitors in. They wait for a connection, which others share. A forward
+    /// whose address this machine does not have is waited for.
     ///
     /// # Cancel safety
     ///
@@ -132,8 +134,9 @@ impl Listeners {
     pub(crate) async fn start(
         forwards: Vec<(usize, Forward, Arc<Meter>)>,
         network: &Network,
+        shared: &Shared,
     ) -> Result<Self, ListenError> {
-        let link = watch::Sender::new(None);
+        let link = shared.sender();
         let (mut fixed, mut following) = (Vec::new(), Vec::new());
         let (mut numbers, mut standings) = (Vec::new(), Vec::new());
         for (number, forward, meter) in forwards {

@@ -31,7 +31,7 @@ use super::dial::WayError;
 use super::forward::{Forward, Listens};
 use super::haste::Haste;
 use super::health::Health;
-use super::listen::{ListenError, Listeners, Waiting};
+use super::listen::{ListenError, Listeners, Shared, Waiting};
 use super::login::known_hosts::{HostAddressError, HostKeyRefusal};
 use super::meter::Meter;
 use super::network::Network;
@@ -319,6 +319,8 @@ pub struct Instruments<'a> {
     pub patience: Patience,
     /// How the services behind the forwards do, which a gateway of ours is told.
     pub health: Health,
+    /// Where listeners beside this tunnel find its connection ([`Beside`](super::listen::Beside)).
+    pub shared: Shared,
 }
 
 /// Keeps the tunnel until `stop`. When this returns, all that it started has ended.
@@ -345,6 +347,7 @@ pub async fn run(
         visitors,
         patience,
         health,
+        shared,
     } = instruments;
     let network = network.unwrap_or_else(Network::unwatched);
     let meters = meters
@@ -354,7 +357,7 @@ pub async fn run(
     let (here, there) = numbered
         .map(|(number, (forward, meter))| (number, forward, meter))
         .partition(|(_, forward, _)| forward.listens == Listens::Here);
-    let listeners = Listeners::start(here, &network).await?;
+    let listeners = Listeners::start(here, &network, &shared).await?;
     let network = network.subscribe();
     let there = Forwards::new(there, visitors);
     let with = (probing, patience, health);

@@ -15,8 +15,9 @@ use crate::compose::service::{Phase, Scope, Service, SetUp};
 use crate::config::Surroundings;
 use crate::control::Ending;
 use crate::control::run::Workflows;
-use crate::control::server::Subject;
+use crate::control::server::{HostTunnels, Subject};
 use crate::detach::LetGo;
+use crate::hosts::keeper::Keeper;
 use crate::signal::signalled;
 use crate::status::Report;
 use crate::tunnels::{Board, Tunnel, keep};
@@ -203,6 +204,10 @@ impl Subject for Whole {
 
     fn workflows(&self) -> Option<&impl Workflows> {
         self.service.as_ref()
+    }
+
+    fn hosts(&self) -> Option<&impl HostTunnels> {
+        None::<&Keeper>
     }
 
     fn within(&self, ending: Ending) -> Duration {

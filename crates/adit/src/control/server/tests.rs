@@ -69,6 +69,10 @@ impl Subject for Counter {
         self.2.as_ref()
     }
 
+    fn hosts(&self) -> Option<&impl HostTunnels> {
+        None::<&crate::hosts::keeper::Keeper>
+    }
+
     fn within(&self, ending: Ending) -> Duration {
         match ending {
             Ending::Down => Duration::from_secs(9),

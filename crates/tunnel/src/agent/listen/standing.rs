@@ -149,6 +149,17 @@ impl Standings {
         }
     }
 
+    /// Tells that those which are bound wait for a connection.
+    pub(super) fn tell_away(&self, events: &(dyn Fn(Event<'_>) + Send + Sync)) {
+        let standings = self.now.borrow().clone();
+        for (number, Standing { forward, waiting }) in self.numbers.iter().copied().zip(&standings)
+        {
+            if waiting.is_none() {
+                events(Event::ForwardListens { number, forward });
+            }
+        }
+    }
+
     fn told(&self) -> MutexGuard<'_, Vec<Told>> {
         // A list is right after any panic.
         self.told.lock().unwrap_or_else(PoisonError::into_inner)

@@ -65,12 +65,17 @@ fn counted(forwards: impl IntoIterator<Item = Forward>) -> Vec<(usize, Forward, 
         .collect()
 }
 
+mod beside;
 mod following;
 
 async fn start(to: Destination) -> (Listeners, SocketAddr) {
-    let listeners = Listeners::start(counted([forward(to)]), &Network::unwatched())
-        .await
-        .unwrap();
+    let listeners = Listeners::start(
+        counted([forward(to)]),
+        &Network::unwatched(),
+        &Shared::default(),
+    )
+    .await
+    .unwrap();
     let addr = listeners.standings.now()[0]
         .forward
         .bind
@@ -253,6 +258,7 @@ async fn one_bind_that_fails_leaves_none_bound() {
     let error = Listeners::start(
         counted([at(free_addr.port()), at(held)]),
         &Network::unwatched(),
+        &Shared::default(),
     )
     .await;
     assert!(error.unwrap_err().to_string().contains(&held.to_string()));
@@ -272,9 +278,13 @@ async fn a_unix_socket_is_a_bind_and_a_target() {
         bind: Bind::Unix { path: path.clone() },
         to: Destination::One(there.clone()),
     };
-    let listeners = Listeners::start(counted([forward]), &Network::unwatched())
-        .await
-        .unwrap();
+    let listeners = Listeners::start(
+        counted([forward]),
+        &Network::unwatched(),
+        &Shared::default(),
+    )
+    .await
+    .unwrap();
     let mut up = Up::new();
     listeners.connect(Some(Arc::clone(&up.ours.transport)));
     let mut visitor = UnixStream::connect(&path).await.unwrap();

@@ -16,7 +16,7 @@ struct Lab {
 
 impl Lab {
     async fn new(network: (Fake, Network), forwards: Vec<Forward>) -> Self {
-        let listeners = Listeners::start(counted(forwards), &network.1)
+        let listeners = Listeners::start(counted(forwards), &network.1, &Shared::default())
             .await
             .unwrap();
         let listeners = Arc::new(listeners);
@@ -185,14 +185,15 @@ async fn a_port_that_is_held_at_the_start_is_an_error() {
     let network = Fake::new();
     network.0.set(&[("wlan0", &["127.7.3.1"])]);
     for host in ["%wlan0", "127.7.3.1"] {
-        let started = Listeners::start(counted([at(host, port)]), &network.1).await;
+        let started =
+            Listeners::start(counted([at(host, port)]), &network.1, &Shared::default()).await;
         let error = started.unwrap_err().to_string();
         assert!(
             error.contains(&format!("127.7.3.1:{port}, which ")),
             "{error}"
         );
     }
-    let started = Listeners::start(counted([at("%", port)]), &network.1).await;
+    let started = Listeners::start(counted([at("%", port)]), &network.1, &Shared::default()).await;
     let error = started.unwrap_err();
     assert!(matches!(error, ListenError::Interface(_)), "{error}");
 }
@@ -218,7 +219,12 @@ async fn an_address_that_is_not_there_is_waited_for_and_one_that_goes_is_not_up(
 
 #[tokio::test(start_paused = true)]
 async fn without_a_watch_an_interface_is_waited_for_in_vain_and_says_so() {
-    let listeners = Listeners::start(counted([at("%lo", 0)]), &Network::unwatched()).await;
+    let listeners = Listeners::start(
+        counted([at("%lo", 0)]),
+        &Network::unwatched(),
+        &Shared::default(),
+    )
+    .await;
     let standings = listeners.unwrap().standings.now();
     let waiting = standings[0].waiting.as_ref().unwrap().to_string();
     assert_eq!(
