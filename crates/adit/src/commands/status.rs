@@ -28,7 +28,10 @@ pub(crate) fn run(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
     let running = chosen(arguments, &directories)?;
     if running.is_empty() {
         let data = settings::data_of_environment().context("nothing is up")?;
-        anyhow::ensure!(!arguments.watch, "nothing is up: a gateway cannot be watched");
+        anyhow::ensure!(
+            !arguments.watch,
+            "nothing is up: a gateway cannot be watched"
+        );
         return gateway::status(&data, arguments.json);
     }
     if let ([only], true) = (running.as_slice(), arguments.watch) {

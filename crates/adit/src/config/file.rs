@@ -13,8 +13,8 @@ use adit_tunnel::agent::forward::Listens;
 use adit_tunnel::transport::Bind;
 use anyhow::Context as _;
 
-use super::Surroundings;
 use super::ask::PASSWORD;
+use super::{HOST_KEY, Surroundings};
 use crate::log;
 use crate::tunnels::Tunnel;
 

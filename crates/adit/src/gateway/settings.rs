@@ -178,7 +178,9 @@ impl Settings {
         let said = |list: &[PathBuf]| (!list.is_empty()).then(|| list.to_vec());
         let data = arguments.data.clone().or(written.data);
         let settings = Self {
-            data: data.context("say where the gateway keeps its things: --data DIR, or the variable ADIT_DATA")?,
+            data: data.context(
+                "say where the gateway keeps its things: --data DIR, or the variable ADIT_DATA",
+            )?,
             ssh: Some(arguments.ssh.clone())
                 .filter(|listens| !listens.is_empty())
                 .or(written.ssh)

@@ -86,8 +86,14 @@ mod tests {
             ("ssh -qWdb.internal:22 bastion", Some("bastion")),
             ("ssh -q -W db.internal:22 me@bastion", Some("me@bastion")),
             ("/usr/bin/ssh bastion -W db:22", Some("bastion")),
-            ("ssh -p 2222 -l me -W db:22 bastion", Some("me@bastion:2222")),
-            ("ssh -p2222 -lyou -Wdb:22 me@bastion", Some("me@bastion:2222")),
+            (
+                "ssh -p 2222 -l me -W db:22 bastion",
+                Some("me@bastion:2222"),
+            ),
+            (
+                "ssh -p2222 -lyou -Wdb:22 me@bastion",
+                Some("me@bastion:2222"),
+            ),
             ("ssh -q bastion", None),
             ("ssh -W db:22", None),
             ("ssh -W db:22 bastion nc", None),
