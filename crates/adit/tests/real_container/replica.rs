@@ -164,7 +164,10 @@ impl Pair {
         self.home.query(
             "CREATE DATABASE lab; CREATE TABLE lab.entry (n BIGINT AUTO_INCREMENT PRIMARY KEY, text CHAR(36))",
         );
-        self.home.site.docker.wait_for_log(CLIENT, "forward up");
+        self.home
+            .site
+            .docker
+            .wait_for_log(CLIENT, "3306 -> master-db:3306");
         self.cloud.query(&statements("CHANGE MASTER"));
         self.write();
         self.wait_for_copy(wait::DEADLINE);

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
@@ -107,9 +107,10 @@ impl World {
             let mut visitor = TcpStream::connect_timeout(&addr, wait::DEADLINE)?;
             visitor.set_read_timeout(Some(wait::DEADLINE))?;
             visitor.write_all(b"hello")?;
-            let mut answer = [0; 5];
-            visitor.read_exact(&mut answer)?;
-            anyhow::ensure!(&answer == b"hello", "{answer:?}");
+            visitor.shutdown(Shutdown::Write)?;
+            let mut answer = String::new();
+            visitor.read_to_string(&mut answer)?;
+            anyhow::ensure!(answer == "hello", "{answer:?}");
             Ok(())
         })
     }
@@ -179,6 +180,8 @@ fn at22_to_at24_it_stays_the_same_host_and_lends_its_block_and_no_shell() {
         "{said}"
     );
 
+    drop(shell);
+
     // AT22: made anew, from the image alone; its volume is what it keeps. OpenSSH knows it by accept-new.
     world
         .site
@@ -204,7 +207,7 @@ fn at25_local_is_the_container_alone() {
     // Another container that shares its network is as good as a program in it.
     let inside = |address: &str| {
         let script = format!(
-            "import socket; s=socket.create_connection(('{address}',10000),5); s.sendall(b'hello'); print(s.recv(5))"
+            "import socket; s=socket.create_connection(('{address}',10000),5); s.sendall(b'hello'); s.shutdown(1); print(s.recv(5))"
         );
         let words = ["run", "--rm", "--network", "container:test_rsshd_1"];
         let python = ["/usr/bin/python3", "-c", &script];
