@@ -11,6 +11,7 @@
     reason = "tests in real time"
 )]
 
+mod files;
 mod ground;
 mod hostkeys;
 mod image;
