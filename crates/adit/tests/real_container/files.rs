@@ -105,10 +105,9 @@ fn files_are_fetched_by_rsync_through_a_forward() {
     let mut command = home.command(words.next().unwrap());
     let daemon = Process::spawn(command.args(words));
     let mut adit = Command::new("env");
-    adit.arg(format!("HOME={}", shown("home")))
+    adit.args(["-u", "XDG_RUNTIME_DIR"])
+        .arg(format!("HOME={}", shown("home")))
         .arg(format!("XDG_STATE_HOME={}", shown("state")))
-        .arg("-u")
-        .arg("XDG_RUNTIME_DIR")
         .arg(env!("CARGO_BIN_EXE_adit"))
         .args(["up", "-f"])
         .arg(path("adit.yml"));

@@ -32,8 +32,8 @@ const OF_DOCKER: [&str; 6] = [
 ];
 
 fn inspect(site: &Site, name: &str) -> Value {
-    let all: Value = serde_json::from_str(&site.docker.run(&["inspect", name])).unwrap();
-    all[0].clone()
+    let all: Vec<Value> = serde_json::from_str(&site.docker.run(&["inspect", name])).unwrap();
+    all.into_iter().next().unwrap()
 }
 
 #[test]
