@@ -64,6 +64,22 @@ fn both_languages_have_the_same_blocks_and_none_switches_host_keys_off() {
 }
 
 #[test]
+fn every_variable_of_a_compose_file_is_told_of() {
+    let readme = read("deploy/docker/README.md");
+    let mut count = 0_usize;
+    for name in ["client", "server", "rsshd"] {
+        let text = read(&format!("deploy/docker/compose.{name}.yml"));
+        for reference in text.split("${").skip(1) {
+            let is_end = |char: char| !char.is_ascii_uppercase() && char != '_';
+            let variable = reference.split(is_end).next().unwrap();
+            assert!(readme.contains(variable), "{name}: {variable}");
+            count += 1;
+        }
+    }
+    assert!(count >= 12, "{count} variables");
+}
+
+#[test]
 fn files_are_fetched_by_rsync_through_a_forward() {
     require!(root);
     require!("ip", "nsenter", "sshd", "ssh-keygen", "rsync");

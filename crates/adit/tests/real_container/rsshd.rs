@@ -31,17 +31,6 @@ impl World {
         let site = Site::new(&host, program);
         let keys = ["autossh", "other"].map(|name| site.key(name, "0"));
         site.let_in(&[&keys[0], &keys[1]]);
-        for name in ["autossh", "other"] {
-            let text = format!(
-                "Host gw.example.org\n  HostName {}\n  Port 2222\n  IdentityFile {}\n  UserKnownHostsFile {}\n  \
-                 IdentitiesOnly yes\n  IdentityAgent none\n  StrictHostKeyChecking accept-new\n  BatchMode yes\n  \
-                 LogLevel verbose\n",
-                subnet.v4(1),
-                site.shown(&format!("ssh-{name}/id_ed25519")),
-                site.shown("known_hosts"),
-            );
-            site.write(&format!("{name}.config"), &text);
-        }
         let listener = client.enter(|| TcpListener::bind((Ipv4Addr::LOCALHOST, 22)));
         echo::serve(listener.unwrap(), Vec::new());
         site.compose("compose.rsshd.yml", &["up", "--detach"], variables);
@@ -51,8 +40,23 @@ impl World {
             subnet,
             ended: RefCell::default(),
         };
+        world.config("autossh");
+        world.config("other");
         world.log();
         world
+    }
+
+    /// What the `~/.ssh/config` of a machine with that key says.
+    fn config(&self, key: &str) {
+        let text = format!(
+            "Host gw.example.org\n  HostName {}\n  Port 2222\n  IdentityFile {}\n  UserKnownHostsFile {}\n  \
+             IdentitiesOnly yes\n  IdentityAgent none\n  StrictHostKeyChecking accept-new\n  BatchMode yes\n  \
+             LogLevel verbose\n",
+            self.subnet.v4(1),
+            self.site.shown(&format!("ssh-{key}/id_ed25519")),
+            self.site.shown("known_hosts"),
+        );
+        self.site.write(&format!("{key}.config"), &text);
     }
 
     /// What the server has said once it serves.
@@ -251,4 +255,26 @@ fn at26_a_key_sees_and_has_its_own_ports_alone() {
     assert!(page.contains("10000") && !page.contains("10001"), "{page}");
     let (code, said) = world.run("ssh -N -R 10001:localhost:22 autossh@gw.example.org");
     assert_eq!(code, 255, "{said}");
+
+    // Who is written down later comes in after a signal, and nobody is disconnected by that.
+    let late = world.site.key("late", "0");
+    let keys = world.site.path("clients/authorized_keys");
+    let text = std::fs::read_to_string(&keys).unwrap();
+    std::fs::write(&keys, format!("{text}{}\n", late.public_line())).unwrap();
+    world
+        .site
+        .compose("compose.rsshd.yml", &["kill", "-s", "HUP"], &[]);
+    world.config("late");
+    wait::until("the new key's own page", || {
+        let mut ssh = world.spawn(
+            "late",
+            "ssh -fN -R 10002:localhost:22 autossh@gw.example.org",
+        );
+        let code = ssh.wait(wait::DEADLINE).code();
+        let said = ssh.stderr();
+        world.ended.borrow_mut().push(ssh);
+        if code == Some(0) { Ok(()) } else { Err(said) }
+    });
+    world.wait_for_visit(FIRST + 2);
+    assert_eq!(own.exit_status(), None);
 }
