@@ -60,6 +60,11 @@ pub(crate) const REAL: &[Program] = &[
     GRPC,
     SYSTEMD_ANALYZE,
     AUTOSSH,
+    DOCKER,
+    DOCKER_COMPOSE,
+    IPTABLES,
+    RSYNC,
+    STRIP,
 ];
 
 /// The programs that `cargo xtask interop` runs.
@@ -284,6 +289,32 @@ const MANDOC: Program = Program {
 const AUTOSSH: Program = Program {
     command: "autossh",
     package: "autossh",
+    proof: &[],
+};
+/// The daemon; Debian's package has the client as well.
+const DOCKER: Program = Program {
+    command: "dockerd",
+    package: "docker.io",
+    proof: &[],
+};
+const DOCKER_COMPOSE: Program = Program {
+    command: "docker-compose",
+    package: "docker-compose",
+    proof: &[],
+};
+const IPTABLES: Program = Program {
+    command: "iptables",
+    package: "iptables",
+    proof: &[],
+};
+const RSYNC: Program = Program {
+    command: "rsync",
+    package: "rsync",
+    proof: &[],
+};
+const STRIP: Program = Program {
+    command: "strip",
+    package: "binutils",
     proof: &[],
 };
 const GO: Program = Program {

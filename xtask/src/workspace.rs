@@ -60,12 +60,18 @@ impl Workspace {
         command
     }
 
-    /// Builds the program as it is shipped and returns its path.
+    /// Builds the program as it is shipped and returns its path: static, so that it runs on any Linux and in an image
+    /// that has nothing else. The flag does not reach build scripts, since a target is named.
     pub(crate) fn build_release(&self) -> anyhow::Result<PathBuf> {
+        let target = format!("{}-unknown-linux-gnu", env::consts::ARCH);
+        let mut flags = env::var("RUSTFLAGS").unwrap_or_default();
+        flags.push_str(" -C target-feature=+crt-static");
         run(self
             .cargo()
-            .args(["build", "--release", "--package=adit", "--bin=adit"]))?;
-        Ok(self.target.join("release").join("adit"))
+            .env("RUSTFLAGS", flags.trim())
+            .args(["build", "--release", "--package=adit", "--bin=adit"])
+            .args(["--target", &target]))?;
+        Ok(self.target.join(target).join("release").join("adit"))
     }
 }
 

@@ -409,7 +409,7 @@ pub(crate) struct StatusArguments {
     #[arg(short, long)]
     pub(crate) watch: bool,
 
-    /// The gateway that runs with this data directory is meant.
+    /// The gateway that runs with this data directory is meant. Without, and with nothing up: that of ADIT_DATA.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["files", "watch"])]
     pub(crate) data: Option<PathBuf>,
 }

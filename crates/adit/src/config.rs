@@ -12,6 +12,7 @@ use adit_tunnel::agent::login::known_hosts::{HostKeys, NameForm, NewHosts, Pinne
 use adit_tunnel::agent::probe::public_port;
 use adit_tunnel::agent::supervise::{KeepAlive, Peer, PeerConfig, TunnelConfig};
 use adit_tunnel::ssh_config as ssh;
+use anyhow::Context as _;
 use tracing::{info, warn};
 
 use self::ask::{Sources, Whose};
@@ -60,7 +61,7 @@ pub(crate) struct Written {
     pub(crate) family: Option<Family>,
     /// Whether a proxy of the environment is passed over.
     pub(crate) without_proxy: bool,
-    /// Whether the password of the environment is its destination's.
+    /// Whether the password and the host key of the environment are its destination's.
     pub(crate) takes_password: bool,
     /// Options of ssh_config(5), which count before its files.
     pub(crate) options: Vec<SshOption>,
@@ -108,6 +109,8 @@ impl Written {
     }
 }
 
+/// Variable with the keys of which the destination must have one.
+pub(crate) const HOST_KEY: &str = "ADIT_HOST_KEY";
 /// Files that ssh(1) looks in.
 const DEFAULT_KNOWN_HOSTS: [&str; 2] = [".ssh/known_hosts", ".ssh/known_hosts2"];
 /// Files of the machine that ssh(1) looks in.
@@ -124,6 +127,8 @@ pub(crate) fn config(
 ) -> anyhow::Result<TunnelConfig> {
     let enrolled = enrolled::apply(written, surroundings);
     let written = enrolled.as_ref().unwrap_or(written);
+    let pinned = pinned(written)?;
+    let written = pinned.as_ref().unwrap_or(written);
     let settings = ssh_config::read(written, &written.wanted, surroundings)?;
     ssh_config::check(&settings);
     let forwards = match written.purpose {
@@ -137,6 +142,20 @@ pub(crate) fn config(
         forwards,
         exit_on_forward_failure: exits || written.exit_on_forward_failure,
     })
+}
+
+/// The same tunnel with the keys that the environment pins, if that is for it and nothing else pins any.
+fn pinned(written: &Written) -> anyhow::Result<Option<Written>> {
+    let text = std::env::var(HOST_KEY).unwrap_or_default();
+    if text.is_empty() || !written.takes_password || !written.pins.is_empty() {
+        return Ok(None);
+    }
+    let pins = text.split(',').map(|pin| pin.trim().parse());
+    let pins = pins.collect::<Result<_, _>>();
+    Ok(Some(Written {
+        pins: pins.with_context(|| format!("cannot use {HOST_KEY}"))?,
+        ..written.clone()
+    }))
 }
 
 /// Whether the files of ssh(1) say that a dead connection is not to be looked for. It is all the same.
@@ -244,7 +263,7 @@ fn peer_config(
             NewHosts::Accept
         }
     };
-    let files = match (known_hosts, &settings.user_known_hosts) {
+    let mut files = match (known_hosts, &settings.user_known_hosts) {
         (Some(files), _) => {
             let files = files.iter().map(|file| surroundings.known_hosts(file));
             files.collect::<anyhow::Result<_>>()?
@@ -255,6 +274,7 @@ fn peer_config(
             .map(|file| surroundings.below_home(Path::new(file)))
             .collect::<anyhow::Result<_>>()?,
     };
+    surroundings.put_writable_first(&mut files);
     let global_files = match &settings.global_known_hosts {
         Some(files) => surroundings.listed(files)?,
         None => GLOBAL_KNOWN_HOSTS.iter().map(PathBuf::from).collect(),

@@ -141,3 +141,48 @@ fn the_pages_of_an_example_say_the_same_in_every_language() {
         fs::read_to_string(fixture).unwrap()
     );
 }
+
+/// What `adit check` says of that file with a host key in the environment.
+fn said_with_host_key(yaml: &str, key: &str) -> (bool, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("adit.yml");
+    fs::write(&file, yaml).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_adit"))
+        .arg("check")
+        .arg(&file)
+        .env("HOME", folder.path())
+        .env("USER", "me")
+        .env("ADIT_HOST_KEY", key)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.success(), said)
+}
+
+#[test]
+fn a_host_key_of_the_environment_is_the_one_tunnels_or_an_error() {
+    let key = "SHA256:p2QAMXNIC1TJYWeIOttrVc98/R1BUFWu3/LiyKgUfQM";
+    let tunnel = |name: &str| {
+        format!(
+            "  {name}: {{host: {name}, ssh_config: none, forwards: [remote: \"80:localhost:80\"]}}\n"
+        )
+    };
+    let one = format!("tunnels:\n{}", tunnel("one"));
+    let two = format!("{one}{}", tunnel("two"));
+    let several = format!("{key}, {key}");
+    for (yaml, key) in [(&one, key), (&one, &several), (&two, "")] {
+        let (is_good, said) = said_with_host_key(yaml, key);
+        assert!(is_good, "{said}");
+    }
+    for (yaml, key, expected) in [
+        (
+            &two,
+            key,
+            "ADIT_HOST_KEY does not say whose of several it is",
+        ),
+        (&one, "SHA256:short", "cannot use ADIT_HOST_KEY"),
+    ] {
+        let (is_good, said) = said_with_host_key(yaml, key);
+        assert!(!is_good && said.contains(expected), "{said}");
+    }
+}

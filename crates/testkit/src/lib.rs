@@ -4,7 +4,7 @@
 //! one test with keys of its own ([`sshd`]), an ssh-agent plays any key ([`ssh_agent`]); a test waits for a level with a deadline ([`wait`]) and reads what a process
 //! costs ([`measure`]). Private databases and a web server are the services that tunnels carry ([`mariadb`], [`postgres`], [`nginx`]). Streams misbehave on demand ([`fault`]) and randomness repeats itself ([`seeded`]).
 //!
-//! Ports are kept for the programs that will listen there ([`port`]). Hosts are network namespaces ([`namespace`]), and lines between them are as bad as a test wants ([`link`]).
+//! Ports are kept for the programs that will listen there ([`port`]). Hosts are network namespaces ([`namespace`]), which have a docker of their own where a test wants it ([`docker`]), and lines between them are as bad as a test wants ([`link`]).
 //!
 //! This crate is a development dependency of any other and depends on none of ours. What it builds
 //! belongs to a test, so its functions panic when the set-up fails, with what they know about why,
@@ -21,6 +21,7 @@
 )]
 
 mod account;
+pub mod docker;
 pub mod echo;
 pub mod fault;
 pub mod key_pair;

@@ -141,6 +141,23 @@ pub(super) const JOBS: &[Job] = &[
         env: &[("ADIT_REAL", "1")],
     },
     Job {
+        name: "containers-cut",
+        about: "two databases in containers, the line between them cut for 90 s: the replica has all within 5 s of its return",
+        // The image has the static program: `cargo xtask test build` first.
+        limit: Duration::from_mins(20),
+        work: Work::Cargo(&[
+            "nextest",
+            "run",
+            "--workspace",
+            "--test=real_container",
+            "--no-capture",
+            "--profile=soak",
+            "-E",
+            "test(/replica/)",
+        ]),
+        env: &[("ADIT_REAL", "1"), ("ADIT_CUT", "90")],
+    },
+    Job {
         name: "names-crosstalk",
         about: "1,000 names of 50 agents under load: each visitor gets the answers of the name it asked for",
         limit: Duration::from_mins(30),

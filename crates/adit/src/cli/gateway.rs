@@ -16,7 +16,7 @@ pub(crate) struct ServeArguments {
     pub(crate) config: Option<PathBuf>,
 
     /// The directory of everything that the gateway keeps: its database, its host keys, its control socket.
-    /// Made if it is not there, for this user alone.
+    /// Made if it is not there, for this user alone. Without: data: of --config, or ADIT_DATA.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
 

@@ -27,12 +27,10 @@ use crate::gateway::order::{
     refuse_private,
 };
 use crate::gateway::place;
-use crate::gateway::settings::Settings;
+use crate::gateway::settings::{self, DATA_VARIABLE, Settings};
 
 mod table;
 
-/// Names the data directory, where no flag does.
-const DATA: &str = "ADIT_DATA";
 /// How long somebody else may have the data directory without answering: another command, or a gateway that begins
 /// or ends.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -363,12 +361,12 @@ fn alone(order: &Order, settings: &Settings, directory: &DataDirectory) -> anyho
 fn settings(gateway: &GatewayArguments) -> anyhow::Result<(ServeArguments, Settings)> {
     let named = gateway.data.clone();
     let data = match (&named, &gateway.config) {
-        (None, None) => std::env::var_os(DATA).map(Into::into),
+        (None, None) => settings::data_of_environment(),
         _ => named,
     };
     ensure!(
         data.is_some() || gateway.config.is_some(),
-        "say which gateway is meant: --data DIR, its data directory (or the variable {DATA}), or --config FILE"
+        "say which gateway is meant: --data DIR, its data directory (or the variable {DATA_VARIABLE}), or --config FILE"
     );
     let arguments = ServeArguments {
         data,

@@ -12,6 +12,7 @@ use crate::cli::StatusArguments;
 use crate::config::{Surroundings, file};
 use crate::control::client;
 use crate::control::directory::{Directories, Running};
+use crate::gateway::settings;
 use crate::log::say;
 use crate::status::{Report, table};
 
@@ -25,6 +26,14 @@ pub(crate) fn run(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
     }
     let directories = Directories::of_this_process(&Surroundings::of_this_process());
     let running = chosen(arguments, &directories)?;
+    if running.is_empty() {
+        let data = settings::data_of_environment().context("nothing is up")?;
+        anyhow::ensure!(
+            !arguments.watch,
+            "nothing is up: a gateway cannot be watched"
+        );
+        return gateway::status(&data, arguments.json);
+    }
     if let ([only], true) = (running.as_slice(), arguments.watch) {
         return watch(only, arguments);
     }
@@ -57,6 +66,7 @@ pub(crate) fn run(arguments: &StatusArguments) -> anyhow::Result<ExitCode> {
     Ok(code(is_up))
 }
 
+/// The one that is meant, or all that there are.
 fn chosen(arguments: &StatusArguments, directories: &Directories) -> anyhow::Result<Vec<Running>> {
     if let Some(file) = arguments.files.first() {
         let name = file::identity(std::slice::from_ref(file))?;
@@ -64,9 +74,7 @@ fn chosen(arguments: &StatusArguments, directories: &Directories) -> anyhow::Res
         let running = running.with_context(|| format!("{} is not up", file.display()))?;
         return Ok(vec![running]);
     }
-    let all = directories.all();
-    anyhow::ensure!(!all.is_empty(), "nothing is up");
-    Ok(all)
+    Ok(directories.all())
 }
 
 fn watch(running: &Running, arguments: &StatusArguments) -> anyhow::Result<ExitCode> {

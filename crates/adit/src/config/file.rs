@@ -13,8 +13,8 @@ use adit_tunnel::agent::forward::Listens;
 use adit_tunnel::transport::Bind;
 use anyhow::Context as _;
 
-use super::Surroundings;
 use super::ask::PASSWORD;
+use super::{HOST_KEY, Surroundings};
 use crate::log;
 use crate::tunnels::Tunnel;
 
@@ -99,6 +99,11 @@ fn listed(
         let message = format!("{PASSWORD} is not used: it does not say whose of several it is");
         let help = "name a password_file at its tunnel";
         problems.push(Problem::warning(node.place(), message).with_help(help));
+    }
+    if !is_alone && std::env::var_os(HOST_KEY).is_some_and(|keys| !keys.is_empty()) {
+        let message = format!("{HOST_KEY} does not say whose of several it is");
+        let help = "name a host_key at its tunnel";
+        problems.push(Problem::error(node.place(), message).with_help(help));
     }
     let all = node.named(problems, |entry, problems| {
         let here = Here {

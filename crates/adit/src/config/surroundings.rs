@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use adit_tunnel::agent::dial::ProxyEnvironment;
 use adit_tunnel::ssh_config as ssh;
 use anyhow::Context as _;
+use rustix::fs::{StatVfsMountFlags, statvfs};
 use rustix::process::getuid;
 use tracing::warn;
 
@@ -133,6 +134,19 @@ impl Surroundings {
         }
     }
 
+    /// Where the first file lies in a read-only file system, as a folder does that a container was given, hosts are
+    /// remembered in adit's own file, which is looked in as well.
+    pub(super) fn put_writable_first(&self, files: &mut Vec<PathBuf>) {
+        let first = files.first();
+        if first.is_some_and(|first| is_read_only(first))
+            && let Ok(own) = self.own_known_hosts()
+            && !is_read_only(&own)
+            && !files.contains(&own)
+        {
+            files.insert(0, own);
+        }
+    }
+
     /// The ssh-agent's socket, by the configuration or the environment.
     pub(super) fn ssh_agent(&self, configured: Option<&ssh::IdentityAgent>) -> Option<PathBuf> {
         match configured {
@@ -165,6 +179,12 @@ impl Surroundings {
         }
         Ok(keys)
     }
+}
+
+/// Whether a file's file system lets nobody write, wherever the path ends.
+fn is_read_only(file: &Path) -> bool {
+    let found = file.ancestors().find_map(|path| statvfs(path).ok());
+    found.is_some_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 /// What the file of accounts says of one (passwd(5)).

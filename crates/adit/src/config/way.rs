@@ -80,9 +80,13 @@ impl Finder<'_> {
                 Some((last, before)) => self.hop(last, before)?,
                 None => Through::Nothing,
             },
-            ([], Some(Proxy::Command(command))) => {
-                ProxyCommand::new(command.words).map_or(Through::Nothing, Through::Command)
-            }
+            ([], Some(Proxy::Command(command))) => match stand_in::jump(&command.words) {
+                Some(jump) => {
+                    info!(%jump, "there is no ssh to run for ProxyCommand; it is read as ProxyJump");
+                    self.hop(&jump, &[])?
+                }
+                None => ProxyCommand::new(command.words).map_or(Through::Nothing, Through::Command),
+            },
             ([], None) => self.proxy_before(&peer)?,
         };
         peer.way = Way {
@@ -141,5 +145,6 @@ impl Finder<'_> {
     }
 }
 
+mod stand_in;
 #[cfg(test)]
 mod tests;

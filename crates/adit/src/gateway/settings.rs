@@ -26,6 +26,15 @@ mod rule;
 #[cfg(test)]
 mod tests;
 
+/// Names the data directory, where neither a flag nor a file does.
+pub(crate) const DATA_VARIABLE: &str = "ADIT_DATA";
+
+/// The data directory that the environment names.
+pub(crate) fn data_of_environment() -> Option<PathBuf> {
+    let data = std::env::var_os(DATA_VARIABLE)?;
+    (!data.is_empty()).then(|| data.into())
+}
+
 /// Everything that an operator can set.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Settings {
@@ -157,10 +166,11 @@ impl Settings {
     /// The file cannot be read, or everything that is wrong with it, each with its place; or what is said
     /// does not go together.
     pub(crate) fn read(arguments: &ServeArguments) -> anyhow::Result<Self> {
-        let written = match &arguments.config {
+        let mut written = match &arguments.config {
             Some(path) => file::read(path)?,
             None => Written::default(),
         };
+        written.data = written.data.or_else(data_of_environment);
         Self::of(arguments, written)
     }
 
@@ -168,7 +178,9 @@ impl Settings {
         let said = |list: &[PathBuf]| (!list.is_empty()).then(|| list.to_vec());
         let data = arguments.data.clone().or(written.data);
         let settings = Self {
-            data: data.context("say where the gateway keeps its things: --data DIR")?,
+            data: data.context(
+                "say where the gateway keeps its things: --data DIR, or the variable ADIT_DATA",
+            )?,
             ssh: Some(arguments.ssh.clone())
                 .filter(|listens| !listens.is_empty())
                 .or(written.ssh)

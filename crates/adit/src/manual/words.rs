@@ -15,12 +15,18 @@ pub(super) const ENVIRONMENT: &[(&str, &str)] = &[
     ),
     (
         "ADIT_DATA",
-        "The data directory of the gateway that adit user, adit key and the others look after, where neither \
-         --data nor --config names one.",
+        "The data directory of a gateway: of the one that adit serve is, and of the one that adit user, adit key and the \
+         others look after, where neither --data nor --config names one; and of the one that adit status shows where no \
+         adit up runs.",
     ),
     (
         "ADIT_DATABASE_URL, ADIT_DATABASE_URL_FILE",
         "The database of a gateway, or the file with its URL, where nothing else names one.",
+    ),
+    (
+        "ADIT_HOST_KEY",
+        "The key that the host must have, or several with commas between, where no file or flag pins one: fingerprints \
+         as ssh-keygen -l prints them, or public keys. For the one tunnel of a file, or the destination of a command.",
     ),
     (
         "ADIT_LOG",

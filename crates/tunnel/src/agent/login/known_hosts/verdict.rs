@@ -175,7 +175,11 @@ pub enum KnownHostsError {
         reason: &'static str,
     },
     /// A new host cannot be written down.
-    #[error("cannot write {}", .file.display())]
+    #[error(
+        "cannot write {}, where a new host is remembered: let it be written, or pin the host's key (host_key: in a file, \
+         or ADIT_HOST_KEY)",
+        .file.display()
+    )]
     Write {
         /// The file.
         file: PathBuf,
