@@ -185,9 +185,7 @@ fn serve(arguments: &InstallArguments, mut unit: Unit) -> anyhow::Result<Subject
         };
         let program = unit.program.as_str();
         ensure!(
-            !["/home/", "/root/"]
-                .iter()
-                .any(|home| program.starts_with(home)),
+            !is_in_home(Path::new(program)),
             "{program} is in a home, which a gateway's own user does not see: sudo install -m 755 {program} /usr/local/bin/, \
              and call that"
         );
@@ -196,6 +194,14 @@ fn serve(arguments: &InstallArguments, mut unit: Unit) -> anyhow::Result<Subject
         format!("{GATEWAY_USER}, a user that is there while it runs")
     };
     Ok(Subject { unit, whose, made })
+}
+
+/// Whether a path is in somebody's home directory, root's included.
+fn is_in_home(path: &Path) -> bool {
+    let mut parts = path.components().skip(1);
+    parts
+        .next()
+        .is_some_and(|first| first.as_os_str() == "home" || first.as_os_str() == "root")
 }
 
 /// Has its own settings read by it, as it would at boot.
