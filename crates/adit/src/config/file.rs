@@ -13,7 +13,6 @@ use adit_tunnel::agent::forward::Listens;
 use adit_tunnel::transport::Bind;
 use anyhow::Context as _;
 
-use super::HOST_KEY;
 use super::ask::PASSWORD;
 use super::{HOST_KEY, Surroundings};
 use crate::log;
