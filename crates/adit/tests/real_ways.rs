@@ -268,6 +268,30 @@ fn a_proxy_command_leads_through_a_bastion_and_leaves_nothing_behind() {
     });
 }
 
+/// As in a container that holds adit alone (R8).
+#[test]
+fn a_proxy_command_of_ssh_leads_through_a_bastion_where_there_is_no_ssh() {
+    require!("sshd");
+    let (bastion, target) = (Sshd::builder().start(), Sshd::builder().start());
+    let forward = format!(" RemoteForward 127.0.0.1:0 127.0.0.1:{}\n", echo_service());
+    let config = [
+        host(
+            "remote-server",
+            &target,
+            &format!(" ProxyCommand ssh -qW%h:%p bastion\n{forward}"),
+        ),
+        host("bastion", &bastion, ""),
+    ];
+    let config = write(&target, "config", &config.concat());
+    let mut command = adit(&config, &["remote-server"]);
+    let mut adit = Process::spawn(command.env("PATH", target.folder()));
+    visit(wait_for_up(&mut adit, 1), 100_000);
+    for sshd in [&bastion, &target] {
+        assert_eq!(sshd.connection_count(), 1);
+    }
+    stop(&mut adit);
+}
+
 #[test]
 fn a_proxy_command_that_ends_is_told_with_its_last_words() {
     require!("sshd", "sh");
