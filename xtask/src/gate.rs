@@ -65,7 +65,7 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "setup",
         about: "install the missing programs and cargo tools",
-        budget: Duration::from_mins(10),
+        budget: Duration::from_mins(8),
         run: Gate::setup,
     },
     Stage {
@@ -101,19 +101,19 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "build",
         about: "the program as it is shipped",
-        budget: Duration::from_mins(7),
+        budget: Duration::from_mins(9),
         run: Gate::build,
     },
     Stage {
         name: "unit",
         about: "unit tests, simulation, contract suites",
-        budget: Duration::from_mins(8),
+        budget: Duration::from_mins(7),
         run: Gate::unit,
     },
     Stage {
         name: "real",
         about: "the lab and real programs: tests in lab_*, real_*, lab:: and real::",
-        budget: Duration::from_mins(10),
+        budget: Duration::from_mins(12),
         run: Gate::real,
     },
     Stage {

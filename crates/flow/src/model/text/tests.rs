@@ -148,6 +148,14 @@ fn around() -> impl Strategy<Value = String> {
     })
 }
 
+/// Whether a value stands in the name of a variable, where it is part of that name: `${a<K>}`.
+fn is_in_a_name(around: &str) -> bool {
+    around.split("${").skip(1).any(|behind| {
+        let name = behind.split(['|', '{', '}', '$']).next();
+        name.is_some_and(|name| name.contains("<K>"))
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
@@ -155,6 +163,7 @@ proptest! {
     #[test]
     fn a_value_is_put_in_as_it_is_wherever_text_is(around in around(), value in PIECES) {
         const PLACEHOLDER: &str = "\u{e000}";
+        prop_assume!(!is_in_a_name(&around));
         let read = |value: &str| {
             let mut written = String::new();
             let mut literals = Vec::new();
