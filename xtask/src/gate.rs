@@ -95,7 +95,7 @@ const STAGES: &[Stage] = &[
     Stage {
         name: "docs",
         about: "rustdoc of every item, warnings denied",
-        budget: Duration::from_mins(2),
+        budget: Duration::from_secs(90),
         run: Gate::docs,
     },
     Stage {

@@ -117,7 +117,7 @@ mod tests {
         ];
         assert_eq!(verdict.wrong, wrong);
         let text = verdict.to_string();
-        assert!(text.starts_with("stage setup: 0.0 s of 600 s FAILED\ntotal: 6600.0 s"));
+        assert!(text.starts_with("stage setup: 0.0 s of 480 s FAILED\ntotal: 6600.0 s"));
         assert!(text.ends_with("\n0 passed, 0 failed"), "{text}");
     }
 }

@@ -35,6 +35,10 @@ mod seen;
 
 /// Runs a part of the table; fails with every case that failed.
 fn run(cases: Vec<Case>) {
+    run_at_once(cases, AT_ONCE);
+}
+
+fn run_at_once(cases: Vec<Case>, at_once: usize) {
     require!("ssh", "sshd", "ssh-keygen", "autossh", "python3");
     if !ground::newer("ssh").is_file() {
         return real::skip("OpenSSH 10.0 is not there: cargo xtask test setup");
@@ -70,7 +74,7 @@ fn run(cases: Vec<Case>) {
             }
         });
     };
-    do_all(together, AT_ONCE);
+    do_all(together, at_once);
     do_all(alone, 1);
     python::stop();
     let failures = failures.into_inner().expect("nobody panicked with it");
@@ -122,7 +126,9 @@ fn clients_open_what_their_keys_allow() {
 
 #[test]
 fn every_byte_arrives() {
-    run(cases::data::cases());
+    // One after the other: three at a time, 6 runs of 15 had a visitor of one case at the port of another, or at none
+    // (2026-11-23, with stock programs at both ends, too); one at a time, none of 6.
+    run_at_once(cases::data::cases(), 1);
 }
 
 #[test]
