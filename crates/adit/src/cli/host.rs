@@ -137,8 +137,9 @@ pub(crate) enum Output {
     Csv,
 }
 
+/// What each command about a table takes.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct CreateArguments {
+pub(crate) struct AboutTable {
     #[command(flatten)]
     pub(crate) groups: GroupArguments,
 
@@ -147,6 +148,12 @@ pub(crate) struct CreateArguments {
 
     #[command(flatten)]
     pub(crate) output: OutputArguments,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct CreateArguments {
+    #[command(flatten)]
+    pub(crate) about: AboutTable,
 
     /// The hosts, as ssh knows them: red00[1-2], pi@red00[1-2], @group.
     #[arg(value_name = "NAMES")]
@@ -202,13 +209,7 @@ pub(crate) struct CreateArguments {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct DeleteArguments {
     #[command(flatten)]
-    pub(crate) groups: GroupArguments,
-
-    #[command(flatten)]
-    pub(crate) table: TableArguments,
-
-    #[command(flatten)]
-    pub(crate) output: OutputArguments,
+    pub(crate) about: AboutTable,
 
     /// The hosts.
     #[arg(value_name = "NAMES")]
@@ -226,13 +227,7 @@ pub(crate) struct DeleteArguments {
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ListArguments {
     #[command(flatten)]
-    pub(crate) groups: GroupArguments,
-
-    #[command(flatten)]
-    pub(crate) table: TableArguments,
-
-    #[command(flatten)]
-    pub(crate) output: OutputArguments,
+    pub(crate) about: AboutTable,
 
     /// The hosts. Without: all.
     #[arg(value_name = "NAMES")]

@@ -37,17 +37,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) fn run(arguments: &CreateArguments) -> anyhow::Result<ExitCode> {
     let surroundings = Surroundings::of_this_process();
     let hosts = hosts(arguments, &surroundings)?;
-    if let Some(data) = &arguments.table.gateway {
+    if let Some(data) = &arguments.about.table.gateway {
         return gateway::create(arguments, data, &hosts);
     }
-    let place = Place::open(arguments.table.data.as_deref(), &surroundings)?;
+    let place = Place::open(arguments.about.table.data.as_deref(), &surroundings)?;
     let held = place.hold()?;
     let table = place.read()?;
     let services = services(arguments);
     let plan = plan(&table, arguments, (&hosts, &services), bindable)?;
     let is_changed = plan.table != table;
     if arguments.dry_run {
-        show(&plan, None, arguments.output.output)?;
+        show(&plan, None, arguments.about.output.output)?;
         return Ok(ExitCode::SUCCESS);
     }
     if is_changed {
@@ -56,14 +56,14 @@ pub(super) fn run(arguments: &CreateArguments) -> anyhow::Result<ExitCode> {
     keep(&place, &held, &table, arguments, &surroundings)?;
     drop(held);
     let report = settled(&place, &plan, &surroundings);
-    show(&plan, report.as_ref(), arguments.output.output)?;
+    show(&plan, report.as_ref(), arguments.about.output.output)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// The hosts that are meant, with who logs in there.
 fn hosts(arguments: &CreateArguments, surroundings: &Surroundings) -> anyhow::Result<Vec<Host>> {
     let names = std::slice::from_ref(&arguments.names);
-    let mut hosts = names::expand(names, &arguments.groups, surroundings)?;
+    let mut hosts = names::expand(names, &arguments.about.groups, surroundings)?;
     for host in &mut hosts {
         host.user = host.user.take().or_else(|| arguments.user.clone());
     }

@@ -21,12 +21,12 @@ const COLUMNS: [&str; 6] = ["port", "host", "user", "service", "bind", "state"];
 pub(super) fn run(arguments: &DeleteArguments) -> anyhow::Result<ExitCode> {
     let surroundings = Surroundings::of_this_process();
     let names = std::slice::from_ref(&arguments.names);
-    let hosts = names::expand(names, &arguments.groups, &surroundings)?;
+    let hosts = names::expand(names, &arguments.about.groups, &surroundings)?;
     let hosts: Vec<HostName> = hosts.into_iter().map(|host| host.name).collect();
-    if let Some(data) = &arguments.table.gateway {
+    if let Some(data) = &arguments.about.table.gateway {
         return gateway::delete(arguments, data, &hosts);
     }
-    let place = Place::open(arguments.table.data.as_deref(), &surroundings)?;
+    let place = Place::open(arguments.about.table.data.as_deref(), &surroundings)?;
     let held = place.hold()?;
     let table = place.read()?;
     let (without, gone) = without(&table, &hosts, arguments);
@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &DeleteArguments) -> anyhow::Result<ExitCode> {
             bail!("it is out of the table, but whoever keeps that has not heard of it: {error:#}");
         }
     }
-    show(&gone, arguments.output.output)?;
+    show(&gone, arguments.about.output.output)?;
     Ok(ExitCode::SUCCESS)
 }
 

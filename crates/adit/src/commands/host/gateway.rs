@@ -216,7 +216,7 @@ pub(super) fn create(
         row.push(("state", Value::from(if *is_new { "new" } else { "there" })));
         row
     });
-    rows::print(printed.collect(), &COLUMNS, arguments.output.output)?;
+    rows::print(printed.collect(), &COLUMNS, arguments.about.output.output)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -247,7 +247,7 @@ pub(super) fn delete(
     if gone.is_empty() {
         say("none of it is in the table");
     } else {
-        rows::print(gone, &COLUMNS, arguments.output.output)?;
+        rows::print(gone, &COLUMNS, arguments.about.output.output)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -264,7 +264,7 @@ pub(super) fn list(
     let hosts = match &arguments.names {
         Some(names) => {
             let names = std::slice::from_ref(names);
-            Some(names::expand(names, &arguments.groups, surroundings)?)
+            Some(names::expand(names, &arguments.about.groups, surroundings)?)
         }
         None => None,
     };
@@ -277,7 +277,7 @@ pub(super) fn list(
         row.push(("state", standing(entry, &leases.rows)));
         row
     });
-    rows::print(printed.collect(), &COLUMNS, arguments.output.output)?;
+    rows::print(printed.collect(), &COLUMNS, arguments.about.output.output)?;
     Ok(ExitCode::SUCCESS)
 }
 

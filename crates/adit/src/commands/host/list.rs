@@ -27,10 +27,10 @@ const CHECKED: [&str; 8] = [
 /// Shows the table, and where its tunnels stand.
 pub(super) fn list(arguments: &ListArguments) -> anyhow::Result<ExitCode> {
     let surroundings = Surroundings::of_this_process();
-    if let Some(data) = &arguments.table.gateway {
+    if let Some(data) = &arguments.about.table.gateway {
         return gateway::list(arguments, data, &surroundings);
     }
-    let place = Place::open(arguments.table.data.as_deref(), &surroundings)?;
+    let place = Place::open(arguments.about.table.data.as_deref(), &surroundings)?;
     let entries = entries(&place, arguments, &surroundings)?;
     let report = match place.running(&surroundings) {
         Some(running) => Some(client::status(&running)?),
@@ -42,19 +42,19 @@ pub(super) fn list(arguments: &ListArguments) -> anyhow::Result<ExitCode> {
         row.extend([("state", state), ("visitors", visitors), ("reason", reason)]);
         row
     });
-    rows::print(rows.collect(), &LISTED, arguments.output.output)?;
+    rows::print(rows.collect(), &LISTED, arguments.about.output.output)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Has each service visited.
 pub(super) fn check(arguments: &ListArguments) -> anyhow::Result<ExitCode> {
     let surroundings = Surroundings::of_this_process();
-    if arguments.table.gateway.is_some() {
+    if arguments.about.table.gateway.is_some() {
         bail!(
             "a gateway's tunnels are their devices': adit lease list --data DIR shows which are held"
         );
     }
-    let place = Place::open(arguments.table.data.as_deref(), &surroundings)?;
+    let place = Place::open(arguments.about.table.data.as_deref(), &surroundings)?;
     let entries = entries(&place, arguments, &surroundings)?;
     let running = place.running(&surroundings).with_context(|| {
         format!(
@@ -90,7 +90,7 @@ pub(super) fn check(arguments: &ListArguments) -> anyhow::Result<ExitCode> {
         row
     });
     let rows = rows.collect();
-    rows::print(rows, &CHECKED, arguments.output.output)?;
+    rows::print(rows, &CHECKED, arguments.about.output.output)?;
     Ok(if is_well {
         ExitCode::SUCCESS
     } else {
@@ -114,7 +114,11 @@ fn entries(
     let Some(names) = &arguments.names else {
         return Ok(table.entries().to_vec());
     };
-    let hosts = names::expand(std::slice::from_ref(names), &arguments.groups, surroundings)?;
+    let hosts = names::expand(
+        std::slice::from_ref(names),
+        &arguments.about.groups,
+        surroundings,
+    )?;
     let meant = table
         .entries()
         .iter()
